@@ -1,0 +1,145 @@
+//! What a line of an access log costs: healthy ones that are dismissed, failing ones that are read. The throughput
+//! column is bytes of lines.
+//!
+//! `cargo bench --bench lines`
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use why502::engine::Wanted;
+use why502::engine::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, request_line_hash};
+
+fn main() {
+    divan::main();
+}
+
+const TIMED: &str = "log_format timed '$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \
+    \"$http_referer\" \"$http_user_agent\" rt=$request_time uct=\"$upstream_connect_time\" \
+    uht=\"$upstream_header_time\" urt=\"$upstream_response_time\" ua=\"$upstream_addr\" us=\"$upstream_status\"';";
+const ODD: &str = "log_format odd '$status|$request_time|$time_iso8601|$remote_addr|$upstream_addr|\
+    $upstream_response_time|\"$request\"|\"$http_referer\"|\"$http_user_agent\"|$request_id';";
+
+/// A line of about 250 bytes in the family of `combined`.
+fn combined(status: u16) -> String {
+    format!(
+        "198.51.100.23 - - [03/Mar/2027:10:20:30 +0000] \"GET /catalogue/item/4711?page=2&sort=price HTTP/1.1\" {status} \
+         5711 \"https://shop.example.net/catalogue?page=1\" \"Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 \
+         Firefox/142.0\" \"203.0.113.9\""
+    )
+}
+
+fn timed(status: u16) -> String {
+    let head = combined(status);
+    let head = head.strip_suffix(" \"203.0.113.9\"").unwrap_or(&head);
+    format!("{head} rt=0.204 uct=\"0.001\" uht=\"0.203\" urt=\"0.203\" ua=\"10.0.0.7:8000\" us=\"{status}\"")
+}
+
+fn odd(status: u16) -> String {
+    format!(
+        "{status}|0.204|2027-03-03T10:20:30+00:00|198.51.100.23|10.0.0.7:8000, 10.0.0.8:8000|0.100, 0.103|\"GET \
+         /catalogue/item/4711?page=2&sort=price HTTP/1.1\"|\"https://shop.example.net/catalogue\"|\"Mozilla/5.0 (X11; \
+         Linux x86_64; rv:142.0)\"|9f86d081884c7d659a2feaa0c55ad015"
+    )
+}
+
+fn json(status: u16) -> String {
+    format!(
+        "{{\"time_iso8601\":\"2027-03-03T10:20:30+00:00\",\"remote_addr\":\"198.51.100.23\",\"request\":\"GET \
+         /catalogue/item/4711?page=2 HTTP/1.1\",\"status\":{status},\"body_bytes_sent\":5711,\"http_user_agent\":\
+         \"Mozilla/5.0 (X11; Linux x86_64)\",\"request_time\":0.204,\"upstream_status\":\"{status}\"}}"
+    )
+}
+
+fn reader(formats: &[&str]) -> Reader {
+    let formats = formats.iter().filter_map(|text| LogFormat::compile(text).ok()).collect();
+    Reader::with_access_formats(AccessFormats::new(formats, Vec::new()))
+}
+
+fn dismiss(bencher: Bencher<'_, '_>, formats: &[&str], line: &str, wanted: &Wanted) {
+    let reader = reader(formats);
+    assert!(reader.dismiss(line.as_bytes(), wanted).is_some(), "{line}");
+    bencher
+        .counter(BytesCount::of_str(line))
+        .bench_local(|| black_box(&reader).dismiss(black_box(line.as_bytes()), black_box(wanted)));
+}
+
+fn read(bencher: Bencher<'_, '_>, formats: &[&str], line: &str) {
+    let reader = reader(formats);
+    let mut memory = SourceMemory::default();
+    let wanted = Wanted::default();
+    assert!(matches!(reader.read(line.as_bytes(), &mut memory, &wanted), Reading::Proves(..)), "{line}");
+    bencher
+        .counter(BytesCount::of_str(line))
+        .bench_local(|| black_box(&reader).read(black_box(line.as_bytes()), &mut memory, black_box(&wanted)));
+}
+
+#[divan::bench_group]
+mod healthy {
+    use super::*;
+
+    #[divan::bench]
+    fn combined_line(bencher: Bencher<'_, '_>) {
+        dismiss(bencher, &[], &combined(200), &Wanted::default());
+    }
+
+    #[divan::bench]
+    fn combined_line_others_wanted(bencher: Bencher<'_, '_>) {
+        let wanted = Wanted::new((0_u32..1_000).map(|n| request_line_hash(b"GET", &n.to_le_bytes())).collect());
+        dismiss(bencher, &[], &combined(200), &wanted);
+    }
+
+    #[divan::bench]
+    fn json_line(bencher: Bencher<'_, '_>) {
+        dismiss(bencher, &[], &json(200), &Wanted::default());
+    }
+
+    #[divan::bench]
+    fn json_line_others_wanted(bencher: Bencher<'_, '_>) {
+        let wanted = Wanted::new((0_u32..1_000).map(|n| request_line_hash(b"GET", &n.to_le_bytes())).collect());
+        dismiss(bencher, &[], &json(200), &wanted);
+    }
+
+    #[divan::bench]
+    fn named_format(bencher: Bencher<'_, '_>) {
+        dismiss(bencher, &[TIMED], &timed(200), &Wanted::default());
+    }
+
+    #[divan::bench]
+    fn last_of_five_formats(bencher: Bencher<'_, '_>) {
+        dismiss(
+            bencher,
+            &["$host $status", "$status", "[$time_local] $status", TIMED, ODD],
+            &odd(200),
+            &Wanted::default(),
+        );
+    }
+}
+
+#[divan::bench_group]
+mod failing {
+    use super::*;
+
+    #[divan::bench]
+    fn combined_line(bencher: Bencher<'_, '_>) {
+        read(bencher, &[], &combined(502));
+    }
+
+    #[divan::bench]
+    fn json_line(bencher: Bencher<'_, '_>) {
+        read(bencher, &[], &json(502));
+    }
+
+    #[divan::bench]
+    fn inferred_pairs(bencher: Bencher<'_, '_>) {
+        read(bencher, &[], &timed(502));
+    }
+
+    #[divan::bench]
+    fn named_format(bencher: Bencher<'_, '_>) {
+        read(bencher, &[TIMED], &timed(502));
+    }
+
+    #[divan::bench]
+    fn lists_between_bars(bencher: Bencher<'_, '_>) {
+        read(bencher, &[ODD], &odd(502));
+    }
+}

@@ -1,0 +1,67 @@
+//! One file a subcommand, glue only.
+
+pub mod causes;
+pub mod completions;
+pub mod explain;
+pub mod nginx_conf;
+pub mod parse;
+pub mod run;
+pub mod tail;
+pub mod validate;
+pub mod watch;
+
+use crate::cli::{Cli, Command};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Exit code where something could not be read or done; what it was has been said on standard error.
+pub const INCOMPLETE: u8 = 1;
+
+/// Runs a subcommand. Errors are one sentence on standard error.
+pub fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Run(options) => run::run(&options),
+        Command::Tail(options) => tail::run(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Parse(options) => parse::run(&options),
+        Command::Validate(options) => validate::run(&options),
+        Command::Causes(options) => causes::run(&options),
+        Command::Watch(options) => watch::run(&options),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Man => completions::man(),
+    };
+    match result {
+        Ok(code) => code,
+        // `why502 explain ... | head` has read enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(INCOMPLETE)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// One line on standard error; where nobody listens there is nobody to tell.
+pub fn say(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// The environment, for the configuration alone.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The runtime of the commands that have one.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

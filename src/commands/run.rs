@@ -1,0 +1,149 @@
+//! `why502 run`: bind, start, serve, drain.
+
+use crate::cli::Run;
+use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
+use crate::config::settings::Config;
+use crate::config::{self};
+use crate::engine::formats::Reader;
+use crate::exporter::{Exporter, Outlet};
+use crate::pipeline::Pipeline;
+use crate::receiver::serve::{Bound, bind, serve};
+use crate::receiver::{grpc, http};
+use crate::telemetry::{self, Counters};
+use crate::web::{self, Ring};
+use anyhow::Context;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Backends get so long to take what waits: less than the 30 s that Kubernetes gives a container.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// One sentence with what to do: a port is taken, a certificate cannot be used.
+pub fn run(options: &Run) -> anyhow::Result<ExitCode> {
+    let config = match &options.config {
+        Some(path) => match validate::load(path)? {
+            Some(config) => config,
+            None => return Ok(ExitCode::from(INCOMPLETE)),
+        },
+        None => embedded()?,
+    };
+    let reader = Reader::with_formats(&config.processor.log_formats).context("processors::why502::log_formats")?;
+    runtime()?.block_on(live(config, reader, options.config.is_none()))
+}
+
+fn embedded() -> anyhow::Result<Config> {
+    config::read(config::EMBEDDED, &environment)
+        .map_err(|mistakes| anyhow::anyhow!("the embedded configuration: {mistakes:?}"))
+}
+
+async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut sockets = Vec::new();
+    for (index, receiver) in config.receivers.iter().enumerate() {
+        let key = |protocol: &str| format!("receivers::{}::protocols::{protocol}::endpoint", receiver.name);
+        if let Some(listener) = &receiver.grpc {
+            sockets.push((index, true, listener.clone(), bind(listener, &key("grpc")).await?));
+        }
+        if let Some(listener) = &receiver.http {
+            sockets.push((index, false, listener.clone(), bind(listener, &key("http")).await?));
+        }
+    }
+    let counters = Arc::new(Counters::default());
+    let exporters = config.exporters.iter().map(Exporter::start).collect::<Result<Vec<_>, _>>()?;
+    let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
+    let own: Vec<_> = sockets.iter().map(|(_, _, _, bound)| bound.address).collect();
+    let telemetry = telemetry::start(&config.telemetry, &own, &counters, &exporters)?;
+    let outlets: Vec<Arc<dyn Outlet>> =
+        exporters.iter().map(|exporter| Arc::clone(exporter) as Arc<dyn Outlet>).collect();
+    let ring = Ring::new(config.processor.verdicts_max);
+    let pipeline = Pipeline::start(&config, reader, &outlets, ring.clone(), Arc::clone(&counters));
+    let (api, health) = web::routes(ring).await.context("the descriptors of the verdict API")?;
+    announce(&sockets, is_embedded);
+    let shutdown = CancellationToken::new();
+    let servers = TaskTracker::new();
+    let api = api.into_axum_router();
+    for (index, is_grpc, listener, bound) in sockets {
+        let intake = pipeline.intake(index);
+        let (bytes, requests) = (listener.request_bytes_max, listener.requests_max);
+        let router = if is_grpc {
+            grpc::routes(intake, bytes, requests).merge(api.clone())
+        } else {
+            http::routes(intake, bytes, requests)
+        };
+        servers.spawn(serve(bound, router, shutdown.clone()));
+    }
+    servers.close();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    say("stopping: no new requests; open ones get their verdict, queues are flushed; a second signal ends at once");
+    let drained = async {
+        web::set_draining(&health).await;
+        pipeline.stop_intake();
+        shutdown.cancel();
+        servers.wait().await;
+        pipeline.drain().await;
+        let mut left = 0;
+        let closing: Vec<_> = exporters.iter().map(|exporter| exporter.close(FLUSH_TIMEOUT)).collect();
+        for closed in futures(closing).await {
+            left += closed;
+        }
+        left
+    };
+    let left = tokio::select! {
+        left = drained => left,
+        _ = terminate.recv() => return Ok(ended_at_once()),
+        _ = interrupt.recv() => return Ok(ended_at_once()),
+    };
+    tracing::info!("{}", telemetry::snapshot(&counters, &exporters));
+    telemetry.shutdown();
+    if left > 0 {
+        say(&format!("{left} items were left behind: their backend did not take them in time"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ended_at_once() -> ExitCode {
+    say("ended at once; what was held or queued is lost");
+    ExitCode::from(130)
+}
+
+/// All at once: a slow backend must not take the time of the others.
+async fn futures<F: Future<Output = u64>>(closing: Vec<F>) -> Vec<u64> {
+    let mut closing: Vec<_> = closing.into_iter().map(Box::pin).collect();
+    let mut results = vec![None; closing.len()];
+    std::future::poll_fn(|context| {
+        for (future, result) in closing.iter_mut().zip(&mut results) {
+            if result.is_none()
+                && let std::task::Poll::Ready(left) = future.as_mut().poll(context)
+            {
+                *result = Some(left);
+            }
+        }
+        if results.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}
+
+fn announce(sockets: &[(usize, bool, crate::config::settings::Listener, Bound)], is_embedded: bool) {
+    let places: Vec<String> = sockets
+        .iter()
+        .map(|(_, is_grpc, _, bound)| format!("{} ({})", bound.address, if *is_grpc { "gRPC" } else { "HTTP" }))
+        .collect();
+    say(&format!("why502 {} takes OTLP on {}", env!("CARGO_PKG_VERSION"), places.join(" and ")));
+    if is_embedded {
+        say(
+            "no configuration: verdicts appear here and nothing leaves this machine; `why502 run --config FILE` forwards",
+        );
+    }
+}

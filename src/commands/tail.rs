@@ -1,0 +1,151 @@
+//! `why502 tail`: log files to OTLP logs, for a host without a collector.
+
+use crate::cli::Tail;
+use crate::clock;
+use crate::commands::{runtime, say};
+use crate::config::settings::{ClientTls, Compression, Exporter as Settings, ExporterKind, Queue, Remote, Retry};
+use crate::exporter::Exporter;
+use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, resource, scope};
+use crate::tail::{Follower, Line};
+use bytes::Bytes;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often files are looked at.
+const TURN: Duration = Duration::from_millis(200);
+/// A request is closed at this length.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// What waits is delivered within this time at the end.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Follows files until it is told to stop.
+///
+/// # Errors
+/// When the endpoint is none.
+pub fn run(options: &Tail) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(follow(options))
+}
+
+async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let exporter =
+        Exporter::start(&Settings { name: "tail".to_owned(), kind: ExporterKind::Grpc(remote(&options.to)) })?;
+    let mut follower = Follower::new(options.files.clone(), options.from_start);
+    let surroundings = surroundings(options.service.as_deref());
+    let mut told_nothing = false;
+    say(&format!("following {} to {}", options.files.join(", "), options.to));
+    let mut ending = false;
+    while !ending {
+        let mut lines = Vec::new();
+        let more = follower.turn(&mut lines);
+        if follower.count() == 0 && !told_nothing {
+            told_nothing = true;
+            say("no such file yet; waiting for one to appear");
+        }
+        send_all(&exporter, &surroundings, lines, &mut terminate, &mut interrupt, &mut ending).await;
+        if !more && !ending {
+            tokio::select! {
+                () = tokio::time::sleep(TURN) => {}
+                _ = terminate.recv() => ending = true,
+                _ = interrupt.recv() => ending = true,
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    while follower.turn(&mut lines) && lines.len() < 100_000 {}
+    follower.finish(&mut lines);
+    for (request, items) in requests(&surroundings, &lines) {
+        if exporter.offer(Signal::Logs, request, items).is_err() {
+            say(&format!("{items} lines could not be queued at the end"));
+        }
+    }
+    let left = exporter.close(FLUSH_TIMEOUT).await;
+    if left > 0 {
+        say(&format!("{left} lines were not delivered: {} did not take them in time", options.to));
+    }
+    if follower.cut > 0 {
+        say(&format!("{} lines were longer than 1 MiB and were cut", follower.cut));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Queues the lines; waits while there is no room, so that files are read no further.
+async fn send_all(
+    exporter: &Exporter,
+    surroundings: &Surroundings,
+    lines: Vec<Line>,
+    terminate: &mut tokio::signal::unix::Signal,
+    interrupt: &mut tokio::signal::unix::Signal,
+    ending: &mut bool,
+) {
+    for (mut request, items) in requests(surroundings, &lines) {
+        while let Err(back) = exporter.offer(Signal::Logs, request, items) {
+            request = back;
+            tokio::select! {
+                () = tokio::time::sleep(TURN) => {}
+                _ = terminate.recv() => { *ending = true; return; }
+                _ = interrupt.recv() => { *ending = true; return; }
+            }
+        }
+    }
+}
+
+fn requests(surroundings: &Surroundings, lines: &[Line]) -> Vec<(Bytes, u64)> {
+    let now = u64::try_from(clock::now()).unwrap_or(0);
+    let mut done = Vec::new();
+    let mut writer = RequestWriter::new();
+    let mut items = 0;
+    for line in lines.iter().filter(|line| !line.text.is_empty()) {
+        let body = String::from_utf8_lossy(&line.text);
+        let name = line.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let attributes =
+            [Attribute::new("log.file.path", line.path.display().to_string()), Attribute::new("log.file.name", name)];
+        let record = NewRecord { observed_time: now, body: &body, attributes: &attributes, ..NewRecord::default() };
+        writer.push(surroundings, &record.encode());
+        items += 1;
+        if writer.bytes_len() >= REQUEST_BYTES_MAX {
+            done.push((Bytes::from(std::mem::take(&mut writer).finish()), std::mem::take(&mut items)));
+        }
+    }
+    if items > 0 {
+        done.push((Bytes::from(writer.finish()), items));
+    }
+    done
+}
+
+fn surroundings(service: Option<&str>) -> Surroundings {
+    let mut attributes = Vec::new();
+    if let Ok(host) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        attributes.push(Attribute::new("host.name", host.trim()));
+    }
+    if let Some(service) = service {
+        attributes.push(Attribute::new("service.name", service));
+    }
+    Surroundings::new(&resource(&attributes), &scope("why502.tail", env!("CARGO_PKG_VERSION")))
+}
+
+/// Retries for ever: the files are the queue.
+fn remote(to: &str) -> Remote {
+    Remote {
+        endpoint: if to.contains("://") { to.to_owned() } else { format!("http://{to}") },
+        signal_endpoints: [None, None, None],
+        headers: Vec::new(),
+        compression: Compression::Gzip,
+        json: false,
+        timeout: Duration::from_secs(10),
+        tls: ClientTls::default(),
+        queue: Queue { requests_max: 64, bytes_max: 32 << 20, consumers: 1 },
+        retry: Retry {
+            enabled: true,
+            initial_interval: Duration::from_millis(500),
+            randomization_factor: 0.5,
+            multiplier: 1.5,
+            max_interval: Duration::from_secs(10),
+            max_elapsed_time: Duration::ZERO,
+        },
+        request_bytes_max: 4 << 20,
+        line: 0,
+    }
+}

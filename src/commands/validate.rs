@@ -1,0 +1,103 @@
+//! `why502 validate`: every mistake at once, each with its line.
+
+use crate::cli::Validate;
+use crate::commands::{INCOMPLETE, environment, runtime, say};
+use crate::config::settings::{Config, ExporterKind};
+use crate::config::{self};
+use anyhow::Context;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// A backend must take a connection within this time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Checks a configuration.
+///
+/// # Errors
+/// When the file cannot be read or the answer cannot be written.
+pub fn run(options: &Validate) -> anyhow::Result<ExitCode> {
+    let Some(config) = load(&options.config)? else { return Ok(ExitCode::from(INCOMPLETE)) };
+    let mut out = anstream::stdout().lock();
+    writeln!(
+        out,
+        "{}: valid; {} pipelines, {} exporters",
+        options.config.display(),
+        config.pipelines.len(),
+        config.exporters.len()
+    )?;
+    drop(out);
+    if options.connect && !runtime()?.block_on(connect(&config)) {
+        return Ok(ExitCode::from(INCOMPLETE));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a configuration; its mistakes and warnings go to standard error as `FILE:LINE: text`.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn load(path: &Path) -> anyhow::Result<Option<Config>> {
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
+    match config::read(&text, &environment) {
+        Ok(config) => {
+            for warning in &config.warnings {
+                say(&format!("{}:{}: warning: {}", path.display(), warning.line, warning.text));
+            }
+            Ok(Some(config))
+        }
+        Err(mistakes) => {
+            for mistake in mistakes {
+                say(&format!("{}:{}: {}", path.display(), mistake.line, mistake.text));
+            }
+            Ok(None)
+        }
+    }
+}
+
+async fn connect(config: &Config) -> bool {
+    let mut all = true;
+    for exporter in &config.exporters {
+        let (ExporterKind::Grpc(remote) | ExporterKind::Http(remote)) = &exporter.kind else { continue };
+        let endpoints =
+            std::iter::once(remote.endpoint.clone()).chain(remote.signal_endpoints.iter().flatten().cloned());
+        for endpoint in endpoints.filter(|endpoint| !endpoint.is_empty()) {
+            let result = try_endpoint(&endpoint).await;
+            all &= result.is_ok();
+            let told = match result {
+                Ok(()) => "takes connections".to_owned(),
+                Err(problem) => {
+                    format!("{problem}; check exporters::{}::endpoint (line {})", exporter.name, remote.line)
+                }
+            };
+            say(&format!("exporters::{}: {endpoint}: {told}", exporter.name));
+        }
+    }
+    all
+}
+
+async fn try_endpoint(endpoint: &str) -> Result<(), String> {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let default_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => 4317,
+    };
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let address = if has_port { authority.to_owned() } else { format!("{authority}:{default_port}") };
+    let found = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::lookup_host(address.clone())).await;
+    let mut found = match found {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return Err(format!("its name does not resolve: {error}")),
+        Err(_) => return Err("its name does not resolve in time".to_owned()),
+    };
+    let first = found.next().ok_or_else(|| "its name has no address".to_owned())?;
+    match tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(first)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("{first} does not take connections: {error}")),
+        Err(_) => Err(format!("{first} does not answer within {} s", CONNECT_TIMEOUT.as_secs())),
+    }
+}

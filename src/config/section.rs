@@ -1,0 +1,235 @@
+//! One section of the file: its keys read by the table, everything else a mistake with a suggestion.
+
+use super::table::{Kind as Written, find, keys_under};
+use super::tree::{Kind, Mistake, Node, expand};
+use super::values::{self, Secret};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What every section needs: where mistakes go, and the environment.
+pub struct Context<'e> {
+    /// Collected mistakes.
+    pub mistakes: Vec<Mistake>,
+    /// Looks a variable up.
+    pub environment: &'e dyn Fn(&str) -> Option<String>,
+}
+
+impl Context<'_> {
+    /// Notes a mistake.
+    pub fn mistake(&mut self, line: usize, text: impl Into<String>) {
+        self.mistakes.push(Mistake { line, text: text.into() });
+    }
+
+    /// The text of a scalar, variables replaced.
+    pub fn text(&mut self, node: &Node, name: &str) -> Option<String> {
+        match &node.kind {
+            Kind::Text(text) => match expand(text, self.environment) {
+                Ok(text) => Some(text),
+                Err(problem) => {
+                    self.mistake(node.line, format!("`{name}`: {problem}"));
+                    None
+                }
+            },
+            Kind::Null => None,
+            Kind::Map(_) | Kind::List(_) => {
+                self.mistake(node.line, format!("`{name}` must be one value, not a list or a section"));
+                None
+            }
+        }
+    }
+
+    /// The members of a section; a missing value is an empty section.
+    pub fn members<'n>(&mut self, node: &'n Node, name: &str) -> &'n [(String, usize, Node)] {
+        match &node.kind {
+            Kind::Map(members) => members,
+            Kind::Null => &[],
+            Kind::Text(_) | Kind::List(_) => {
+                self.mistake(node.line, format!("`{name}` must be a section of keys and values"));
+                &[]
+            }
+        }
+    }
+}
+
+/// One section with its path in the table.
+pub struct Section<'n> {
+    path: &'static str,
+    shown: String,
+    /// Line of its name.
+    pub line: usize,
+    members: &'n [(String, usize, Node)],
+}
+
+impl<'n> Section<'n> {
+    /// Opens a section and reports unknown keys.
+    pub fn open(context: &mut Context<'_>, path: &'static str, shown: &str, node: Option<&'n Node>) -> Section<'n> {
+        let members = node.map_or(&[][..], |node| context.members(node, shown));
+        let known = keys_under(path);
+        for (key, line, _) in members {
+            if !known.contains(&key.as_str()) {
+                context.mistake(*line, unknown_key(shown, key, &known));
+            }
+        }
+        Section { path, shown: shown.to_owned(), line: node.map_or(0, |node| node.line), members }
+    }
+
+    /// A section inside.
+    pub fn section(&self, context: &mut Context<'_>, key: &str, path: &'static str) -> Section<'n> {
+        Section::open(context, path, &format!("{}::{key}", self.shown), self.node(key))
+    }
+
+    /// True when the key stands in the file.
+    pub fn has(&self, key: &str) -> bool {
+        self.node(key).is_some()
+    }
+
+    /// Line of a key, else of the section.
+    pub fn line_of(&self, key: &str) -> usize {
+        self.members.iter().find(|(known, _, _)| known == key).map_or(self.line, |(_, line, _)| *line)
+    }
+
+    fn node(&self, key: &str) -> Option<&'n Node> {
+        self.members.iter().find(|(known, _, _)| known == key).map(|(_, _, node)| node)
+    }
+
+    /// A text, or the default of the table; `None` when there is neither.
+    pub fn text(&self, context: &mut Context<'_>, key: &str) -> Option<String> {
+        let written = self.node(key).and_then(|node| context.text(node, &format!("{}::{key}", self.shown)));
+        let default =
+            find(&format!("{}::{key}", self.path)).map(|row| row.default).filter(|default| !default.is_empty());
+        written.or_else(|| default.map(str::to_owned))
+    }
+
+    /// A path.
+    pub fn path(&self, context: &mut Context<'_>, key: &str) -> Option<PathBuf> {
+        self.text(context, key).map(PathBuf::from)
+    }
+
+    /// A duration within the table's range.
+    pub fn duration(&self, context: &mut Context<'_>, key: &str) -> Duration {
+        let Some(Written::Duration(from, to)) = self.kind(key) else { return Duration::ZERO };
+        let range = values::duration(from).zip(values::duration(to));
+        self.parsed(context, key, &format!("a duration such as 8s or 1m30s, {from} to {to}"), |text| {
+            values::duration(text).filter(|value| range.is_none_or(|(from, to)| (from..=to).contains(value)))
+        })
+    }
+
+    /// A size within the table's range.
+    pub fn bytes(&self, context: &mut Context<'_>, key: &str) -> usize {
+        let Some(Written::Bytes(from, to)) = self.kind(key) else { return 0 };
+        let range = values::bytes(from).zip(values::bytes(to));
+        self.parsed(context, key, &format!("a size such as 4MiB, {from} to {to}"), |text| {
+            values::bytes(text).filter(|value| range.is_none_or(|(from, to)| (from..=to).contains(value)))
+        })
+    }
+
+    /// A whole number within the table's range.
+    pub fn count(&self, context: &mut Context<'_>, key: &str) -> usize {
+        let Some(Written::Count(from, to)) = self.kind(key) else { return 0 };
+        self.parsed(context, key, &format!("a whole number, {from} to {to}"), |text| {
+            text.parse::<u64>()
+                .ok()
+                .filter(|value| (from..=to).contains(value))
+                .and_then(|value| usize::try_from(value).ok())
+        })
+    }
+
+    /// A number within the table's range.
+    pub fn number(&self, context: &mut Context<'_>, key: &str) -> f64 {
+        let Some(Written::Number(from, to)) = self.kind(key) else { return 0.0 };
+        self.parsed(context, key, &format!("a number, {from} to {to}"), |text| {
+            text.parse::<f64>().ok().filter(|value| (from..=to).contains(value))
+        })
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self, context: &mut Context<'_>, key: &str) -> bool {
+        self.parsed(context, key, "true or false", values::boolean)
+    }
+
+    /// One of the table's words.
+    pub fn choice(&self, context: &mut Context<'_>, key: &str) -> &'static str {
+        let Some(Written::Choice(words)) = self.kind(key) else { return "" };
+        self.parsed(context, key, &format!("one of {}", words.join(", ")), |text| {
+            words.iter().find(|word| **word == text).copied()
+        })
+    }
+
+    /// A time zone; `None` when none is written.
+    pub fn zone(&self, context: &mut Context<'_>, key: &str) -> Option<i64> {
+        self.has(key).then(|| {
+            self.parsed(context, key, "an offset such as +02:00, or UTC", |text| values::zone(text).map(Some))
+        })?
+    }
+
+    /// A list of texts.
+    pub fn list(&self, context: &mut Context<'_>, key: &str) -> Vec<(String, usize)> {
+        let name = format!("{}::{key}", self.shown);
+        match self.node(key) {
+            None => Vec::new(),
+            Some(Node { kind: Kind::List(items), .. }) => {
+                items.iter().filter_map(|item| context.text(item, &name).map(|text| (text, item.line))).collect()
+            }
+            Some(Node { kind: Kind::Null, .. }) => Vec::new(),
+            Some(node) => {
+                context.mistake(node.line, format!("`{name}` must be a list such as [a, b]"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Header names and secret values.
+    pub fn headers(&self, context: &mut Context<'_>, key: &str) -> Vec<(String, Secret)> {
+        let name = format!("{}::{key}", self.shown);
+        let Some(node) = self.node(key) else { return Vec::new() };
+        let members = context.members(node, &name);
+        let mut headers = Vec::new();
+        for (header, line, value) in members {
+            let Some(text) = context.text(value, &format!("{name}::{header}")) else { continue };
+            // The value stays out of every message.
+            if http::HeaderName::try_from(header.to_ascii_lowercase()).is_err()
+                || http::HeaderValue::from_str(&text).is_err()
+            {
+                context.mistake(
+                    *line,
+                    format!("`{name}::{header}`: not a valid HTTP header; take line breaks and control characters out"),
+                );
+                continue;
+            }
+            headers.push((header.to_ascii_lowercase(), Secret::new(text)));
+        }
+        headers
+    }
+
+    fn kind(&self, key: &str) -> Option<Written> {
+        find(&format!("{}::{key}", self.path)).map(|row| row.kind)
+    }
+
+    fn parsed<T: Default>(
+        &self,
+        context: &mut Context<'_>,
+        key: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> T {
+        let default = find(&format!("{}::{key}", self.path)).and_then(|row| parse(row.default)).unwrap_or_default();
+        let Some(node) = self.node(key) else { return default };
+        let name = format!("{}::{key}", self.shown);
+        let Some(text) = context.text(node, &name) else { return default };
+        parse(&text).unwrap_or_else(|| {
+            context.mistake(node.line, format!("`{name}`: `{text}` is not {expected}"));
+            default
+        })
+    }
+}
+
+/// The sentence about a key that we do not have, with the nearest one that we do.
+pub fn unknown_key(section: &str, key: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(key, known), *known)).min();
+    match nearest {
+        Some((distance, nearest)) if distance <= 3 && distance < nearest.len() => {
+            format!("`{section}` has no key `{key}`; did you mean `{nearest}`?")
+        }
+        _ => format!("`{section}` has no key `{key}`; it has {}", known.join(", ")),
+    }
+}

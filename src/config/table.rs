@@ -1,0 +1,244 @@
+//! Every setting in one table: the reader, its messages and docs/configuration.md are made of it.
+
+/// How a setting is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// `host:port`, or a URL.
+    Endpoint,
+    /// A file's path.
+    Path,
+    /// `8s`, `1m30s`; from, to.
+    Duration(&'static str, &'static str),
+    /// `4MiB`; from, to.
+    Bytes(&'static str, &'static str),
+    /// A whole number; from, to.
+    Count(u64, u64),
+    /// A number; from, to.
+    Number(f64, f64),
+    /// `true` or `false`.
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    List,
+    /// Names and secret values.
+    Headers,
+    /// `+02:00`.
+    Zone,
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Section and key, `::` between.
+    pub path: &'static str,
+    /// How it is written.
+    pub kind: Kind,
+    /// As it would be written; empty is none.
+    pub default: &'static str,
+    /// One sentence.
+    pub doc: &'static str,
+}
+
+const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
+    Setting { path, kind, default, doc }
+}
+
+/// All settings in the order of the documentation.
+pub const SETTINGS: &[Setting] = &[
+    row("grpc::endpoint", Kind::Endpoint, "127.0.0.1:4317", "Address and port to listen on for OTLP over gRPC."),
+    row(
+        "grpc::max_recv_msg_size_mib",
+        Kind::Count(1, 1024),
+        "64",
+        "Largest request after decompression, in MiB (OTLP 1.11.0 recommends 64).",
+    ),
+    row(
+        "grpc::max_concurrent_requests",
+        Kind::Count(1, 100_000),
+        "256",
+        "Requests worked on at once; more are answered UNAVAILABLE with RetryInfo.",
+    ),
+    row(
+        "grpc::tls::cert_file",
+        Kind::Path,
+        "",
+        "PEM file of the certificate chain; with `key_file` it switches TLS on.",
+    ),
+    row("grpc::tls::key_file", Kind::Path, "", "PEM file of the private key."),
+    row(
+        "grpc::tls::client_ca_file",
+        Kind::Path,
+        "",
+        "PEM file of an authority; clients must then show a certificate of it.",
+    ),
+    row("http::endpoint", Kind::Endpoint, "127.0.0.1:4318", "Address and port to listen on for OTLP over HTTP."),
+    row("http::max_request_body_size", Kind::Bytes("1KiB", "1GiB"), "64MiB", "Largest request after decompression."),
+    row(
+        "http::max_concurrent_requests",
+        Kind::Count(1, 100_000),
+        "256",
+        "Requests worked on at once; more are answered 503 with Retry-After.",
+    ),
+    row(
+        "http::tls::cert_file",
+        Kind::Path,
+        "",
+        "PEM file of the certificate chain; with `key_file` it switches TLS on.",
+    ),
+    row("http::tls::key_file", Kind::Path, "", "PEM file of the private key."),
+    row(
+        "http::tls::client_ca_file",
+        Kind::Path,
+        "",
+        "PEM file of an authority; clients must then show a certificate of it.",
+    ),
+    row(
+        "why502::hold",
+        Kind::Duration("0", "5m"),
+        "8s",
+        "How long a record of a failing request waits for its verdict.",
+    ),
+    row(
+        "why502::link::threshold",
+        Kind::Number(0.0, 1.0),
+        "0.95",
+        "A link to a trace that no id proves is set at this confidence or above.",
+    ),
+    row(
+        "why502::enrich::http",
+        Kind::Bool,
+        "true",
+        "Write parsed values under the names of the semantic conventions where a record of a failed request lacks them.",
+    ),
+    row(
+        "why502::time_zone",
+        Kind::Zone,
+        "",
+        "How far local time in nginx's error log is ahead of UTC (`+02:00`); inferred from the collector's observed time without it.",
+    ),
+    row("why502::log_formats", Kind::List, "", "Texts of nginx `log_format` directives whose lines are to be read."),
+    row(
+        "why502::limits::requests",
+        Kind::Count(1, 1_000_000),
+        "10000",
+        "Failed requests that wait for their verdict at once; past it the oldest gets its verdict early.",
+    ),
+    row(
+        "why502::limits::spans",
+        Kind::Count(1, 10_000_000),
+        "50000",
+        "Spans remembered for linking; past it the oldest is forgotten.",
+    ),
+    row(
+        "why502::limits::held_bytes",
+        Kind::Bytes("64KiB", "16GiB"),
+        "64MiB",
+        "Bytes of records and spans that wait for a verdict; past it senders are asked to come back.",
+    ),
+    row("why502::limits::verdicts", Kind::Count(1, 1_000_000), "1000", "Verdicts kept for the query API."),
+    row(
+        "remote::endpoint",
+        Kind::Endpoint,
+        "",
+        "Where the backend listens: `host:port` or a URL; OTLP over HTTP appends `/v1/SIGNAL`.",
+    ),
+    row("remote::logs_endpoint", Kind::Endpoint, "", "Whole URL for logs (`otlphttp` only)."),
+    row("remote::traces_endpoint", Kind::Endpoint, "", "Whole URL for traces (`otlphttp` only)."),
+    row("remote::metrics_endpoint", Kind::Endpoint, "", "Whole URL for metrics (`otlphttp` only)."),
+    row("remote::headers", Kind::Headers, "", "Sent with each request; the values are secret."),
+    row("remote::compression", Kind::Choice(&["gzip", "zstd", "none"]), "gzip", "Compression of requests."),
+    row("remote::encoding", Kind::Choice(&["proto", "json"]), "proto", "Encoding of requests (`otlphttp` only)."),
+    row("remote::timeout", Kind::Duration("10ms", "10m"), "10s", "For one try."),
+    row(
+        "remote::max_request_bytes",
+        Kind::Bytes("1KiB", "64MiB"),
+        "4MiB",
+        "Largest request before compression; waiting requests are joined up to it, larger ones are split.",
+    ),
+    row("remote::tls::insecure", Kind::Bool, "false", "Speak plain text to an endpoint written without a scheme."),
+    row("remote::tls::insecure_skip_verify", Kind::Bool, "false", "Trust any certificate; for tests only."),
+    row("remote::tls::ca_file", Kind::Path, "", "PEM file of the authority to trust instead of the system's."),
+    row("remote::tls::cert_file", Kind::Path, "", "PEM file of our certificate."),
+    row("remote::tls::key_file", Kind::Path, "", "PEM file of our key."),
+    row("remote::tls::server_name_override", Kind::Text, "", "Name to look for in the certificate."),
+    row(
+        "remote::sending_queue::enabled",
+        Kind::Bool,
+        "true",
+        "Must be true: nothing may wait for a backend but its own queue.",
+    ),
+    row(
+        "remote::sending_queue::queue_size",
+        Kind::Count(1, 1_000_000),
+        "1000",
+        "Requests that wait for the backend; more are dropped and counted.",
+    ),
+    row(
+        "remote::sending_queue::queue_bytes",
+        Kind::Bytes("64KiB", "64GiB"),
+        "128MiB",
+        "Bytes that wait for the backend; more are dropped and counted.",
+    ),
+    row("remote::sending_queue::num_consumers", Kind::Count(1, 1_000), "10", "Requests on their way at once."),
+    row("remote::retry_on_failure::enabled", Kind::Bool, "true", "Whether what may be sent again is."),
+    row("remote::retry_on_failure::initial_interval", Kind::Duration("1ms", "1h"), "5s", "Before the second try."),
+    row(
+        "remote::retry_on_failure::randomization_factor",
+        Kind::Number(0.0, 1.0),
+        "0.5",
+        "Share of the interval that is random.",
+    ),
+    row("remote::retry_on_failure::multiplier", Kind::Number(1.0, 10.0), "1.5", "Of the interval from try to try."),
+    row("remote::retry_on_failure::max_interval", Kind::Duration("1ms", "24h"), "30s", "Longest interval."),
+    row(
+        "remote::retry_on_failure::max_elapsed_time",
+        Kind::Duration("0", "720h"),
+        "5m",
+        "After so long a request is dropped and counted; 0 never gives up.",
+    ),
+    row("file::path", Kind::Path, "", "File to append to: OTLP JSON, one request a line."),
+    row(
+        "telemetry::logs::level",
+        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "Of our own log on standard error.",
+    ),
+    row(
+        "telemetry::logs::otlp_endpoint",
+        Kind::Endpoint,
+        "",
+        "Where our own log goes by OTLP over gRPC; nowhere without it.",
+    ),
+    row(
+        "telemetry::metrics::otlp_endpoint",
+        Kind::Endpoint,
+        "",
+        "Where our own metrics go by OTLP over gRPC; nowhere without it.",
+    ),
+    row("telemetry::metrics::interval", Kind::Duration("1s", "1h"), "60s", "How often our own metrics are sent."),
+    row("pipeline::receivers", Kind::List, "", "Names of receivers."),
+    row("pipeline::processors", Kind::List, "", "`[why502]`, or none: then data is relayed untouched."),
+    row("pipeline::exporters", Kind::List, "", "Names of exporters."),
+];
+
+/// The row of a path.
+pub fn find(path: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.path == path)
+}
+
+/// Keys that may stand directly under a section, without repeats.
+pub fn keys_under(section: &str) -> Vec<&'static str> {
+    let mut keys: Vec<&'static str> = Vec::new();
+    for setting in SETTINGS {
+        let inside = setting.path.strip_prefix(section).and_then(|rest| rest.strip_prefix("::"));
+        if let Some(key) = inside.and_then(|rest| rest.split("::").next())
+            && !keys.contains(&key)
+        {
+            keys.push(key);
+        }
+    }
+    keys
+}

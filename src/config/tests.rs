@@ -1,0 +1,104 @@
+use super::*;
+
+fn environment(name: &str) -> Option<String> {
+    (name == "KEY").then(|| "s3cret".to_owned())
+}
+
+/// The mistakes of a text, as `line: text`.
+fn check(text: &str, expected: &[&str]) {
+    let found: Vec<String> = match read(text, &environment) {
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes.iter().map(|mistake| format!("{}: {}", mistake.line, mistake.text)).collect(),
+    };
+    assert_eq!(found, expected);
+}
+
+const HEAD: &str = "receivers: {otlp: {protocols: {grpc: {}}}}\nprocessors: {why502: {}}\n";
+
+#[test]
+fn embedded_default_is_valid() {
+    let config = read(EMBEDDED, &environment).expect("valid");
+    assert_eq!(config.processor.hold.as_secs(), 8);
+    assert_eq!(config.pipelines.len(), 2);
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.receivers[0].grpc.as_ref().map(|grpc| grpc.request_bytes_max), Some(64 << 20));
+}
+
+#[test]
+fn every_default_of_the_table_is_in_its_range() {
+    for setting in table::SETTINGS.iter().filter(|setting| !setting.default.is_empty()) {
+        let fits = match setting.kind {
+            table::Kind::Duration(from, to) => {
+                let parse = |text| values::duration(text).expect(text);
+                (parse(from)..=parse(to)).contains(&parse(setting.default))
+            }
+            table::Kind::Bytes(from, to) => {
+                let parse = |text| values::bytes(text).expect(text);
+                (parse(from)..=parse(to)).contains(&parse(setting.default))
+            }
+            table::Kind::Count(from, to) => (from..=to).contains(&setting.default.parse().expect("a number")),
+            table::Kind::Number(from, to) => (from..=to).contains(&setting.default.parse().expect("a number")),
+            table::Kind::Bool => values::boolean(setting.default).is_some(),
+            table::Kind::Choice(words) => words.contains(&setting.default),
+            _ => true,
+        };
+        assert!(fits, "{}", setting.path);
+    }
+}
+
+#[test]
+fn all_mistakes_at_once() {
+    let text = format!(
+        "{HEAD}exporters:\n  otlp/a: {{endpiont: x:4317}}\n  otlphttp: {{endpoint: host:4318, timeout: 10}}\n  prometheus: {{}}\nservice:\n  pipelines:\n    logs: {{receivers: [otpl], processors: [batch], exporters: [otlp/a]}}\n    profiles: {{}}\nextension: {{}}\n"
+    );
+    check(
+        &text,
+        &[
+            "4: `exporters::otlp/a` has no key `endpiont`; did you mean `endpoint`?",
+            "4: `exporters::otlp/a` needs an `endpoint`, such as tempo:4317",
+            "5: `exporters::otlphttp::endpoint`: `host:4318` needs a scheme, http:// or https://",
+            "5: `exporters::otlphttp::timeout`: `10` is not a duration such as 8s or 1m30s, 10ms to 10m",
+            "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, file, debug",
+            "9: `receivers` has no entry `otpl`; did you mean `otlp`?",
+            "9: why502 has no processor `batch`; put it into the collector in front or behind",
+            "10: `service::pipelines` has no pipeline `profiles`; it has logs, traces, metrics",
+            "11: `the file` has no key `extension`; it has receivers, processors, exporters, service",
+        ],
+    );
+}
+
+#[test]
+fn syntax_and_bombs() {
+    check("a: [1\n", &["2: not YAML: while parsing a flow sequence, expected ',' or ']'"]);
+    check("receivers: {}\nreceivers: {}\n", &["2: `receivers` stands here a second time, first in line 1; keep one"]);
+    check("", &["0: the file is empty; leave `--config` away for the embedded default"]);
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..10 {
+        let inner = format!("*a{}, ", level - 1).repeat(10);
+        bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
+    }
+    let mistakes = read(&bomb, &environment).expect_err("a bomb");
+    assert!(mistakes[0].text.contains("too deeply"), "{mistakes:?}");
+}
+
+#[test]
+fn variables_and_secrets() {
+    let pipelines = "service: {pipelines: {logs: {receivers: [otlp], exporters: [otlphttp]}}}\n";
+    let text = format!(
+        "{HEAD}exporters:\n  otlphttp: {{endpoint: \"https://${{env:HOST:-example.com}}\", headers: {{dd-api-key: \"${{env:KEY}}\"}}}}\n{pipelines}"
+    );
+    let config = read(&text, &environment).expect("valid");
+    let ExporterKind::Http(remote) = &config.exporters[0].kind else { panic!("otlphttp") };
+    assert_eq!(remote.endpoint, "https://example.com");
+    assert_eq!(remote.headers[0].1.reveal(), "s3cret");
+    assert!(!format!("{config:?}").contains("s3cret"));
+    assert_eq!(config.warnings.len(), 1, "the processor is in no pipeline");
+    let text = format!("{HEAD}exporters: {{otlphttp: {{endpoint: \"https://${{env:NOBODY}}\"}}}}\n{pipelines}");
+    check(
+        &text,
+        &[
+            "3: `exporters::otlphttp::endpoint`: the environment has no `NOBODY`; set it, or write `${env:NOBODY:-default}`",
+            "3: `exporters::otlphttp` needs an `endpoint`, such as https://otlp.example.com",
+        ],
+    );
+}

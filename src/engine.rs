@@ -1,0 +1,932 @@
+//! Evidence in, verdicts out. Pure: no clock, file, socket, lock, log or async; time is a number that is passed in.
+//!
+//! Live use, `why502 explain` on last week's files, replay and simulation run this same code. The caller reads lines
+//! and spans ([`formats`]), hands over what proves something, and keeps the bytes of what the engine holds.
+//!
+//! ```text
+//!  handle_record ─┐                          ┌─► Output::Release  a held record or span may go on, with its verdict
+//!  handle_span   ─┼─► window ─► join ─► cause ┤
+//!  handle_timeout ┘             link          └─► Output::Verdict  once for each failed request
+//! ```
+//!
+//! Invariants: every held ticket is released exactly once; memory is bounded by [`Settings`]; the same calls in the
+//! same order give the same outputs.
+
+pub mod case;
+pub mod causes;
+pub mod correlate;
+pub mod decide;
+pub mod envelope;
+pub mod evidence;
+pub mod formats;
+pub mod nginx_conf;
+pub mod text;
+pub mod time;
+pub mod verdict;
+
+use case::{Case, Trigger, error_quote};
+use correlate::gunicorn::Death;
+use correlate::join::{Request, Requests};
+use correlate::spans::SpanSeen;
+use correlate::world::{Failure, World};
+use correlate::{Interval, Seen};
+use decide::Outcome;
+use evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use verdict::{Ticket, Verdict};
+
+/// What the engine may keep, and for how long.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a record waits for its verdict. Default 8 s.
+    pub hold: Nanos,
+    /// A link that is not exact is set at this confidence or above. 0 to 1, default 0.95.
+    pub link_threshold: f64,
+    /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
+    pub requests_max: usize,
+    /// Spans remembered for linking; past it the oldest is forgotten. Default 50,000.
+    pub spans_max: usize,
+    /// How far local time in error logs is ahead of UTC; inferred for each source where `None`, the default.
+    pub zone: Option<Nanos>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            hold: 8 * evidence::SECOND,
+            link_threshold: 0.95,
+            requests_max: 10_000,
+            spans_max: 50_000,
+            zone: None,
+        }
+    }
+}
+
+/// One line that proves something.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Names the caller's copy.
+    pub ticket: Ticket,
+    /// Hash of what tells log streams apart: resource and `log.file.path`; one per file in `explain`.
+    pub source: u64,
+    /// When a collector saw the line; 0 when unknown.
+    pub observed: Nanos,
+    /// What it proves.
+    pub evidence: Evidence,
+}
+
+/// One server or client span.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// Names the caller's copy.
+    pub ticket: Ticket,
+    /// What it proves.
+    pub facts: SpanFacts,
+}
+
+/// What the caller does with the record or span that it just handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Send it on now; the engine forgets its ticket as far as releasing goes.
+    Pass,
+    /// Keep it until [`Output::Release`] names its ticket.
+    Hold,
+}
+
+/// What the engine has to say.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A held record or span may go on; with a verdict it belongs to that failed request and gets its attributes.
+    Release {
+        /// The ticket of the held record or span.
+        ticket: Ticket,
+        /// The verdict to write on it.
+        verdict: Option<Arc<Verdict>>,
+    },
+    /// A verdict was reached or revised; sent once for each request and revision.
+    Verdict(Arc<Verdict>),
+}
+
+/// Why the engine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// The oldest open request is due for its verdict.
+    HoldOver,
+}
+
+/// Hashes of the request lines whose access line is looked for.
+///
+/// A reader hands over healthy access lines only when their request line is wanted
+/// ([`formats::request_line_hash`]): a truncated answer and a retried request are logged with status 200.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of open requests that lack their access line, with how many of them there are.
+    open: HashMap<u64, u32>,
+    /// Sorted; known to the caller from elsewhere.
+    known: Arc<[u64]>,
+}
+
+impl Wanted {
+    /// A set of hashes in any order.
+    pub fn new(mut hashes: Vec<u64>) -> Wanted {
+        hashes.sort_unstable();
+        hashes.dedup();
+        Wanted { open: HashMap::new(), known: hashes.into() }
+    }
+
+    /// True when nothing is wanted, which is the usual case.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.known.is_empty()
+    }
+
+    /// True when the request line with this hash is wanted.
+    pub fn contains(&self, hash: u64) -> bool {
+        self.open.contains_key(&hash) || self.known.binary_search(&hash).is_ok()
+    }
+
+    fn add(&mut self, hash: u64) {
+        *self.open.entry(hash).or_default() += 1;
+    }
+
+    fn remove(&mut self, hash: u64) {
+        if let Some(count) = self.open.get_mut(&hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(&hash);
+            }
+        }
+    }
+}
+
+/// How long a decided request is remembered, so that late records of it still find their verdict.
+const LATE: Nanos = 60 * SECOND;
+/// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
+const LOOK_BACK: Nanos = 180 * SECOND;
+/// A fatal record waits so much longer than the hold for the request that it explains.
+const STANDALONE_AFTER: Nanos = 2 * SECOND;
+/// Uids of recent verdicts that are kept to tell equal requests apart.
+const UIDS_MAX: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// A request is due for its verdict.
+    Request(u64),
+    /// A held record that is part of no request may go on.
+    Ticket(Ticket),
+    /// A held span may go on, unless a request that opened later is still open and may be its own.
+    Span(u64),
+    /// A worker's end that no request joined: its place among all deaths ever seen.
+    Death(usize),
+    /// A Gunicorn went down: its stream and the record.
+    Phase(u64, Ticket),
+    /// A line about a process.
+    Host(Ticket),
+    /// A decided request is forgotten.
+    Forget(u64),
+}
+
+/// Evidence in, verdicts out.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    requests: Requests,
+    open: usize,
+    world: World,
+    timers: BTreeMap<(Nanos, u64), Timer>,
+    next_timer: u64,
+    held: HashMap<Ticket, Held>,
+    lanes: HashMap<u64, VecDeque<Ticket>>,
+    uids: HashMap<u64, u32>,
+    outputs: VecDeque<Output>,
+    wanted: Arc<Wanted>,
+    zones: HashMap<u64, Nanos>,
+    /// The newest time of any evidence.
+    newest: Nanos,
+}
+
+#[derive(Debug)]
+struct Held {
+    lane: Option<u64>,
+    resolved: Option<Option<Arc<Verdict>>>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(settings: Settings) -> Engine {
+        Engine {
+            settings,
+            requests: Requests::default(),
+            open: 0,
+            world: World::default(),
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            held: HashMap::new(),
+            lanes: HashMap::new(),
+            uids: HashMap::new(),
+            outputs: VecDeque::new(),
+            wanted: Arc::default(),
+            zones: HashMap::new(),
+            newest: Nanos::MIN,
+        }
+    }
+
+    /// The settings that it was made with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Says how far a source's local time is ahead of UTC, for stamps without a zone. Without it the offset is taken
+    /// from [`Record::observed`], and is 0 where that is unknown.
+    pub fn set_zone(&mut self, source: u64, offset: Nanos) {
+        self.zones.insert(source, offset);
+    }
+
+    /// Takes one line that proves something.
+    pub fn handle_record(&mut self, now: Nanos, record: Record) -> Decision {
+        let at = self.moment(now, &record);
+        self.newest = self.newest.max(at.from.min(now));
+        let Record { ticket, source, evidence, .. } = record;
+        match evidence.proof {
+            Proof::NginxError(_) => self.handle_error(now, source, ticket, at, evidence),
+            Proof::NginxAccess(_) => self.handle_access(now, source, ticket, at, evidence),
+            _ => self.handle_other(now, source, ticket, at, evidence),
+        }
+    }
+
+    /// Takes one server or client span.
+    pub fn handle_span(&mut self, now: Nanos, span: Span) -> Decision {
+        let Span { ticket, facts } = span;
+        self.world.has_nginx_spans |= facts.from_nginx;
+        let failed = facts.error || facts.http_status.is_some_and(|status| status >= 500);
+        let left_by_exception = facts.kind == 2 && facts.http_status.is_none() && !facts.method.is_empty();
+        let verdict = self.verdict_of_trace(&facts);
+        let awaited = verdict.is_none() && self.is_awaited(&facts);
+        let held = verdict.is_some() || failed || left_by_exception || awaited;
+        let seen = SpanSeen { ticket, facts, held: held && verdict.is_none(), seen: now, linked: None };
+        let (number, forgotten) = self.world.spans.insert(seen, self.settings.spans_max);
+        if let Some(forgotten) = forgotten.filter(|span| span.held) {
+            self.resolve(forgotten.ticket, None);
+        }
+        if !held {
+            return Decision::Pass;
+        }
+        self.held.insert(ticket, Held { lane: None, resolved: None });
+        match verdict {
+            Some(verdict) => self.resolve(ticket, Some(verdict)),
+            // Its request's records may come later than it, and wait as long again.
+            None => self.set_timer(
+                now.saturating_add(self.settings.hold).saturating_add(STANDALONE_AFTER),
+                Timer::Span(number),
+            ),
+        }
+        Decision::Hold
+    }
+
+    /// Counts healthy requests of a source, so that causes can tell a sick URL from a sick server, and so that it is
+    /// known which times the access log covers. `now` is about when they were answered.
+    pub fn handle_healthy(&mut self, now: Nanos, source: u64, count: u64) {
+        if count > 0 {
+            self.world.cover(source, now, true);
+        }
+    }
+
+    /// Lets time pass: requests whose hold is over get their verdict.
+    pub fn handle_timeout(&mut self, now: Nanos) {
+        while let Some((&(due, number), &timer)) = self.timers.first_key_value() {
+            if due > now {
+                break;
+            }
+            self.timers.remove(&(due, number));
+            self.handle_timer(due, timer);
+        }
+        let look_back = LOOK_BACK.saturating_add(self.settings.hold);
+        // Logs may be old (a replay) or their clock behind: what counts is how far behind the newest evidence.
+        self.world.forget(now.min(self.newest).saturating_sub(look_back));
+        for span in self.world.spans.forget(now.saturating_sub(look_back)) {
+            self.resolve(span.ticket, None);
+        }
+    }
+
+    /// When to call [`Engine::handle_timeout`] next, and why; `None` when nothing is open.
+    pub fn poll_timeout(&self) -> Option<(Nanos, Wake)> {
+        self.timers.first_key_value().map(|((due, _), _)| (*due, Wake::HoldOver))
+    }
+
+    /// The next thing to do; call until `None` after each `handle_*`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Gives every open request its verdict now: shutdown, end of input.
+    pub fn finish(&mut self, now: Nanos) {
+        // Deaths and phases after requests: a request that they explain comes first.
+        let timers = std::mem::take(&mut self.timers);
+        let (requests, others): (Vec<_>, Vec<_>) =
+            timers.into_iter().partition(|(_, timer)| matches!(timer, Timer::Request(_)));
+        for ((due, _), timer) in requests.into_iter().chain(others) {
+            self.handle_timer(due.min(now), timer);
+        }
+        for (_, timer) in std::mem::take(&mut self.timers) {
+            self.handle_timer(now, timer);
+        }
+    }
+
+    /// The access lines to hand over although they look healthy. Compare the pointer to see whether it changed. While no
+    /// copy of it is kept, changes cost no copy.
+    pub fn wanted(&self) -> Arc<Wanted> {
+        Arc::clone(&self.wanted)
+    }
+
+    /// Adds request lines whose access line the caller wants handed over in any case.
+    pub fn want(&mut self, known: Wanted) {
+        Arc::make_mut(&mut self.wanted).known = known.known;
+    }
+
+    /// Records and spans that the caller keeps for the engine.
+    pub fn held_count(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Requests that wait for their verdict.
+    pub fn open_count(&self) -> usize {
+        self.open
+    }
+
+    fn moment(&mut self, now: Nanos, record: &Record) -> Interval {
+        let Some(stamp) = record.evidence.stamp else {
+            return Interval::about(if record.observed != 0 { record.observed } else { now });
+        };
+        let at = Interval::of_stamp(stamp);
+        if stamp.zone_known {
+            return at;
+        }
+        let offset = match self.settings.zone.or_else(|| self.zones.get(&record.source).copied()) {
+            Some(offset) => offset,
+            None if record.observed != 0 => zone_offset(stamp.nanos, record.observed).unwrap_or(0),
+            None => 0,
+        };
+        Interval { from: at.from.saturating_sub(offset), to: at.to.saturating_sub(offset) }
+    }
+
+    fn handle_error(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
+        let Proof::NginxError(error) = evidence.proof else { return Decision::Pass };
+        self.world.has_error_log = true;
+        if evidence.genuine {
+            let from = self.world.error_log_from.unwrap_or(Nanos::MAX);
+            self.world.error_log_from = Some(from.min(at.from));
+        }
+        let symptom = error.symptom;
+        let seen = Seen { ticket, source, at, text: evidence.text, what: *error };
+        if let Some(symptom) = symptom
+            && evidence.genuine
+        {
+            self.world.fail(failure_of(&seen, symptom));
+        }
+        let id = self.requests.join_error(now, now.saturating_add(self.settings.hold), seen, evidence.genuine);
+        self.joined(now, id, source, ticket)
+    }
+
+    fn handle_access(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
+        let Proof::NginxAccess(access) = evidence.proof else { return Decision::Pass };
+        let failing = matches!(access.status, 499..=u16::MAX | 9);
+        self.world.cover(source, at.from, !failing && access.status < 500);
+        let seen = Seen { ticket, source, at, text: evidence.text, what: *access };
+        let id = if failing {
+            let due = now.saturating_add(self.settings.hold);
+            Some(self.requests.join_failed_access(now, due, seen, evidence.trace))
+        } else {
+            self.requests.join_healthy_access(seen, evidence.trace)
+        };
+        match id {
+            Some(id) => self.joined(now, id, source, ticket),
+            None => Decision::Pass,
+        }
+    }
+
+    /// A record joined a request: it is held until the verdict, or gets the verdict that there is.
+    fn joined(&mut self, now: Nanos, id: u64, source: u64, ticket: Ticket) -> Decision {
+        self.update_wanted(id);
+        let Some(request) = self.requests.get_mut(id) else { return Decision::Pass };
+        let is_new = !std::mem::replace(&mut request.timed, true);
+        let decided = request.verdict.clone();
+        if decided.is_some() {
+            request.stale = true;
+        }
+        if is_new {
+            let due = request.due;
+            self.open += 1;
+            self.set_timer(due, Timer::Request(id));
+            if self.open > self.settings.requests_max {
+                self.decide_oldest(now);
+            }
+        } else if decided.is_some() {
+            self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
+        }
+        self.hold(ticket, Some(source));
+        Decision::Hold
+    }
+
+    fn handle_other(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
+        if !evidence.genuine {
+            // A forged half of another line proves nothing about a process.
+            return Decision::Pass;
+        }
+        let interesting = is_worth_holding(&evidence.proof);
+        let (phase, host) = match &evidence.proof {
+            Proof::Gunicorn(gunicorn) => (changes_phase(&gunicorn.event), gunicorn.event == GunicornEvent::ClientGone),
+            Proof::Host(_) => (false, true),
+            _ => (false, false),
+        };
+        let deaths_before = self.world.gunicorns.deaths_forgotten + self.world.gunicorns.deaths.len();
+        self.world.handle(now, source, ticket, at, evidence);
+        let deaths_after = self.world.gunicorns.deaths_forgotten + self.world.gunicorns.deaths.len();
+        let standalone = now.saturating_add(self.settings.hold).saturating_add(STANDALONE_AFTER);
+        if deaths_after > deaths_before {
+            self.set_timer(standalone, Timer::Death(deaths_after - 1));
+            self.revisit(now, at);
+        }
+        if phase {
+            self.set_timer(standalone.saturating_add(SECOND), Timer::Phase(source, ticket));
+        }
+        if host {
+            self.set_timer(standalone.saturating_add(2 * SECOND), Timer::Host(ticket));
+        }
+        if !interesting {
+            return Decision::Pass;
+        }
+        self.hold(ticket, Some(source));
+        self.set_timer(standalone.saturating_add(3 * SECOND), Timer::Ticket(ticket));
+        Decision::Hold
+    }
+
+    /// A worker's end came in: requests decided without it are looked at again.
+    fn revisit(&mut self, now: Nanos, at: Interval) {
+        let late: Vec<u64> = self
+            .requests
+            .iter()
+            .rev()
+            .take(256)
+            .filter(|(_, request)| {
+                let unsure = request.verdict.as_ref().is_some_and(|verdict| {
+                    matches!(verdict.cause.id, "worker_died" | "unknown" | "keepalive_race") && verdict.status.is_some()
+                });
+                unsure && decide::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in late {
+            if let Some(request) = self.requests.get_mut(id) {
+                request.stale = true;
+            }
+            self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
+        }
+    }
+
+    fn handle_timer(&mut self, now: Nanos, timer: Timer) {
+        match timer {
+            Timer::Request(id) => self.decide(now, id),
+            Timer::Ticket(ticket) => self.resolve(ticket, None),
+            Timer::Span(number) => self.release_span(now, number),
+            Timer::Death(number) => self.decide_death(number),
+            Timer::Phase(source, ticket) => self.decide_phase(source, ticket),
+            Timer::Host(ticket) => self.decide_host(ticket),
+            Timer::Forget(id) => self.forget_request(id),
+        }
+    }
+
+    fn release_span(&mut self, now: Nanos, number: u64) {
+        let Some(span) = self.world.spans.get(number) else { return };
+        let longest = self.settings.hold.saturating_mul(2).saturating_add(STANDALONE_AFTER);
+        if now < span.seen.saturating_add(longest) && self.is_awaited(&span.facts) {
+            self.set_timer(now.saturating_add(SECOND), Timer::Span(number));
+            return;
+        }
+        let ticket = span.ticket;
+        self.resolve(ticket, None);
+    }
+
+    fn decide_oldest(&mut self, now: Nanos) {
+        let oldest = self.requests.iter().find(|(_, request)| request.verdict.is_none()).map(|(id, _)| id);
+        if let Some(id) = oldest {
+            self.decide(now, id);
+        }
+    }
+
+    fn decide(&mut self, now: Nanos, id: u64) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let first_time = request.verdict.is_none();
+        if !first_time && !std::mem::take(&mut request.stale) {
+            return;
+        }
+        let outcome = decide::outcome(request, &self.world);
+        if first_time {
+            self.open = self.open.saturating_sub(1);
+        }
+        if outcome != Outcome::Failed {
+            let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
+            let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
+            for ticket in tickets.into_iter().chain(maybe) {
+                self.resolve(ticket, None);
+            }
+            self.forget_request(id);
+            return;
+        }
+        adopt_truncated(request);
+        self.give_verdict(now, id);
+    }
+
+    fn give_verdict(&mut self, now: Nanos, id: u64) {
+        let Some(request) = self.requests.get(id) else { return };
+        let Some(case) = decide::case_of(request, &self.world) else {
+            self.forget_request(id);
+            return;
+        };
+        let salt = match &request.verdict {
+            Some(_) => 0,
+            None => salt_for(&mut self.uids, &case),
+        };
+        let death = case.death.map(|(index, _)| index);
+        let (mut verdict, span) = decide::verdict_of(&case, id, salt, self.settings.link_threshold);
+        let before = request.verdict.clone();
+        if let Some(before) = &before {
+            verdict.uid.clone_from(&before.uid);
+            verdict.revision = before.revision + 1;
+            if before.cause.id == verdict.cause.id && before.link == verdict.link && before.status == verdict.status {
+                let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
+                for ticket in tickets {
+                    self.resolve(ticket, Some(Arc::clone(before)));
+                }
+                return;
+            }
+        }
+        let verdict = Arc::new(verdict);
+        let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
+        if let Some(index) = death
+            && decide::blames_worker(verdict.cause)
+            && let Some(death) = self.world.gunicorns.deaths.get_mut(index)
+        {
+            death.explains += 1;
+        }
+        self.mark_hosts(&verdict);
+        if let Some(span) = span.and_then(|number| self.world.spans.get_mut(number)) {
+            span.linked = Some(id);
+        }
+        for (_, ticket) in &verdict.records {
+            self.resolve(*ticket, Some(Arc::clone(&verdict)));
+        }
+        for ticket in maybe {
+            self.resolve(ticket, None);
+        }
+        self.resolve_spans(id, &verdict);
+        if let Some(request) = self.requests.get_mut(id) {
+            request.verdict = Some(Arc::clone(&verdict));
+        }
+        self.update_wanted(id);
+        self.outputs.push_back(Output::Verdict(verdict));
+        if before.is_none() {
+            self.set_timer(now.saturating_add(LATE), Timer::Forget(id));
+        }
+    }
+
+    /// Spans of the linked trace that are the failed request's own get its verdict.
+    fn resolve_spans(&mut self, id: u64, verdict: &Arc<Verdict>) {
+        let Some(trace) = verdict.link.trace else { return };
+        let Some(request) = self.requests.get(id) else { return };
+        let Some(case) = decide::case_of(request, &self.world) else { return };
+        let own: Vec<Ticket> = self
+            .world
+            .spans
+            .of_trace(&trace.trace_id)
+            .filter(|(_, span)| span.held && is_own_span(&span.facts, &case))
+            .map(|(_, span)| span.ticket)
+            .collect();
+        for ticket in own {
+            self.resolve(ticket, Some(Arc::clone(verdict)));
+        }
+    }
+
+    fn mark_hosts(&mut self, verdict: &Verdict) {
+        for host in &mut self.world.hosts {
+            host.used |= verdict.records.iter().any(|(_, ticket)| *ticket == host.seen.ticket);
+        }
+    }
+
+    fn decide_death(&mut self, number: usize) {
+        let Some(index) = number.checked_sub(self.world.gunicorns.deaths_forgotten) else { return };
+        let Some(death) = self.world.gunicorns.deaths.get(index) else { return };
+        let ordered = death.ordered && !death.timed_out;
+        if death.explains > 0 || death.reported || ordered || !(death.is_violent() || death.failed) {
+            return;
+        }
+        let request = empty_request();
+        let case = self.standalone(Trigger::Death, &request, death.from, Some((index, death)));
+        let fatal = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
+        if let Some(death) = self.world.gunicorns.deaths.get_mut(index) {
+            death.reported = true;
+        }
+        self.publish_standalone(fatal);
+    }
+
+    fn decide_phase(&mut self, source: u64, ticket: Ticket) {
+        let request = empty_request();
+        let found = self.world.gunicorns.instances.iter().find(|instance| instance.source == source);
+        let Some(instance) = found else { return };
+        let Some(change) = instance.changes.iter().find(|change| change.quote.ticket == Some(ticket)) else { return };
+        let explained = self.requests.iter().any(|(_, request)| {
+            request.verdict.as_ref().is_some_and(|verdict| verdict.records.iter().any(|(_, known)| *known == ticket))
+        });
+        // A stop is no failure. It is shown only to one who has Gunicorn's log and nothing of nginx.
+        let only_gunicorn = !self.world.has_error_log && !self.world.has_access_log;
+        if explained || self.is_told(instance, change) || !(decide::is_fatal(&change.phase) || only_gunicorn) {
+            return;
+        }
+        let case = self.standalone(Trigger::Phase(change), &request, change.at, None);
+        let verdict = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
+        self.publish_standalone(verdict);
+    }
+
+    /// The same halt was told by a line before it, or its reason by a line about it.
+    fn is_told(&self, instance: &correlate::gunicorn::Instance, change: &correlate::gunicorn::Change) -> bool {
+        use correlate::gunicorn::{Down, Phase};
+        let near = instance.changes.iter().filter(|other| other.at.near(change.at, -3 * SECOND, 3 * SECOND));
+        let mut earlier = near.clone().take_while(|other| !std::ptr::eq(*other, change));
+        let with_reason = |phase: &Phase| {
+            matches!(
+                phase,
+                Phase::Down(
+                    Down::BootFailed | Down::AppLoadFailed | Down::BindFailed | Down::Crashed | Down::MasterLost
+                )
+            )
+        };
+        match change.phase {
+            Phase::Down(Down::ShutDown) => {
+                near.clone().any(|other| with_reason(&other.phase)) || earlier.any(|other| other.phase == change.phase)
+            }
+            Phase::Down(Down::BootFailed | Down::AppLoadFailed) => earlier.any(|other| other.phase == change.phase),
+            _ => false,
+        }
+    }
+
+    fn decide_host(&mut self, ticket: Ticket) {
+        let Some(host) = self.world.hosts.iter().find(|host| host.seen.ticket == ticket) else { return };
+        if host.used {
+            return;
+        }
+        let request = empty_request();
+        let case = self.standalone(Trigger::Host(host), &request, host.seen.at, None);
+        let verdict = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
+        if let Some(host) = self.world.hosts.iter_mut().find(|host| host.seen.ticket == ticket) {
+            host.used = true;
+        }
+        self.publish_standalone(verdict);
+    }
+
+    fn standalone<'a>(
+        &'a self,
+        trigger: Trigger<'a>,
+        request: &'a Request,
+        at: Interval,
+        death: Option<(usize, &'a Death)>,
+    ) -> Option<Case<'a>> {
+        let of_source = |source: u64| self.world.gunicorns.instances.iter().find(|instance| instance.source == source);
+        let instance = match trigger {
+            Trigger::Death => death.and_then(|(_, death)| of_source(death.source)),
+            Trigger::Phase(change) => self
+                .world
+                .gunicorns
+                .instances
+                .iter()
+                .find(|instance| instance.changes.iter().any(|known| std::ptr::eq(known, change))),
+            Trigger::Host(_) | Trigger::Request => None,
+        };
+        Some(Case {
+            trigger,
+            symptom: evidence::Symptom::Unknown,
+            request,
+            at,
+            upstream: None,
+            world: &self.world,
+            instance,
+            address: correlate::address::AddressMatch::Unknown,
+            death,
+            derived_from: None,
+            borrowed_symptom: false,
+        })
+    }
+
+    fn standalone_verdict(&self, case: &Case<'_>) -> Verdict {
+        decide::verdict_of(case, u64::MAX, 0, self.settings.link_threshold).0
+    }
+
+    fn finish_standalone(&self, verdict: Option<Verdict>) -> Option<Arc<Verdict>> {
+        verdict.filter(|verdict| verdict.cause.id != "unknown").map(Arc::new)
+    }
+
+    fn publish_standalone(&mut self, verdict: Option<Arc<Verdict>>) {
+        let Some(verdict) = verdict else { return };
+        // The lines of one incident (timeout, kill, boot failure, shutdown) make one verdict.
+        let tickets: Vec<Ticket> = verdict.records.iter().map(|(_, ticket)| *ticket).collect();
+        for death in &mut self.world.gunicorns.deaths {
+            death.reported |=
+                death.quotes.iter().any(|quote| quote.ticket.is_some_and(|ticket| tickets.contains(&ticket)));
+        }
+        self.mark_hosts(&verdict);
+        for ticket in tickets {
+            self.resolve(ticket, Some(Arc::clone(&verdict)));
+        }
+        self.outputs.push_back(Output::Verdict(verdict));
+    }
+
+    fn forget_request(&mut self, id: u64) {
+        if let Some(mut request) = self.requests.remove(id) {
+            if let Some(hash) = request.no_longer_awaited() {
+                Arc::make_mut(&mut self.wanted).remove(hash);
+            }
+            for (_, ticket) in request.records() {
+                self.resolve(ticket, request.verdict.clone());
+            }
+            for access in request.maybe {
+                self.resolve(access.ticket, None);
+            }
+        }
+    }
+
+    /// The verdict of a decided request whose trace this span is.
+    fn verdict_of_trace(&self, facts: &SpanFacts) -> Option<Arc<Verdict>> {
+        let fits = |request: &Request| {
+            let verdict = request.verdict.as_ref()?;
+            let trace = verdict.link.trace?;
+            let case = decide::case_of(request, &self.world)?;
+            (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
+        };
+        self.requests.iter().rev().take(1_024).find_map(|(_, request)| fits(request))
+    }
+
+    /// True when an open request may turn out to be this span's.
+    fn is_awaited(&self, facts: &SpanFacts) -> bool {
+        self.requests.iter().rev().take(1_024).filter(|(_, request)| request.verdict.is_none()).any(|(_, request)| {
+            let by_trace = request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id);
+            let Some(case) = decide::case_of(request, &self.world) else { return false };
+            let by_id = case
+                .access()
+                .is_some_and(|access| !access.request_id.is_empty() && access.request_id == facts.request_id);
+            let by_time = facts.start <= case.at.to.saturating_add(2 * SECOND)
+                && facts.end >= case.at.from.saturating_sub(2 * SECOND)
+                && facts.kind == 2
+                && correlate::link::same_target(facts, &case);
+            by_trace || by_id || by_time
+        })
+    }
+
+    fn hold(&mut self, ticket: Ticket, lane: Option<u64>) {
+        self.held.insert(ticket, Held { lane, resolved: None });
+        if let Some(lane) = lane {
+            self.lanes.entry(lane).or_default().push_back(ticket);
+        }
+    }
+
+    /// The record may go on, in its turn: those of its source that came before it go first.
+    fn resolve(&mut self, ticket: Ticket, verdict: Option<Arc<Verdict>>) {
+        let Some(held) = self.held.get_mut(&ticket) else { return };
+        if held.resolved.is_some() {
+            return;
+        }
+        let Some(lane) = held.lane else {
+            self.held.remove(&ticket);
+            self.outputs.push_back(Output::Release { ticket, verdict });
+            return;
+        };
+        held.resolved = Some(verdict);
+        let Some(queue) = self.lanes.get_mut(&lane) else { return };
+        while let Some(first) = queue.front().copied() {
+            match self.held.get(&first).map(|held| held.resolved.clone()) {
+                Some(None) => break,
+                Some(Some(verdict)) => {
+                    self.held.remove(&first);
+                    self.outputs.push_back(Output::Release { ticket: first, verdict });
+                    queue.pop_front();
+                }
+                None => {
+                    queue.pop_front();
+                }
+            }
+        }
+        if queue.is_empty() {
+            self.lanes.remove(&lane);
+        }
+    }
+
+    fn set_timer(&mut self, due: Nanos, timer: Timer) {
+        self.timers.insert((due, self.next_timer), timer);
+        self.next_timer += 1;
+    }
+
+    /// Notes whether the access line of a request is still looked for.
+    fn update_wanted(&mut self, id: u64) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        match request.note_awaited() {
+            Some((hash, true)) => Arc::make_mut(&mut self.wanted).add(hash),
+            Some((hash, false)) => Arc::make_mut(&mut self.wanted).remove(hash),
+            None => {}
+        }
+    }
+}
+
+fn empty_request() -> Request {
+    Request::empty()
+}
+
+/// How far a local stamp is ahead of UTC, in whole quarters of an hour, if it can be a zone at all (-12 to +14 h).
+fn zone_offset(local: Nanos, observed: Nanos) -> Option<Nanos> {
+    const QUARTER: Nanos = 900 * SECOND;
+    let ahead = local.saturating_sub(observed);
+    // A line is observed after it was written, a few minutes late at most.
+    let rounded = ahead.saturating_add(QUARTER / 2 + 300 * SECOND).div_euclid(QUARTER).saturating_mul(QUARTER);
+    (-12 * 3_600 * SECOND..=14 * 3_600 * SECOND).contains(&rounded).then_some(rounded)
+}
+
+fn failure_of(error: &Seen<evidence::NginxError>, symptom: evidence::Symptom) -> Failure {
+    let what = &error.what;
+    let target = what.request.as_deref().and_then(correlate::join::split_request_line).map_or("", |(_, target)| target);
+    Failure {
+        at: error.at,
+        pid: what.pid,
+        symptom,
+        upstream: what.upstream.clone().unwrap_or_default(),
+        path: target.split('?').next().unwrap_or(target).to_owned(),
+        server: what.server.clone(),
+        quote: error_quote(error),
+    }
+}
+
+/// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near
+/// and differ in length, nobody can tell which of them was cut, and none is blamed.
+fn adopt_truncated(request: &mut Request) {
+    if request.access.is_some() {
+        return;
+    }
+    let error_at = request.error().map(|error| error.at);
+    let distance = |access: &Seen<evidence::NginxAccess>| error_at.map_or(0, |at| at.distance(access.at));
+    let served = || request.maybe.iter().enumerate().filter(|(_, access)| access.what.status < 400);
+    let Some((index, nearest)) = served().min_by_key(|(_, access)| distance(access)) else { return };
+    let length = nearest.what.body_bytes_sent.value();
+    let alike = served()
+        .filter(|(_, access)| distance(access) == distance(nearest))
+        .all(|(_, access)| access.what.body_bytes_sent.value() == length);
+    if alike {
+        request.access = Some(request.maybe.swap_remove(index));
+    }
+}
+
+/// The server or client span of the failed request itself, not one of the calls that its application made.
+fn is_own_span(facts: &SpanFacts, case: &Case<'_>) -> bool {
+    facts.from_nginx || correlate::link::same_target(facts, case)
+}
+
+fn is_worth_holding(proof: &Proof) -> bool {
+    match proof {
+        Proof::Gunicorn(gunicorn) => !matches!(
+            gunicorn.event,
+            GunicornEvent::Starting { .. }
+                | GunicornEvent::UsingWorker { .. }
+                | GunicornEvent::Booting { .. }
+                | GunicornEvent::Other
+                | GunicornEvent::ClientGone
+        ),
+        Proof::GunicornAccess(access) => access.status >= 500,
+        Proof::Exception { .. } | Proof::Host(_) => true,
+        Proof::NginxError(_) | Proof::NginxAccess(_) => true,
+    }
+}
+
+fn changes_phase(event: &GunicornEvent) -> bool {
+    matches!(
+        event,
+        GunicornEvent::BootFailed
+            | GunicornEvent::AppLoadFailed { .. }
+            | GunicornEvent::StartupFailed
+            | GunicornEvent::BindFailed { .. }
+            | GunicornEvent::ArbiterCrashed
+            | GunicornEvent::WorkerExited { code: 3 | 4, .. }
+            | GunicornEvent::ParentChanged
+            | GunicornEvent::ShuttingDown
+            | GunicornEvent::HandlingSignal { .. }
+    )
+}
+
+/// How many verdicts with the same first words came before: equal requests in one second get uids of their own.
+fn salt_for(uids: &mut HashMap<u64, u32>, case: &Case<'_>) -> u32 {
+    if uids.len() >= UIDS_MAX {
+        uids.clear();
+    }
+    let request = case.request;
+    let text = request
+        .errors
+        .first()
+        .map(|error| error.text.as_str())
+        .or(request.access.as_ref().map(|access| access.text.as_str()));
+    let counter = uids.entry(text::hash64(text.unwrap_or_default().as_bytes())).or_default();
+    *counter += 1;
+    *counter - 1
+}

@@ -1,0 +1,254 @@
+//! Everything that is known about one failed request, as a cause looks at it.
+
+use super::correlate::address::AddressMatch;
+use super::correlate::gunicorn::{Change, Death, Instance, Phase};
+use super::correlate::join::{Request, split_request_line};
+use super::correlate::world::{Failure, HostSeen, World};
+use super::correlate::{Interval, Seen};
+use super::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
+use super::text::{printable, shortened};
+use super::verdict::{Quote, Source};
+
+/// What a cause says for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Claim {
+    /// How likely it is, 0 to 1.
+    pub confidence: f64,
+    /// Evidence beyond nginx's own words, the most telling first.
+    pub quotes: Vec<Quote>,
+    /// The worker to blame.
+    pub worker: Option<u32>,
+}
+
+impl Claim {
+    /// A claim that rests on nginx's own words.
+    pub fn of(confidence: f64) -> Option<Claim> {
+        Some(Claim { confidence, quotes: Vec::new(), worker: None })
+    }
+
+    /// A claim with evidence.
+    pub fn with(confidence: f64, quotes: Vec<Quote>) -> Option<Claim> {
+        Some(Claim { confidence, quotes, worker: None })
+    }
+}
+
+/// What asks for a verdict.
+#[derive(Clone, Copy, Debug)]
+pub enum Trigger<'a> {
+    /// A failed request.
+    Request,
+    /// A worker's end that no request joined.
+    Death,
+    /// A Gunicorn that went down, and no request joined.
+    Phase(&'a Change),
+    /// A line about a process, and no request joined.
+    Host(&'a HostSeen),
+}
+
+/// One failed request with all that is in sight around it.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// What asks for a verdict.
+    pub trigger: Trigger<'a>,
+    /// What nginx saw.
+    pub symptom: Symptom,
+    /// The records of the request.
+    pub request: &'a Request,
+    /// When the last attempt failed.
+    pub at: Interval,
+    /// Last peer tried.
+    pub upstream: Option<&'a str>,
+    /// Everything else.
+    pub world: &'a World,
+    /// The Gunicorn that the upstream most likely is.
+    pub instance: Option<&'a Instance>,
+    /// How well that Gunicorn's address fits.
+    pub address: AddressMatch,
+    /// The worker's end that fits best, with its number in the world.
+    pub death: Option<(usize, &'a Death)>,
+    /// What the case was before the root of `no live upstreams` was looked up.
+    pub derived_from: Option<&'a Failure>,
+    /// The symptom is that of the requests around it.
+    pub borrowed_symptom: bool,
+}
+
+impl<'a> Case<'a> {
+    /// True when a failed request asks.
+    pub fn is_request(&self) -> bool {
+        matches!(self.trigger, Trigger::Request)
+    }
+
+    /// The error line that decided the symptom.
+    pub fn error(&self) -> Option<&'a Seen<NginxError>> {
+        self.request.error()
+    }
+
+    /// The access line.
+    pub fn access(&self) -> Option<&'a NginxAccess> {
+        self.request.access.as_ref().map(|access| &access.what)
+    }
+
+    /// The last attempt of the access line.
+    pub fn last_attempt(&self) -> Option<&'a Attempt> {
+        self.access().and_then(|access| access.attempts.last())
+    }
+
+    /// Status that the client got.
+    pub fn status(&self) -> Option<u16> {
+        self.access().map(|access| access.status)
+    }
+
+    /// Request method; empty when unknown.
+    pub fn method(&self) -> &'a str {
+        match (self.access(), self.error().and_then(|error| error.what.request.as_deref()).and_then(split_request_line))
+        {
+            (Some(access), _) if !access.method.is_empty() => &access.method,
+            (_, Some((method, _))) => method,
+            _ => "",
+        }
+    }
+
+    /// Path and query; empty when unknown.
+    pub fn target(&self) -> &'a str {
+        let of_error = self.request.errors.iter().find_map(|error| error.what.request.as_deref());
+        match (self.access(), of_error.and_then(split_request_line)) {
+            (Some(access), _) if !access.target.is_empty() => &access.target,
+            (_, Some((_, target))) => target,
+            _ => "",
+        }
+    }
+
+    /// nginx sends these again only when told so (`proxy_next_upstream non_idempotent`).
+    pub fn is_idempotent(&self) -> bool {
+        !matches!(self.method(), "POST" | "PATCH" | "LOCK")
+    }
+
+    /// True for the symptoms of a peer that took the request and went away.
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self.symptom, Symptom::ResponseClosedEarly | Symptom::ResponseReset | Symptom::RequestSendFailed)
+    }
+
+    /// True for the symptoms of a peer that could not be connected to because nobody listens.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.symptom, Symptom::ConnectRefused | Symptom::ConnectSocketMissing)
+    }
+
+    /// True when the upstream is a unix socket.
+    pub fn is_unix(&self) -> bool {
+        self.upstream.is_some_and(|upstream| upstream.starts_with("unix:"))
+    }
+
+    /// How long the last attempt took.
+    pub fn response_time(&self) -> Option<Nanos> {
+        let access = self.access()?;
+        self.last_attempt()
+            .and_then(|attempt| attempt.response_time.value())
+            .or_else(|| (access.attempts.len() <= 1).then(|| access.request_time.value()).flatten())
+    }
+
+    /// The worker's end that fits best, when it was a violent one.
+    pub fn violent_death(&self) -> Option<&'a Death> {
+        self.death.map(|(_, death)| death).filter(|death| death.is_violent())
+    }
+
+    /// The newest change of the instance's phase before the failure that fits.
+    pub fn phase_before(&self, fits: impl Fn(&Phase) -> bool) -> Option<&'a Change> {
+        self.instance.and_then(|instance| instance.last_before(self.at, fits))
+    }
+
+    /// nginx's own words about the failure, first in the evidence.
+    pub fn symptom_quote(&self) -> Option<Quote> {
+        if let Some(error) = self.error() {
+            return Some(error_quote(error));
+        }
+        self.request.access.as_ref().map(access_quote)
+    }
+
+    /// True when the access line came out of a format that tells whether nginx made the status itself, and it did.
+    pub fn nginx_made_the_status(&self) -> bool {
+        self.last_attempt()
+            .is_some_and(|attempt| attempt.header_time.is_dash() || matches!(attempt.bytes_received.value(), Some(0)))
+    }
+
+    /// True when the access line proves that the upstream answered.
+    pub fn upstream_answered(&self) -> bool {
+        self.last_attempt().is_some_and(|attempt| attempt.header_time.value().is_some())
+    }
+
+    /// True for an attempt too short for any application to have looked at the request.
+    pub fn failed_at_once(&self) -> bool {
+        self.response_time().is_some_and(|time| time <= 20 * MILLISECOND)
+    }
+
+    /// True when nginx served others well within so many seconds, by the access log that has this request.
+    pub fn others_are_served(&self, seconds: i64) -> bool {
+        let source = self.request.access.as_ref().map(|access| access.source);
+        self.world.is_healthy_around(source, self.at, seconds)
+    }
+
+    /// Failed attempts with this symptom within so many seconds, on this upstream.
+    pub fn failures_around(&self, symptom: Symptom, seconds: i64) -> impl Iterator<Item = &'a Failure> {
+        let (at, upstream) = (self.at, self.upstream);
+        self.world.failures.iter().filter(move |failure| {
+            failure.symptom == symptom
+                && failure.at.distance(at) <= seconds * SECOND
+                && upstream.is_none_or(|upstream| failure.upstream == upstream)
+        })
+    }
+}
+
+/// The deciding words of an error line.
+pub fn error_quote(error: &Seen<NginxError>) -> Quote {
+    let what = &error.what;
+    let mut words = what.message.clone();
+    if !what.action.is_empty() {
+        words.push_str(" while ");
+        words.push_str(&what.action);
+    }
+    Quote { source: Source::NginxError, text: shortened(&printable(&words), 200), ticket: Some(error.ticket) }
+}
+
+/// The deciding fields of an access line.
+pub fn access_quote(access: &Seen<NginxAccess>) -> Quote {
+    let what = &access.what;
+    let mut words = format!("{} {} {}", what.method, what.target, what.status);
+    if what.has_upstream {
+        let statuses: Vec<String> = what
+            .attempts
+            .iter()
+            .map(|attempt| attempt.status.value().map_or_else(|| "-".to_owned(), |status| status.to_string()))
+            .collect();
+        let listed = if statuses.is_empty() { "-".to_owned() } else { statuses.join(", ") };
+        words.push_str(&format!(", upstream_status {listed}"));
+        if let Some(attempt) = what.attempts.last() {
+            match attempt.header_time.value() {
+                Some(time) => words.push_str(&format!(", upstream_header_time {}", seconds(time))),
+                None if attempt.header_time.is_dash() => words.push_str(", upstream_header_time -"),
+                None => {}
+            }
+        }
+    }
+    Quote { source: Source::NginxAccess, text: shortened(&printable(&words), 200), ticket: Some(access.ticket) }
+}
+
+/// `2.003` of a duration.
+pub fn seconds(time: Nanos) -> String {
+    format!("{}.{:03}", time / SECOND, time.rem_euclid(SECOND) / MILLISECOND)
+}
+
+/// A conclusion of why502 itself.
+pub fn conclusion(text: impl Into<String>) -> Quote {
+    Quote { source: Source::Why502, text: shortened(&printable(&text.into()), 200), ticket: None }
+}
+
+/// The deciding words of a line about a process.
+pub fn host_quote(host: &HostSeen) -> Quote {
+    Quote { source: Source::Host, text: shortened(&printable(&host.seen.text), 200), ticket: Some(host.seen.ticket) }
+}
+
+/// The deciding fields of a line in Gunicorn's access log.
+pub fn answer_quote(answer: &Seen<GunicornAccess>) -> Quote {
+    let what = &answer.what;
+    let words = format!("{} {} {}", what.method, what.target, what.status);
+    Quote { source: Source::GunicornAccess, text: shortened(&printable(&words), 200), ticket: Some(answer.ticket) }
+}

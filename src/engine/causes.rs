@@ -1,0 +1,129 @@
+//! Why requests fail: one file a cause, one ordered table.
+//!
+//! A cause looks at a [`Case`], everything that is known about one failed request, and says how likely it is. The most
+//! likely one leads; the others are named in the evidence. To add a cause: one file beside the others and one line
+//! in `table!`.
+
+pub(crate) use super::case::{Case, Claim, Trigger};
+
+macro_rules! table {
+    ($($name:ident)*) => {
+        $(#[allow(missing_docs, reason = "the head of each file says it")] pub mod $name;)*
+
+        static ALL: &[&Cause] = &[$(&$name::CAUSE),*];
+    };
+}
+
+// At equal confidence the earlier one leads.
+table! {
+    gunicorn_not_running
+    master_killed
+    upstream_address_mismatch
+    socket_permission_denied
+    security_policy_denied
+    host_unreachable
+    network_unreachable
+    connect_timeout
+    dns_failure
+    no_live_upstreams
+    listen_backlog_full
+    workers_saturated
+    ephemeral_ports_exhausted
+    nginx_files_exhausted
+    nginx_connections_exhausted
+    gunicorn_files_exhausted
+    worker_timeout
+    worker_killed
+    worker_oom_killed
+    worker_crashed
+    worker_exited
+    worker_died
+    gunicorn_restarting
+    worker_boot_failed
+    app_load_failed
+    bind_failed
+    arbiter_crashed
+    worker_recycled
+    keepalive_race
+    response_header_too_big
+    response_header_invalid
+    not_http_upstream
+    request_body_unread
+    tls_to_plain_port
+    plain_to_tls_port
+    tls_handshake_failed
+    tls_certificate_rejected
+    app_returned_error
+    slow_request
+    response_truncated
+    client_closed_request
+    unknown
+}
+
+/// The honest answer where no cause claims a case.
+pub static UNKNOWN: &Cause = &unknown::CAUSE;
+
+/// All causes in the order of the table.
+pub fn all() -> &'static [&'static Cause] {
+    ALL
+}
+
+/// The cause with this id.
+pub fn by_id(id: &str) -> Option<&'static Cause> {
+    ALL.iter().find(|cause| cause.id == id).copied()
+}
+
+/// Who can mend it; the names are a contract (`why502.category`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each name says what the string of `id` says")]
+pub enum Category {
+    Unreachable,
+    Capacity,
+    Worker,
+    Lifecycle,
+    Protocol,
+    Tls,
+    Application,
+    Client,
+    Unknown,
+}
+
+impl Category {
+    /// The word of the contract.
+    pub fn id(self) -> &'static str {
+        match self {
+            Category::Unreachable => "unreachable",
+            Category::Capacity => "capacity",
+            Category::Worker => "worker",
+            Category::Lifecycle => "lifecycle",
+            Category::Protocol => "protocol",
+            Category::Tls => "tls",
+            Category::Application => "application",
+            Category::Client => "client",
+            Category::Unknown => "unknown",
+        }
+    }
+}
+
+/// One row of the table of causes.
+#[derive(Debug)]
+pub struct Cause {
+    /// The word of the contract (`why502.cause`).
+    pub id: &'static str,
+    /// Who can mend it.
+    pub category: Category,
+    /// What happened, half a sentence.
+    pub summary: &'static str,
+    /// What to do, one or two sentences without values.
+    pub hint: &'static str,
+    /// Why the rule is what it is: which program writes which line when, with file and version.
+    pub facts: &'static str,
+    /// Documentation of nginx, Gunicorn and others on it.
+    pub links: &'static [&'static str],
+    /// How likely it is for a case; `None` when it cannot be.
+    pub judge: fn(&Case<'_>) -> Option<Claim>,
+    /// Lines that it explains; the tests read them through the whole engine.
+    pub example: &'static str,
+    /// Lines that look like it and are something else.
+    pub near_miss: &'static str,
+}

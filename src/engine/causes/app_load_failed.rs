@@ -1,0 +1,22 @@
+//! The application object was not found.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::correlate::gunicorn::Down;
+
+pub static CAUSE: Cause = Cause {
+    id: "app_load_failed",
+    category: Category::Lifecycle,
+    summary: "Gunicorn could not load the application object, so it shut down",
+    hint: "Correct `MODULE:APP` on Gunicorn's command line (the attribute must exist in the module) and try with `gunicorn --check-config MODULE:APP`.",
+    facts: "`Failed to find attribute 'app' in 'module'.` (`Failed to find application object` in 19.x), code 4, `Reason: App failed to load.` (gunicorn/util.py, import_app; gunicorn/arbiter.py, APP_LOAD_ERROR).",
+    links: &["https://docs.gunicorn.org/en/stable/run.html"],
+    judge,
+    example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Shutting down: Master
+[2026-03-04 09:15:00 +0000] [300] [ERROR] Reason: App failed to load."#,
+    near_miss: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Shutting down: Master
+[2026-03-04 09:15:00 +0000] [300] [ERROR] Reason: Worker failed to boot."#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    super::worker_boot_failed::down(case, Down::AppLoadFailed)
+}

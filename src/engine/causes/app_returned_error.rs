@@ -1,0 +1,66 @@
+//! The upstream itself answered 502, 503 or 504.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::case::{answer_quote, conclusion};
+use crate::engine::evidence::{SECOND, Symptom};
+
+pub static CAUSE: Cause = Cause {
+    id: "app_returned_error",
+    category: Category::Application,
+    summary: "the application itself answered with this status; nginx only passed it on",
+    hint: "Look into the application's own log and trace for this request: it is most often a gateway whose own upstream failed.",
+    facts: "A number in `$upstream_header_time` proves that a whole response header came from the upstream; nginx writes no error line then (src/http/ngx_http_upstream.c).",
+    links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_header_time"],
+    judge,
+    example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"GET /rates HTTP/1.1","status":"502","request_time":"0.201","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"0.200","upstream_response_time":"0.200","upstream_bytes_received":"194"}"#,
+    near_miss: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"GET /rates HTTP/1.1","status":"502","request_time":"0.201","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.200","upstream_bytes_received":"0"}"#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    let status = case.status()?;
+    if !case.is_request() || !matches!(status, 502..=504) {
+        return None;
+    }
+    if case.symptom == Symptom::Relayed {
+        return Claim::of(0.98);
+    }
+    if case.symptom != Symptom::Unknown {
+        return None;
+    }
+    let answered = case.world.answers.iter().rev().find(|answer| {
+        answer.what.status == status
+            && answer.what.target == case.target()
+            && answer.at.near(case.at, -2 * SECOND, 2 * SECOND)
+    });
+    if let Some(answer) = answered {
+        return Claim::with(0.96, vec![answer_quote(answer)]);
+    }
+    let span = case.world.spans.ending_within(case.at.from - 2 * SECOND, case.at.to + 2 * SECOND).find(|(_, span)| {
+        !span.facts.from_nginx
+            && span.facts.http_status == Some(status)
+            && crate::engine::correlate::link::same_target(&span.facts, case)
+    });
+    if span.is_some() {
+        return Claim::with(0.95, vec![conclusion(format!("a span of this request ended with status {status}"))]);
+    }
+    // The access log knows nothing of upstreams. nginx writes an error line for each failure of its own.
+    let silent_error_log = case.world.error_log_from.is_some_and(|from| from <= case.at.to);
+    let own_page = case.access().and_then(|access| access.body_bytes_sent.value()).is_some_and(is_size_of_nginx_page);
+    match (silent_error_log, own_page) {
+        (true, false) => Claim::with(
+            0.75,
+            vec![conclusion("nginx's error log has no line for it, and the body is not nginx's own page")],
+        ),
+        // The error log that was read begins later: a part of a log.
+        (false, false) if case.world.has_error_log => None,
+        (false, false) => Claim::of(0.4),
+        // nginx's own page: it made the status itself, and its error line was not read.
+        (_, true) => None,
+    }
+}
+
+/// Sizes of nginx's built-in error pages for 502 to 504, with and without version and with the padding for old
+/// browsers (`src/http/ngx_http_special_response.c`): `nginx`, `nginx/1.2.3`, `nginx/1.22.1 (Ubuntu)`.
+pub fn is_size_of_nginx_page(bytes: u64) -> bool {
+    matches!(bytes, 0 | 141..=230 | 537..=640)
+}

@@ -1,0 +1,21 @@
+//! Gunicorn could not bind its address.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::correlate::gunicorn::Down;
+
+pub static CAUSE: Cause = Cause {
+    id: "bind_failed",
+    category: Category::Lifecycle,
+    summary: "Gunicorn could not bind its address: something else already listens there, or the address is not this host's",
+    hint: "Find who listens with `ss -ltnp 'sport = :PORT'` (often an older Gunicorn), stop it or choose another `--bind`.",
+    facts: "Five tries one second apart, then `Can't connect to ('0.0.0.0', 8000)` and exit code 1 (gunicorn/sock.py, create_sockets). The older instance usually goes on serving.",
+    links: &["https://docs.gunicorn.org/en/stable/settings.html#bind"],
+    judge,
+    example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Connection in use: ('0.0.0.0', 8000)
+[2026-03-04 09:15:05 +0000] [300] [ERROR] Can't connect to ('0.0.0.0', 8000)"#,
+    near_miss: r#"[2026-03-04 09:15:00 +0000] [300] [INFO] Listening at: http://0.0.0.0:8000 (300)"#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    super::worker_boot_failed::down(case, Down::BindFailed)
+}

@@ -1,0 +1,28 @@
+//! The client went away before the answer: 499.
+
+use super::{Case, Category, Cause, Claim, Trigger};
+use crate::engine::case::host_quote;
+use crate::engine::evidence::{Host, Symptom};
+
+pub static CAUSE: Cause = Cause {
+    id: "client_closed_request",
+    category: Category::Client,
+    summary: "the client closed the connection before the answer came",
+    hint: "Look at how long the request had taken: an impatient client or load balancer has a shorter timeout than the application needs; raise that timeout or make the request faster.",
+    facts: "nginx logs 499 and, at level info only, `client prematurely closed connection` (src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection). The application goes on with its work.",
+    links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
+    judge,
+    example: r#"2026/03/04 09:15:02 [info] 411#411: *7 epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
+    near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if let Trigger::Host(host) = case.trigger {
+        // Only for one who has nothing of nginx: there the request itself is judged.
+        let alone = !case.world.has_error_log && !case.world.has_access_log;
+        let gone = alone && matches!(host.seen.what, Host::PeerGone { .. });
+        return gone.then(|| Claim::with(0.55, vec![host_quote(host)]))?;
+    }
+    (case.is_request() && (case.symptom == Symptom::ClientClosed || case.status() == Some(499))).then_some(())?;
+    Claim::of(0.98)
+}

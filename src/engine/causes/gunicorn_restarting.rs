@@ -1,0 +1,113 @@
+//! A stop, restart or reload is in progress.
+
+use super::{Case, Category, Cause, Claim, Trigger};
+use crate::engine::case::{conclusion, host_quote};
+use crate::engine::correlate::address::AddressMatch;
+use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
+use crate::engine::evidence::{Host, SECOND, Symptom};
+use crate::engine::verdict::Quote;
+
+pub static CAUSE: Cause = Cause {
+    id: "gunicorn_restarting",
+    category: Category::Lifecycle,
+    summary: "Gunicorn was being stopped, restarted or reloaded when the request came",
+    hint: "Restart without a gap: let systemd hold the socket (socket activation), reload with SIGHUP, or run two instances with `proxy_next_upstream error timeout`; raise `--graceful-timeout` if running requests are cut.",
+    facts: "On TERM Gunicorn closes its listener (a unix socket's file goes first), finishes running requests for `--graceful-timeout` and kills the rest without a word; what still waits in the listen queue is reset when the last worker leaves (gunicorn/arbiter.py, stop).",
+    links: &[
+        "https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout",
+        "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
+    ],
+    judge,
+    example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:15:00 +0000] [300] [INFO] Handling signal: term
+[2026-03-04 09:15:00 +0000] [300] [INFO] Shutting down: Master
+2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test"
+[2026-03-04 09:15:03 +0000] [500] [INFO] Starting gunicorn 23.0.0
+[2026-03-04 09:15:03 +0000] [500] [INFO] Listening at: http://127.0.0.1:8000 (500)"#,
+    near_miss: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:14:30 +0000] [300] [INFO] Handling signal: term
+[2026-03-04 09:14:31 +0000] [300] [INFO] Shutting down: Master
+2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
+};
+
+/// `--graceful-timeout` is 30 s by default; requests may be cut so long after the signal, and a little more.
+const GRACE_MAX: i64 = 95 * SECOND;
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    match case.trigger {
+        Trigger::Phase(change) => {
+            let stopping = matches!(change.phase, Phase::Stopping | Phase::Down(Down::ShutDown) | Phase::Reloading);
+            return stopping.then(|| Claim::with(0.55, vec![change.quote.clone()]))?;
+        }
+        Trigger::Host(host) => {
+            let stopping = matches!(&host.seen.what, Host::UnitStopping { unit } if unit.contains("gunicorn"));
+            return stopping.then(|| Claim::with(0.5, vec![host_quote(host)]))?;
+        }
+        Trigger::Death => return None,
+        Trigger::Request => {}
+    }
+    let instance = case.instance.filter(|_| case.address > AddressMatch::No)?;
+    let abort =
+        case.status() == Some(500) && case.violent_death().is_some_and(|death| death.ordered && !death.timed_out);
+    if abort {
+        let stop = instance.last_before(case.at, |phase| *phase == Phase::Stopping)?;
+        return Claim::with(0.9, vec![stop.quote.clone()]);
+    }
+    if case.is_refused() || matches!(case.symptom, Symptom::ConnectTimedOut) {
+        return in_the_gap(case, instance);
+    }
+    if case.is_cut_off() {
+        return at_the_edge(case, instance);
+    }
+    None
+}
+
+fn is_stop(phase: &Phase) -> bool {
+    matches!(phase, Phase::Stopping | Phase::Down(Down::ShutDown))
+}
+
+/// Refused between the stop and the next `Listening at`.
+fn in_the_gap(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
+    let before = instance.before(case.at)?;
+    let comes_back = instance.after(case.at, |phase| matches!(phase, Phase::Starting | Phase::Listening));
+    let both = |change: &Change, back: Option<&Change>| -> Vec<Quote> {
+        let mut quotes = vec![change.quote.clone()];
+        quotes.extend(back.map(|back| back.quote.clone()));
+        quotes
+    };
+    match &before.phase {
+        Phase::Starting => Claim::with(0.94, both(before, comes_back)),
+        phase if is_stop(phase) && comes_back.is_some() => Claim::with(0.97, both(before, comes_back)),
+        phase if is_stop(phase) && before.at.near(case.at, 0, 3 * SECOND) => Claim::with(0.3, both(before, None)),
+        // The stamps of one second do not tell which came first.
+        Phase::Listening => {
+            let stopped =
+                instance.last_before(case.at, is_stop).filter(|stop| stop.at.near(case.at, -SECOND, 8 * SECOND));
+            stopped.and_then(|stop| Claim::with(0.94, both(stop, Some(before))))
+        }
+        _ => None,
+    }
+}
+
+/// Reset or cut while the workers leave.
+fn at_the_edge(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
+    let stop = instance.last_before(case.at, |phase| matches!(phase, Phase::Stopping | Phase::Reloading))?;
+    let since = case.at.from.saturating_sub(stop.at.to);
+    if since > GRACE_MAX {
+        return None;
+    }
+    // Booted again and long done: the stop is history.
+    let back =
+        instance.last_before(case.at, |phase| *phase == Phase::Listening).filter(|back| back.at.from > stop.at.to);
+    if back.is_some_and(|back| case.at.from.saturating_sub(back.at.to) > 5 * SECOND) {
+        return None;
+    }
+    let violent = case.violent_death().is_some_and(|death| death.timed_out || !death.ordered);
+    let confidence = match (violent, stop.phase == Phase::Reloading) {
+        (true, _) => 0.3,
+        (false, false) => 0.96,
+        (false, true) if since < 35 * SECOND => 0.8,
+        (false, true) => 0.4,
+    };
+    Claim::with(confidence, vec![stop.quote.clone(), conclusion("the request was cut while the workers left")])
+}

@@ -1,0 +1,71 @@
+//! The upstream closed an idle kept-alive connection just as nginx reused it.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::case::conclusion;
+use super::worker_exited::silent_replacement;
+use crate::engine::correlate::gunicorn::{BootKind, Phase};
+use crate::engine::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
+
+pub static CAUSE: Cause = Cause {
+    id: "keepalive_race",
+    category: Category::Protocol,
+    summary: "Gunicorn closed an idle kept-alive connection just as nginx reused it",
+    hint: "Make Gunicorn's `--keep-alive` longer (75) than `keepalive_timeout` of nginx's upstream block (60 s by default), or let nginx keep none.",
+    facts: "nginx keeps idle upstream connections 60 s (by default since 1.29.7), Gunicorn's asynchronous workers 2 s; sync workers keep none. nginx sends idempotent requests again, POST, PATCH and LOCK fail (src/http/ngx_http_upstream.c, ngx_http_upstream_next). Gunicorn writes nothing.",
+    links: &[
+        "https://docs.gunicorn.org/en/stable/settings.html#keepalive",
+        "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
+    ],
+    judge,
+    example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"POST /cart HTTP/1.1","status":"502","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}
+2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "POST /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test"
+[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:14:00 +0000] [300] [INFO] Using worker: gthread"#,
+    near_miss: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"POST /cart HTTP/1.1","status":"502","request_time":"4.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"4.001","upstream_bytes_received":"0"}
+2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "POST /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test"
+[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:14:00 +0000] [300] [INFO] Using worker: gthread"#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
+        return None;
+    }
+    let sync = case.instance.is_some_and(|instance| instance.worker_class == "sync");
+    let at_once = case.response_time().is_some_and(|time| time <= 10 * MILLISECOND);
+    if sync || !at_once {
+        // Without times in the log a non-idempotent request leaves the race possible, no more.
+        return if !sync && case.response_time().is_none() && !case.is_idempotent() { Claim::of(0.2) } else { None };
+    }
+    let fresh =
+        case.last_attempt().is_some_and(|attempt| matches!(attempt.connect_time, Logged::Value(time) if time > 0));
+    let leaving = case.phase_before(|phase| matches!(phase, Phase::Stopping | Phase::Reloading | Phase::Recycling));
+    if leaving.is_some_and(|change| change.at.near(case.at, -SECOND, 3 * SECOND)) {
+        return Claim::of(0.25);
+    }
+    if case.last_attempt().is_some_and(|attempt| stopped_sending(attempt, case.access())) {
+        return Claim::of(0.25);
+    }
+    let replaced = case.instance.and_then(|instance| silent_replacement(case, instance));
+    if replaced.is_some_and(|boot| boot.kind == BootKind::Silent) {
+        return Claim::of(0.25);
+    }
+    let asynchronous = case.instance.is_some_and(|instance| !instance.worker_class.is_empty());
+    let confidence = match (asynchronous, case.is_idempotent(), fresh) {
+        (_, _, true) => 0.2,
+        (true, false, _) => 0.88,
+        (true, true, _) => 0.6,
+        (false, false, _) => 0.65,
+        (false, true, _) => 0.35,
+    };
+    Claim::with(
+        confidence,
+        vec![conclusion("the attempt failed within 10 ms on an open connection and Gunicorn's log is silent")],
+    )
+}
+
+/// nginx writes a request that fits its buffer at once: one that was sent in part broke on its body.
+fn stopped_sending(attempt: &Attempt, access: Option<&NginxAccess>) -> bool {
+    let length = access.and_then(|access| access.request_length.value());
+    matches!((attempt.bytes_sent.value(), length), (Some(sent), Some(length)) if sent > 0 && sent < length)
+}

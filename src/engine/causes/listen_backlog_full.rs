@@ -1,0 +1,43 @@
+//! The queue of connections that wait for `accept` is full.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::case::conclusion;
+use crate::engine::correlate::address::AddressMatch;
+use crate::engine::evidence::Symptom;
+
+pub static CAUSE: Cause = Cause {
+    id: "listen_backlog_full",
+    category: Category::Capacity,
+    summary: "Gunicorn's listen queue is full: its workers do not take connections as fast as they come",
+    hint: "Give Gunicorn more workers or threads and make slow requests faster; raise `--backlog` together with `net.core.somaxconn` only to ride out short peaks.",
+    facts: "On Linux a full queue of a unix socket fails a non-blocking connect at once with errno 11; of a TCP socket it drops SYNs, so that nginx's connect timer runs out. Gunicorn writes nothing about it.",
+    links: &[
+        "https://docs.gunicorn.org/en/stable/settings.html#backlog",
+        "https://man7.org/linux/man-pages/man2/listen.2.html",
+    ],
+    judge,
+    example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to unix:/run/shop/web.sock failed (11: Resource temporarily unavailable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
+    near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() {
+        return None;
+    }
+    match case.symptom {
+        Symptom::ConnectBacklogFull => Claim::of(0.97),
+        Symptom::ConnectTimedOut if gunicorn_is_there(case) => {
+            let mut quotes: Vec<_> =
+                case.instance.and_then(|instance| instance.listening.clone()).into_iter().collect();
+            quotes.push(conclusion("Gunicorn listens on this address and does not take the connection"));
+            Claim::with(0.92, quotes)
+        }
+        Symptom::ConnectTimedOut => Claim::of(0.15),
+        _ => None,
+    }
+}
+
+/// True when Gunicorn's log says that it listens where nginx's connect timed out.
+pub fn gunicorn_is_there(case: &Case<'_>) -> bool {
+    case.address >= AddressMatch::Maybe && case.instance.is_some_and(|instance| instance.serves(case.at))
+}

@@ -1,0 +1,30 @@
+//! nginx speaks plain HTTP to a port that wants TLS.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::evidence::SECOND;
+
+pub static CAUSE: Cause = Cause {
+    id: "plain_to_tls_port",
+    category: Category::Tls,
+    summary: "nginx speaks plain HTTP to an upstream port that wants TLS",
+    hint: "Write `proxy_pass https://...` for this upstream, or take `--certfile` away from Gunicorn and let nginx alone do TLS.",
+    facts: "Gunicorn 21 and later write `Invalid request from ip=...: [SSL: HTTP_REQUEST] http request`; nginx sees a reset and nothing of TLS.",
+    links: &[
+        "https://docs.gunicorn.org/en/stable/settings.html#certfile",
+        "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
+    ],
+    judge,
+    example: r#"2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8443/login", host: "shop.test"
+[2026-03-04 09:15:02 +0000] [301] [WARNING] Invalid request from ip=127.0.0.1: [SSL: HTTP_REQUEST] http request (_ssl.c:1006)"#,
+    near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8443/login", host: "shop.test"
+[2026-03-04 09:15:02 +0000] [301] [WARNING] Invalid request from ip=127.0.0.1: Invalid HTTP Version: 'HTTP/9'"#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() || !case.is_cut_off() {
+        return None;
+    }
+    let refused =
+        case.world.gunicorns.plain_requests.iter().find(|(at, _)| at.near(case.at, -2 * SECOND, 2 * SECOND))?;
+    Claim::with(if case.violent_death().is_some() { 0.5 } else { 0.98 }, vec![refused.1.clone()])
+}

@@ -1,0 +1,49 @@
+//! The application answered and closed without reading the request body.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::case::{answer_quote, conclusion};
+use crate::engine::evidence::{SECOND, Symptom};
+
+pub static CAUSE: Cause = Cause {
+    id: "request_body_unread",
+    category: Category::Protocol,
+    summary: "the application answered and closed the connection without reading the request body, so its answer was lost",
+    hint: "Let the application read or discard the body before it answers 401, 413 or a redirect, or let nginx refuse large bodies itself with `client_max_body_size`.",
+    facts: "A socket closed with unread bytes sends a reset, and the answer that nginx has not read yet is gone: `writev() failed (104: ...) while sending request to upstream`, over a unix socket `(32: Broken pipe)`. Gunicorn's access log shows the answer.",
+    links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size"],
+    judge,
+    example: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test""#,
+    near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test"
+[2026-03-04 09:15:02 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?"#,
+};
+
+/// A body that was sent at least in part and is larger than what one socket buffer swallows unseen.
+const BODY_BYTES_MIN: u64 = 8 << 10;
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
+        return None;
+    }
+    let answered = case.world.answers.iter().rev().find(|answer| {
+        answer.what.target == case.target()
+            && answer.what.method == case.method()
+            && answer.at.near(case.at, -2 * SECOND, 2 * SECOND)
+    });
+    if let Some(answer) = answered.filter(|_| case.symptom != Symptom::ResponseClosedEarly) {
+        return Claim::with(0.95, vec![answer_quote(answer)]);
+    }
+    let access = case.access();
+    let length = access.and_then(|access| access.request_length.value());
+    let sent = case.last_attempt().and_then(|attempt| attempt.bytes_sent.value());
+    let unread = matches!((sent, length), (Some(sent), Some(length)) if sent < length && length >= BODY_BYTES_MIN);
+    match (case.symptom, unread) {
+        (Symptom::RequestSendFailed, true) => {
+            Claim::with(0.9, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
+        }
+        (Symptom::RequestSendFailed, false) => Claim::of(0.6),
+        (Symptom::ResponseReset, true) => {
+            Claim::with(0.7, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
+        }
+        _ => None,
+    }
+}

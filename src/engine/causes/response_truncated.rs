@@ -1,0 +1,24 @@
+//! The header was sent, the body was cut; the client saw 200.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::evidence::Symptom;
+
+pub static CAUSE: Cause = Cause {
+    id: "response_truncated",
+    category: Category::Application,
+    summary: "the answer was cut in its body after its header had gone out: the client saw the status of a success",
+    hint: "Look for the worker's end or an exception at this time in Gunicorn's log, and for a Content-Length that is larger than the body; `proxy_http_version 1.1` lets clients notice the cut.",
+    facts: "`upstream prematurely closed connection while reading upstream`: the header is sent, so nginx can only close the connection; the access log shows the upstream's status (src/event/ngx_event_pipe.c).",
+    links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version"],
+    judge,
+    example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading upstream, client: 198.51.100.20, server: shop.test, request: "GET /export HTTP/1.1", upstream: "http://127.0.0.1:8000/export", host: "shop.test""#,
+    near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /export HTTP/1.1", upstream: "http://127.0.0.1:8000/export", host: "shop.test""#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() || case.symptom != Symptom::ResponseTruncated {
+        return None;
+    }
+    let confidence = if super::slow_request::timed_out_in_body(case) { 0.4 } else { 0.97 };
+    Claim::with(confidence, case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default())
+}

@@ -1,0 +1,48 @@
+//! nginx speaks TLS to a port that does not.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::evidence::Symptom;
+
+pub static CAUSE: Cause = Cause {
+    id: "tls_to_plain_port",
+    category: Category::Tls,
+    summary: "nginx speaks TLS to an upstream port that speaks plain HTTP",
+    hint: "Write `proxy_pass http://...` for this upstream, or give Gunicorn `--certfile` and `--keyfile`.",
+    facts: "A server that answers in plain text gives OpenSSL `wrong version number`; a Gunicorn sync worker waits for a line end that never comes, until its own timeout.",
+    links: &[
+        "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
+        "https://docs.gunicorn.org/en/stable/settings.html#certfile",
+    ],
+    judge,
+    example: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8000/login", host: "shop.test""#,
+    near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A000410:SSL routines::sslv3 alert handshake failure:SSL alert number 40) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8443/login", host: "shop.test""#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() {
+        return None;
+    }
+    let handshaking = case.error().is_some_and(|error| error.what.action.contains("SSL handshaking to upstream"));
+    match case.symptom {
+        Symptom::TlsHandshakeFailed if speaks_plain(case) => Claim::of(0.98),
+        Symptom::TlsHandshakeFailed if case.violent_death().is_some_and(|death| death.timed_out) => {
+            Claim::with(0.85, case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default())
+        }
+        Symptom::ConnectTimedOut | Symptom::ResponseTimedOut if handshaking => Claim::of(0.8),
+        Symptom::TlsHandshakeFailed if closed_without_alert(case) => Claim::of(0.5),
+        _ => None,
+    }
+}
+
+fn speaks_plain(case: &Case<'_>) -> bool {
+    case.error().is_some_and(|error| {
+        let message = &error.what.message;
+        ["wrong version number", "unknown protocol", "http request", "packet length too long", "record layer failure"]
+            .iter()
+            .any(|words| message.contains(words))
+    })
+}
+
+fn closed_without_alert(case: &Case<'_>) -> bool {
+    case.error().is_some_and(|error| error.what.message.contains("peer closed connection in SSL handshake"))
+}

@@ -1,0 +1,29 @@
+//! Honest: the evidence is listed. The to-do list for the next cause.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::case::conclusion;
+
+pub static CAUSE: Cause = Cause {
+    id: "unknown",
+    category: Category::Unknown,
+    summary: "the evidence does not say why",
+    hint: "Send nginx's error log and Gunicorn's error log of this time along with the access log, and log `$upstream_status`, `$upstream_header_time`, `$pid` and `$connection` there.",
+    facts: "The formats `combined` and `main` hold no upstream variable, so a status alone does not tell whether nginx or the application made it.",
+    links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables"],
+    judge,
+    example: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 502 157 "-" "curl/8.5.0""#,
+    near_miss: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 200 157 "-" "curl/8.5.0""#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_request() {
+        return None;
+    }
+    let missing = match (case.world.has_error_log, case.world.has_gunicorn_log) {
+        (false, false) => "no error log of nginx and no log of Gunicorn was read",
+        (false, true) => "no error log of nginx was read",
+        (true, false) => "no log of Gunicorn was read",
+        (true, true) => "no line of the logs that were read joins this request",
+    };
+    Claim::with(0.1, vec![conclusion(missing)])
+}

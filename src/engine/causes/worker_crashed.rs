@@ -1,0 +1,56 @@
+//! The worker died of a signal of its own making.
+
+use super::{Case, Category, Cause, Claim, Trigger};
+use crate::engine::case::host_quote;
+use crate::engine::evidence::{Host, SECOND, Symptom};
+
+pub static CAUSE: Cause = Cause {
+    id: "worker_crashed",
+    category: Category::Worker,
+    summary: "the Gunicorn worker crashed in native code (segmentation fault, abort or bus error)",
+    hint: "Run the workers with `PYTHONFAULTHANDLER=1` to see where, and update or rebuild the C extensions; a library that does not survive a fork must not be loaded with `--preload`.",
+    facts: "Gunicorn 21 and later write `was sent SIGSEGV!` (or `code 139`, with the core-dump bit, in 21 to 23), 20.1 `was terminated due to signal 11` (gunicorn/arbiter.py, reap_workers); the kernel writes `segfault at` with the same pid.",
+    links: &[
+        "https://docs.python.org/3/library/faulthandler.html",
+        "https://docs.gunicorn.org/en/stable/settings.html#preload-app",
+    ],
+    judge,
+    example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /thumb HTTP/1.1", upstream: "http://127.0.0.1:8000/thumb", host: "shop.test"
+[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGSEGV!"#,
+    near_miss: r#"[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGTERM!"#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    if let Trigger::Host(host) = case.trigger {
+        let python = matches!(&host.seen.what, Host::Segfault { process, .. } if is_python(process));
+        return python.then(|| Claim::with(0.85, vec![host_quote(host)]))?;
+    }
+    if case.symptom == Symptom::ResponseTruncated {
+        return None;
+    }
+    let death = case.violent_death();
+    let by_signal = death.filter(|death| matches!(death.signal, Some(4 | 6 | 7 | 8 | 10 | 11)) && !death.timed_out);
+    let fault = case.world.hosts.iter().rev().find(|host| match &host.seen.what {
+        Host::Segfault { pid, process } => {
+            by_signal.is_some_and(|death| *pid == Some(death.worker))
+                || (is_python(process)
+                    && (case.is_cut_off() || by_signal.is_some())
+                    && host.seen.at.near(case.at, -2 * SECOND, 2 * SECOND))
+        }
+        _ => false,
+    });
+    match (by_signal, fault) {
+        (None, None) => None,
+        (death, fault) => {
+            let mut quotes = death.map(|death| death.quotes.clone()).unwrap_or_default();
+            quotes.extend(fault.map(host_quote));
+            let mut claim = Claim::with(0.96, quotes)?;
+            claim.worker = death.map(|death| death.worker);
+            Some(claim)
+        }
+    }
+}
+
+fn is_python(process: &str) -> bool {
+    ["gunicorn", "python", "uvicorn", "uwsgi", "php-fpm"].iter().any(|name| process.contains(name))
+}

@@ -1,0 +1,34 @@
+//! Gunicorn killed the worker after `--timeout`.
+
+use super::{Case, Category, Cause, Claim};
+use crate::engine::evidence::Symptom;
+
+pub static CAUSE: Cause = Cause {
+    id: "worker_timeout",
+    category: Category::Worker,
+    summary: "Gunicorn killed the worker because it did not finish within `--timeout`",
+    hint: "Make the request faster or move its work to a background job; if it must be slow, raise Gunicorn's `--timeout` and nginx's `proxy_read_timeout` together, or use `--worker-class gthread`.",
+    facts: "`WORKER TIMEOUT (pid:N)` is written as SIGABRT is sent, and SIGKILL follows at the next turn if the worker still lives, with `was sent SIGKILL! Perhaps out of memory?`: that line is no proof of an OOM kill (gunicorn/arbiter.py, murder_workers and reap_workers). Gunicorn 22 and later answer 500 if Python can still run (gunicorn/workers/base.py, handle_abort).",
+    links: &[
+        "https://docs.gunicorn.org/en/stable/settings.html#timeout",
+        "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
+    ],
+    judge,
+    example: r#"[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
+2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"
+[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?"#,
+    near_miss: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"
+[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?"#,
+};
+
+fn judge(case: &Case<'_>) -> Option<Claim> {
+    let death = case.violent_death().filter(|death| death.timed_out)?;
+    if case.symptom == Symptom::ResponseTruncated {
+        return None;
+    }
+    // A TLS greeting that no worker can read ends in a timeout as well: then TLS is the reason.
+    let confidence = if case.symptom == Symptom::TlsHandshakeFailed { 0.2 } else { 0.98 };
+    let mut claim = Claim::with(confidence, death.quotes.clone())?;
+    claim.worker = Some(death.worker);
+    Some(claim)
+}

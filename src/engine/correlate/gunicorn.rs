@@ -1,0 +1,609 @@
+//! The life of one Gunicorn as its log tells it: when it listened and where, when it stopped, which workers died.
+
+use super::address::{AddressMatch, compare};
+use super::{Interval, Seen};
+use crate::engine::evidence::{Gunicorn, GunicornEvent, Nanos, SECOND};
+use crate::engine::verdict::{Quote, Source};
+use std::collections::VecDeque;
+
+/// Changes of phase remembered for one instance. A restart is three; one every second for a minute fits.
+const PHASES_MAX: usize = 256;
+/// Addresses of one instance: more than anybody binds, fewer than hurt.
+const ADDRESSES_MAX: usize = 32;
+/// Deaths remembered over all instances; a storm that kills a worker every 50 ms for three minutes fits.
+pub const DEATHS_MAX: usize = 4_096;
+/// A pid that comes back after so long is another process.
+const SAME_PROCESS_MAX: Nanos = 90 * SECOND;
+
+/// What an instance is doing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    /// `Starting gunicorn`.
+    Starting,
+    /// `Listening at`.
+    Listening,
+    /// `Handling signal: term`, `int`, `quit`.
+    Stopping,
+    /// `Handling signal: hup`.
+    Reloading,
+    /// `Autorestarting worker after current request.`
+    Recycling,
+    /// It no longer serves.
+    Down(Down),
+}
+
+/// Why an instance no longer serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// `Shutting down: Master`.
+    ShutDown,
+    /// `Reason: Worker failed to boot.`
+    BootFailed,
+    /// `Reason: App failed to load.`
+    AppLoadFailed,
+    /// `Can't connect to`, after five tries to bind.
+    BindFailed,
+    /// `Unhandled exception in main loop`.
+    Crashed,
+    /// `Parent changed, shutting down`: the primary process died without a word.
+    MasterLost,
+}
+
+/// One change of phase.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// When.
+    pub at: Interval,
+    /// To what.
+    pub phase: Phase,
+    /// The line that says so.
+    pub quote: Quote,
+}
+
+/// One Gunicorn, by its log stream.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The log stream.
+    pub source: u64,
+    /// `23.0.0`; empty when its start was not seen.
+    pub version: String,
+    /// `sync`, `gthread`, ...; empty when its start was not seen.
+    pub worker_class: String,
+    /// Where it listens, the newest words.
+    pub addresses: Vec<String>,
+    /// The line that says so.
+    pub listening: Option<Quote>,
+    /// Changes of phase, oldest first.
+    pub changes: VecDeque<Change>,
+    /// When the newest line was written.
+    pub last_at: Interval,
+    /// A traceback out of SIGABRT's handler was seen; the next worker that exits is the one.
+    pub aborted: bool,
+    /// Its workers.
+    pub crew: Crew,
+}
+
+impl Instance {
+    fn new(source: u64, at: Interval) -> Instance {
+        Instance {
+            source,
+            version: String::new(),
+            worker_class: String::new(),
+            addresses: Vec::new(),
+            listening: None,
+            changes: VecDeque::new(),
+            last_at: at,
+            aborted: false,
+            crew: Crew::default(),
+        }
+    }
+
+    /// How well the upstream fits where it listens.
+    pub fn matches(&self, upstream: Option<&str>) -> AddressMatch {
+        let Some(upstream) = upstream else { return AddressMatch::Unknown };
+        self.addresses.iter().map(|bound| compare(upstream, bound)).max().unwrap_or(AddressMatch::Unknown)
+    }
+
+    /// The last change of phase at or before a time, recycling left out.
+    pub fn before(&self, at: Interval) -> Option<&Change> {
+        self.changes.iter().rev().find(|change| change.at.from <= at.to && change.phase != Phase::Recycling)
+    }
+
+    /// The first change of phase after a time that fits.
+    pub fn after(&self, at: Interval, fits: impl Fn(&Phase) -> bool) -> Option<&Change> {
+        self.changes.iter().find(|change| change.at.to >= at.from && fits(&change.phase))
+    }
+
+    /// The last change of phase at or before a time that fits.
+    pub fn last_before(&self, at: Interval, fits: impl Fn(&Phase) -> bool) -> Option<&Change> {
+        self.changes.iter().rev().find(|change| change.at.from <= at.to && fits(&change.phase))
+    }
+
+    /// True when its log says that it serves at this time: it listens and nothing stopped it since.
+    pub fn serves(&self, at: Interval) -> bool {
+        match self.before(at) {
+            Some(change) => matches!(change.phase, Phase::Listening | Phase::Reloading),
+            // Its start is older than what was read, and it wrote something: it was there.
+            None => !self.changes.iter().any(|change| matches!(change.phase, Phase::Starting)),
+        }
+    }
+
+    /// True when it served at this time or until just before: in the second of its stop the stamps do not tell which
+    /// came first.
+    pub fn served_until(&self, at: Interval) -> bool {
+        let before = at.from.saturating_sub(SECOND);
+        self.serves(at) || self.serves(Interval { from: before, to: before })
+    }
+
+    fn change(&mut self, at: Interval, phase: Phase, quote: Quote) {
+        if self.changes.len() == PHASES_MAX {
+            self.changes.pop_front();
+        }
+        // Streams are nearly in order; a late line finds its place from the end.
+        let place = self.changes.iter().rposition(|change| change.at.from <= at.from).map_or(0, |index| index + 1);
+        self.changes.insert(place, Change { at, phase, quote });
+    }
+}
+
+/// The workers of one instance, counted from its log: Gunicorn keeps their number, so that one which is replaced without a
+/// word about its end has left in silence.
+#[derive(Clone, Debug, Default)]
+pub struct Crew {
+    /// Workers that booted and whose end was not told.
+    alive: VecDeque<u32>,
+    /// Workers whose end was told last, so that its several lines count once.
+    ended: VecDeque<u32>,
+    /// Ends that no boot has made good yet.
+    vacancies: u32,
+    /// First boot of the first crew, or of the one after a reload, and how many followed it.
+    launch: Option<(Interval, u32)>,
+    /// Its start or a reload was seen, and no boot since.
+    launching: bool,
+    /// How many there were from when on, oldest first.
+    sizes: VecDeque<(Nanos, usize)>,
+}
+
+/// Workers counted of one instance.
+const CREW_MAX: usize = 4_096;
+const ENDED_MAX: usize = 256;
+/// Changes of their number remembered: as many as deaths in the window of a storm.
+const SIZES_MAX: usize = 1_024;
+/// Between two boots of a crew Gunicorn sleeps up to 100 ms (`gunicorn/arbiter.py`, `spawn_workers`).
+const LAUNCH_STEP: Nanos = SECOND / 10;
+
+/// What a `Booting worker` line follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootKind {
+    /// The start of the server or a reload, or the told end of a worker.
+    Told,
+    /// Either the start of the server or a worker that left without a word: the stamps do not tell.
+    Doubtful,
+    /// A worker that left without a word.
+    Silent,
+}
+
+/// One `Booting worker with pid`.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// When.
+    pub at: Interval,
+    /// The log stream.
+    pub source: u64,
+    /// The new worker.
+    pub worker: u32,
+    /// What it follows.
+    pub kind: BootKind,
+    /// The line.
+    pub quote: Quote,
+}
+
+impl Crew {
+    /// How many workers there were by the log; `None` when no boot was seen before this time.
+    pub fn size_at(&self, at: Interval) -> Option<usize> {
+        self.sizes.iter().rev().find(|(from, _)| *from <= at.to).map(|(_, size)| *size)
+    }
+
+    fn note_size(&mut self, at: Interval) {
+        if self.sizes.len() == SIZES_MAX {
+            self.sizes.pop_front();
+        }
+        self.sizes.push_back((at.from, self.alive.len()));
+    }
+
+    fn launches(&mut self) {
+        self.launch = None;
+        self.launching = true;
+    }
+
+    fn restarts(&mut self, at: Interval) {
+        let sizes = std::mem::take(&mut self.sizes);
+        *self = Crew { launching: true, sizes, ..Crew::default() };
+        self.note_size(at);
+    }
+
+    fn one_more(&mut self) {
+        self.vacancies += 1;
+    }
+
+    fn ends(&mut self, at: Interval, worker: u32) {
+        if self.ended.contains(&worker) {
+            return;
+        }
+        if self.ended.len() == ENDED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(worker);
+        self.alive.retain(|known| *known != worker);
+        self.vacancies += 1;
+        self.note_size(at);
+    }
+
+    fn boots(&mut self, at: Interval, worker: u32) -> BootKind {
+        self.ended.retain(|known| *known != worker);
+        if self.alive.len() == CREW_MAX {
+            self.alive.pop_front();
+        }
+        let knows_crew = !self.alive.is_empty();
+        self.alive.push_back(worker);
+        self.note_size(at);
+        if std::mem::take(&mut self.launching) {
+            self.launch = Some((at, 1));
+            return BootKind::Told;
+        }
+        if let Some((first, count)) = &mut self.launch {
+            let (earliest, latest) = (first.from, first.to.saturating_add(i64::from(*count) * LAUNCH_STEP));
+            if at.from <= latest {
+                *count += 1;
+                if self.vacancies > 0 {
+                    self.vacancies -= 1;
+                    return BootKind::Told;
+                }
+                // In the second of the first boot it is one of the crew for all that the stamps say.
+                return if at.from <= earliest { BootKind::Told } else { BootKind::Doubtful };
+            }
+        }
+        if self.vacancies > 0 {
+            self.vacancies -= 1;
+            return BootKind::Told;
+        }
+        // Of a log that begins later nobody knows what came before.
+        if knows_crew { BootKind::Silent } else { BootKind::Doubtful }
+    }
+}
+
+/// The end of one worker, or of one request inside a worker that lived on (`SystemExit`).
+#[derive(Clone, Debug)]
+pub struct Death {
+    /// The log stream.
+    pub source: u64,
+    /// The worker.
+    pub worker: u32,
+    /// First sign.
+    pub from: Interval,
+    /// Last sign.
+    pub to: Interval,
+    /// `WORKER TIMEOUT (pid:N)`.
+    pub timed_out: bool,
+    /// Signal that ended it.
+    pub signal: Option<u32>,
+    /// Exit code.
+    pub code: Option<i32>,
+    /// `Worker exiting (pid: N)`: it ended in good order.
+    pub exiting: bool,
+    /// `Exception in worker process`: it failed outside a request.
+    pub failed: bool,
+    /// `Error handling request /x`: the request that it was busy with; empty for `(no URI read)`.
+    pub request: Option<String>,
+    /// Last line of the traceback: class and message.
+    pub exception: Option<(String, String)>,
+    /// The lines that say so, at most 6.
+    pub quotes: Vec<Quote>,
+    /// The instance was stopping at the time: an ordered end.
+    pub ordered: bool,
+    /// Failed requests explained by it.
+    pub explains: u32,
+    /// A verdict of its own was given.
+    pub reported: bool,
+    /// Time on the caller's clock when it was first seen.
+    pub seen: Nanos,
+}
+
+impl Death {
+    /// True when the worker was torn away, not just leaving in good order.
+    pub fn is_violent(&self) -> bool {
+        self.timed_out
+            || self.is_exit_of_application()
+            || (self.signal.is_some() && self.signal != Some(15))
+            || self.exit_code_tells()
+    }
+
+    /// `SystemExit` out of a handler: the application called exit, or Gunicorn's own abort did.
+    pub fn is_exit_of_application(&self) -> bool {
+        self.request.is_some() && self.exception.as_ref().is_some_and(|(class, _)| class == "SystemExit")
+    }
+
+    /// An exit code that is neither success nor a boot failure.
+    pub fn exit_code_tells(&self) -> bool {
+        self.code.is_some_and(|code| !matches!(code, 0 | 3 | 4))
+    }
+
+    /// `Worker exiting` and nothing else: it left in good order, and no line says who told it to.
+    pub fn left_by_itself(&self) -> bool {
+        self.exiting
+            && !self.ordered
+            && !self.timed_out
+            && !self.failed
+            && self.request.is_none()
+            && self.signal.is_none()
+            && self.code.is_none()
+    }
+
+    /// Too many open files.
+    pub fn ran_out_of_files(&self) -> bool {
+        self.exception.as_ref().is_some_and(|(_, message)| {
+            message.contains("[Errno 24]")
+                || message.contains("Too many open files")
+                || message.contains("No file descriptors available")
+        })
+    }
+}
+
+/// All Gunicorns in sight.
+#[derive(Debug, Default)]
+pub struct Gunicorns {
+    /// By log stream, in order of appearance.
+    pub instances: Vec<Instance>,
+    /// In order of the log.
+    pub deaths: VecDeque<Death>,
+    /// Deaths that fell out of the window, so that an index stays valid.
+    pub deaths_forgotten: usize,
+    /// `Booting worker with pid`, newest last, at most 256.
+    pub boots: VecDeque<Boot>,
+    /// `Invalid request ... [SSL: HTTP_REQUEST]`, newest last, at most 256.
+    pub plain_requests: VecDeque<(Interval, Quote)>,
+}
+
+/// Instances remembered: one for each log stream.
+const INSTANCES_MAX: usize = 1_024;
+const RECENT_MAX: usize = 256;
+
+impl Gunicorns {
+    /// Takes one line of a Gunicorn's log.
+    pub fn handle(&mut self, now: Nanos, seen: &Seen<Gunicorn>) {
+        let quote = Quote { source: Source::Gunicorn, text: message_of(&seen.text), ticket: Some(seen.ticket) };
+        let emitter = seen.what.pid;
+        let at = seen.at;
+        let instance = self.instance_mut(seen.source, at);
+        instance.last_at = at;
+        use GunicornEvent as E;
+        match &seen.what.event {
+            E::Starting { version } => {
+                instance.version.clone_from(version);
+                instance.crew.restarts(at);
+                instance.change(at, Phase::Starting, quote);
+            }
+            E::Listening { addresses } => {
+                instance.addresses = addresses.iter().take(ADDRESSES_MAX).cloned().collect();
+                instance.listening = Some(quote.clone());
+                instance.change(at, Phase::Listening, quote);
+            }
+            E::UsingWorker { class } => instance.worker_class.clone_from(class),
+            E::HandlingSignal { name } if matches!(name.as_str(), "term" | "int" | "quit") => {
+                instance.change(at, Phase::Stopping, quote);
+            }
+            E::HandlingSignal { name } if name == "hup" => {
+                instance.crew.launches();
+                instance.change(at, Phase::Reloading, quote);
+            }
+            E::HandlingSignal { name } if name == "ttin" => instance.crew.one_more(),
+            E::HangUp => instance.change(at, Phase::Reloading, quote),
+            E::ShuttingDown => instance.change(at, Phase::Down(Down::ShutDown), quote),
+            E::BootFailed => instance.change(at, Phase::Down(Down::BootFailed), quote),
+            E::AppLoadFailed { .. } => instance.change(at, Phase::Down(Down::AppLoadFailed), quote),
+            E::StartupFailed => instance.change(at, Phase::Down(Down::BootFailed), quote),
+            E::BindFailed { .. } => instance.change(at, Phase::Down(Down::BindFailed), quote),
+            E::ArbiterCrashed => instance.change(at, Phase::Down(Down::Crashed), quote),
+            E::ParentChanged => instance.change(at, Phase::Down(Down::MasterLost), quote),
+            E::Autorestarting => instance.change(at, Phase::Recycling, quote),
+            E::Booting { worker } => {
+                let kind = instance.crew.boots(at, *worker);
+                push_recent(&mut self.boots, Boot { at, source: seen.source, worker: *worker, kind, quote });
+            }
+            E::PlainRequestToTlsPort => push_recent(&mut self.plain_requests, (at, quote)),
+            E::WorkerTimeout { worker } => self.death(now, seen, *worker, quote, |death| death.timed_out = true),
+            E::Aborted => instance.aborted = true,
+            E::WorkerExiting { worker } if std::mem::take(&mut instance.aborted) => {
+                self.death(now, seen, *worker, quote, |death| {
+                    death.exiting = true;
+                    death.timed_out = true;
+                });
+            }
+            E::WorkerExiting { worker } => self.death(now, seen, *worker, quote, |death| death.exiting = true),
+            E::WorkerSignalled { worker, signal } => {
+                let signal = *signal;
+                self.death(now, seen, *worker, quote, |death| death.signal = Some(signal));
+            }
+            E::WorkerExited { worker, code } => {
+                let code = *code;
+                // The whole server halts on these two, and the line that says so is lost in some races at the halt.
+                match code {
+                    3 => instance.change(at, Phase::Down(Down::BootFailed), quote.clone()),
+                    4 => instance.change(at, Phase::Down(Down::AppLoadFailed), quote.clone()),
+                    _ => {}
+                }
+                self.death(now, seen, *worker, quote, |death| death.code = Some(code));
+            }
+            E::ExceptionInWorker => {
+                if let Some(worker) = emitter {
+                    self.death(now, seen, worker, quote, |death| death.failed = true);
+                }
+            }
+            E::ErrorHandlingRequest { target } => {
+                if let Some(worker) = emitter {
+                    let target = target.clone().unwrap_or_default();
+                    self.error_in_request(now, seen, worker, quote, target);
+                }
+            }
+            E::GracefulTimeout { .. }
+            | E::SocketError
+            | E::InvalidRequest { .. }
+            | E::ChildrenIgnored
+            | E::ClientGone => {}
+            E::HandlingSignal { .. } | E::Other => {}
+        }
+    }
+
+    /// Takes the last line of a traceback: it belongs to the newest failure of its stream.
+    pub fn handle_exception(&mut self, source: u64, class: &str, message: &str, quote: Quote) {
+        let newest = self.deaths.iter_mut().rev().take(64).find(|death| death.source == source);
+        if let Some(death) = newest
+            && death.exception.is_none()
+            && (death.failed || death.request.is_some())
+        {
+            death.exception = Some((class.to_owned(), message.to_owned()));
+            push_quote(&mut death.quotes, quote);
+        }
+    }
+
+    /// The instance that the upstream most likely is, and how well it fits.
+    pub fn instance_for(&self, upstream: Option<&str>) -> Option<(&Instance, AddressMatch)> {
+        let fit = |instance: &Instance| instance.matches(upstream);
+        self.instances
+            .iter()
+            .max_by_key(|instance| (fit(instance), instance.last_at.from))
+            .map(|instance| (instance, fit(instance)))
+    }
+
+    /// Forgets what is older than the horizon.
+    pub fn forget(&mut self, horizon: Nanos) {
+        while self.deaths.front().is_some_and(|death| death.to.to < horizon && death.reported_or_harmless()) {
+            self.deaths.pop_front();
+            self.deaths_forgotten += 1;
+        }
+        while self.boots.front().is_some_and(|boot| boot.at.to < horizon) {
+            self.boots.pop_front();
+        }
+        while self.plain_requests.front().is_some_and(|line| line.0.to < horizon) {
+            self.plain_requests.pop_front();
+        }
+    }
+
+    fn instance_mut(&mut self, source: u64, at: Interval) -> &mut Instance {
+        if let Some(index) = self.instances.iter().position(|instance| instance.source == source) {
+            return &mut self.instances[index];
+        }
+        if self.instances.len() == INSTANCES_MAX {
+            // The stream that was silent the longest makes room.
+            let oldest = (0..self.instances.len()).min_by_key(|index| self.instances[*index].last_at.from).unwrap_or(0);
+            self.instances.swap_remove(oldest);
+        }
+        self.instances.push(Instance::new(source, at));
+        let last = self.instances.len() - 1;
+        &mut self.instances[last]
+    }
+
+    fn death(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote, mark: impl FnOnce(&mut Death)) {
+        self.instance_mut(seen.source, seen.at).crew.ends(seen.at, worker);
+        let known = self.deaths.iter_mut().rev().take(512).find(|death| {
+            death.source == seen.source && death.worker == worker && death.to.distance(seen.at) < SAME_PROCESS_MAX
+                // A request that ended by SystemExit while the worker lived on is an end of its own.
+                && (!death.is_exit_of_application() || death.timed_out)
+        });
+        if let Some(death) = known {
+            if seen.at.to > death.to.to {
+                death.to = seen.at;
+            }
+            push_quote(&mut death.quotes, quote);
+            mark(death);
+            return;
+        }
+        let mut death = self.new_death(now, seen, worker, quote);
+        mark(&mut death);
+        self.push_death(death);
+    }
+
+    fn error_in_request(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote, target: String) {
+        let timeout = self.deaths.iter_mut().rev().take(512).find(|death| {
+            death.source == seen.source
+                && death.worker == worker
+                && death.timed_out
+                && death.request.is_none()
+                && death.to.distance(seen.at) < 5 * SECOND
+        });
+        if let Some(death) = timeout {
+            death.request = Some(target);
+            push_quote(&mut death.quotes, quote);
+            return;
+        }
+        let mut death = self.new_death(now, seen, worker, quote);
+        death.request = Some(target);
+        self.push_death(death);
+    }
+
+    fn new_death(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote) -> Death {
+        let ordered = self.instances.iter().find(|instance| instance.source == seen.source).is_some_and(|instance| {
+            matches!(
+                instance.before(seen.at).map(|change| &change.phase),
+                Some(Phase::Stopping | Phase::Reloading | Phase::Down(Down::ShutDown))
+            )
+        });
+        Death {
+            source: seen.source,
+            worker,
+            from: seen.at,
+            to: seen.at,
+            timed_out: false,
+            signal: None,
+            code: None,
+            exiting: false,
+            failed: false,
+            request: None,
+            exception: None,
+            quotes: vec![quote],
+            ordered,
+            explains: 0,
+            reported: false,
+            seen: now,
+        }
+    }
+
+    fn push_death(&mut self, death: Death) {
+        if self.deaths.len() == DEATHS_MAX {
+            self.deaths.pop_front();
+            self.deaths_forgotten += 1;
+        }
+        self.deaths.push_back(death);
+    }
+}
+
+impl Death {
+    fn reported_or_harmless(&self) -> bool {
+        self.reported || self.explains > 0 || !self.is_violent()
+    }
+}
+
+fn push_recent<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == RECENT_MAX {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}
+
+fn push_quote(quotes: &mut Vec<Quote>, quote: Quote) {
+    if quotes.len() < 6 {
+        quotes.push(quote);
+    }
+}
+
+/// The message of a line in Gunicorn's format: what follows `[time] [pid] [LEVEL] `.
+pub fn message_of(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    let mut rest = first;
+    for _ in 0..3 {
+        match rest.strip_prefix('[').and_then(|inner| inner.split_once("] ")) {
+            Some((_, after)) => rest = after,
+            None => break,
+        }
+    }
+    if rest.is_empty() { first.to_owned() } else { rest.to_owned() }
+}

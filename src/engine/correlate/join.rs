@@ -1,0 +1,374 @@
+//! Which records are of one request: keys before time.
+//!
+//! In order: nginx's pid and connection (exact, where the access log has `$pid` and `$connection`), then request line,
+//! client and time, one to one. A connection is serial, so on one kept alive the request line and the time tell its
+//! requests apart.
+
+use super::{Interval, Seen};
+use crate::engine::evidence::{Nanos, NginxAccess, NginxError, SECOND, Symptom, TraceContext};
+use crate::engine::formats::request_line_hash;
+use crate::engine::verdict::{Source, Ticket, Verdict};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// An access line may follow its first error line by so much: retries, then a lingering close of at most 30 s
+/// (`lingering_time`, `ngx_http_core_module`).
+const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
+/// Error lines of one request that are kept; nginx was seen to try nine times.
+const ERRORS_MAX: usize = 16;
+/// Healthy access lines kept as possible ends of one request.
+const MAYBE_MAX: usize = 8;
+
+/// One failing request, before and a while after its verdict.
+#[derive(Debug)]
+pub struct Request {
+    /// Error lines in order.
+    pub errors: Vec<Seen<NginxError>>,
+    /// None of the error lines looks forged.
+    pub genuine: bool,
+    /// The access line.
+    pub access: Option<Seen<NginxAccess>>,
+    /// Healthy access lines with the same request line, while the own one is not known.
+    pub maybe: Vec<Seen<NginxAccess>>,
+    /// Trace context that one of the records carries.
+    pub trace: Option<TraceContext>,
+    /// Other records held for it.
+    pub others: Vec<(Source, Ticket)>,
+    /// Time on the caller's clock when the first record came.
+    pub opened: Nanos,
+    /// When the verdict is due.
+    pub due: Nanos,
+    /// The verdict, once given.
+    pub verdict: Option<Arc<Verdict>>,
+    /// The record shall be looked at again: evidence came after the verdict.
+    pub stale: bool,
+    /// Its timer runs.
+    pub timed: bool,
+    line_hash: Option<u64>,
+    /// Its access line is among those that readers look for.
+    looked_for: bool,
+}
+
+impl Request {
+    /// A request of which nothing is known: the frame for a verdict on a fatal record that no request joined.
+    pub fn empty() -> Request {
+        Request {
+            errors: Vec::new(),
+            genuine: true,
+            access: None,
+            maybe: Vec::new(),
+            trace: None,
+            others: Vec::new(),
+            opened: 0,
+            due: 0,
+            verdict: None,
+            stale: false,
+            timed: false,
+            line_hash: None,
+            looked_for: false,
+        }
+    }
+
+    /// The hash of its request line, and whether its access line is looked for, when that changed since the last call.
+    pub fn note_awaited(&mut self) -> Option<(u64, bool)> {
+        let hash = self.line_hash?;
+        let awaited = self.access.is_none() && self.verdict.is_none();
+        (std::mem::replace(&mut self.looked_for, awaited) != awaited).then_some((hash, awaited))
+    }
+
+    /// The hash of its request line if its access line was looked for until now.
+    pub fn no_longer_awaited(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.looked_for).then_some(self.line_hash).flatten()
+    }
+
+    /// The error line that decides: the last with a symptom.
+    pub fn error(&self) -> Option<&Seen<NginxError>> {
+        self.errors.iter().rev().find(|error| error.what.symptom.is_some())
+    }
+
+    /// Every record with its writer, in order of the story.
+    pub fn records(&self) -> Vec<(Source, Ticket)> {
+        let mut records: Vec<_> = self.errors.iter().map(|error| (Source::NginxError, error.ticket)).collect();
+        records.extend(self.access.iter().map(|access| (Source::NginxAccess, access.ticket)));
+        records.extend(self.others.iter().copied());
+        records
+    }
+
+    fn last_error_at(&self) -> Option<Interval> {
+        self.errors.last().map(|error| error.at)
+    }
+}
+
+/// Requests in sight: open ones, and decided ones for a while so that late records find them.
+#[derive(Debug, Default)]
+pub struct Requests {
+    next: u64,
+    by_id: BTreeMap<u64, Request>,
+    by_connection: HashMap<(u32, u64), Vec<u64>>,
+    by_line: HashMap<u64, Vec<u64>>,
+}
+
+impl Requests {
+    /// Joins an error line, or opens a request with it.
+    pub fn join_error(&mut self, now: Nanos, due: Nanos, error: Seen<NginxError>, genuine: bool) -> u64 {
+        let found = if genuine { self.find_for_error(&error) } else { None };
+        let id = found.unwrap_or_else(|| self.open(now, due));
+        if !genuine {
+            // A line that may be forged joins nothing, and nothing joins it.
+            if let Some(request) = self.by_id.get_mut(&id) {
+                request.genuine = false;
+                request.errors.push(error);
+            }
+            return id;
+        }
+        self.index(id, error.what.pid.zip(error.what.connection), error_line_hash(&error.what));
+        if let Some(request) = self.by_id.get_mut(&id)
+            && request.errors.len() < ERRORS_MAX
+        {
+            request.errors.push(error);
+        }
+        id
+    }
+
+    /// Joins the access line of a failed request, or opens a request with it.
+    pub fn join_failed_access(
+        &mut self,
+        now: Nanos,
+        due: Nanos,
+        access: Seen<NginxAccess>,
+        trace: Option<TraceContext>,
+    ) -> u64 {
+        let id = self.find_for_access(&access, true).unwrap_or_else(|| self.open(now, due));
+        self.index(id, access.what.pid.zip(access.what.connection), access_line_hash(&access.what));
+        if let Some(request) = self.by_id.get_mut(&id) {
+            request.trace = request.trace.or(trace);
+            request.access = Some(access);
+            request.maybe.clear();
+        }
+        id
+    }
+
+    /// Offers a healthy access line to the open requests that may have ended with it.
+    pub fn join_healthy_access(&mut self, access: Seen<NginxAccess>, trace: Option<TraceContext>) -> Option<u64> {
+        let exact = access.what.pid.is_some() && access.what.connection.is_some();
+        let id = self.find_for_access(&access, false)?;
+        let request = self.by_id.get_mut(&id)?;
+        if exact {
+            request.trace = request.trace.or(trace);
+            request.access = Some(access);
+        } else if request.maybe.len() < MAYBE_MAX {
+            request.maybe.push(access);
+        }
+        Some(id)
+    }
+
+    /// One request.
+    pub fn get(&self, id: u64) -> Option<&Request> {
+        self.by_id.get(&id)
+    }
+
+    /// One request, to change it.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Request> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// All in order of opening.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Request)> {
+        self.by_id.iter().map(|(id, request)| (*id, request))
+    }
+
+    /// Open ones.
+    pub fn open_count(&self) -> usize {
+        self.by_id.values().filter(|request| request.verdict.is_none()).count()
+    }
+
+    /// How many are remembered, decided ones included.
+    pub fn count(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Forgets a request.
+    pub fn remove(&mut self, id: u64) -> Option<Request> {
+        let request = self.by_id.remove(&id)?;
+        let mut connections: Vec<(u32, u64)> =
+            request.errors.iter().filter_map(|error| error.what.pid.zip(error.what.connection)).collect();
+        connections.extend(request.access.iter().filter_map(|access| access.what.pid.zip(access.what.connection)));
+        for connection in connections {
+            forget_id(&mut self.by_connection, connection, id);
+        }
+        if let Some(hash) = request.line_hash {
+            forget_id(&mut self.by_line, hash, id);
+        }
+        Some(request)
+    }
+
+    fn open(&mut self, now: Nanos, due: Nanos) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.by_id.insert(id, Request { opened: now, due, ..Request::empty() });
+        id
+    }
+
+    fn index(&mut self, id: u64, connection: Option<(u32, u64)>, line_hash: Option<u64>) {
+        if let Some(connection) = connection {
+            push_id(&mut self.by_connection, connection, id);
+        }
+        if let (Some(hash), Some(request)) = (line_hash, self.by_id.get_mut(&id))
+            && request.line_hash.is_none()
+        {
+            request.line_hash = Some(hash);
+            push_id(&mut self.by_line, hash, id);
+        }
+    }
+
+    fn find_for_error(&self, error: &Seen<NginxError>) -> Option<u64> {
+        let same_line = |request: &Request| match (request.line_hash, error_line_hash(&error.what)) {
+            (Some(known), Some(new)) => known == new,
+            _ => true,
+        };
+        if let Some(connection) = error.what.pid.zip(error.what.connection) {
+            let ids = self.by_connection.get(&connection).map_or(&[][..], Vec::as_slice);
+            let fits = |id: &&u64| {
+                self.by_id.get(id).is_some_and(|request| {
+                    let in_time = match &request.access {
+                        // nginx writes the access line last; its time is no earlier than the error's second.
+                        Some(access) => {
+                            access.at.to >= error.at.from
+                                && access.at.from.saturating_sub(ACCESS_AFTER_MAX) <= error.at.to
+                        }
+                        None => request.last_error_at().is_none_or(|last| last.distance(error.at) <= ACCESS_AFTER_MAX),
+                    };
+                    in_time && same_line(request)
+                })
+            };
+            if let Some(id) = ids.iter().rev().find(fits) {
+                return Some(*id);
+            }
+        }
+        // An access line without connection came first: nearest in time, not yet explained by an error line.
+        let hash = error_line_hash(&error.what)?;
+        let ids = self.by_line.get(&hash).map_or(&[][..], Vec::as_slice);
+        if error.what.request.is_none() && error.what.connection.is_none() {
+            let same = |id: &&u64| {
+                self.by_id.get(id).is_some_and(|request| {
+                    request.verdict.is_none()
+                        && request.errors.first().is_some_and(|first| first.source == error.source)
+                })
+            };
+            return ids.iter().rev().find(same).copied();
+        }
+        let candidates = ids.iter().filter(|id| {
+            self.by_id.get(id).is_some_and(|request| {
+                request.errors.is_empty()
+                    && request.access.as_ref().is_some_and(|access| {
+                        access.what.connection.zip(access.what.pid).is_none_or(|_| error.what.connection.is_none())
+                            && same_client(&access.what.client, &error.what.client)
+                            && in_order(error.at, access.at)
+                    })
+            })
+        });
+        candidates
+            .min_by_key(|id| {
+                self.by_id
+                    .get(id)
+                    .and_then(|request| request.access.as_ref())
+                    .map_or(Nanos::MAX, |access| access.at.distance(error.at))
+            })
+            .copied()
+    }
+
+    fn find_for_access(&self, access: &Seen<NginxAccess>, failed: bool) -> Option<u64> {
+        let hash = access_line_hash(&access.what);
+        let lacks_access = |request: &Request| request.access.is_none() && (failed || request.verdict.is_none());
+        if let Some(connection) = access.what.pid.zip(access.what.connection) {
+            let ids = self.by_connection.get(&connection).map_or(&[][..], Vec::as_slice);
+            let fits = |id: &&u64| {
+                self.by_id.get(id).is_some_and(|request| {
+                    lacks_access(request)
+                        && request.last_error_at().is_none_or(|last| in_order(last, access.at))
+                        && (request.line_hash.is_none() || hash.is_none() || request.line_hash == hash)
+                })
+            };
+            return ids.iter().find(fits).copied();
+        }
+        let ids = self.by_line.get(&hash?).map_or(&[][..], Vec::as_slice);
+        let fits = |id: &&u64| {
+            self.by_id.get(id).is_some_and(|request| {
+                lacks_access(request)
+                    && request.errors.last().is_some_and(|error| {
+                        same_client(&access.what.client, &error.what.client) && in_order(error.at, access.at)
+                    })
+            })
+        };
+        let distance = |id: &&u64| {
+            self.by_id.get(id).and_then(Request::last_error_at).map_or(Nanos::MAX, |last| last.distance(access.at))
+        };
+        ids.iter().filter(fits).min_by_key(distance).copied()
+    }
+}
+
+/// The error line is written first, both stamps may be a second coarse, and the clock of nginx's log may lag a turn.
+fn in_order(error: Interval, access: Interval) -> bool {
+    error.from <= access.to.saturating_add(SECOND) && access.from <= error.to.saturating_add(ACCESS_AFTER_MAX)
+}
+
+fn same_client(one: &str, other: &str) -> bool {
+    // A host name before the address (`vhost_combined`) or a mask is no address to compare.
+    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok() || text.starts_with("unix:");
+    one == other || !is_address(one) || !is_address(other)
+}
+
+/// Method and target of `GET /x HTTP/1.1`; HTTP/0.9 has no protocol.
+pub fn split_request_line(line: &str) -> Option<(&str, &str)> {
+    let (method, rest) = line.split_once(' ')?;
+    let target = match rest.rsplit_once(' ') {
+        Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
+        _ => rest,
+    };
+    Some((method, target))
+}
+
+fn error_line_hash(error: &NginxError) -> Option<u64> {
+    match error.request.as_deref() {
+        Some(line) => {
+            let (method, target) = split_request_line(line)?;
+            Some(request_line_hash(method.as_bytes(), target.as_bytes()))
+        }
+        // Lines about no request (no connection left, no file left) that say the same are one story.
+        None if error.connection.is_none() => Some(request_line_hash(error.symptom?.id().as_bytes(), b"")),
+        None => None,
+    }
+}
+
+fn access_line_hash(access: &NginxAccess) -> Option<u64> {
+    (!access.target.is_empty()).then(|| request_line_hash(access.method.as_bytes(), access.target.as_bytes()))
+}
+
+/// Requests of one connection or one request line that are looked at. Past it the oldest is no longer found by this
+/// key, which costs a join, not memory.
+const IDS_MAX: usize = 1_024;
+
+fn push_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<u64>>, key: K, id: u64) {
+    let ids = map.entry(key).or_default();
+    if ids.contains(&id) {
+        return;
+    }
+    if ids.len() == IDS_MAX {
+        ids.remove(0);
+    }
+    ids.push(id);
+}
+
+fn forget_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<u64>>, key: K, id: u64) {
+    if let Some(ids) = map.get_mut(&key) {
+        ids.retain(|known| *known != id);
+        if ids.is_empty() {
+            map.remove(&key);
+        }
+    }
+}
+
+/// True for an answer that was cut after its header went out: the access log shows the upstream's status.
+pub fn is_truncation(symptom: Symptom) -> bool {
+    symptom == Symptom::ResponseTruncated
+}

@@ -1,0 +1,205 @@
+//! The trace of a failed request: by id, else by time where exactly one span fits. A wrong link is worse than none.
+
+use super::spans::SpanSeen;
+use super::world::World;
+use crate::engine::case::Case;
+use crate::engine::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts, Symptom, TraceContext};
+use crate::engine::verdict::{Link, LinkMethod};
+
+/// Traces listed when the link is not certain.
+const CANDIDATES_MAX: usize = 5;
+/// A WSGI span ends at most 1 ms after nginx's last byte, an ASGI span up to 14 ms (lab-measured); 12 covers p99.
+const END_AFTER_MAX: Nanos = 12 * MILLISECOND;
+/// Under load a span was seen to end 32 ms before nginx logged the request.
+const END_BEFORE_MAX: Nanos = 60 * MILLISECOND;
+
+/// What kind of span the request can have left, which depends on how it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The application's span with the status that the client got.
+    SameStatus,
+    /// The application finished and never knew: any status, ending with the request.
+    Finished,
+    /// The application went on after nginx gave up: the span ends later.
+    Late,
+    /// The worker died: a finished span cannot be this request's; one that an exception left has no status.
+    NoStatus,
+    /// The request never reached the application.
+    Never,
+}
+
+/// Finds the trace. `cause` is the id of the cause that was found.
+pub fn find(world: &World, case: &Case<'_>, id: u64, cause: &str, threshold: f64) -> (Link, Option<u64>) {
+    if let Some(context) = case.request.trace {
+        let span = best_of_trace(world, &context, case);
+        let span_id = span.map(|(_, span)| span.facts.span_id).or(context.span_id);
+        let trace = TraceContext { trace_id: context.trace_id, span_id };
+        let link =
+            Link { method: LinkMethod::TraceContext, confidence: 1.0, trace: Some(trace), candidates: Vec::new() };
+        return (link, span.map(|(number, _)| number));
+    }
+    if let Some(link) = by_request_id(world, case) {
+        return link;
+    }
+    by_time(world, case, id, expected(case, cause), threshold)
+}
+
+/// What kind of span a cause leaves.
+pub fn expected(case: &Case<'_>, cause: &str) -> Expected {
+    match cause {
+        "app_returned_error" => Expected::SameStatus,
+        "worker_timeout" | "worker_exited" | "gunicorn_restarting" if case.status() == Some(500) => Expected::NoStatus,
+        "worker_timeout" | "worker_killed" | "worker_oom_killed" | "worker_crashed" | "worker_exited" => {
+            Expected::NoStatus
+        }
+        "slow_request" | "workers_saturated" | "client_closed_request" => Expected::Late,
+        "response_header_too_big" | "response_header_invalid" | "request_body_unread" | "response_truncated" => {
+            Expected::Finished
+        }
+        _ => match case.symptom {
+            Symptom::Relayed => Expected::SameStatus,
+            Symptom::ResponseTimedOut | Symptom::ClientClosed => Expected::Late,
+            Symptom::ResponseTruncated | Symptom::ResponseHeaderTooBig | Symptom::ResponseHeaderInvalid => {
+                Expected::Finished
+            }
+            Symptom::ResponseClosedEarly | Symptom::ResponseReset | Symptom::RequestSendFailed | Symptom::Unknown => {
+                Expected::NoStatus
+            }
+            _ => Expected::Never,
+        },
+    }
+}
+
+fn best_of_trace<'a>(world: &'a World, context: &TraceContext, case: &Case<'_>) -> Option<(u64, &'a SpanSeen)> {
+    world
+        .spans
+        .of_trace(&context.trace_id)
+        .filter(|(_, span)| same_target(&span.facts, case) || span.facts.from_nginx)
+        // The application's server span says more than nginx's, and nginx's more than a client's.
+        .min_by_key(|(number, span)| (span.facts.kind != 2, span.facts.from_nginx, *number))
+}
+
+fn by_request_id(world: &World, case: &Case<'_>) -> Option<(Link, Option<u64>)> {
+    let request_id = case.access().map(|access| access.request_id.as_str()).filter(|id| !id.is_empty())?;
+    let exact = |number: u64, facts: &SpanFacts| {
+        let trace = TraceContext { trace_id: facts.trace_id, span_id: Some(facts.span_id) };
+        (
+            Link { method: LinkMethod::RequestId, confidence: 1.0, trace: Some(trace), candidates: Vec::new() },
+            Some(number),
+        )
+    };
+    if let Some((number, span)) = world.spans.of_request_id(request_id) {
+        return Some(exact(number, &span.facts));
+    }
+    // `proxy_set_header traceparent 00-$request_id-...`: the request id is the trace id.
+    let trace_id = parse_trace_id(request_id)?;
+    let (number, span) =
+        world.spans.of_trace(&trace_id).min_by_key(|(number, span)| (span.facts.kind != 2, *number))?;
+    Some(exact(number, &span.facts))
+}
+
+fn by_time(world: &World, case: &Case<'_>, id: u64, expected: Expected, threshold: f64) -> (Link, Option<u64>) {
+    let mut fitting: Vec<(Nanos, u64, &SpanSeen)> = Vec::new();
+    let Some(window) = Window::of(case, expected) else { return (Link::NONE, None) };
+    for (number, span) in world.spans.ending_within(window.end_from, window.end_to) {
+        if span.linked.is_none_or(|linked| linked == id) && window.fits(span, case, expected) {
+            let distance = (span.facts.end.saturating_sub(window.logged)).saturating_abs();
+            fitting.push((distance, number, span));
+        }
+    }
+    fitting.sort_by_key(|(distance, number, _)| (*distance, *number));
+    let mut traces: Vec<[u8; 16]> = Vec::new();
+    for (_, _, span) in &fitting {
+        if !traces.contains(&span.facts.trace_id) {
+            traces.push(span.facts.trace_id);
+        }
+    }
+    let Some((_, number, span)) = fitting.first() else { return (Link::NONE, None) };
+    let confidence = match (traces.len(), window.exact) {
+        (1, true) => 0.96,
+        (1, false) => 0.85,
+        (several, _) => 0.9 / several as f64,
+    };
+    let sure = traces.len() == 1 && confidence >= threshold;
+    let trace = sure.then_some(TraceContext { trace_id: span.facts.trace_id, span_id: Some(span.facts.span_id) });
+    traces.truncate(CANDIDATES_MAX);
+    (Link { method: LinkMethod::Timing, confidence, trace, candidates: traces }, sure.then_some(*number))
+}
+
+struct Window {
+    start_from: Nanos,
+    start_to: Nanos,
+    end_from: Nanos,
+    end_to: Nanos,
+    logged: Nanos,
+    exact: bool,
+}
+
+impl Window {
+    fn of(case: &Case<'_>, expected: Expected) -> Option<Window> {
+        let access = case.request.access.as_ref()?;
+        if expected == Expected::Never && !case.world.spans_from_nginx() {
+            return None;
+        }
+        let logged = access.at;
+        let took = access.what.request_time.value();
+        let exact = access.what.exact_time && took.is_some();
+        // Without `$request_time` the request began at most a default read timeout before.
+        let start_from = logged.from.saturating_sub(took.unwrap_or(60 * SECOND)).saturating_sub(5 * MILLISECOND);
+        let (end_from, end_to) = match expected {
+            Expected::Late => (logged.from.saturating_sub(END_BEFORE_MAX), logged.to.saturating_add(120 * SECOND)),
+            Expected::SameStatus | Expected::Finished | Expected::NoStatus | Expected::Never => {
+                (logged.from.saturating_sub(END_BEFORE_MAX), logged.to.saturating_add(END_AFTER_MAX))
+            }
+        };
+        Some(Window {
+            start_from,
+            start_to: logged.to.saturating_add(2 * MILLISECOND),
+            end_from,
+            end_to,
+            logged: logged.to,
+            exact,
+        })
+    }
+
+    fn fits(&self, span: &SpanSeen, case: &Case<'_>, expected: Expected) -> bool {
+        let facts = &span.facts;
+        let in_time = facts.start >= self.start_from && facts.start <= self.start_to;
+        let of_status = if facts.from_nginx {
+            facts.http_status == case.status()
+        } else {
+            match expected {
+                Expected::SameStatus => facts.http_status == case.status(),
+                Expected::Finished => true,
+                Expected::Late => facts.end >= self.logged.saturating_sub(END_BEFORE_MAX),
+                Expected::NoStatus => facts.http_status.is_none() || facts.http_status == case.status(),
+                Expected::Never => false,
+            }
+        };
+        facts.kind == 2 && in_time && of_status && same_target(facts, case)
+    }
+}
+
+/// Method and target agree; an ASGI span has the path only.
+pub fn same_target(facts: &SpanFacts, case: &Case<'_>) -> bool {
+    let target = case.target();
+    let method = case.method();
+    let path = target.split('?').next().unwrap_or(target);
+    (facts.method.is_empty() || method.is_empty() || facts.method == method)
+        && !facts.target.is_empty()
+        && (facts.target == target || (!facts.target.contains('?') && facts.target == path))
+}
+
+fn parse_trace_id(text: &str) -> Option<[u8; 16]> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 32 {
+        return None;
+    }
+    let mut id = [0_u8; 16];
+    for (index, pair) in bytes.chunks_exact(2).enumerate() {
+        let high = (*pair.first()? as char).to_digit(16)?;
+        let low = (*pair.get(1)? as char).to_digit(16)?;
+        *id.get_mut(index)? = (high * 16 + low) as u8;
+    }
+    (id != [0; 16]).then_some(id)
+}

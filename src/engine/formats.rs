@@ -1,0 +1,417 @@
+//! What a line is: one file for each format, tried in one order.
+
+use super::Wanted;
+use super::envelope;
+use super::evidence::{Evidence, Host, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use json_line::JsonLine;
+
+pub mod access_formats;
+pub mod describe;
+pub mod fragment;
+pub mod gunicorn_access;
+pub mod gunicorn_error;
+pub mod gunicorn_format;
+mod healthy;
+pub mod host;
+pub mod joiner;
+pub mod json_line;
+pub mod log_format;
+pub mod nginx_access;
+pub mod nginx_error;
+
+pub use access_formats::{AccessFormats, AccessReading};
+pub use describe::Description;
+pub use log_format::{LogFormat, LogFormatError};
+
+/// Formats that a line can be in. The id is what `why502 parse` prints and `recognised{format}` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each name says what the string of `id` says")]
+pub enum Format {
+    NginxError,
+    NginxAccess,
+    NginxAccessJson,
+    Gunicorn,
+    GunicornAccess,
+    Exception,
+    Host,
+}
+
+impl Format {
+    /// The word that is printed and counted.
+    pub fn id(self) -> &'static str {
+        match self {
+            Format::NginxError => "nginx_error",
+            Format::NginxAccess => "nginx_access",
+            Format::NginxAccessJson => "nginx_access_json",
+            Format::Gunicorn => "gunicorn_error",
+            Format::GunicornAccess => "gunicorn_access",
+            Format::Exception => "python_exception",
+            Format::Host => "host",
+        }
+    }
+}
+
+/// What became of one line.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// In a known format and of no interest: a healthy request, a line about something else.
+    Healthy(Format),
+    /// It proves something; several things where several records stand in one.
+    Proves(Format, Vec<Evidence>),
+    /// In no format that we know.
+    Unrecognised,
+}
+
+/// What is remembered of one source between its lines. A cache: losing it costs time, and the proof that a line is
+/// the forged half of another ([`Evidence::genuine`]), nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMemory {
+    /// The format that the last recognised line had.
+    pub last: Option<Format>,
+    /// Bytes that may still belong to a record of nginx's error log which a client broke with a line feed: what stands
+    /// in them may be forged. 0 is the usual case.
+    pub doubt_bytes: u32,
+}
+
+/// Reads lines. Immutable, shared by all tasks.
+#[derive(Debug, Default)]
+pub struct Reader {
+    formats: AccessFormats,
+}
+
+/// Lines of one record that are looked at: a traceback has some dozens.
+const LINES_MAX: usize = 256;
+/// nginx cuts a record of its error log after so many bytes, its line feeds included (`src/core/ngx_log.h`,
+/// `NGX_MAX_ERROR_STR`): a client that breaks one into several lines has no more to forge with.
+const ERROR_BYTES_MAX: u32 = 2_048;
+
+/// Where a physical line stands in its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It is the record, or its first line.
+    Alone,
+    /// A later line of a record that a program wrote so: a traceback.
+    Behind,
+    /// A later line of a record of nginx, which writes none: a client's line feed.
+    BehindNginx,
+}
+
+fn place(index: usize, before: &Reading) -> Place {
+    match before {
+        _ if index == 0 => Place::Alone,
+        Reading::Healthy(Format::NginxError | Format::NginxAccess | Format::NginxAccessJson)
+        | Reading::Proves(Format::NginxError | Format::NginxAccess | Format::NginxAccessJson, _) => Place::BehindNginx,
+        _ => Place::Behind,
+    }
+}
+
+impl Reader {
+    /// A reader that also knows these `log_format` texts.
+    ///
+    /// # Errors
+    /// The first that does not compile.
+    pub fn with_formats(texts: &[String]) -> Result<Reader, LogFormatError> {
+        let log_formats = texts.iter().map(|text| LogFormat::compile(text)).collect::<Result<_, _>>()?;
+        Ok(Reader::with_access_formats(AccessFormats::new(log_formats, Vec::new())))
+    }
+
+    /// A reader that also knows these formats, nginx's and Gunicorn's.
+    pub fn with_access_formats(formats: AccessFormats) -> Reader {
+        Reader { formats }
+    }
+
+    /// Dismisses a healthy access line by its status alone: the usual line at the least cost. Remembers nothing.
+    #[inline]
+    pub fn dismiss(&self, line: &[u8], wanted: &Wanted) -> Option<Format> {
+        healthy::dismiss(line, &self.formats, wanted)
+    }
+
+    /// Reads one record, in its envelope or bare, without its line end. A record of several physical lines (a
+    /// traceback) proves what its lines prove.
+    pub fn read(&self, line: &[u8], memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
+        if let Some(format) = healthy::dismiss(line, &self.formats, wanted) {
+            memory.last = Some(format);
+            // An error record of so many line feeds at the worst; the line itself may be another program's.
+            memory.doubt_bytes = memory.doubt_bytes.saturating_sub(1);
+            return Reading::Healthy(format);
+        }
+        let text = String::from_utf8_lossy(line);
+        let mut best = Reading::Unrecognised;
+        for (index, physical) in text.lines().take(LINES_MAX).enumerate() {
+            let reading = self.read_line(physical, memory, wanted, place(index, &best));
+            best = both(best, reading);
+        }
+        if let Reading::Healthy(format) | Reading::Proves(format, _) = &best {
+            memory.last = Some(*format);
+        }
+        best
+    }
+
+    /// Reads a record that a collector or a JSON logger already parsed into names and values.
+    pub fn read_parsed(&self, fields: &[(&str, &str)], memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
+        let get = |name: &str| {
+            fields.iter().find(|(known, _)| *known == name).map(|(_, value)| std::borrow::Cow::Borrowed(*value))
+        };
+        let mut read = nginx_access::Line::default();
+        if nginx_access::from_fields(&get, &mut read) {
+            memory.last = Some(Format::NginxAccessJson);
+            return access_reading(read, Format::NginxAccessJson, String::new(), wanted);
+        }
+        for name in ["message", "msg", "log", "MESSAGE", "event"] {
+            if let Some((_, text)) = fields.iter().find(|(known, _)| *known == name) {
+                return self.read(text.as_bytes(), memory, wanted);
+            }
+        }
+        Reading::Unrecognised
+    }
+
+    fn read_line(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
+        let peeled = envelope::peel(line);
+        if !peeled.bare.contains('\n') {
+            return self.read_bare(&peeled.bare, &peeled, memory, wanted, place);
+        }
+        // The text of a JSON logger may have line ends of its own.
+        let mut best = Reading::Unrecognised;
+        for (index, bare) in peeled.bare.lines().take(LINES_MAX).enumerate() {
+            let place = if place == Place::Alone { self::place(index, &best) } else { place };
+            let reading = self.read_bare(bare, &peeled, memory, wanted, place);
+            best = both(best, reading);
+        }
+        best
+    }
+
+    fn read_bare(
+        &self,
+        bare: &str,
+        peeled: &envelope::Peeled<'_>,
+        memory: &mut SourceMemory,
+        wanted: &Wanted,
+        place: Place,
+    ) -> Reading {
+        let doubtful = memory.doubt_bytes > 0 || place == Place::BehindNginx;
+        let continues = place != Place::Alone;
+        memory.doubt_bytes = memory.doubt_bytes.saturating_sub(u32::try_from(bare.len() + 1).unwrap_or(u32::MAX));
+        if bare.is_empty() {
+            return Reading::Unrecognised;
+        }
+        if let Some(read) = nginx_error::read(bare) {
+            if read.may_be_broken {
+                // Counted from the first break on; a later break is part of the same record.
+                let rest = ERROR_BYTES_MAX.saturating_sub(u32::try_from(bare.len()).unwrap_or(u32::MAX));
+                memory.doubt_bytes = memory.doubt_bytes.max(rest);
+            }
+            let interesting = read.error.symptom.is_some() || is_companion(&read.error.message);
+            if !interesting {
+                return with_rest(Reading::Healthy(Format::NginxError), bare, self, wanted);
+            }
+            let stamp = read.stamp.or(peeled.stamp);
+            let proof = Proof::NginxError(Box::new(read.error));
+            let evidence = Evidence {
+                proof,
+                stamp,
+                text: cut(bare),
+                origin: peeled.origin.clone(),
+                trace: None,
+                genuine: !doubtful && !continues,
+            };
+            return with_rest(Reading::Proves(Format::NginxError, vec![evidence]), bare, self, wanted);
+        }
+        let prefers_gunicorn = gunicorn_access::is_likely(bare, memory.last);
+        match self.formats.read(bare, prefers_gunicorn) {
+            Some(AccessReading::Nginx(read)) => {
+                return access_reading(read, Format::NginxAccess, cut(bare), wanted);
+            }
+            Some(AccessReading::Gunicorn(read)) => return gunicorn_access_reading(read, bare, peeled.stamp),
+            None => {}
+        }
+        if let Some(json) = JsonLine::read(bare)
+            && let Some(read) = nginx_access::read_json(&json)
+        {
+            return access_reading(read, Format::NginxAccessJson, cut(bare), wanted);
+        }
+        if let Some(read) = gunicorn_access::read(bare, memory.last) {
+            return gunicorn_access_reading(read, bare, peeled.stamp);
+        }
+        if let Some(read) = nginx_access::read_combined(bare) {
+            return with_rest(access_reading(read, Format::NginxAccess, cut(bare), wanted), bare, self, wanted);
+        }
+        let reading = other(bare, peeled.stamp, &peeled.origin, !doubtful);
+        if !matches!(reading, Reading::Unrecognised) || (bare.starts_with('{') && JsonLine::read(bare).is_some()) {
+            return reading;
+        }
+        inside(bare, peeled.stamp, peeled.origin.clone(), !doubtful && !continues)
+    }
+}
+
+/// A record of nginx's error log that begins inside the line.
+fn inside(bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Reading {
+    let Some(found) = fragment::nginx_error(bare) else { return Reading::Unrecognised };
+    let Some(rest) = bare.get(found.start..) else { return Reading::Unrecognised };
+    let rest = rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '`' | '*'));
+    let rest = if bare.starts_with('"') { rest.strip_suffix('"').unwrap_or(rest) } else { rest };
+    let Some(read) = nginx_error::read(rest) else { return Reading::Unrecognised };
+    if read.error.symptom.is_none() {
+        return Reading::Unrecognised;
+    }
+    let evidence = Evidence {
+        proof: Proof::NginxError(Box::new(read.error)),
+        stamp: read.stamp.or(stamp),
+        text: cut(rest),
+        origin,
+        trace: None,
+        genuine: genuine && found.clean,
+    };
+    Reading::Proves(Format::NginxError, vec![evidence])
+}
+
+/// What is neither nginx's nor an access line.
+fn other(bare: &str, stamp: Option<Stamp>, origin: &str, genuine: bool) -> Reading {
+    if let Some(read) = gunicorn_error::read(bare) {
+        let proof = Proof::Gunicorn(read.gunicorn);
+        let evidence = Evidence {
+            proof,
+            stamp: read.stamp.or(stamp),
+            text: cut(bare),
+            origin: origin.to_owned(),
+            trace: None,
+            genuine,
+        };
+        return Reading::Proves(Format::Gunicorn, vec![evidence]);
+    }
+    if let Some((class, message)) = gunicorn_error::exception(bare) {
+        let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
+        return Reading::Proves(
+            Format::Exception,
+            vec![Evidence { proof, stamp, text: cut(bare), origin: origin.to_owned(), trace: None, genuine }],
+        );
+    }
+    if let Some(found) = host::read(bare) {
+        return Reading::Proves(Format::Host, vec![host_evidence(found, bare, stamp, origin.to_owned(), genuine)]);
+    }
+    Reading::Unrecognised
+}
+
+fn host_evidence(found: Host, bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Evidence {
+    Evidence { proof: Proof::Host(found), stamp, text: cut(bare), origin, trace: None, genuine }
+}
+
+/// A second record on the same physical line, as pastes have them. A client can put such text into a referrer, so it
+/// counts as doubtful.
+fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> Reading {
+    let Some(at) = second_head(bare) else { return reading };
+    let Some(rest) = bare.get(at..) else { return reading };
+    let mut memory = SourceMemory::default();
+    let second = match reader.read_line(rest, &mut memory, wanted, Place::Alone) {
+        Reading::Proves(format, mut evidences) => {
+            for evidence in &mut evidences {
+                evidence.genuine = false;
+            }
+            Reading::Proves(format, evidences)
+        }
+        other => other,
+    };
+    both(reading, second)
+}
+
+/// Where another record's head stands: ` [error] 12#12: ` after a stamp.
+fn second_head(bare: &str) -> Option<usize> {
+    for level in [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "] {
+        for (index, _) in bare.match_indices(level) {
+            let start = index.checked_sub(19)?;
+            if start > 0 && bare.get(start..).is_some_and(nginx_error::has_head) {
+                return Some(start);
+            }
+        }
+    }
+    None
+}
+
+/// Lines of an error log that are no failure but belong to one, or explain its status.
+fn is_companion(message: &str) -> bool {
+    message.contains("server temporarily disabled")
+        || message.starts_with("limiting requests")
+        || message.starts_with("limiting connections")
+}
+
+fn both(one: Reading, other: Reading) -> Reading {
+    match (one, other) {
+        (Reading::Proves(format, mut evidences), Reading::Proves(_, more)) => {
+            evidences.extend(more);
+            Reading::Proves(format, evidences)
+        }
+        (proves @ Reading::Proves(..), _) | (_, proves @ Reading::Proves(..)) => proves,
+        (healthy @ Reading::Healthy(_), _) | (_, healthy @ Reading::Healthy(_)) => healthy,
+        (Reading::Unrecognised, Reading::Unrecognised) => Reading::Unrecognised,
+    }
+}
+
+fn access_reading(read: nginx_access::Line, format: Format, text: String, wanted: &Wanted) -> Reading {
+    let access = &read.access;
+    let asked_for = || wanted.contains(request_line_hash(access.method.as_bytes(), access.target.as_bytes()));
+    if !nginx_access::is_interesting(access.status) && (wanted.is_empty() || !asked_for()) {
+        return Reading::Healthy(format);
+    }
+    let proof = Proof::NginxAccess(Box::new(read.access));
+    Reading::Proves(
+        format,
+        vec![Evidence {
+            proof,
+            stamp: read.stamp,
+            text,
+            origin: String::new(),
+            trace: read.trace,
+            genuine: !read.is_doubtful,
+        }],
+    )
+}
+
+fn gunicorn_access_reading(read: gunicorn_access::Line, bare: &str, stamp: Option<Stamp>) -> Reading {
+    if read.access.status < 400 {
+        return Reading::Healthy(Format::GunicornAccess);
+    }
+    let proof = Proof::GunicornAccess(Box::new(read.access));
+    let evidence = Evidence {
+        proof,
+        stamp: read.stamp.or(stamp),
+        text: cut(bare),
+        origin: String::new(),
+        trace: read.trace,
+        genuine: true,
+    };
+    Reading::Proves(Format::GunicornAccess, vec![evidence])
+}
+
+fn cut(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=TEXT_BYTES_MAX).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// `00-TRACE-SPAN-FLAGS` of W3C trace context.
+pub fn trace_context(text: &str) -> Option<TraceContext> {
+    let mut parts = text.trim().split('-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    (version.len() == 2 && version != "ff").then_some(())?;
+    trace_ids(trace, span).filter(|context| context.span_id.is_some())
+}
+
+/// Trace and span id in hexadecimal; all zero is none.
+pub fn trace_ids(trace: &str, span: &str) -> Option<TraceContext> {
+    let trace_id: [u8; 16] = hex(trace)?.try_into().ok().filter(|id| *id != [0; 16])?;
+    let span_id: Option<[u8; 8]> = hex(span).and_then(|bytes| bytes.try_into().ok()).filter(|id| *id != [0; 8]);
+    Some(TraceContext { trace_id, span_id })
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || text.len() > 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}
+
+/// Hash of a request line for [`Wanted`]: over method and target, so that it fits every format and protocol.
+pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
+    super::text::hash64(method) ^ super::text::hash64(target).rotate_left(1)
+}

@@ -1,0 +1,88 @@
+//! Calendar arithmetic on plain numbers: no clock, no time zone database.
+
+use super::evidence::{Nanos, SECOND};
+
+/// Unix time in nanoseconds of a UTC date and time; `None` when a field is out of range or the result does not fit.
+/// `second` may be 60 (a leap second reads as the next minute's first).
+pub fn from_utc(year: i64, month: u32, day: u32, hour: u32, minute: u32, second: u32) -> Option<Nanos> {
+    if !(1..=12).contains(&month)
+        || day == 0
+        || day > days_in_month(year, month)
+        || hour > 23
+        || minute > 59
+        || second > 60
+    {
+        return None;
+    }
+    let seconds = days_from_civil(year, month, day) * 86_400
+        + i64::from(hour) * 3_600
+        + i64::from(minute) * 60
+        + i64::from(second);
+    seconds.checked_mul(SECOND)
+}
+
+/// `2026-11-22T07:14:39.700Z`; milliseconds only when there are any.
+pub fn rfc3339(nanos: Nanos) -> String {
+    let seconds = nanos.div_euclid(SECOND);
+    let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+    let of_day = seconds.rem_euclid(86_400);
+    let millis = nanos.rem_euclid(SECOND) / 1_000_000;
+    let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}{fraction}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+}
+
+/// Month number of `Jan` to `Dec`, any case.
+pub fn month_from_name(name: &[u8]) -> Option<u32> {
+    const NAMES: [&[u8]; 12] =
+        [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+    NAMES.iter().position(|month| name.eq_ignore_ascii_case(month)).map(|index| index as u32 + 1)
+}
+
+fn days_in_month(year: i64, month: u32) -> u32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 in the proleptic Gregorian calendar, by counting 400-year eras from 1 March.
+fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = i64::from((153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1);
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+fn civil_from_days(days: i64) -> (i64, u32, u32) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * shifted_month + 2) / 5 + 1) as u32;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 } as u32;
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_days() {
+        let check = |date: (i64, u32, u32), text: &str| {
+            let nanos = from_utc(date.0, date.1, date.2, 12, 34, 56).expect("a date");
+            assert_eq!(rfc3339(nanos), text);
+        };
+        check((1970, 1, 1), "1970-01-01T12:34:56Z");
+        check((2024, 2, 29), "2024-02-29T12:34:56Z");
+        check((2026, 11, 22), "2026-11-22T12:34:56Z");
+        check((1969, 12, 31), "1969-12-31T12:34:56Z");
+        assert_eq!(from_utc(2023, 2, 29, 0, 0, 0), None);
+        assert_eq!(from_utc(2500, 1, 1, 0, 0, 0), None, "past what 64 bits of nanoseconds hold");
+    }
+}

@@ -1,0 +1,147 @@
+//! Symptom, cause, evidence and link of one failed request.
+
+use super::causes::Cause;
+use super::evidence::{Nanos, Symptom, TraceContext};
+
+/// Names one record or span that the caller keeps while the engine decides. The engine never looks inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Which program wrote a record; the first word of a quote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// nginx's error log.
+    NginxError,
+    /// nginx's access log.
+    NginxAccess,
+    /// Gunicorn's error log.
+    Gunicorn,
+    /// Gunicorn's or uvicorn's access log.
+    GunicornAccess,
+    /// Kernel, systemd, Kubernetes, supervisor.
+    Host,
+    /// A span.
+    Trace,
+    /// A conclusion of why502 itself: what else it could be, what was looked for and not found.
+    Why502,
+}
+
+impl Source {
+    /// The word before the colon of a quote.
+    pub fn id(self) -> &'static str {
+        match self {
+            Source::NginxError => "nginx.error",
+            Source::NginxAccess => "nginx.access",
+            Source::Gunicorn => "gunicorn",
+            Source::GunicornAccess => "gunicorn.access",
+            Source::Host => "host",
+            Source::Trace => "trace",
+            Source::Why502 => "why502",
+        }
+    }
+}
+
+/// One piece of evidence as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quote {
+    /// Who wrote it.
+    pub source: Source,
+    /// The deciding words, printable, at most 200 characters.
+    pub text: String,
+    /// The record quoted; `None` for a conclusion.
+    pub ticket: Option<Ticket>,
+}
+
+/// How the trace was found; the names are a contract (`why502.link.method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkMethod {
+    /// The record or a joined record carries the trace id.
+    TraceContext,
+    /// `$request_id` on both sides.
+    RequestId,
+    /// Exactly one span fits the request's time, method and path.
+    Timing,
+    /// No trace.
+    None,
+}
+
+impl LinkMethod {
+    /// The word of the contract.
+    pub fn id(self) -> &'static str {
+        match self {
+            LinkMethod::TraceContext => "trace_context",
+            LinkMethod::RequestId => "request_id",
+            LinkMethod::Timing => "timing",
+            LinkMethod::None => "none",
+        }
+    }
+}
+
+/// The trace of a failed request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// How it was found.
+    pub method: LinkMethod,
+    /// Probability that `trace` is this request's, 0 to 1.
+    pub confidence: f64,
+    /// Set when the link is exact or at least as sure as `link.threshold`.
+    pub trace: Option<TraceContext>,
+    /// Traces that could be this request's, best first, at most 5; empty when `trace` is set by an id.
+    pub candidates: Vec<[u8; 16]>,
+}
+
+impl Link {
+    /// No trace was found.
+    pub const NONE: Link = Link { method: LinkMethod::None, confidence: 0.0, trace: None, candidates: Vec::new() };
+}
+
+/// Symptom, cause, evidence and link of one failed request, or of a fatal record that no request joins.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// 32 hexadecimal digits, the same for the same input: `why502.request.uid`.
+    pub uid: String,
+    /// 0, raised each time that late evidence changes the verdict.
+    pub revision: u32,
+    /// When the request failed; the stamp of its access line, else of its error line.
+    pub time: Nanos,
+    /// Status that the client got; `None` where no request or no access line is known.
+    pub status: Option<u16>,
+    /// Request method; empty when unknown.
+    pub method: String,
+    /// Path and query; empty when unknown.
+    pub target: String,
+    /// The client's address; empty when unknown.
+    pub client: String,
+    /// What nginx saw.
+    pub symptom: Symptom,
+    /// Why.
+    pub cause: &'static Cause,
+    /// Probability that the cause is right, 0 to 1.
+    pub confidence: f64,
+    /// What decided, at most 5, the most telling first.
+    pub evidence: Vec<Quote>,
+    /// Every record of this request with who wrote it.
+    pub records: Vec<(Source, Ticket)>,
+    /// Last peer tried; `None` when unknown.
+    pub upstream: Option<String>,
+    /// Peers tried; 0 when unknown.
+    pub attempts: u32,
+    /// The Gunicorn worker blamed.
+    pub worker_pid: Option<u32>,
+    /// The trace.
+    pub link: Link,
+}
+
+impl Verdict {
+    /// One sentence for people: what failed and why.
+    pub fn sentence(&self) -> String {
+        use super::text::printable;
+        let what = match (self.status, self.target.is_empty()) {
+            (Some(status), false) => format!("{} {} -> {status}", printable(&self.method), printable(&self.target)),
+            (Some(status), true) => format!("a request -> {status}"),
+            (None, false) => format!("{} {} failed", printable(&self.method), printable(&self.target)),
+            (None, true) => String::from("no request joined"),
+        };
+        format!("{what}: {}", self.cause.summary)
+    }
+}

@@ -1,0 +1,127 @@
+//! `why502 explain`: the engine of the live pipeline on files of any age and size.
+//!
+//! ```text
+//!  file ─► lines ─► reader ─┐
+//!  file ─► lines ─► reader ─┼─► merged by time ─► engine ─► report
+//!  traces ─► spans ─────────┘
+//! ```
+//!
+//! Memory is bounded whatever the size of the files: of each file only the next line that proves something is kept, of
+//! the engine what lies within its hold. Lines of regular files are sampled first ([`survey`]): their zone is inferred,
+//! and the request lines of error logs are noted, so that the access line of a truncated answer (status 200) is found.
+
+pub mod input;
+pub mod merge;
+pub mod places;
+pub mod report;
+pub mod survey;
+pub mod traces;
+
+use crate::engine::evidence::{Nanos, SECOND};
+use crate::engine::formats::Reader;
+use crate::engine::verdict::Verdict;
+use crate::engine::{Decision, Engine, Output, Settings};
+use merge::{Merged, Merger};
+use places::Places;
+use std::sync::Arc;
+
+/// How long a request waits, in the time of the logs. A restart takes some seconds and spans come up to 7 s late; memory
+/// holds a minute of failing requests, not of all.
+const HOLD: Nanos = 60 * SECOND;
+/// Failing requests open at once. At about 2 KiB each this is 400 MiB at the very worst.
+const REQUESTS_MAX: usize = 200_000;
+
+/// What is read and how.
+#[derive(Default)]
+pub struct Options {
+    /// Log files, globs and directories; `-` is standard input.
+    pub files: Vec<String>,
+    /// OTLP JSON files of traces.
+    pub traces: Vec<String>,
+    /// Offset of local time in nginx's error logs ahead of UTC; inferred where `None`.
+    pub zone: Option<Nanos>,
+    /// Says how many bytes were read so far; called about every MiB.
+    pub progress: Option<Box<dyn Fn(u64)>>,
+}
+
+/// One verdict with where its records stand.
+#[derive(Debug)]
+pub struct Explained<'a> {
+    /// The verdict.
+    pub verdict: &'a Verdict,
+    /// Where records stand.
+    pub places: &'a Places,
+}
+
+/// What was read, for the end of the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Lines read.
+    pub lines: u64,
+    /// Lines in no known format.
+    pub unrecognised: u64,
+    /// Spans read.
+    pub spans: u64,
+    /// What could not be read, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Reads everything and hands over each verdict as it is reached, in order of the time of the logs.
+pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explained<'_>)) -> Totals {
+    let mut totals = Totals::default();
+    let inputs = input::expand(&options.files, &mut totals.problems);
+    let surveyed = survey::survey(&inputs, reader);
+    let mut merger =
+        Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
+    let settings = Settings { hold: HOLD, requests_max: REQUESTS_MAX, ..Settings::default() };
+    let mut engine = Engine::new(settings);
+    for (source, offset) in surveyed.zones(&inputs) {
+        engine.set_zone(source, options.zone.unwrap_or(offset));
+    }
+    engine.want(surveyed.wanted().clone());
+    let mut places = Places::default();
+    let mut now = Nanos::MIN;
+    while let Some((time, item)) = merger.next(&engine.wanted()) {
+        now = now.max(time);
+        engine.handle_timeout(now);
+        match item {
+            Merged::Record(record, place) => {
+                let ticket = record.ticket;
+                places.keep(ticket, place);
+                if engine.handle_record(now, *record) == Decision::Pass {
+                    places.released(ticket);
+                }
+            }
+            Merged::Span(span, place) => {
+                let ticket = span.ticket;
+                places.keep(ticket, place);
+                if engine.handle_span(now, *span) == Decision::Pass {
+                    places.released(ticket);
+                }
+            }
+            Merged::Healthy { source, at, count } => engine.handle_healthy(at, source, count),
+        }
+        drain(&mut engine, &mut places, &mut explained);
+    }
+    engine.finish(now);
+    drain(&mut engine, &mut places, &mut explained);
+    merger.finish(&mut totals);
+    totals
+}
+
+fn drain(engine: &mut Engine, places: &mut Places, explained: &mut impl FnMut(Explained<'_>)) {
+    let mut released = Vec::new();
+    let mut verdicts: Vec<Arc<Verdict>> = Vec::new();
+    while let Some(output) = engine.poll_output() {
+        match output {
+            Output::Release { ticket, .. } => released.push(ticket),
+            Output::Verdict(verdict) => verdicts.push(verdict),
+        }
+    }
+    for verdict in verdicts {
+        explained(Explained { verdict: &verdict, places });
+    }
+    for ticket in released {
+        places.released(ticket);
+    }
+}

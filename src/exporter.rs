@@ -1,0 +1,226 @@
+//! What goes to the backends: one queue, one retry loop and one connection for each, so that none delays another.
+//!
+//! ```text
+//!  send ─► queue (bounded in requests and bytes) ─► consumers ─► join, split, compress ─► gRPC or HTTP ─► retry or drop
+//! ```
+//!
+//! What cannot be delivered is dropped and counted by reason, never silently.
+
+pub mod batch;
+pub mod debug;
+pub mod error;
+pub mod file;
+pub mod grpc;
+pub mod http;
+pub mod queue;
+pub mod retry;
+pub mod tls;
+
+use crate::config::settings::{Exporter as Settings, ExporterKind};
+use crate::engine::verdict::Verdict;
+use crate::otlp::Signal;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Where requests go: what an exporter is to the pipeline.
+pub trait Outlet: Send + Sync {
+    /// Takes a request without waiting; what it cannot take it counts itself.
+    fn send(&self, signal: Signal, request: Bytes, items: u64);
+    /// Takes a verdict; most outlets do nothing with it.
+    fn verdict(&self, verdict: &Arc<Verdict>);
+}
+
+/// Why an exporter cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The endpoint is no URL.
+    #[error("exporters::{name}: `{endpoint}` is no endpoint: {problem} (line {line})")]
+    Endpoint {
+        /// The exporter.
+        name: String,
+        /// As configured.
+        endpoint: String,
+        /// What is wrong.
+        problem: String,
+        /// Of the configuration.
+        line: usize,
+    },
+    /// A certificate or key cannot be used.
+    #[error("exporters::{name}: cannot use {file}: {problem}")]
+    Certificate {
+        /// The exporter.
+        name: String,
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file cannot be written.
+    #[error("exporters::{name}: cannot write {path}: {source}; check the directory and its permissions")]
+    File {
+        /// The exporter.
+        name: String,
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// What became of items, by signal.
+#[derive(Debug, Default)]
+pub struct Stats {
+    sent: [AtomicU64; 3],
+    retried: AtomicU64,
+    rejected: AtomicU64,
+    dropped: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Stats {
+    /// Items that a backend took.
+    pub fn sent(&self, signal: Signal, items: u64) {
+        if let Some(count) =
+            Signal::ALL.iter().position(|known| *known == signal).and_then(|index| self.sent.get(index))
+        {
+            count.fetch_add(items, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests that were sent again.
+    pub fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Items that a backend took the request of and rejected.
+    pub fn rejected(&self, items: u64) {
+        self.rejected.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Items that are lost, with the reason.
+    pub fn dropped(&self, reason: &'static str, items: u64) {
+        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += items;
+    }
+
+    /// Items sent of a signal.
+    pub fn sent_count(&self, signal: Signal) -> u64 {
+        Signal::ALL
+            .iter()
+            .position(|known| *known == signal)
+            .and_then(|index| self.sent.get(index))
+            .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Requests sent again.
+    pub fn retried_count(&self) -> u64 {
+        self.retried.load(Ordering::Relaxed)
+    }
+
+    /// Items rejected by backends.
+    pub fn rejected_count(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Items lost, by reason.
+    pub fn dropped_counts(&self) -> Vec<(&'static str, u64)> {
+        self.dropped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .map(|(reason, count)| (*reason, *count))
+            .collect()
+    }
+}
+
+/// One running exporter.
+pub struct Exporter {
+    /// `otlp/tempo`.
+    pub name: String,
+    /// What became of its items.
+    pub stats: Arc<Stats>,
+    kind: Kind,
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Exporter({})", self.name)
+    }
+}
+
+enum Kind {
+    Queued(queue::Sender),
+    Debug(debug::Debug),
+}
+
+impl Exporter {
+    /// Starts its tasks. Must be called inside the runtime.
+    ///
+    /// # Errors
+    /// One sentence with what to do.
+    pub fn start(settings: &Settings) -> Result<Exporter, StartError> {
+        let stats = Arc::new(Stats::default());
+        let name = settings.name.clone();
+        let kind = match &settings.kind {
+            ExporterKind::Grpc(remote) => {
+                let client = grpc::Client::new(&name, remote)?;
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats)))
+            }
+            ExporterKind::Http(remote) => {
+                let client = http::Client::new(&name, remote)?;
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats)))
+            }
+            ExporterKind::File(path) => {
+                let writer = file::File::open(&name, path)?;
+                Kind::Queued(queue::start(&name, &file::queue_settings(), Arc::new(writer), Arc::clone(&stats)))
+            }
+            ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),
+        };
+        Ok(Exporter { name, stats, kind })
+    }
+
+    /// Delivers what waits, at most so long; returns how many items were left behind.
+    pub async fn close(&self, deadline: Duration) -> u64 {
+        match &self.kind {
+            Kind::Queued(sender) => sender.close(deadline).await,
+            Kind::Debug(debug) => {
+                debug.close(deadline).await;
+                0
+            }
+        }
+    }
+
+    /// Requests that wait, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        match &self.kind {
+            Kind::Queued(sender) => sender.waiting(),
+            Kind::Debug(_) => (0, 0),
+        }
+    }
+
+    /// Takes a request if there is room.
+    ///
+    /// # Errors
+    /// The request back: the queue is full. Nothing is counted.
+    pub fn offer(&self, signal: Signal, request: Bytes, items: u64) -> Result<(), Bytes> {
+        match &self.kind {
+            Kind::Queued(sender) => sender.offer(signal, request, items),
+            Kind::Debug(_) => Ok(()),
+        }
+    }
+}
+
+impl Outlet for Exporter {
+    fn send(&self, signal: Signal, request: Bytes, items: u64) {
+        if self.offer(signal, request, items).is_err() {
+            self.stats.dropped("queue_full", items);
+        }
+    }
+
+    fn verdict(&self, verdict: &Arc<Verdict>) {
+        if let Kind::Debug(debug) = &self.kind {
+            debug.show(verdict);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Verdicts for people, on standard output.
+
+use super::Stats;
+use crate::engine::text::printable;
+use crate::engine::time::rfc3339;
+use crate::engine::verdict::Verdict;
+use crate::enrich::hex;
+use anstyle::{AnsiColor, Style};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Verdicts that wait for a slow terminal; more are not shown, which is counted.
+const WAITING_MAX: usize = 1_024;
+
+/// A writer of verdicts.
+pub struct Debug {
+    verdicts: Mutex<Option<mpsc::Sender<Arc<Verdict>>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    stats: Arc<Stats>,
+}
+
+impl Debug {
+    /// Starts the writer, which may block on the terminal as long as it likes.
+    pub fn start(stats: Arc<Stats>) -> Debug {
+        let (verdicts, mut inbox) = mpsc::channel::<Arc<Verdict>>(WAITING_MAX);
+        let writer = tokio::task::spawn_blocking(move || {
+            while let Some(verdict) = inbox.blocking_recv() {
+                let mut out = anstream::stdout().lock();
+                // A closed terminal is no reason to stop forwarding.
+                let _ = out.write_all(text(&verdict).as_bytes()).and_then(|()| out.flush());
+            }
+        });
+        Debug { verdicts: Mutex::new(Some(verdicts)), writer: Mutex::new(Some(writer)), stats }
+    }
+
+    /// Shows a verdict soon.
+    pub fn show(&self, verdict: &Arc<Verdict>) {
+        let sender = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if sender.as_ref().is_none_or(|sender| sender.try_send(Arc::clone(verdict)).is_err()) {
+            self.stats.dropped("terminal_slow", 1);
+        }
+    }
+
+    /// Writes what waits, at most so long.
+    pub async fn close(&self, deadline: Duration) {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let _ = tokio::time::timeout(deadline, writer).await;
+        }
+    }
+}
+
+/// A verdict for people, with colours that `anstream` takes out where there is no terminal.
+pub fn text(verdict: &Verdict) -> String {
+    let bold = Style::new().bold();
+    let dim = Style::new().dimmed();
+    let red = AnsiColor::Red.on_default().bold();
+    let cyan = AnsiColor::Cyan.on_default();
+    let mut out = String::new();
+    let status = verdict.status.map_or_else(String::new, |status| format!("{status} "));
+    let request = match (verdict.method.is_empty(), verdict.target.is_empty()) {
+        (_, true) => "no request joined".to_owned(),
+        (true, false) => printable(&verdict.target),
+        (false, false) => format!("{} {}", printable(&verdict.method), printable(&verdict.target)),
+    };
+    let revised = if verdict.revision > 0 { format!(" (revision {})", verdict.revision) } else { String::new() };
+    let _ = writeln!(out, "{dim}{}{dim:#} {red}{status}{red:#}{bold}{request}{bold:#}{revised}", rfc3339(verdict.time));
+    let percent = (verdict.confidence * 100.0).round();
+    let _ = writeln!(out, "  {red}{}{red:#} {dim}({percent}% sure){dim:#} {}", verdict.cause.id, verdict.cause.summary);
+    for quote in &verdict.evidence {
+        let _ = writeln!(out, "    {cyan}{}{cyan:#}: {}", quote.source.id(), quote.text);
+    }
+    let _ = writeln!(out, "  what to do: {}", verdict.cause.hint);
+    if let Some(trace) = verdict.link.trace {
+        let _ = writeln!(out, "  trace: {} {dim}({}){dim:#}", hex(&trace.trace_id), verdict.link.method.id());
+    }
+    out.push('\n');
+    out
+}

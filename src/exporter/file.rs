@@ -1,0 +1,83 @@
+//! OTLP JSON to a file, one request a line, as the collector's file exporter writes it.
+
+use super::StartError;
+use super::error::{Delivered, DeliveryError, Then};
+use super::queue::Deliver;
+use crate::config::settings::{ClientTls, Compression, Queue, Remote, Retry};
+use crate::otlp::{Signal, json};
+use bytes::Bytes;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Mutex;
+
+/// An open file.
+pub struct File {
+    path: String,
+    file: Mutex<tokio::fs::File>,
+}
+
+impl File {
+    /// Opens it to append.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn open(name: &str, path: &Path) -> Result<File, StartError> {
+        let shown = path.display().to_string();
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let file = opened.map_err(|source| StartError::File { name: name.to_owned(), path: shown.clone(), source })?;
+        Ok(File { path: shown, file: Mutex::new(tokio::fs::File::from_std(file)) })
+    }
+
+    async fn write(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
+        let text = json::from_protobuf(signal, &request);
+        let mut text =
+            text.map_err(|error| DeliveryError { text: error.to_string(), reason: "encoding", then: Then::Drop })?;
+        text.push('\n');
+        let failed = |error: std::io::Error| DeliveryError {
+            text: format!("cannot write {}: {error}; is the disk full?", self.path),
+            reason: "write_failed",
+            then: Then::Retry(None),
+        };
+        let mut file = self.file.lock().await;
+        file.write_all(text.as_bytes()).await.map_err(failed)?;
+        file.flush().await.map_err(failed)?;
+        Ok(Delivered::default())
+    }
+}
+
+impl Deliver for File {
+    fn deliver(
+        &self,
+        signal: Signal,
+        request: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Result<Delivered, DeliveryError>> + Send + '_>> {
+        Box::pin(self.write(signal, request))
+    }
+}
+
+/// One consumer keeps the order; requests are joined to lines of at most 4 MiB.
+pub fn queue_settings() -> Remote {
+    Remote {
+        endpoint: String::new(),
+        signal_endpoints: [None, None, None],
+        headers: Vec::new(),
+        compression: Compression::None,
+        json: true,
+        timeout: Duration::from_secs(10),
+        tls: ClientTls::default(),
+        queue: Queue { requests_max: 1_000, bytes_max: 128 << 20, consumers: 1 },
+        retry: Retry {
+            enabled: true,
+            initial_interval: Duration::from_secs(1),
+            randomization_factor: 0.5,
+            multiplier: 2.0,
+            max_interval: Duration::from_secs(30),
+            max_elapsed_time: Duration::from_secs(300),
+        },
+        request_bytes_max: 4 << 20,
+        line: 0,
+    }
+}

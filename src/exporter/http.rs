@@ -1,0 +1,210 @@
+//! OTLP over HTTP to a backend.
+
+use super::StartError;
+use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_of_http};
+use super::queue::Deliver;
+use super::tls::{HttpClient, client};
+use crate::config::settings::{Compression, Remote};
+use crate::otlp::{Signal, json};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use std::future::Future;
+use std::io::Write;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// Largest answer that is read (OTLP 1.11.0 recommends 4 MiB).
+pub(super) const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// What is told of a backend's words.
+const WORDS_MAX: usize = 200;
+
+/// A client for one backend.
+pub struct Client {
+    name: String,
+    client: HttpClient,
+    urls: [Option<Uri>; 3],
+    headers: HeaderMap,
+    compression: Compression,
+    json: bool,
+    timeout: Duration,
+    line: usize,
+}
+
+impl Client {
+    /// A client that has no connection yet.
+    ///
+    /// # Errors
+    /// When an endpoint is no URL, or a certificate cannot be used.
+    pub fn new(name: &str, remote: &Remote) -> Result<Client, StartError> {
+        let mut urls = [None, None, None];
+        for (index, signal) in Signal::ALL.into_iter().enumerate() {
+            let own = remote.signal_endpoints.get(index).cloned().flatten();
+            let text = match own {
+                Some(whole) => whole,
+                None if remote.endpoint.is_empty() => continue,
+                None => format!("{}{}", remote.endpoint.trim_end_matches('/'), signal.http_path()),
+            };
+            let parsed = text.parse::<Uri>().map_err(|error| endpoint(name, &text, &error.to_string(), remote.line))?;
+            if parsed.host().is_none() {
+                return Err(endpoint(name, &text, "it names no host", remote.line));
+            }
+            if let Some(url) = urls.get_mut(index) {
+                *url = Some(parsed);
+            }
+        }
+        Ok(Client {
+            name: name.to_owned(),
+            client: client(name, remote, false)?,
+            urls,
+            headers: headers(remote),
+            compression: remote.compression,
+            json: remote.json,
+            timeout: remote.timeout,
+            line: remote.line,
+        })
+    }
+
+    async fn send(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
+        let index = Signal::ALL.iter().position(|known| *known == signal).unwrap_or(0);
+        let Some(url) = self.urls.get(index).cloned().flatten() else {
+            let text = format!("exporters::{} has no endpoint for {}", self.name, signal.id());
+            return Err(DeliveryError { text, reason: "no_endpoint", then: Then::Drop });
+        };
+        let body = if self.json { self.as_json(signal, &request)? } else { request };
+        let body = compress(self.compression, &body);
+        let mut call =
+            http::Request::post(url.clone()).body(Full::new(body)).map_err(|error| local(&error.to_string()))?;
+        call.headers_mut().extend(self.headers.clone());
+        let content_type = if self.json { "application/json" } else { "application/x-protobuf" };
+        call.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(encoding) = encoding_name(self.compression) {
+            call.headers_mut().insert(header::CONTENT_ENCODING, encoding);
+        }
+        let whole = async {
+            let answer = self.client.request(call).await.map_err(|error| self.unreachable(&url, &error))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX)
+                .collect()
+                .await
+                .map(http_body_util::Collected::to_bytes)
+                .unwrap_or_default();
+            Ok((head, body))
+        };
+        let (head, body) = match tokio::time::timeout(self.timeout, whole).await {
+            Ok(result) => result?,
+            Err(_) => return Err(timed_out(&self.name, &url.to_string(), self.timeout)),
+        };
+        let status = head.status.as_u16();
+        if head.status.is_success() {
+            return Ok(if self.json { Delivered::default() } else { delivered(&body) });
+        }
+        let words: String =
+            String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
+        let then = then_of_http(status, retry_after(head.headers.get(header::RETRY_AFTER)));
+        let advice = match status {
+            401 | 403 => format!("; check exporters::{}::headers (key, site)", self.name),
+            404 => format!(
+                "; the backend does not take {} here: leave the exporter out of that pipeline or check its endpoint",
+                signal.id()
+            ),
+            _ => String::new(),
+        };
+        Err(DeliveryError { text: format!("{url} answered {status} {words}{advice}"), reason: "refused", then })
+    }
+
+    fn as_json(&self, signal: Signal, request: &[u8]) -> Result<Bytes, DeliveryError> {
+        let text = json::from_protobuf(signal, request).map_err(|error| local(&error.to_string()))?;
+        Ok(Bytes::from(text))
+    }
+
+    fn unreachable(&self, url: &Uri, error: &hyper_util::client::legacy::Error) -> DeliveryError {
+        unreachable(&self.name, url, error, self.line)
+    }
+}
+
+impl Deliver for Client {
+    fn deliver(
+        &self,
+        signal: Signal,
+        request: Bytes,
+    ) -> Pin<Box<dyn Future<Output = Result<Delivered, DeliveryError>> + Send + '_>> {
+        Box::pin(self.send(signal, request))
+    }
+}
+
+pub(super) fn endpoint(name: &str, text: &str, problem: &str, line: usize) -> StartError {
+    StartError::Endpoint { name: name.to_owned(), endpoint: text.to_owned(), problem: problem.to_owned(), line }
+}
+
+/// Configured headers and our name.
+pub(super) fn headers(remote: &Remote) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let agent = concat!("why502/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+    for (name, value) in &remote.headers {
+        if let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_str(value.reveal()))
+        {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+pub(super) fn encoding_name(compression: Compression) -> Option<HeaderValue> {
+    match compression {
+        Compression::None => None,
+        Compression::Gzip => Some(HeaderValue::from_static("gzip")),
+        Compression::Zstd => Some(HeaderValue::from_static("zstd")),
+    }
+}
+
+/// Compressed bytes; level 1 of gzip and of zstd: logs shrink tenfold with either, and more costs more than it saves.
+pub(super) fn compress(compression: Compression, bytes: &Bytes) -> Bytes {
+    match compression {
+        Compression::None => bytes.clone(),
+        Compression::Gzip => {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), flate2::Compression::fast());
+            // Writing into memory cannot fail.
+            let _ = encoder.write_all(bytes);
+            encoder.finish().map_or_else(|_| bytes.clone(), Bytes::from)
+        }
+        Compression::Zstd => zstd::bulk::compress(bytes, 1).map_or_else(|_| bytes.clone(), Bytes::from),
+    }
+}
+
+fn local(problem: &str) -> DeliveryError {
+    DeliveryError { text: format!("the request cannot be built: {problem}"), reason: "encoding", then: Then::Drop }
+}
+
+pub(super) fn timed_out(name: &str, url: &str, after: Duration) -> DeliveryError {
+    let text =
+        format!("{url} did not answer within {} s; is it overloaded? exporters::{name}::timeout", after.as_secs_f64());
+    DeliveryError { text, reason: "timeout", then: Then::Retry(None) }
+}
+
+/// No connection, or one that ended without an answer: try again.
+pub(super) fn unreachable(
+    name: &str,
+    url: &Uri,
+    error: &hyper_util::client::legacy::Error,
+    line: usize,
+) -> DeliveryError {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        words = inner.to_string();
+        source = inner.source();
+    }
+    let host = url.authority().map_or("", http::uri::Authority::as_str);
+    let text = if error.is_connect() {
+        format!(
+            "cannot connect to {host}: {words}; is it running, and is exporters::{name}::endpoint (line {line}) right?"
+        )
+    } else {
+        format!("the connection to {host} ended: {words}")
+    };
+    DeliveryError { text, reason: "unreachable", then: Then::Retry(None) }
+}

@@ -1,0 +1,148 @@
+//! Connections to backends: TLS by rustls, or plain text where the configuration says so.
+
+use super::StartError;
+use crate::config::settings::{ClientTls, Remote};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A client with a pool of connections.
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A connection must stand within this time; the timeout of a try covers it as well.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections are closed after so long: before the usual load balancer does.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// A client for a backend; over HTTP/2 alone for gRPC.
+///
+/// # Errors
+/// When a certificate or key cannot be used.
+pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClient, StartError> {
+    let config = config(name, &remote.tls)?;
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_keepalive(Some(Duration::from_secs(60)));
+    let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+    let builder = match &remote.tls.server_name {
+        Some(server) => {
+            let parsed = ServerName::try_from(server.clone());
+            let parsed = parsed.map_err(|error| certificate(name, server, &format!("no server name: {error}")))?;
+            builder.with_server_name_resolver(FixedServerNameResolver::new(parsed))
+        }
+        None => builder,
+    };
+    let connector = if http2_only {
+        builder.enable_http2().wrap_connector(connector)
+    } else {
+        builder.enable_all_versions().wrap_connector(connector)
+    };
+    Ok(Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .http2_only(http2_only)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .http2_keep_alive_timeout(Duration::from_secs(20))
+        .build(connector))
+}
+
+fn certificate(name: &str, file: &str, problem: &str) -> StartError {
+    StartError::Certificate { name: name.to_owned(), file: file.to_owned(), problem: problem.to_owned() }
+}
+
+fn config(name: &str, tls: &ClientTls) -> Result<rustls::ClientConfig, StartError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| certificate(name, "TLS", &error.to_string()))?;
+    let builder = if tls.insecure_skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnything(provider)))
+    } else {
+        builder.with_root_certificates(roots(name, tls)?)
+    };
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(cert_file), Some(key_file)) => {
+            let key = PrivateKeyDer::from_pem_file(key_file)
+                .map_err(|error| certificate(name, &key_file.display().to_string(), &error.to_string()))?;
+            builder
+                .with_client_auth_cert(certificates(name, cert_file)?, key)
+                .map_err(|error| certificate(name, &cert_file.display().to_string(), &error.to_string()))
+        }
+        (None, None) => Ok(builder.with_no_client_auth()),
+        _ => Err(certificate(name, "tls", "`cert_file` and `key_file` go together")),
+    }
+}
+
+fn roots(name: &str, tls: &ClientTls) -> Result<rustls::RootCertStore, StartError> {
+    let mut roots = rustls::RootCertStore::empty();
+    match &tls.ca_file {
+        Some(file) => {
+            for found in certificates(name, file)? {
+                roots.add(found).map_err(|error| certificate(name, &file.display().to_string(), &error.to_string()))?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+        }
+    }
+    Ok(roots)
+}
+
+fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let problem = |problem: String| certificate(name, &file.display().to_string(), &problem);
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|error| problem(error.to_string()))?.collect();
+    let found = found.map_err(|error| problem(error.to_string()))?;
+    if found.is_empty() { Err(problem("it holds no certificate in PEM".to_owned())) } else { Ok(found) }
+}
+
+/// `insecure_skip_verify`: for tests, as the collector has it.
+#[derive(Debug)]
+struct TrustAnything(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for TrustAnything {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

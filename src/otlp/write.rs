@@ -1,0 +1,264 @@
+//! Whole new records and requests, and items on their way again with all that surrounded them.
+
+use super::value::{Attribute, message};
+use super::wire::{field_len, put_bytes, put_fixed64, put_number};
+use std::sync::Arc;
+
+/// A log record of our own.
+#[derive(Clone, Debug, Default)]
+pub struct NewRecord<'a> {
+    /// Unix time in nanoseconds; 0 is unknown.
+    pub time: u64,
+    /// When it was seen; 0 is unknown.
+    pub observed_time: u64,
+    /// 1 to 24, 0 is unset.
+    pub severity_number: i32,
+    /// Empty is unset.
+    pub severity_text: &'a str,
+    /// A string body.
+    pub body: &'a str,
+    /// Attributes; keys differ.
+    pub attributes: &'a [Attribute],
+    /// Never all zero.
+    pub trace_id: Option<[u8; 16]>,
+    /// Never all zero.
+    pub span_id: Option<[u8; 8]>,
+    /// Empty is unset.
+    pub event_name: &'a str,
+}
+
+impl NewRecord<'_> {
+    /// The `LogRecord` message.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.body.len() + 64 * self.attributes.len() + 96);
+        if self.time != 0 {
+            put_fixed64(&mut out, 1, self.time);
+        }
+        if self.severity_number != 0 {
+            put_number(&mut out, 2, i64::from(self.severity_number).cast_unsigned());
+        }
+        if !self.severity_text.is_empty() {
+            put_bytes(&mut out, 3, self.severity_text.as_bytes());
+        }
+        message(&mut out, 5, |out| put_bytes(out, 1, self.body.as_bytes()));
+        for attribute in self.attributes {
+            attribute.encode(&mut out, 6);
+        }
+        if let Some(id) = self.trace_id {
+            put_bytes(&mut out, 9, &id);
+        }
+        if let Some(id) = self.span_id {
+            put_bytes(&mut out, 10, &id);
+        }
+        if self.observed_time != 0 {
+            put_fixed64(&mut out, 11, self.observed_time);
+        }
+        if !self.event_name.is_empty() {
+            put_bytes(&mut out, 12, self.event_name.as_bytes());
+        }
+        out
+    }
+}
+
+/// A `Resource` message.
+pub fn resource(attributes: &[Attribute]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for attribute in attributes {
+        attribute.encode(&mut out, 1);
+    }
+    out
+}
+
+/// An `InstrumentationScope` message.
+pub fn scope(name: &str, version: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_bytes(&mut out, 1, name.as_bytes());
+    put_bytes(&mut out, 2, version.as_bytes());
+    out
+}
+
+/// All that stands around an item: its resource group and scope group without their children, schema URLs and unknown
+/// fields included. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Surroundings {
+    resource_shell: Arc<[u8]>,
+    scope_shell: Arc<[u8]>,
+}
+
+impl Surroundings {
+    /// What surrounds the items of a received scope, out of [`super::ResourceGroup::shell`] and
+    /// [`super::ScopeGroup::shell`]. Each is a copy of as much as the sender liked to write there: make one for each
+    /// group and share it.
+    pub fn of(resource_shell: Arc<[u8]>, scope_shell: Arc<[u8]>) -> Surroundings {
+        Surroundings { resource_shell, scope_shell }
+    }
+
+    /// Surroundings of our own, out of what [`resource`] and [`scope`] give.
+    pub fn new(resource: &[u8], scope: &[u8]) -> Surroundings {
+        let shell = |content| {
+            let mut out = Vec::new();
+            put_bytes(&mut out, 1, content);
+            out.into()
+        };
+        Surroundings { resource_shell: shell(resource), scope_shell: shell(scope) }
+    }
+
+    /// How long both shells are, in bytes.
+    pub fn bytes_len(&self) -> usize {
+        self.resource_shell.len() + self.scope_shell.len()
+    }
+
+    /// The fields of the resource group but its scopes, as they go on the wire.
+    pub fn resource_shell(&self) -> &Arc<[u8]> {
+        &self.resource_shell
+    }
+
+    /// The fields of the scope group but its items, as they go on the wire.
+    pub fn scope_shell(&self) -> &Arc<[u8]> {
+        &self.scope_shell
+    }
+}
+
+/// Puts items into a request, one after the other. Neighbours with equal surroundings share them.
+///
+/// ```
+/// use why502::otlp::{Attribute, NewRecord, RequestWriter, Surroundings, resource, scope};
+/// let shop = Surroundings::new(&resource(&[Attribute::new("service.name", "shop")]), &scope("why502", "1"));
+/// let mut writer = RequestWriter::new();
+/// writer.push(&shop, &NewRecord { body: "a line", ..NewRecord::default() }.encode());
+/// let request = writer.finish();
+/// assert_eq!(why502::otlp::check(why502::otlp::Signal::Logs, &request).map(|counts| counts.items), Ok(1));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RequestWriter {
+    /// Whole fields of the request.
+    done: Vec<u8>,
+    /// The resource group that is open: its shell, then the whole scope groups in it.
+    resource: Option<Open>,
+    /// The scope group that is open: its shell, then the items in it.
+    scope: Option<Open>,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    shell: Arc<[u8]>,
+    content: Vec<u8>,
+}
+
+impl Open {
+    fn new(shell: &Arc<[u8]>) -> Open {
+        Open { shell: Arc::clone(shell), content: shell.to_vec() }
+    }
+
+    fn has_shell(&self, shell: &Arc<[u8]>) -> bool {
+        // Items of one group share one shell, so that a long one is not compared for each of them.
+        Arc::ptr_eq(&self.shell, shell) || self.shell == *shell
+    }
+}
+
+impl RequestWriter {
+    /// An empty request.
+    pub fn new() -> RequestWriter {
+        RequestWriter::default()
+    }
+
+    /// True when nothing was pushed.
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.resource.is_none()
+    }
+
+    /// How long the request is so far, in bytes.
+    pub fn bytes_len(&self) -> usize {
+        let scope_len = self.scope.as_ref().map_or(0, |scope| field_len(scope.content.len()));
+        self.done.len() + self.resource.as_ref().map_or(0, |resource| field_len(resource.content.len() + scope_len))
+    }
+
+    /// Adds an item in its surroundings.
+    pub fn push(&mut self, surroundings: &Surroundings, item: &[u8]) {
+        self.push_item(&surroundings.resource_shell, &surroundings.scope_shell, item);
+    }
+
+    /// How long the request would be with one more item.
+    pub(super) fn bytes_len_with_item(
+        &self,
+        resource_shell: &Arc<[u8]>,
+        scope_shell: &Arc<[u8]>,
+        item: &[u8],
+    ) -> usize {
+        let item_len = field_len(item.len());
+        let alone_len = field_len(scope_shell.len() + item_len);
+        match (&self.resource, &self.scope) {
+            (Some(resource), Some(scope)) if resource.has_shell(resource_shell) && scope.has_shell(scope_shell) => {
+                self.done.len() + field_len(resource.content.len() + field_len(scope.content.len() + item_len))
+            }
+            _ => self.bytes_len_with(resource_shell, alone_len),
+        }
+    }
+
+    /// How long the request would be with one more scope group of this content.
+    pub(super) fn bytes_len_with_scope(&self, resource_shell: &Arc<[u8]>, scope: &[u8]) -> usize {
+        self.bytes_len_with(resource_shell, field_len(scope.len()))
+    }
+
+    fn bytes_len_with(&self, resource_shell: &Arc<[u8]>, scope_field_len: usize) -> usize {
+        match &self.resource {
+            Some(resource) if resource.has_shell(resource_shell) => {
+                let open_len = self.scope.as_ref().map_or(0, |scope| field_len(scope.content.len()));
+                self.done.len() + field_len(resource.content.len() + open_len + scope_field_len)
+            }
+            _ => self.bytes_len() + field_len(resource_shell.len() + scope_field_len),
+        }
+    }
+
+    fn push_item(&mut self, resource_shell: &Arc<[u8]>, scope_shell: &Arc<[u8]>, item: &[u8]) {
+        self.open_resource(resource_shell);
+        if !self.scope.as_ref().is_some_and(|open| open.has_shell(scope_shell)) {
+            self.close_scope();
+            self.scope = Some(Open::new(scope_shell));
+        }
+        if let Some(scope) = &mut self.scope {
+            put_bytes(&mut scope.content, 2, item);
+        }
+    }
+
+    /// Adds a whole scope group.
+    pub(super) fn push_scope(&mut self, resource_shell: &Arc<[u8]>, scope: &[u8]) {
+        self.open_resource(resource_shell);
+        self.close_scope();
+        if let Some(resource) = &mut self.resource {
+            put_bytes(&mut resource.content, 2, scope);
+        }
+    }
+
+    /// Adds a whole field of a request, tag and length included.
+    pub(super) fn push_field(&mut self, field: &[u8]) {
+        self.close_resource();
+        self.done.extend_from_slice(field);
+    }
+
+    fn open_resource(&mut self, shell: &Arc<[u8]>) {
+        if !self.resource.as_ref().is_some_and(|open| open.has_shell(shell)) {
+            self.close_resource();
+            self.resource = Some(Open::new(shell));
+        }
+    }
+
+    fn close_scope(&mut self) {
+        if let (Some(scope), Some(resource)) = (self.scope.take(), &mut self.resource) {
+            put_bytes(&mut resource.content, 2, &scope.content);
+        }
+    }
+
+    fn close_resource(&mut self) {
+        self.close_scope();
+        if let Some(resource) = self.resource.take() {
+            put_bytes(&mut self.done, 1, &resource.content);
+        }
+    }
+
+    /// The request.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.close_resource();
+        std::mem::take(&mut self.done)
+    }
+}

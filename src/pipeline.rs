@@ -1,0 +1,234 @@
+//! Who talks to whom: tasks, queues, limits, order of shutdown.
+//!
+//! ```text
+//!  receiver's task              engine's task               exporter's task
+//!  Intake::consume ───────────────────────────────────────► queue ─► backend     nothing found: the same bytes
+//!        │ scan                                               ▲
+//!        └── found records, traces ─► queue ─► Correlator ────┘                  held, then enriched
+//!                                                 └─► verdicts ─► ring, debug
+//! ```
+//!
+//! From socket to backend at most three tasks, with a bounded queue before each. What is acknowledged is in a queue or
+//! held; past the limits senders are asked to come back before anything of their request is used. On shutdown:
+//! receivers stop, the engine gives every open request its verdict, exporters drain.
+
+pub mod correlator;
+pub mod intake;
+
+use crate::config::settings::Config;
+use crate::engine::formats::Reader;
+use crate::engine::{Settings, Wanted};
+use crate::exporter::Outlet;
+use crate::otlp::Signal;
+use crate::scan::Memories;
+use crate::telemetry::Counters;
+use crate::web::Ring;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::mpsc;
+
+/// Requests that wait for the engine; each is a few records, or the spans of one request.
+const ENGINE_QUEUE_MAX: usize = 1_024;
+/// Log streams whose healthy answers are noted between two looks of the engine, at most a second apart.
+const STREAMS_MAX: usize = 4_096;
+/// Memories of sources are spread over so many locks, so that receivers on different cores seldom meet.
+const SHARDS: usize = 16;
+
+/// The outlets of one receiver and signal.
+#[derive(Clone, Default)]
+pub struct Route {
+    /// Of pipelines that relay untouched.
+    pub plain: Vec<Arc<dyn Outlet>>,
+    /// Of pipelines that name the processor.
+    pub explained: Vec<Arc<dyn Outlet>>,
+}
+
+impl Route {
+    /// True when no pipeline has this signal from this receiver.
+    pub fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.explained.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Route({} plain, {} explained)", self.plain.len(), self.explained.len())
+    }
+}
+
+/// What all tasks share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Reads lines.
+    pub reader: Reader,
+    /// What is remembered of sources.
+    memories: Vec<Mutex<Memories>>,
+    /// Access lines that the engine asks for.
+    wanted: RwLock<Arc<Wanted>>,
+    /// Healthy answers since the engine looked last, by log stream.
+    healthy: Mutex<BTreeMap<u64, u64>>,
+    /// Bytes of records and spans that wait for a verdict or for the engine.
+    pub held_bytes: AtomicUsize,
+    /// Limit of [`Shared::held_bytes`].
+    pub held_bytes_max: usize,
+    /// Shutdown has begun.
+    pub draining: AtomicBool,
+    /// Counters.
+    pub counters: Arc<Counters>,
+}
+
+impl Shared {
+    fn new(config: &Config, reader: Reader, counters: Arc<Counters>) -> Shared {
+        Shared {
+            reader,
+            memories: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            wanted: RwLock::default(),
+            healthy: Mutex::default(),
+            held_bytes: AtomicUsize::new(0),
+            held_bytes_max: config.processor.held_bytes_max,
+            draining: AtomicBool::new(false),
+            counters,
+        }
+    }
+
+    /// The access lines that the engine asks for.
+    pub fn wanted(&self) -> Arc<Wanted> {
+        Arc::clone(&self.wanted.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes healthy answers; past [`STREAMS_MAX`] streams the engine is not told of more until it looked.
+    fn note_healthy(&self, healthy: &[(u64, u64)]) {
+        let mut noted = self.healthy.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, count) in healthy {
+            if noted.len() < STREAMS_MAX || noted.contains_key(source) {
+                *noted.entry(*source).or_default() += count;
+            }
+        }
+    }
+
+    fn take_healthy(&self) -> BTreeMap<u64, u64> {
+        std::mem::take(&mut *self.healthy.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish_wanted(&self, wanted: Arc<Wanted>) {
+        *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = wanted;
+    }
+
+    fn memories(&self, request: &[u8]) -> Option<&Mutex<Memories>> {
+        // One source always meets the same shard: the doubt about a broken line must not get lost between requests.
+        let first = crate::otlp::Request::new(request).resources().next();
+        let resource = first.as_ref().and_then(|group| group.resource()).unwrap_or_default();
+        self.memories.get((crate::engine::text::hash64(resource) % SHARDS as u64) as usize)
+    }
+}
+
+/// The middle of the program: what receivers hand over to and what hands over to exporters.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    routes: Vec<[Arc<Route>; 3]>,
+    messages: mpsc::Sender<correlator::Message>,
+    correlator: tokio::task::JoinHandle<()>,
+}
+
+impl Pipeline {
+    /// Starts the engine's task. `outlets` are in the order of the configuration's exporters.
+    pub fn start(
+        config: &Config,
+        reader: Reader,
+        outlets: &[Arc<dyn Outlet>],
+        ring: Ring,
+        counters: Arc<Counters>,
+    ) -> Pipeline {
+        let shared = Arc::new(Shared::new(config, reader, counters));
+        let routes = routes(config, outlets);
+        let explained_logs = explained_outlets(config, outlets, Signal::Logs);
+        let verdict_outlets = verdict_outlets(config, outlets);
+        let (messages, inbox) = mpsc::channel(ENGINE_QUEUE_MAX);
+        let processor = &config.processor;
+        let settings = Settings {
+            hold: i64::try_from(processor.hold.as_nanos()).unwrap_or(i64::MAX),
+            link_threshold: processor.link_threshold,
+            requests_max: processor.requests_max,
+            spans_max: processor.spans_max,
+            zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::engine::evidence::SECOND)),
+        };
+        let correlator = correlator::Correlator::new(
+            settings,
+            Arc::clone(&shared),
+            ring,
+            explained_logs,
+            verdict_outlets,
+            processor.enrich_http,
+        );
+        let correlator = tokio::spawn(correlator.run(inbox));
+        Pipeline { shared, routes, messages, correlator }
+    }
+
+    /// What a receiver hands its requests to; `receiver` is its index in the configuration.
+    pub fn intake(&self, receiver: usize) -> intake::Intake {
+        let routes = self.routes.get(receiver).cloned().unwrap_or_default();
+        intake::Intake { shared: Arc::clone(&self.shared), routes, messages: self.messages.clone() }
+    }
+
+    /// Refuses what comes from now on.
+    pub fn stop_intake(&self) {
+        self.shared.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Gives every open request its verdict and hands everything to the outlets. Call when receivers have ended.
+    pub async fn drain(self) {
+        // Behind everything that was acknowledged.
+        let told = self.messages.send(correlator::Message::Finish).await;
+        if told.is_ok()
+            && let Err(error) = self.correlator.await
+        {
+            tracing::error!(%error, "the engine's task ended early; what it held is lost");
+        }
+    }
+}
+
+fn routes(config: &Config, outlets: &[Arc<dyn Outlet>]) -> Vec<[Arc<Route>; 3]> {
+    let route = |receiver: usize, signal: Signal| {
+        let mut route = Route::default();
+        let mut seen = Vec::new();
+        for pipeline in config
+            .pipelines
+            .iter()
+            .filter(|pipeline| pipeline.signal == signal && pipeline.receivers.contains(&receiver))
+        {
+            for exporter in &pipeline.exporters {
+                // Two pipelines to one exporter send twice, as in the collector; the same kind of pipeline only once.
+                if seen.contains(&(pipeline.explained, *exporter)) {
+                    continue;
+                }
+                seen.push((pipeline.explained, *exporter));
+                let side = if pipeline.explained { &mut route.explained } else { &mut route.plain };
+                side.extend(outlets.get(*exporter).cloned());
+            }
+        }
+        Arc::new(route)
+    };
+    (0..config.receivers.len()).map(|receiver| Signal::ALL.map(|signal| route(receiver, signal))).collect()
+}
+
+fn explained_outlets(config: &Config, outlets: &[Arc<dyn Outlet>], signal: Signal) -> Vec<Arc<dyn Outlet>> {
+    let mut indices: Vec<usize> = config
+        .pipelines
+        .iter()
+        .filter(|pipeline| pipeline.explained && pipeline.signal == signal)
+        .flat_map(|pipeline| pipeline.exporters.iter().copied())
+        .collect();
+    indices.sort_unstable();
+    indices.dedup();
+    indices.into_iter().filter_map(|index| outlets.get(index).cloned()).collect()
+}
+
+/// Outlets of every pipeline with the processor, each once: `debug` shows a verdict once, whatever the signals.
+fn verdict_outlets(config: &Config, outlets: &[Arc<dyn Outlet>]) -> Vec<Arc<dyn Outlet>> {
+    let explained = |index: usize| {
+        config.pipelines.iter().any(|pipeline| pipeline.explained && pipeline.exporters.contains(&index))
+    };
+    outlets.iter().enumerate().filter(|(index, _)| explained(*index)).map(|(_, outlet)| Arc::clone(outlet)).collect()
+}

@@ -1,0 +1,147 @@
+//! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
+
+use super::correlator::{HeldRecord, Message};
+use super::{Route, Shared};
+use crate::otlp::{self, Edits, Signal};
+use crate::receiver::{Consumer, Refusal};
+use crate::scan;
+use bytes::Bytes;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// When a sender shall come back after it was asked to.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What a receiver hands its requests to.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    pub(super) shared: Arc<Shared>,
+    /// By signal in the order of [`Signal::ALL`].
+    pub(super) routes: [Arc<Route>; 3],
+    pub(super) messages: mpsc::Sender<Message>,
+}
+
+impl Consumer for Intake {
+    async fn consume(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
+        let result = self.take(signal, request);
+        if let Err(refusal) = &result {
+            self.shared.counters.refused(refusal.reason());
+        }
+        result
+    }
+}
+
+impl Intake {
+    fn take(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
+        let [logs, traces, metrics] = &self.routes;
+        let route = match signal {
+            Signal::Logs => logs,
+            Signal::Traces => traces,
+            Signal::Metrics => metrics,
+        };
+        if route.is_empty() {
+            return Err(Refusal::Disabled);
+        }
+        if self.shared.draining.load(Ordering::Relaxed) {
+            return Err(Refusal::ShuttingDown);
+        }
+        let counts = otlp::check(signal, &request).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        let items = counts.items;
+        if items == 0 && request.is_empty() {
+            return Ok(());
+        }
+        if !route.explained.is_empty() {
+            match signal {
+                Signal::Logs => self.take_logs(route, &request, items)?,
+                Signal::Traces => self.take_traces(route, &request, items)?,
+                Signal::Metrics => send_all(&route.explained, signal, &request, items),
+            }
+        }
+        send_all(&route.plain, signal, &request, items);
+        self.shared.counters.accepted(signal, items);
+        Ok(())
+    }
+
+    fn take_logs(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
+        let wanted = self.shared.wanted();
+        let scanned = match self.shared.memories(request) {
+            Some(memories) => {
+                let mut memories = memories.lock().unwrap_or_else(PoisonError::into_inner);
+                scan::logs(request, &self.shared.reader, &mut memories, &wanted)
+            }
+            None => scan::Scanned::default(),
+        };
+        if scanned.found.is_empty() {
+            self.count(&scanned);
+            send_all(&route.explained, Signal::Logs, request, items);
+            return Ok(());
+        }
+        let mut edits = Edits::new();
+        let mut held = Vec::with_capacity(scanned.found.len());
+        let mut bytes = 0;
+        let found_count = scanned.found.len() as u64;
+        let (healthy, recognised, unrecognised) = (scanned.healthy, scanned.recognised, scanned.unrecognised);
+        for found in scanned.found {
+            let Some(item) = request.get(found.range.clone()) else { continue };
+            edits.remove(found.range);
+            bytes += item.len() + ITEM_OVERHEAD;
+            held.push(HeldRecord {
+                // A copy: a slice would keep the whole request in memory for one record of it.
+                bytes: Bytes::copy_from_slice(item),
+                surroundings: found.surroundings,
+                source: found.source,
+                observed: found.observed,
+                evidences: found.evidences,
+            });
+        }
+        // Before anything of the request is used: its sender shall send all of it again.
+        let permit = self.admit(bytes)?;
+        self.shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let rest = items.saturating_sub(found_count);
+        if rest > 0 {
+            send_all(&route.explained, Signal::Logs, &Bytes::from(edits.apply(request)), rest);
+        }
+        permit.send(Message::Records { records: held, route: Arc::clone(route) });
+        self.count(&scan::Scanned { found: Vec::new(), healthy, recognised, unrecognised });
+        Ok(())
+    }
+
+    fn take_traces(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
+        let mut spans = Vec::new();
+        scan::spans::for_each(request, |found, facts| spans.push((found.item.range(), facts)));
+        if spans.is_empty() {
+            send_all(&route.explained, Signal::Traces, request, items);
+            return Ok(());
+        }
+        let permit = self.admit(request.len())?;
+        self.shared.held_bytes.fetch_add(request.len(), Ordering::Relaxed);
+        permit.send(Message::Spans { request: request.clone(), items, spans, route: Arc::clone(route) });
+        Ok(())
+    }
+
+    fn admit(&self, bytes: usize) -> Result<mpsc::Permit<'_, Message>, Refusal> {
+        let held = self.shared.held_bytes.load(Ordering::Relaxed);
+        if held.saturating_add(bytes) > self.shared.held_bytes_max && held > 0 {
+            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+        }
+        self.messages.try_reserve().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })
+    }
+
+    fn count(&self, scanned: &scan::Scanned) {
+        if !scanned.healthy.is_empty() {
+            self.shared.note_healthy(&scanned.healthy);
+        }
+        self.shared.counters.recognised(&scanned.recognised, scanned.unrecognised);
+    }
+}
+
+/// What a held item takes beside its bytes: evidence, tickets, entries of maps; measured at about 2 KiB.
+pub(super) const ITEM_OVERHEAD: usize = 2_048;
+
+fn send_all(outlets: &[Arc<dyn crate::exporter::Outlet>], signal: Signal, request: &Bytes, items: u64) {
+    for outlet in outlets {
+        outlet.send(signal, request.clone(), items);
+    }
+}

@@ -1,0 +1,85 @@
+//! OTLP comes in: gRPC and HTTP, three signals, protobuf and JSON. Every code and body as OTLP 1.11.0 says.
+//!
+//! No request is decoded because it arrived: its bytes go to a [`Consumer`], which says whether they are taken. Limits:
+//! size after decompression, held while it decompresses; requests at once; connections at once; time for a head and a
+//! body.
+
+pub mod body;
+pub mod grpc;
+pub mod http;
+pub mod serve;
+
+use crate::otlp::Signal;
+use bytes::Bytes;
+use std::future::Future;
+use std::time::Duration;
+
+/// Takes requests.
+pub trait Consumer: Clone + Send + Sync + 'static {
+    /// Takes the bytes of one request, protobuf. When it returns, the request is acknowledged.
+    fn consume(&self, signal: Signal, request: Bytes) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+/// Why a request is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The bytes are no OTLP; the sender must not send them again.
+    #[error("malformed request: {0}; it was not taken, do not send it again")]
+    Malformed(String),
+    /// Larger than the limit after decompression; the sender must not send it again as it is.
+    #[error("the request is larger than {0} bytes after decompression; send smaller batches")]
+    TooLarge(usize),
+    /// Busy; the sender shall come back.
+    #[error("busy; send it again in {} s", .retry_after.as_secs())]
+    Overloaded {
+        /// When.
+        retry_after: Duration,
+    },
+    /// No pipeline has this signal.
+    #[error("no pipeline has this signal here; add one under service::pipelines")]
+    Disabled,
+    /// Shutdown has begun.
+    #[error("shutting down; send it again to another instance, or soon")]
+    ShuttingDown,
+    /// The encoding is none that we read.
+    #[error("content encoding `{0}` is not read here; use identity, gzip or zstd")]
+    Encoding(String),
+    /// The body did not come whole or in time.
+    #[error("the request did not come whole: {0}")]
+    Broken(String),
+}
+
+impl Refusal {
+    /// The word that is counted.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Malformed(_) => "malformed",
+            Refusal::TooLarge(_) => "too_large",
+            Refusal::Overloaded { .. } => "overloaded",
+            Refusal::Disabled => "signal_disabled",
+            Refusal::ShuttingDown => "shutting_down",
+            Refusal::Encoding(_) => "encoding",
+            Refusal::Broken(_) => "broken_body",
+        }
+    }
+
+    /// After how long the sender shall come back, where it shall.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refusal::Overloaded { retry_after } => Some(*retry_after),
+            Refusal::ShuttingDown => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+/// `google.rpc.Status` as OTLP over HTTP wants it in the bodies of errors.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    pub(crate) code: i32,
+    #[prost(string, tag = "2")]
+    pub(crate) message: String,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) details: Vec<prost_types::Any>,
+}

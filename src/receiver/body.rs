@@ -1,0 +1,117 @@
+//! The body of a request: read, and decompressed within its limit while it decompresses.
+
+use super::Refusal;
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
+use std::io::Read;
+use std::time::Duration;
+
+/// A body must be whole within this time: a sender that trickles holds a slot.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// zstd frames may ask for a window of 8 MiB at most, which RFC 8878 asks every decoder to support.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// Steps in which decompressed bytes grow.
+const STEP_BYTES: usize = 64 << 10;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Identity,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Encoding {
+    /// Reads the value of `content-encoding` or `grpc-encoding`.
+    ///
+    /// # Errors
+    /// [`Refusal::Encoding`] for one that is not read here.
+    pub fn of(value: Option<&http::HeaderValue>) -> Result<Encoding, Refusal> {
+        match value.map(|value| value.as_bytes()) {
+            None | Some(b"" | b"identity") => Ok(Encoding::Identity),
+            Some(b"gzip") => Ok(Encoding::Gzip),
+            Some(b"zstd") => Ok(Encoding::Zstd),
+            Some(other) => Err(Refusal::Encoding(String::from_utf8_lossy(other).chars().take(40).collect())),
+        }
+    }
+}
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// [`Refusal::TooLarge`], and [`Refusal::Broken`] when it does not come whole in time.
+pub async fn read<B>(body: B, limit: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await {
+        Ok(result) => result,
+        Err(_) => Err(Refusal::Broken(format!("nothing more came within {} s", BODY_TIMEOUT.as_secs()))),
+    }
+}
+
+async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::Broken(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let so_far = first.as_ref().map_or(0, Bytes::len).max(rest.len());
+        if so_far.saturating_add(data.len()) > limit {
+            return Err(Refusal::TooLarge(limit));
+        }
+        match (&first, rest.is_empty()) {
+            (None, true) => first = Some(data),
+            (Some(head), true) => {
+                rest.reserve(head.len() + data.len());
+                rest.extend_from_slice(head);
+                rest.extend_from_slice(&data);
+            }
+            (_, false) => rest.extend_from_slice(&data),
+        }
+    }
+    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() })
+}
+
+/// Decompresses, and stops at the limit.
+///
+/// # Errors
+/// [`Refusal::TooLarge`] past the limit, [`Refusal::Malformed`] for damaged data.
+pub fn decompress(encoding: Encoding, bytes: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+    let damaged = |error: std::io::Error| Refusal::Malformed(format!("the compression is damaged: {error}"));
+    match encoding {
+        Encoding::Identity => Ok(bytes),
+        Encoding::Gzip => bounded(flate2::read::MultiGzDecoder::new(&*bytes), limit, damaged),
+        Encoding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(&*bytes).map_err(damaged)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(damaged)?;
+            bounded(decoder, limit, damaged)
+        }
+    }
+}
+
+fn bounded(mut reader: impl Read, limit: usize, damaged: impl Fn(std::io::Error) -> Refusal) -> Result<Bytes, Refusal> {
+    let mut out = Vec::with_capacity(STEP_BYTES.min(limit));
+    let mut step = vec![0_u8; STEP_BYTES];
+    loop {
+        let count = match reader.read(&mut step) {
+            Ok(0) => return Ok(Bytes::from(out)),
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(damaged(error)),
+        };
+        if out.len().saturating_add(count) > limit {
+            return Err(Refusal::TooLarge(limit));
+        }
+        out.extend_from_slice(step.get(..count).unwrap_or_default());
+    }
+}

@@ -1,0 +1,148 @@
+//! OTLP over gRPC: unary calls, framed by ourselves so that the bytes of a request stay bytes and decompression is
+//! bounded while it runs (tonic would decode, or give an error that means another code).
+
+use super::body::{self, Encoding};
+use super::{Consumer, Refusal, RpcStatus};
+use crate::otlp::Signal;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::{Buf, Bytes};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::StreamBody;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Flag and length before each message (gRPC over HTTP/2, "Length-Prefixed-Message").
+const PREFIX_BYTES: usize = 5;
+/// Encodings that senders may use.
+const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// What a call needs.
+#[derive(Clone)]
+struct Calls<C> {
+    consumer: C,
+    limit: usize,
+    slots: Arc<Semaphore>,
+}
+
+/// The three services as routes.
+pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, requests_max: usize) -> Router {
+    let calls = Calls { consumer, limit: request_bytes_max, slots: Arc::new(Semaphore::new(requests_max)) };
+    let mut router = Router::new();
+    for signal in Signal::ALL {
+        let handler =
+            move |State(calls): State<Calls<C>>, request: Request| async move { answer(&calls, signal, request).await };
+        router = router.route(signal.grpc_path(), post(handler));
+    }
+    router.with_state(calls)
+}
+
+async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Response {
+    let is_grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    if !is_grpc {
+        return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    match take(calls, signal, request).await {
+        // All three response messages are empty on full success.
+        Ok(()) => success(),
+        Err(refusal) => failure(&refusal),
+    }
+}
+
+async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Result<(), Refusal> {
+    let Ok(_slot) = calls.slots.try_acquire() else {
+        return Err(Refusal::Overloaded { retry_after: std::time::Duration::from_secs(1) });
+    };
+    let encoding = Encoding::of(request.headers().get("grpc-encoding"))?;
+    let framed = body::read(request.into_body(), calls.limit.saturating_add(PREFIX_BYTES)).await?;
+    let message = unframe(framed, encoding, calls.limit)?;
+    calls.consumer.consume(signal, message).await
+}
+
+/// The one message of a unary call.
+fn unframe(mut framed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Refusal> {
+    if framed.len() < PREFIX_BYTES {
+        return Err(Refusal::Malformed("the call holds no message".to_owned()));
+    }
+    let flag = framed.get_u8();
+    let length = framed.get_u32() as usize;
+    if length > limit {
+        return Err(Refusal::TooLarge(limit));
+    }
+    if framed.len() != length {
+        return Err(Refusal::Malformed(format!("the message announces {length} bytes and has {}", framed.len())));
+    }
+    match (flag, encoding) {
+        (0, _) => Ok(framed),
+        (1, Encoding::Identity) => {
+            Err(Refusal::Malformed("the message is marked as compressed and no grpc-encoding is named".to_owned()))
+        }
+        (1, encoding) => body::decompress(encoding, framed, limit),
+        _ => Err(Refusal::Malformed(format!("the message has the unknown flag {flag}"))),
+    }
+}
+
+fn success() -> Response {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let frames = [
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(Bytes::from_static(&[0; PREFIX_BYTES]))),
+        Ok(http_body::Frame::trailers(trailers)),
+    ];
+    let mut response = Response::new(axum::body::Body::new(StreamBody::new(tokio_stream::iter(frames))));
+    response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+    response
+}
+
+/// An answer of headers alone.
+fn failure(refusal: &Refusal) -> Response {
+    let status = status_of(refusal);
+    let mut response = plain(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, GRPC);
+    if matches!(refusal, Refusal::Encoding(_)) {
+        headers.insert(HeaderName::from_static("grpc-accept-encoding"), ACCEPTED);
+    }
+    // tonic's own rules for the three headers: percent-encoding, base64.
+    if status.add_header(headers).is_err() {
+        headers.insert("grpc-status", HeaderValue::from_static("13"));
+    }
+    response
+}
+
+/// The gRPC status of a refusal.
+pub fn status_of(refusal: &Refusal) -> tonic::Status {
+    let message = refusal.to_string();
+    let code = code_of(refusal);
+    match refusal.retry_after() {
+        Some(after) => tonic::Status::with_error_details(code, message, ErrorDetails::with_retry_info(Some(after))),
+        None => tonic::Status::new(code, message),
+    }
+}
+
+fn code_of(refusal: &Refusal) -> tonic::Code {
+    match refusal {
+        Refusal::Malformed(_) | Refusal::Broken(_) => tonic::Code::InvalidArgument,
+        Refusal::TooLarge(_) => tonic::Code::ResourceExhausted,
+        Refusal::Overloaded { .. } | Refusal::ShuttingDown => tonic::Code::Unavailable,
+        Refusal::Disabled | Refusal::Encoding(_) => tonic::Code::Unimplemented,
+    }
+}
+
+/// `google.rpc.Status` of a refusal.
+pub(super) fn rpc_status(refusal: &Refusal) -> RpcStatus {
+    RpcStatus { code: code_of(refusal) as i32, message: refusal.to_string(), details: Vec::new() }
+}
+
+fn plain(status: StatusCode) -> Response {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,110 @@
+//! OTLP over HTTP: protobuf and JSON on `/v1/logs`, `/v1/traces`, `/v1/metrics`.
+
+use super::body::{self, Encoding};
+use super::{Consumer, Refusal, grpc};
+use crate::otlp::{Signal, json};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use prost::Message;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Protobuf,
+    Json,
+}
+
+#[derive(Clone)]
+struct Calls<C> {
+    consumer: C,
+    limit: usize,
+    slots: Arc<Semaphore>,
+}
+
+/// The three paths as routes; other methods are answered 405 with `Allow`, other paths 404.
+pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, requests_max: usize) -> Router {
+    let calls = Calls { consumer, limit: request_bytes_max, slots: Arc::new(Semaphore::new(requests_max)) };
+    let mut router = Router::new();
+    for signal in Signal::ALL {
+        let handler =
+            move |State(calls): State<Calls<C>>, request: Request| async move { answer(&calls, signal, request).await };
+        router = router.route(signal.http_path(), post(handler));
+    }
+    router.with_state(calls)
+}
+
+async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Response {
+    let Some(format) = format_of(&request) else {
+        let mut response = respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, Format::Protobuf, Bytes::new());
+        response
+            .headers_mut()
+            .insert(header::ACCEPT, HeaderValue::from_static("application/x-protobuf, application/json"));
+        return response;
+    };
+    match take(calls, signal, format, request).await {
+        Ok(()) => respond(StatusCode::OK, format, Bytes::from_static(if format == Format::Json { b"{}" } else { b"" })),
+        Err(refusal) => refuse(&refusal, format),
+    }
+}
+
+async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, format: Format, request: Request) -> Result<(), Refusal> {
+    let Ok(_slot) = calls.slots.try_acquire() else {
+        return Err(Refusal::Overloaded { retry_after: Duration::from_secs(1) });
+    };
+    let encoding = Encoding::of(request.headers().get(header::CONTENT_ENCODING))?;
+    let bytes = body::decompress(encoding, body::read(request.into_body(), calls.limit).await?, calls.limit)?;
+    let message = match format {
+        Format::Protobuf => bytes,
+        Format::Json => {
+            Bytes::from(json::to_protobuf(signal, &bytes).map_err(|error| Refusal::Malformed(error.to_string()))?)
+        }
+    };
+    calls.consumer.consume(signal, message).await
+}
+
+/// Parameters such as `; charset=utf-8` are let pass.
+fn format_of(request: &Request) -> Option<Format> {
+    let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
+    match value.split(';').next()?.trim().to_ascii_lowercase().as_str() {
+        "application/x-protobuf" => Some(Format::Protobuf),
+        "application/json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
+fn refuse(refusal: &Refusal, format: Format) -> Response {
+    let status = match refusal {
+        Refusal::Malformed(_) | Refusal::Broken(_) => StatusCode::BAD_REQUEST,
+        Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Overloaded { .. } | Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Disabled => StatusCode::NOT_FOUND,
+        Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    let body = grpc::rpc_status(refusal);
+    let body = match format {
+        Format::Protobuf => Bytes::from(body.encode_to_vec()),
+        Format::Json => Bytes::from(serde_json::json!({"code": body.code, "message": body.message}).to_string()),
+    };
+    let mut response = respond(status, format, body);
+    if let Some(after) = refusal.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    response
+}
+
+fn respond(status: StatusCode, format: Format, body: Bytes) -> Response {
+    let mut response = Response::new(axum::body::Body::from(body));
+    *response.status_mut() = status;
+    let content_type = match format {
+        Format::Protobuf => HeaderValue::from_static("application/x-protobuf"),
+        Format::Json => HeaderValue::from_static("application/json"),
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,214 @@
+//! Listening sockets: bound first, so that a taken port is one clear sentence, then served until shutdown.
+
+use crate::config::settings::{Listener, ServerTls};
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once: more than a machine's agents, fewer than its descriptors.
+const CONNECTIONS_MAX: usize = 4_096;
+/// A request head must be whole within this time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A TLS handshake must be done within this time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that run at shutdown may end within this time.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// HTTP/2 streams of one connection; each is one request that is in memory.
+const STREAMS_MAX: u32 = 256;
+/// Flow-control windows: one request of the usual size (355 KB) fits without a round trip.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Why a socket cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program has it.
+    #[error("{endpoint} is taken by another program: stop it (`ss -ltnp` names it), or change `{key}`{line}")]
+    Taken {
+        /// As configured.
+        endpoint: String,
+        /// The key.
+        key: String,
+        /// ` (line N)`, empty without a file.
+        line: String,
+    },
+    /// The address is not this host's, the port needs rights, the name does not resolve.
+    #[error("cannot listen on {endpoint}: {source}; check `{key}`{line}")]
+    Address {
+        /// As configured.
+        endpoint: String,
+        /// The key.
+        key: String,
+        /// ` (line N)`, empty without a file.
+        line: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A certificate or key cannot be used.
+    #[error("cannot use {file}: {problem}", file = .file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// A socket that listens and is not served yet.
+pub struct Bound {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Listens.
+///
+/// # Errors
+/// One sentence with what to do.
+pub async fn bind(listener: &Listener, key: &str) -> Result<Bound, BindError> {
+    let endpoint = if listener.endpoint.starts_with(':') {
+        format!("0.0.0.0{}", listener.endpoint)
+    } else {
+        listener.endpoint.clone()
+    };
+    let line = if listener.line == 0 { String::new() } else { format!(" (line {})", listener.line) };
+    let explain = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            BindError::Taken { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone() }
+        }
+        _ => BindError::Address { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone(), source },
+    };
+    let tls = listener.tls.as_ref().map(acceptor).transpose()?;
+    let socket = TcpListener::bind(&endpoint).await.map_err(explain)?;
+    let address = socket.local_addr().map_err(explain)?;
+    Ok(Bound { listener: socket, tls, address })
+}
+
+fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, BindError> {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificates = |file: &Path| -> Result<Vec<CertificateDer<'static>>, BindError> {
+        let problem = |problem: String| BindError::Certificate { file: file.to_owned(), problem };
+        let found: Result<Vec<_>, _> =
+            CertificateDer::pem_file_iter(file).map_err(|error| problem(error.to_string()))?.collect();
+        let found = found.map_err(|error| problem(error.to_string()))?;
+        if found.is_empty() { Err(problem("it holds no certificate in PEM".to_owned())) } else { Ok(found) }
+    };
+    let chain = certificates(&settings.cert_file)?;
+    let key_problem = |problem: String| BindError::Certificate { file: settings.key_file.clone(), problem };
+    let key = PrivateKeyDer::from_pem_file(&settings.key_file).map_err(|error| key_problem(error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| key_problem(error.to_string()))?;
+    let builder = match &settings.client_ca_file {
+        Some(file) => {
+            let problem = |problem: String| BindError::Certificate { file: file.clone(), problem };
+            let mut roots = rustls::RootCertStore::empty();
+            for certificate in certificates(file)? {
+                roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+            }
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .build()
+                .map_err(|error| problem(error.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| key_problem(format!("it does not fit the certificate: {error}")))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Serves until `shutdown`, then lets running requests end.
+pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = Arc::new(GracefulShutdown::new());
+    let tasks = tokio_util::task::TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = bound.listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, mostly: without a pause this would spin.
+                tracing::warn!(%error, address = %bound.address, "cannot accept a connection; waiting a moment");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            // Closed at once: the sender retries, and what is connected goes on.
+            continue;
+        };
+        let (tls, router, watcher) = (bound.tls.clone(), router.clone(), graceful.watcher());
+        tasks.spawn(async move {
+            connection(stream, tls, router, watcher).await;
+            drop(permit);
+        });
+    }
+    drop(bound.listener);
+    tasks.close();
+    let drained = async {
+        if let Ok(graceful) = Arc::try_unwrap(graceful).map_err(|_| ()) {
+            graceful.shutdown().await;
+        }
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!(address = %bound.address, "some requests did not end in time; their senders will send them again");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    // Answers are small: waiting for more would only add latency.
+    let _ = stream.set_nodelay(true);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let service = TowerToHyperService::new(router);
+    let result = match tls {
+        None => watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()).await,
+        Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()).await
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                return;
+            }
+            Err(_) => return,
+        },
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,326 @@
+//! Our own telemetry: counters, the log on standard error, and both over OTLP where configured. Never into itself.
+
+use crate::config::settings::Telemetry as Settings;
+use crate::engine::verdict::Verdict;
+use crate::exporter::Exporter;
+use crate::otlp::Signal;
+use crate::scan::FORMATS;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What is counted, in plain numbers; the exported metrics read them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    accepted: [AtomicU64; 3],
+    recognised: [AtomicU64; FORMATS.len()],
+    unrecognised: AtomicU64,
+    held: AtomicU64,
+    /// Few labels, seldom counted.
+    labelled: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+}
+
+impl Counters {
+    /// Counts items of a request that was acknowledged.
+    pub fn accepted(&self, signal: Signal, items: u64) {
+        if let Some(count) = self.accepted.get(index(signal)) {
+            count.fetch_add(items, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a request that was refused.
+    pub fn refused(&self, reason: &'static str) {
+        self.add("refused", reason, 1);
+    }
+
+    /// Counts records by format.
+    pub fn recognised(&self, by_format: &[u64; FORMATS.len()], unrecognised: u64) {
+        for (count, more) in self.recognised.iter().zip(by_format) {
+            if *more > 0 {
+                count.fetch_add(*more, Ordering::Relaxed);
+            }
+        }
+        if unrecognised > 0 {
+            self.unrecognised.fetch_add(unrecognised, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a verdict by cause and by how it was linked.
+    pub fn verdict(&self, verdict: &Verdict) {
+        self.add("verdicts", verdict.cause.id, 1);
+        self.add("links", verdict.link.method.id(), 1);
+    }
+
+    /// Notes how many records and spans wait for a verdict.
+    pub fn held(&self, count: u64) {
+        self.held.store(count, Ordering::Relaxed);
+    }
+
+    /// Adds to a labelled counter.
+    pub fn add(&self, name: &'static str, label: &'static str, count: u64) {
+        *self.labelled.lock().unwrap_or_else(PoisonError::into_inner).entry((name, label)).or_default() += count;
+    }
+
+    /// All labelled counters: name, label, count.
+    pub fn labelled(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let labelled = self.labelled.lock().unwrap_or_else(PoisonError::into_inner);
+        labelled.iter().map(|((name, label), count)| (*name, *label, *count)).collect()
+    }
+
+    /// Items accepted of a signal.
+    pub fn accepted_count(&self, signal: Signal) -> u64 {
+        self.accepted.get(index(signal)).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Records by format, then those in none.
+    pub fn recognised_counts(&self) -> (Vec<(&'static str, u64)>, u64) {
+        let by_format = FORMATS
+            .iter()
+            .zip(&self.recognised)
+            .map(|(format, count)| (format.id(), count.load(Ordering::Relaxed)))
+            .collect();
+        (by_format, self.unrecognised.load(Ordering::Relaxed))
+    }
+
+    /// Records and spans that wait.
+    pub fn held_count(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+fn index(signal: Signal) -> usize {
+    Signal::ALL.iter().position(|known| *known == signal).unwrap_or(0)
+}
+
+/// What has to be ended at shutdown.
+pub struct Telemetry {
+    metrics: Option<SdkMeterProvider>,
+    logs: Option<SdkLoggerProvider>,
+}
+
+/// Why our own telemetry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// It would feed itself.
+    #[error(
+        "service::telemetry sends to {0}, which is this why502 itself: its own metrics and logs would go in circles; name another backend"
+    )]
+    Loop(String),
+    /// The exporter cannot be built.
+    #[error("service::telemetry: {0}")]
+    Exporter(String),
+}
+
+/// Starts our log on standard error and, where configured, metrics and logs over OTLP. Called inside the runtime.
+///
+/// # Errors
+/// When an endpoint is one of our own listeners, or is none.
+pub fn start(
+    settings: &Settings,
+    own: &[SocketAddr],
+    counters: &Arc<Counters>,
+    exporters: &[Arc<Exporter>],
+) -> Result<Telemetry, TelemetryError> {
+    for endpoint in [&settings.metrics_endpoint, &settings.logs_endpoint].into_iter().flatten() {
+        refuse_loop(endpoint, own)?;
+    }
+    let logs = settings.logs_endpoint.as_deref().map(log_provider).transpose()?;
+    log_to_stderr(&settings.level, logs.as_ref());
+    let metrics = match &settings.metrics_endpoint {
+        Some(endpoint) => Some(meter_provider(endpoint, settings, counters, exporters)?),
+        None => None,
+    };
+    Ok(Telemetry { metrics, logs })
+}
+
+impl Telemetry {
+    /// Sends what is left.
+    pub fn shutdown(self) {
+        // At shutdown there is nobody left to tell of a failure.
+        if let Some(metrics) = self.metrics {
+            let _ = metrics.shutdown();
+        }
+        if let Some(logs) = self.logs {
+            let _ = logs.shutdown();
+        }
+    }
+}
+
+fn refuse_loop(endpoint: &str, own: &[SocketAddr]) -> Result<(), TelemetryError> {
+    let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let Some((host, port)) = authority.rsplit_once(':') else { return Ok(()) };
+    let port: u16 = port.parse().unwrap_or(0);
+    let local = matches!(host, "localhost" | "0.0.0.0" | "[::]" | "[::1]") || host.starts_with("127.");
+    let same = own.iter().any(|address| address.port() == port && (local || address.ip().to_string() == host));
+    if same { Err(TelemetryError::Loop(endpoint.to_owned())) } else { Ok(()) }
+}
+
+fn log_to_stderr(level: &str, provider: Option<&SdkLoggerProvider>) {
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let level: tracing::level_filters::LevelFilter = level.parse().unwrap_or(tracing::level_filters::LevelFilter::INFO);
+    let of_our_own = tracing_subscriber::filter::Targets::new().with_target("why502", level);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    // Only our own events: those of the exporter's own crates would send more events.
+    let over_otlp = provider.map(|provider| {
+        opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new(provider).with_filter(of_our_own.clone())
+    });
+    // A second start in one process, as tests have it, keeps the first.
+    let _ = tracing_subscriber::registry().with(to_stderr.with_filter(of_our_own)).with(over_otlp).try_init();
+}
+
+fn log_provider(endpoint: &str) -> Result<SdkLoggerProvider, TelemetryError> {
+    let exporter = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(with_scheme(endpoint)).build();
+    let exporter = exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+    Ok(SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(own_resource()).build())
+}
+
+fn meter_provider(
+    endpoint: &str,
+    settings: &Settings,
+    counters: &Arc<Counters>,
+    exporters: &[Arc<Exporter>],
+) -> Result<SdkMeterProvider, TelemetryError> {
+    let exporter =
+        opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(with_scheme(endpoint)).build();
+    let exporter = exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+    let reader =
+        opentelemetry_sdk::metrics::PeriodicReader::builder(exporter).with_interval(settings.metrics_interval).build();
+    let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(own_resource()).build();
+    observe(&provider.meter("why502"), counters, exporters);
+    Ok(provider)
+}
+
+/// Names analogous to the collector's own (`otelcol_receiver_accepted_log_records`).
+fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<Exporter>]) {
+    for signal in Signal::ALL {
+        let (name, items) = match signal {
+            Signal::Logs => ("why502_receiver_accepted_log_records", "why502_exporter_sent_log_records"),
+            Signal::Traces => ("why502_receiver_accepted_spans", "why502_exporter_sent_spans"),
+            Signal::Metrics => ("why502_receiver_accepted_metric_points", "why502_exporter_sent_metric_points"),
+        };
+        let of = Arc::clone(counters);
+        meter
+            .u64_observable_counter(name)
+            .with_callback(move |observer| observer.observe(of.accepted_count(signal), &[]))
+            .build();
+        let of = exporters.to_vec();
+        meter
+            .u64_observable_counter(items)
+            .with_callback(move |observer| {
+                for exporter in &of {
+                    observer.observe(
+                        exporter.stats.sent_count(signal),
+                        &[KeyValue::new("exporter", exporter.name.clone())],
+                    );
+                }
+            })
+            .build();
+    }
+    for (name, counter, label) in [
+        ("why502_receiver_refused_requests", "refused", "reason"),
+        ("why502_verdicts", "verdicts", "cause"),
+        ("why502_links", "links", "method"),
+    ] {
+        let of = Arc::clone(counters);
+        meter
+            .u64_observable_counter(name)
+            .with_callback(move |observer| {
+                for (_, value, count) in of.labelled().into_iter().filter(|(known, _, _)| *known == counter) {
+                    observer.observe(count, &[KeyValue::new(label, value)]);
+                }
+            })
+            .build();
+    }
+    let of = Arc::clone(counters);
+    meter
+        .u64_observable_counter("why502_recognised_records")
+        .with_callback(move |observer| {
+            let (by_format, unrecognised) = of.recognised_counts();
+            for (format, count) in by_format {
+                observer.observe(count, &[KeyValue::new("format", format)]);
+            }
+            observer.observe(unrecognised, &[KeyValue::new("format", "none")]);
+        })
+        .build();
+    let of = Arc::clone(counters);
+    meter
+        .u64_observable_gauge("why502_held_items")
+        .with_callback(move |observer| observer.observe(of.held_count(), &[]))
+        .build();
+    observe_exporters(meter, exporters);
+}
+
+fn observe_exporters(meter: &Meter, exporters: &[Arc<Exporter>]) {
+    let name = |exporter: &Exporter| KeyValue::new("exporter", exporter.name.clone());
+    let of = exporters.to_vec();
+    meter
+        .u64_observable_counter("why502_exporter_dropped_items")
+        .with_callback(move |observer| {
+            for exporter in &of {
+                for (reason, count) in exporter.stats.dropped_counts() {
+                    observer.observe(count, &[name(exporter), KeyValue::new("reason", reason)]);
+                }
+            }
+        })
+        .build();
+    let of = exporters.to_vec();
+    meter
+        .u64_observable_counter("why502_exporter_retried_requests")
+        .with_callback(move |observer| {
+            of.iter().for_each(|exporter| observer.observe(exporter.stats.retried_count(), &[name(exporter)]))
+        })
+        .build();
+    let of = exporters.to_vec();
+    meter
+        .u64_observable_counter("why502_exporter_rejected_items")
+        .with_callback(move |observer| {
+            of.iter().for_each(|exporter| observer.observe(exporter.stats.rejected_count(), &[name(exporter)]))
+        })
+        .build();
+    let of = exporters.to_vec();
+    meter
+        .u64_observable_gauge("why502_exporter_queue_size")
+        .with_callback(move |observer| {
+            of.iter().for_each(|exporter| observer.observe(exporter.waiting().0 as u64, &[name(exporter)]))
+        })
+        .build();
+}
+
+fn with_scheme(endpoint: &str) -> String {
+    if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") }
+}
+
+fn own_resource() -> opentelemetry_sdk::Resource {
+    opentelemetry_sdk::Resource::builder()
+        .with_service_name("why502")
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build()
+}
+
+/// All counters in one line, for the log at shutdown.
+pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
+    let mut words = Vec::new();
+    for signal in Signal::ALL {
+        words.push(format!("accepted {} {}", counters.accepted_count(signal), signal.items()));
+    }
+    for (name, label, count) in counters.labelled() {
+        words.push(format!("{name}{{{label}}} {count}"));
+    }
+    for exporter in exporters {
+        let sent: u64 = Signal::ALL.iter().map(|signal| exporter.stats.sent_count(*signal)).sum();
+        words.push(format!("{} sent {sent}", exporter.name));
+        for (reason, count) in exporter.stats.dropped_counts() {
+            words.push(format!("{} dropped{{{reason}}} {count}", exporter.name));
+        }
+    }
+    words.join(", ")
+}

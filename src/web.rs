@@ -1,0 +1,50 @@
+//! The query API over published verdicts: `proto/why502/v1/verdicts.proto` on the gRPC listener, with health and
+//! reflection.
+
+pub mod ring;
+pub mod service;
+
+pub use ring::Ring;
+
+/// The generated messages and services.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated from the .proto file, which has the docs"
+)]
+pub mod api {
+    tonic::include_proto!("why502.v1");
+}
+
+const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/why502_descriptor.bin"));
+
+/// Health: says SERVING until it is told otherwise.
+pub type Health = tonic_health::server::HealthReporter;
+
+/// Verdicts, health and reflection as routes of the gRPC listener.
+///
+/// # Errors
+/// Never in practice: when the descriptors of our own build cannot be read.
+pub async fn routes(ring: Ring) -> Result<(tonic::service::Routes, Health), tonic_reflection::server::Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    for signal in crate::otlp::Signal::ALL {
+        let service = signal.grpc_path().trim_start_matches('/').split('/').next().unwrap_or_default();
+        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let verdicts = api::verdicts_server::VerdictsServer::new(service::Service::new(ring));
+    let mut routes = tonic::service::Routes::builder();
+    routes.add_service(health_service).add_service(reflection).add_service(verdicts);
+    Ok((routes.routes(), health))
+}
+
+/// Tells health checks that shutdown has begun.
+pub async fn set_draining(health: &Health) {
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+}

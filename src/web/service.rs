@@ -1,0 +1,143 @@
+//! List, get and watch.
+
+use super::api;
+use super::ring::Ring;
+use crate::engine::causes;
+use crate::engine::evidence::Nanos;
+use crate::engine::text::printable;
+use crate::engine::verdict::Verdict;
+use crate::enrich::hex;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+/// Verdicts of one answer.
+const LIST_MAX: usize = 1_000;
+const LIST_DEFAULT: usize = 100;
+
+/// The service over a ring.
+#[derive(Clone, Debug)]
+pub struct Service {
+    ring: Ring,
+}
+
+impl Service {
+    /// The service over this ring.
+    pub fn new(ring: Ring) -> Service {
+        Service { ring }
+    }
+}
+
+#[tonic::async_trait]
+impl api::verdicts_server::Verdicts for Service {
+    async fn list(&self, request: Request<api::ListRequest>) -> Result<Response<api::ListResponse>, Status> {
+        let request = request.into_inner();
+        let filter = checked(request.filter)?;
+        let limit = match request.limit {
+            0 => LIST_DEFAULT,
+            limit => (limit as usize).min(LIST_MAX),
+        };
+        let verdicts = self
+            .ring
+            .newest()
+            .iter()
+            .filter(|verdict| fits(&filter, verdict))
+            .take(limit)
+            .map(|verdict| message(verdict))
+            .collect();
+        Ok(Response::new(api::ListResponse { verdicts }))
+    }
+
+    async fn get(&self, request: Request<api::GetRequest>) -> Result<Response<api::Verdict>, Status> {
+        let uid = request.into_inner().uid;
+        match self.ring.get(&uid) {
+            Some(verdict) => Ok(Response::new(message(&verdict))),
+            None => Err(Status::not_found(
+                "no verdict with this uid is kept; it is unknown, or older than the newest `limits::verdicts`",
+            )),
+        }
+    }
+
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<api::Verdict, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<api::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let filter = checked(request.filter)?;
+        // Subscribed before the backlog is read: what comes between is sent twice rather than never.
+        let news = self.ring.subscribe();
+        let backlog = (request.backlog as usize).min(LIST_MAX);
+        let mut old: VecDeque<Arc<Verdict>> =
+            self.ring.newest().into_iter().filter(|verdict| fits(&filter, verdict)).take(backlog).collect();
+        old.make_contiguous().reverse();
+        let last_old = old.back().map(|verdict| (verdict.uid.clone(), verdict.revision));
+        let old = tokio_stream::iter(old.into_iter().map(|verdict| Ok(message(&verdict))));
+        let new = tokio_stream::wrappers::BroadcastStream::new(news).filter_map(move |news| match news {
+            Ok(verdict)
+                if last_old
+                    .as_ref()
+                    .is_some_and(|(uid, revision)| *uid == verdict.uid && *revision == verdict.revision) =>
+            {
+                None
+            }
+            Ok(verdict) => fits(&filter, &verdict).then(|| Ok(message(&verdict))),
+            Err(error) => Some(Err(lagged(&error))),
+        });
+        Ok(Response::new(Box::pin(old.chain(new))))
+    }
+}
+
+fn lagged(error: &tokio_stream::wrappers::errors::BroadcastStreamRecvError) -> Status {
+    Status::out_of_range(format!(
+        "the watcher reads too slowly ({error}); call Watch again, List shows what was missed"
+    ))
+}
+
+fn checked(filter: Option<api::Filter>) -> Result<api::Filter, Status> {
+    let filter = filter.unwrap_or_default();
+    match filter.causes.iter().find(|id| causes::by_id(id).is_none()) {
+        Some(unknown) => {
+            Err(Status::invalid_argument(format!("`{}` is no cause; `why502 causes` lists them", printable(unknown))))
+        }
+        None => Ok(filter),
+    }
+}
+
+fn fits(filter: &api::Filter, verdict: &Verdict) -> bool {
+    let nanos = |time: u64| Nanos::try_from(time).unwrap_or(Nanos::MAX);
+    (filter.causes.is_empty() || filter.causes.iter().any(|id| id == verdict.cause.id))
+        && (filter.since_unix_nano == 0 || verdict.time >= nanos(filter.since_unix_nano))
+        && (filter.until_unix_nano == 0 || verdict.time < nanos(filter.until_unix_nano))
+}
+
+/// A verdict as a message, every text printable.
+pub fn message(verdict: &Verdict) -> api::Verdict {
+    let trace = verdict.link.trace;
+    api::Verdict {
+        uid: verdict.uid.clone(),
+        revision: verdict.revision,
+        time_unix_nano: u64::try_from(verdict.time).unwrap_or(0),
+        status: u32::from(verdict.status.unwrap_or(0)),
+        method: printable(&verdict.method),
+        target: printable(&verdict.target),
+        client: printable(&verdict.client),
+        cause: verdict.cause.id.to_owned(),
+        category: verdict.cause.category.id().to_owned(),
+        symptom: verdict.symptom.id().to_owned(),
+        confidence: verdict.confidence,
+        evidence: verdict.evidence.iter().map(|quote| format!("{}: {}", quote.source.id(), quote.text)).collect(),
+        hint: verdict.cause.hint.to_owned(),
+        upstream: verdict.upstream.as_deref().map(printable).unwrap_or_default(),
+        upstream_attempts: verdict.attempts,
+        worker_pid: verdict.worker_pid.unwrap_or(0),
+        link: Some(api::Link {
+            method: verdict.link.method.id().to_owned(),
+            confidence: verdict.link.confidence,
+            trace_id: trace.map(|trace| hex(&trace.trace_id)).unwrap_or_default(),
+            span_id: trace.and_then(|trace| trace.span_id).map(|id| hex(&id)).unwrap_or_default(),
+            candidates: verdict.link.candidates.iter().map(|id| hex(id)).collect(),
+        }),
+        sentence: verdict.sentence(),
+    }
+}
