@@ -191,7 +191,19 @@ fn listener(context: &mut Context<'_>, path: &'static str, shown: &str, node: &N
     } else {
         section.bytes(context, "max_request_body_size")
     };
-    Listener { endpoint, request_bytes_max, requests_max: section.count(context, "max_concurrent_requests"), tls, line }
+    let in_flight_bytes_max = section.bytes(context, "max_bytes_in_flight");
+    // A compressed request is in memory twice, and a JSON one too.
+    if in_flight_bytes_max / 2 < request_bytes_max {
+        let key = if path == "grpc" { "max_recv_msg_size_mib" } else { "max_request_body_size" };
+        context.mistake(
+            section.line_of("max_bytes_in_flight"),
+            format!(
+                "`{shown}::max_bytes_in_flight` must be at least twice `{key}`, or the largest request is never taken"
+            ),
+        );
+    }
+    let requests_max = section.count(context, "max_concurrent_requests");
+    Listener { endpoint, request_bytes_max, requests_max, in_flight_bytes_max, tls, line }
 }
 
 fn is_socket_address(text: &str) -> bool {

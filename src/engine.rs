@@ -165,6 +165,8 @@ const LATE: Nanos = 60 * SECOND;
 const LOOK_BACK: Nanos = 180 * SECOND;
 /// A fatal record waits so much longer than the hold for the request that it explains.
 const STANDALONE_AFTER: Nanos = 2 * SECOND;
+/// Open requests of one path that a span is compared with; in a storm on one URL the newest ones.
+const SPAN_LOOKS_MAX: usize = 256;
 /// Uids of recent verdicts that are kept to tell equal requests apart.
 const UIDS_MAX: usize = 10_000;
 
@@ -582,6 +584,9 @@ impl Engine {
         if let Some(request) = self.requests.get_mut(id) {
             request.verdict = Some(Arc::clone(&verdict));
         }
+        if let Some(trace) = verdict.link.trace {
+            self.requests.note_link(id, trace.trace_id);
+        }
         self.update_wanted(id);
         self.outputs.push_back(Output::Verdict(verdict));
         if before.is_none() {
@@ -760,22 +765,27 @@ impl Engine {
             let case = decide::case_of(request, &self.world)?;
             (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
         };
-        self.requests.iter().rev().take(1_024).find_map(|(_, request)| fits(request))
+        self.requests.linked_to(facts.trace_id).find_map(|(_, request)| fits(request))
     }
 
     /// True when an open request may turn out to be this span's.
     fn is_awaited(&self, facts: &SpanFacts) -> bool {
-        self.requests.iter().rev().take(1_024).filter(|(_, request)| request.verdict.is_none()).any(|(_, request)| {
-            let by_trace = request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id);
-            let Some(case) = decide::case_of(request, &self.world) else { return false };
-            let by_id = case
-                .access()
-                .is_some_and(|access| !access.request_id.is_empty() && access.request_id == facts.request_id);
-            let by_time = facts.start <= case.at.to.saturating_add(2 * SECOND)
-                && facts.end >= case.at.from.saturating_sub(2 * SECOND)
-                && facts.kind == 2
-                && correlate::link::same_target(facts, &case);
-            by_trace || by_id || by_time
+        let open = self.requests.near_span(facts).filter(|(_, request)| request.verdict.is_none());
+        open.take(SPAN_LOOKS_MAX).any(|(_, request)| {
+            if request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id) {
+                return true;
+            }
+            let request_id = request.access.as_ref().map_or("", |access| access.what.request_id.as_str());
+            if !request_id.is_empty() && request_id == facts.request_id {
+                return true;
+            }
+            // The cheap questions first: there may be hundreds of open requests on one path.
+            let in_time = decide::failed_at(request).is_some_and(|at| {
+                facts.start <= at.to.saturating_add(2 * SECOND) && facts.end >= at.from.saturating_sub(2 * SECOND)
+            });
+            facts.kind == 2
+                && in_time
+                && decide::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
         })
     }
 

@@ -1,9 +1,10 @@
 //! OTLP comes in: gRPC and HTTP, three signals, protobuf and JSON. Every code and body as OTLP 1.11.0 says.
 //!
 //! No request is decoded because it arrived: its bytes go to a [`Consumer`], which says whether they are taken. Limits:
-//! size after decompression, held while it decompresses; requests at once; connections at once; time for a head and a
-//! body.
+//! size after decompression, held while it decompresses; requests at once, and their bytes; connections at once; time for
+//! a head and a body.
 
+pub mod admission;
 pub mod body;
 pub mod grpc;
 pub mod http;
@@ -44,7 +45,7 @@ pub enum Refusal {
     /// The encoding is none that we read.
     #[error("content encoding `{0}` is not read here; use identity, gzip or zstd")]
     Encoding(String),
-    /// The body did not come whole or in time.
+    /// The body did not come whole or in time; what was sent may be sent again.
     #[error("the request did not come whole: {0}")]
     Broken(String),
 }
@@ -67,7 +68,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Overloaded { retry_after } => Some(*retry_after),
-            Refusal::ShuttingDown => Some(Duration::from_secs(1)),
+            Refusal::ShuttingDown | Refusal::Broken(_) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -7,6 +7,7 @@ use crate::config::{self};
 use crate::engine::formats::Reader;
 use crate::exporter::{Exporter, Outlet};
 use crate::pipeline::Pipeline;
+use crate::receiver::admission::Admission;
 use crate::receiver::serve::{Bound, bind, serve};
 use crate::receiver::{grpc, http};
 use crate::telemetry::{self, Counters};
@@ -72,11 +73,12 @@ async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Resu
     let api = api.into_axum_router();
     for (index, is_grpc, listener, bound) in sockets {
         let intake = pipeline.intake(index);
-        let (bytes, requests) = (listener.request_bytes_max, listener.requests_max);
+        let bytes = listener.request_bytes_max;
+        let admission = Admission::new(listener.requests_max, listener.in_flight_bytes_max);
         let router = if is_grpc {
-            grpc::routes(intake, bytes, requests).merge(api.clone())
+            grpc::routes(intake, bytes, admission).merge(api.clone())
         } else {
-            http::routes(intake, bytes, requests)
+            http::routes(intake, bytes, admission)
         };
         servers.spawn(serve(bound, router, shutdown.clone()));
     }

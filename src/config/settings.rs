@@ -42,6 +42,8 @@ pub struct Listener {
     pub request_bytes_max: usize,
     /// Requests worked on at once.
     pub requests_max: usize,
+    /// Bytes of all of them together, as received and after decompression.
+    pub in_flight_bytes_max: usize,
     /// Certificate and key; plain text where `None`.
     pub tls: Option<ServerTls>,
     /// Line of the endpoint, for messages.

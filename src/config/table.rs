@@ -62,6 +62,12 @@ pub const SETTINGS: &[Setting] = &[
         "Requests worked on at once; more are answered UNAVAILABLE with RetryInfo.",
     ),
     row(
+        "grpc::max_bytes_in_flight",
+        Kind::Bytes("1MiB", "64GiB"),
+        "192MiB",
+        "Bytes of the requests that are worked on, as received and after decompression; past it UNAVAILABLE with RetryInfo.",
+    ),
+    row(
         "grpc::tls::cert_file",
         Kind::Path,
         "",
@@ -81,6 +87,12 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Count(1, 100_000),
         "256",
         "Requests worked on at once; more are answered 503 with Retry-After.",
+    ),
+    row(
+        "http::max_bytes_in_flight",
+        Kind::Bytes("1MiB", "64GiB"),
+        "192MiB",
+        "Bytes of the requests that are worked on, as received and after decompression; past it 503 with Retry-After.",
     ),
     row(
         "http::tls::cert_file",

@@ -189,7 +189,8 @@ impl<'a> Case<'a> {
     /// Failed attempts with this symptom within so many seconds, on this upstream.
     pub fn failures_around(&self, symptom: Symptom, seconds: i64) -> impl Iterator<Item = &'a Failure> {
         let (at, upstream) = (self.at, self.upstream);
-        self.world.failures.iter().filter(move |failure| {
+        // Newest first: in a storm the one that is looked for is among them.
+        self.world.failures.iter().rev().filter(move |failure| {
             failure.symptom == symptom
                 && failure.at.distance(at) <= seconds * SECOND
                 && upstream.is_none_or(|upstream| failure.upstream == upstream)

@@ -1,6 +1,7 @@
 //! The body of a request: read, and decompressed within its limit while it decompresses.
 
 use super::Refusal;
+use super::admission::Admitted;
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -43,19 +44,20 @@ impl Encoding {
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Refusal::TooLarge`], and [`Refusal::Broken`] when it does not come whole in time.
-pub async fn read<B>(body: B, limit: usize) -> Result<Bytes, Refusal>
+/// [`Refusal::TooLarge`], [`Refusal::Broken`] when it does not come whole in time, [`Refusal::Overloaded`] when all
+/// bodies together are too much.
+pub async fn read<B>(body: B, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await {
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit, admitted)).await {
         Ok(result) => result,
         Err(_) => Err(Refusal::Broken(format!("nothing more came within {} s", BODY_TIMEOUT.as_secs()))),
     }
 }
 
-async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, Refusal>
+async fn collect<B>(mut body: B, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
@@ -69,6 +71,7 @@ where
         if so_far.saturating_add(data.len()) > limit {
             return Err(Refusal::TooLarge(limit));
         }
+        admitted.grow(data.len())?;
         match (&first, rest.is_empty()) {
             (None, true) => first = Some(data),
             (Some(head), true) => {
@@ -85,21 +88,27 @@ where
 /// Decompresses, and stops at the limit.
 ///
 /// # Errors
-/// [`Refusal::TooLarge`] past the limit, [`Refusal::Malformed`] for damaged data.
-pub fn decompress(encoding: Encoding, bytes: Bytes, limit: usize) -> Result<Bytes, Refusal> {
+/// [`Refusal::TooLarge`] past the limit, [`Refusal::Malformed`] for damaged data, [`Refusal::Overloaded`] when all
+/// requests together are too much.
+pub fn decompress(encoding: Encoding, bytes: Bytes, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal> {
     let damaged = |error: std::io::Error| Refusal::Malformed(format!("the compression is damaged: {error}"));
     match encoding {
         Encoding::Identity => Ok(bytes),
-        Encoding::Gzip => bounded(flate2::read::MultiGzDecoder::new(&*bytes), limit, damaged),
+        Encoding::Gzip => bounded(flate2::read::MultiGzDecoder::new(&*bytes), limit, admitted, damaged),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(&*bytes).map_err(damaged)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(damaged)?;
-            bounded(decoder, limit, damaged)
+            bounded(decoder, limit, admitted, damaged)
         }
     }
 }
 
-fn bounded(mut reader: impl Read, limit: usize, damaged: impl Fn(std::io::Error) -> Refusal) -> Result<Bytes, Refusal> {
+fn bounded(
+    mut reader: impl Read,
+    limit: usize,
+    admitted: &mut Admitted,
+    damaged: impl Fn(std::io::Error) -> Refusal,
+) -> Result<Bytes, Refusal> {
     let mut out = Vec::with_capacity(STEP_BYTES.min(limit));
     let mut step = vec![0_u8; STEP_BYTES];
     loop {
@@ -112,6 +121,7 @@ fn bounded(mut reader: impl Read, limit: usize, damaged: impl Fn(std::io::Error)
         if out.len().saturating_add(count) > limit {
             return Err(Refusal::TooLarge(limit));
         }
+        admitted.grow(count)?;
         out.extend_from_slice(step.get(..count).unwrap_or_default());
     }
 }

@@ -1,6 +1,7 @@
 //! OTLP over gRPC: unary calls, framed by ourselves so that the bytes of a request stay bytes and decompression is
 //! bounded while it runs (tonic would decode, or give an error that means another code).
 
+use super::admission::{Admission, Admitted};
 use super::body::{self, Encoding};
 use super::{Consumer, Refusal, RpcStatus};
 use crate::otlp::Signal;
@@ -11,8 +12,6 @@ use axum::routing::post;
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::StreamBody;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tonic_types::{ErrorDetails, StatusExt};
 
 /// Flag and length before each message (gRPC over HTTP/2, "Length-Prefixed-Message").
@@ -26,12 +25,12 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 struct Calls<C> {
     consumer: C,
     limit: usize,
-    slots: Arc<Semaphore>,
+    admission: Admission,
 }
 
 /// The three services as routes.
-pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, requests_max: usize) -> Router {
-    let calls = Calls { consumer, limit: request_bytes_max, slots: Arc::new(Semaphore::new(requests_max)) };
+pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Admission) -> Router {
+    let calls = Calls { consumer, limit: request_bytes_max, admission };
     let mut router = Router::new();
     for signal in Signal::ALL {
         let handler =
@@ -57,17 +56,15 @@ async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request)
 }
 
 async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Result<(), Refusal> {
-    let Ok(_slot) = calls.slots.try_acquire() else {
-        return Err(Refusal::Overloaded { retry_after: std::time::Duration::from_secs(1) });
-    };
+    let mut admitted = calls.admission.admit()?;
     let encoding = Encoding::of(request.headers().get("grpc-encoding"))?;
-    let framed = body::read(request.into_body(), calls.limit.saturating_add(PREFIX_BYTES)).await?;
-    let message = unframe(framed, encoding, calls.limit)?;
+    let framed = body::read(request.into_body(), calls.limit.saturating_add(PREFIX_BYTES), &mut admitted).await?;
+    let message = unframe(framed, encoding, calls.limit, &mut admitted)?;
     calls.consumer.consume(signal, message).await
 }
 
 /// The one message of a unary call.
-fn unframe(mut framed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes, Refusal> {
+fn unframe(mut framed: Bytes, encoding: Encoding, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal> {
     if framed.len() < PREFIX_BYTES {
         return Err(Refusal::Malformed("the call holds no message".to_owned()));
     }
@@ -84,7 +81,7 @@ fn unframe(mut framed: Bytes, encoding: Encoding, limit: usize) -> Result<Bytes,
         (1, Encoding::Identity) => {
             Err(Refusal::Malformed("the message is marked as compressed and no grpc-encoding is named".to_owned()))
         }
-        (1, encoding) => body::decompress(encoding, framed, limit),
+        (1, encoding) => body::decompress(encoding, framed, limit, admitted),
         _ => Err(Refusal::Malformed(format!("the message has the unknown flag {flag}"))),
     }
 }
@@ -129,9 +126,9 @@ pub fn status_of(refusal: &Refusal) -> tonic::Status {
 
 fn code_of(refusal: &Refusal) -> tonic::Code {
     match refusal {
-        Refusal::Malformed(_) | Refusal::Broken(_) => tonic::Code::InvalidArgument,
+        Refusal::Malformed(_) => tonic::Code::InvalidArgument,
         Refusal::TooLarge(_) => tonic::Code::ResourceExhausted,
-        Refusal::Overloaded { .. } | Refusal::ShuttingDown => tonic::Code::Unavailable,
+        Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => tonic::Code::Unavailable,
         Refusal::Disabled | Refusal::Encoding(_) => tonic::Code::Unimplemented,
     }
 }

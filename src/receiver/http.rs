@@ -1,5 +1,6 @@
 //! OTLP over HTTP: protobuf and JSON on `/v1/logs`, `/v1/traces`, `/v1/metrics`.
 
+use super::admission::Admission;
 use super::body::{self, Encoding};
 use super::{Consumer, Refusal, grpc};
 use crate::otlp::{Signal, json};
@@ -10,9 +11,6 @@ use axum::routing::post;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use prost::Message;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Semaphore;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -24,12 +22,12 @@ enum Format {
 struct Calls<C> {
     consumer: C,
     limit: usize,
-    slots: Arc<Semaphore>,
+    admission: Admission,
 }
 
 /// The three paths as routes; other methods are answered 405 with `Allow`, other paths 404.
-pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, requests_max: usize) -> Router {
-    let calls = Calls { consumer, limit: request_bytes_max, slots: Arc::new(Semaphore::new(requests_max)) };
+pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Admission) -> Router {
+    let calls = Calls { consumer, limit: request_bytes_max, admission };
     let mut router = Router::new();
     for signal in Signal::ALL {
         let handler =
@@ -54,14 +52,15 @@ async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request)
 }
 
 async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, format: Format, request: Request) -> Result<(), Refusal> {
-    let Ok(_slot) = calls.slots.try_acquire() else {
-        return Err(Refusal::Overloaded { retry_after: Duration::from_secs(1) });
-    };
+    let mut admitted = calls.admission.admit()?;
     let encoding = Encoding::of(request.headers().get(header::CONTENT_ENCODING))?;
-    let bytes = body::decompress(encoding, body::read(request.into_body(), calls.limit).await?, calls.limit)?;
+    let body = body::read(request.into_body(), calls.limit, &mut admitted).await?;
+    let bytes = body::decompress(encoding, body, calls.limit, &mut admitted)?;
     let message = match format {
         Format::Protobuf => bytes,
         Format::Json => {
+            // Protobuf is no longer than the JSON that it stands for.
+            admitted.grow(bytes.len())?;
             Bytes::from(json::to_protobuf(signal, &bytes).map_err(|error| Refusal::Malformed(error.to_string()))?)
         }
     };
@@ -80,9 +79,9 @@ fn format_of(request: &Request) -> Option<Format> {
 
 fn refuse(refusal: &Refusal, format: Format) -> Response {
     let status = match refusal {
-        Refusal::Malformed(_) | Refusal::Broken(_) => StatusCode::BAD_REQUEST,
+        Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::Overloaded { .. } | Refusal::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Disabled => StatusCode::NOT_FOUND,
         Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
     };

@@ -5,8 +5,9 @@
 //! requests apart.
 
 use super::{Interval, Seen};
-use crate::engine::evidence::{Nanos, NginxAccess, NginxError, SECOND, Symptom, TraceContext};
+use crate::engine::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, Symptom, TraceContext};
 use crate::engine::formats::request_line_hash;
+use crate::engine::text::hash64;
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
 /// Error lines of one request that are kept; nginx was seen to try nine times.
 const ERRORS_MAX: usize = 16;
+/// Keys by which spans find one request: its path on both lines, trace, request id, links of two revisions.
+const SPAN_KEYS_MAX: usize = 6;
 /// Healthy access lines kept as possible ends of one request.
 const MAYBE_MAX: usize = 8;
 
@@ -47,6 +50,8 @@ pub struct Request {
     line_hash: Option<u64>,
     /// Its access line is among those that readers look for.
     looked_for: bool,
+    /// By what spans find it.
+    span_keys: Vec<SpanKey>,
 }
 
 impl Request {
@@ -66,6 +71,7 @@ impl Request {
             timed: false,
             line_hash: None,
             looked_for: false,
+            span_keys: Vec::new(),
         }
     }
 
@@ -106,6 +112,31 @@ pub struct Requests {
     by_id: BTreeMap<u64, Request>,
     by_connection: HashMap<(u32, u64), Vec<u64>>,
     by_line: HashMap<u64, Vec<u64>>,
+    by_span_key: HashMap<SpanKey, Vec<u64>>,
+}
+
+/// What a span and a request may have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum SpanKey {
+    /// The path of the target, hashed.
+    Path(u64),
+    /// The trace that a record of the request names.
+    Trace([u8; 16]),
+    /// `$request_id`, hashed.
+    RequestId(u64),
+    /// The trace that the request's verdict is linked to.
+    Linked([u8; 16]),
+}
+
+impl SpanKey {
+    fn of_path(target: &str) -> Option<SpanKey> {
+        let path = target.split('?').next().unwrap_or(target);
+        (!path.is_empty()).then(|| SpanKey::Path(hash64(path.as_bytes())))
+    }
+
+    fn of_request_id(request_id: &str) -> Option<SpanKey> {
+        (!request_id.is_empty()).then(|| SpanKey::RequestId(hash64(request_id.as_bytes())))
+    }
 }
 
 impl Requests {
@@ -122,6 +153,8 @@ impl Requests {
             return id;
         }
         self.index(id, error.what.pid.zip(error.what.connection), error_line_hash(&error.what));
+        let target = error.what.request.as_deref().and_then(split_request_line).map_or("", |(_, target)| target);
+        self.index_for_spans(id, SpanKey::of_path(target));
         if let Some(request) = self.by_id.get_mut(&id)
             && request.errors.len() < ERRORS_MAX
         {
@@ -140,6 +173,7 @@ impl Requests {
     ) -> u64 {
         let id = self.find_for_access(&access, true).unwrap_or_else(|| self.open(now, due));
         self.index(id, access.what.pid.zip(access.what.connection), access_line_hash(&access.what));
+        self.index_access_for_spans(id, &access.what, trace);
         if let Some(request) = self.by_id.get_mut(&id) {
             request.trace = request.trace.or(trace);
             request.access = Some(access);
@@ -152,6 +186,9 @@ impl Requests {
     pub fn join_healthy_access(&mut self, access: Seen<NginxAccess>, trace: Option<TraceContext>) -> Option<u64> {
         let exact = access.what.pid.is_some() && access.what.connection.is_some();
         let id = self.find_for_access(&access, false)?;
+        if exact {
+            self.index_access_for_spans(id, &access.what, trace);
+        }
         let request = self.by_id.get_mut(&id)?;
         if exact {
             request.trace = request.trace.or(trace);
@@ -187,6 +224,31 @@ impl Requests {
         self.by_id.len()
     }
 
+    /// Requests that the span may be of: they share its trace, its request id or its path. Newest first.
+    pub fn near_span(&self, facts: &SpanFacts) -> impl Iterator<Item = (u64, &Request)> {
+        let keys = [
+            Some(SpanKey::Trace(facts.trace_id)),
+            SpanKey::of_request_id(&facts.request_id),
+            SpanKey::of_path(&facts.target),
+        ];
+        keys.into_iter().flatten().flat_map(|key| self.of_span_key(key))
+    }
+
+    /// Requests whose verdict is linked to a trace. Newest first.
+    pub fn linked_to(&self, trace_id: [u8; 16]) -> impl Iterator<Item = (u64, &Request)> {
+        self.of_span_key(SpanKey::Linked(trace_id))
+    }
+
+    /// Notes that the request's verdict is linked to a trace.
+    pub fn note_link(&mut self, id: u64, trace_id: [u8; 16]) {
+        self.index_for_spans(id, Some(SpanKey::Linked(trace_id)));
+    }
+
+    fn of_span_key(&self, key: SpanKey) -> impl Iterator<Item = (u64, &Request)> {
+        let ids = self.by_span_key.get(&key).map_or(&[][..], Vec::as_slice);
+        ids.iter().rev().filter_map(|id| self.by_id.get(id).map(|request| (*id, request)))
+    }
+
     /// Forgets a request.
     pub fn remove(&mut self, id: u64) -> Option<Request> {
         let request = self.by_id.remove(&id)?;
@@ -199,6 +261,9 @@ impl Requests {
         if let Some(hash) = request.line_hash {
             forget_id(&mut self.by_line, hash, id);
         }
+        for key in &request.span_keys {
+            forget_id(&mut self.by_span_key, *key, id);
+        }
         Some(request)
     }
 
@@ -207,6 +272,22 @@ impl Requests {
         self.next += 1;
         self.by_id.insert(id, Request { opened: now, due, ..Request::empty() });
         id
+    }
+
+    fn index_access_for_spans(&mut self, id: u64, access: &NginxAccess, trace: Option<TraceContext>) {
+        self.index_for_spans(id, SpanKey::of_path(&access.target));
+        self.index_for_spans(id, SpanKey::of_request_id(&access.request_id));
+        self.index_for_spans(id, trace.map(|trace| SpanKey::Trace(trace.trace_id)));
+    }
+
+    fn index_for_spans(&mut self, id: u64, key: Option<SpanKey>) {
+        if let (Some(key), Some(request)) = (key, self.by_id.get_mut(&id))
+            && request.span_keys.len() < SPAN_KEYS_MAX
+            && !request.span_keys.contains(&key)
+        {
+            request.span_keys.push(key);
+            push_id(&mut self.by_span_key, key, id);
+        }
     }
 
     fn index(&mut self, id: u64, connection: Option<(u32, u64)>, line_hash: Option<u64>) {

@@ -1,0 +1,224 @@
+"""The driver of compare.sh: starts each program in turn, sends it the same load, and prints what it took."""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COMPARE = ROOT / "benches/compare/target/release/compare"
+WHY502 = ROOT / "target/release/why502"
+COLLECTOR = ROOT / ".work/bin/otelcol"
+TICK = os.sysconf("SC_CLK_TCK")
+# Records a second of the load that is not as fast as it is taken, and for how long.
+RATE = 20_000
+RATE_SECONDS = 30
+
+# name -> (what it is, options of `compare load`)
+LOADS = {
+    "healthy": ("combined access lines, none failed", ["--failing", "0"]),
+    "json": ("JSON access lines, none failed", ["--failing", "0", "--json"]),
+    "mixed": ("combined access lines, 1 % of them 502s with their error lines", ["--failing", "10"]),
+    "traces": ("server spans, none failed", ["--traces"]),
+    "steady": (f"{RATE:,} records a second, 1 % of them 502s", ["--failing", "10", "--rate", str(RATE)]),
+}
+
+COLLECTOR_CONFIG = """
+receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:PORT", max_recv_msg_size_mib: 64}}}}
+exporters: {otlp: {endpoint: "127.0.0.1:SINK", tls: {insecure: true}, compression: none}}
+service:
+  telemetry: {metrics: {level: none}, logs: {level: error}}
+  pipelines:
+    logs: {receivers: [otlp], exporters: [otlp]}
+    traces: {receivers: [otlp], exporters: [otlp]}
+"""
+WHY502_CONFIG = """
+receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:PORT"}}}}
+processors: {why502: {}}
+exporters: {otlp: {endpoint: "127.0.0.1:SINK", tls: {insecure: true}, compression: none}}
+service:
+  pipelines:
+    logs: {receivers: [otlp], processors: [why502], exporters: [otlp]}
+    traces: {receivers: [otlp], processors: [why502], exporters: [otlp]}
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port, process):
+    for _ in range(200):
+        if process.poll() is not None:
+            raise SystemExit(f"error: {process.args[0]} ended with {process.returncode} before it listened")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"error: {process.args[0]} does not listen on port {port}")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident_mib(pid, key="VmRSS"):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def command_of(subject, port, sink, folder):
+    if subject == "proxy":
+        return [COMPARE, "proxy", "--listen", f"127.0.0.1:{port}", "--to", f"http://127.0.0.1:{sink}"]
+    config = folder / f"{subject}.yaml"
+    text = COLLECTOR_CONFIG if subject == "collector" else WHY502_CONFIG
+    config.write_text(text.replace("PORT", str(port)).replace("SINK", str(sink)))
+    return [COLLECTOR, "--config", config] if subject == "collector" else [WHY502, "run", "--config", config]
+
+
+class Sampler(threading.Thread):
+    """Reads resident memory four times a second."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.samples, self.over = pid, [], threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.25):
+            try:
+                self.samples.append(resident_mib(self.pid))
+            except OSError:
+                return
+
+
+def run_once(subject, load, records, folder):
+    port, sink_port = free_port(), free_port()
+    sink = subprocess.Popen([COMPARE, "sink", "--listen", f"127.0.0.1:{sink_port}"], stdout=subprocess.PIPE, text=True)
+    process = None
+    try:
+        wait_for(sink_port, sink)
+        log = open(folder / f"{subject}.log", "w+")
+        process = subprocess.Popen(command_of(subject, port, sink_port, folder), stdout=log, stderr=log)
+        wait_for(port, process)
+        options = LOADS[load][1]
+        count = RATE * RATE_SECONDS if load == "steady" else records
+        before = cpu_seconds(process.pid)
+        sampler = Sampler(process.pid)
+        sampler.start()
+        done = subprocess.run(
+            [COMPARE, "load", "--to", f"http://127.0.0.1:{port}", "--records", str(count), *options],
+            stdout=subprocess.PIPE, text=True, check=True, timeout=600,
+        )
+        # What is held or queued counts too: until nothing more is used.
+        last = cpu_seconds(process.pid)
+        for _ in range(60):
+            time.sleep(0.5)
+            now = cpu_seconds(process.pid)
+            if now - last < 0.02:
+                break
+            last = now
+        sampler.over.set()
+        sent = json.loads(done.stdout)
+        result = {
+            "cpu_s_per_million": (cpu_seconds(process.pid) - before) / sent["sent"] * 1e6,
+            "per_second": sent["sent"] / sent["seconds"],
+            "refused": sent["refused"],
+            "rss_peak_mib": resident_mib(process.pid, "VmHWM"),
+        }
+        third = max(len(sampler.samples) // 3, 1)
+        result["rss_first_third_mib"] = statistics.median(sampler.samples[:third] or [0.0])
+        result["rss_last_third_mib"] = statistics.median(sampler.samples[-third:] or [0.0])
+        process.send_signal(signal.SIGTERM)
+        if process.wait(timeout=60) != 0 and subject == "why502":
+            raise SystemExit(f"error: {subject} ended with {process.returncode}")
+        sink.send_signal(signal.SIGTERM)
+        took = json.loads(sink.communicate(timeout=60)[0])
+        arrived = took["spans"] if load == "traces" else took["log_records"]
+        if arrived != sent["sent"]:
+            raise SystemExit(f"error: {subject}, {load}: {sent['sent']:,} sent, {arrived:,} arrived")
+        result.update({key: took[key] for key in ("verdicts", "delay_ms_p50", "delay_ms_p99")})
+        return result
+    finally:
+        for one in (process, sink):
+            if one and one.poll() is None:
+                one.kill()
+                one.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--records", type=int, default=2_000_000, help="of each load that is as fast as it is taken")
+    parser.add_argument("--only", help="loads, by comma: " + ", ".join(LOADS))
+    parser.add_argument("--json", type=pathlib.Path, help="where the figures go as JSON, beside the table")
+    parser.add_argument("--without-collector", action="store_true")
+    options = parser.parse_args()
+    loads = options.only.split(",") if options.only else list(LOADS)
+    if unknown := [load for load in loads if load not in LOADS]:
+        parser.error(f"no load is named {unknown[0]}; there are {', '.join(LOADS)}")
+    subjects = ["proxy", "why502"] + ([] if options.without_collector else ["collector"])
+    figures = {load: {subject: [] for subject in subjects} for load in loads}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.rounds):
+            for load in loads:
+                # Side by side: a noisy minute hits all of a round.
+                for subject in subjects:
+                    print(f"round {number + 1} of {options.rounds}: {load}, {subject}      ", end="\r", file=sys.stderr)
+                    figures[load][subject].append(run_once(subject, load, options.records, pathlib.Path(folder)))
+    summary = summarise(figures)
+    print(table(summary))
+    if options.json:
+        options.json.write_text(json.dumps({"rounds": options.rounds, "records": options.records, "loads": summary}, indent=1) + "\n")
+    else:
+        print(json.dumps(summary))
+
+
+def summarise(figures):
+    summary = {}
+    for load, subjects in figures.items():
+        summary[load] = {}
+        for subject, runs in subjects.items():
+            medians = {}
+            for key in runs[0]:
+                values = [run[key] for run in runs if run[key] is not None]
+                medians[key] = round(statistics.median(values), 3) if values else None
+            ratios = [run["cpu_s_per_million"] / base["cpu_s_per_million"] for run, base in zip(runs, subjects["proxy"])]
+            medians["cpu_ratio"] = round(statistics.median(ratios), 3)
+            medians["cpu_ratio_range"] = [round(min(ratios), 3), round(max(ratios), 3)]
+            medians["rss_peak_mib"] = round(max(run["rss_peak_mib"] for run in runs), 1)
+            summary[load][subject] = medians
+    return summary
+
+
+def table(summary):
+    lines = [
+        "| load | program | CPU s / million | ratio to the proxy (range) | records/s | peak RSS MiB | RSS first -> last third | delay p50 / p99 ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for load, subjects in summary.items():
+        for subject, of in subjects.items():
+            low, high = of["cpu_ratio_range"]
+            delay = "" if of["delay_ms_p99"] is None or load == "traces" else f"{of['delay_ms_p50']:.1f} / {of['delay_ms_p99']:.1f}"
+            lines.append(
+                f"| {load} | {subject} | {of['cpu_s_per_million']:.2f} | {of['cpu_ratio']:.2f} ({low:.2f} - {high:.2f}) "
+                f"| {of['per_second']:,.0f} | {of['rss_peak_mib']:.0f} "
+                f"| {of['rss_first_third_mib']:.0f} -> {of['rss_last_third_mib']:.0f} | {delay} |"
+            )
+    lines += ["", *(f"{load}: {LOADS[load][0]}" for load in summary)]
+    return "\n".join(lines)
+
+
+main()

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# A proxy that only copies bytes, why502 and the OpenTelemetry Collector side by side, in one run: CPU seconds for a
+# million records as a ratio to the proxy, records a second, resident memory, added delay. About ten minutes.
+#   benches/compare.sh [--rounds N] [--records N] [--only WORDS] [--json FILE] [--without-collector]
+set -eu
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. deploy/setup.sh
+need_rust
+command -v python3 >/dev/null || apt_install python3
+case " $* " in
+  *' --without-collector '*) ;;
+  *) need_collector ;;
+esac
+cargo build --release --quiet --bin why502
+cargo build --release --quiet --manifest-path benches/compare/Cargo.toml
+exec python3 benches/compare.py "$@"
