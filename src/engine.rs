@@ -24,14 +24,20 @@ pub mod text;
 pub mod time;
 pub mod verdict;
 
-use case::{Case, Trigger, error_quote};
-use correlate::gunicorn::Death;
-use correlate::join::{Request, Requests};
+mod conclude;
+mod holding;
+mod standalone;
+mod wanted;
+
+pub use wanted::Wanted;
+
+use case::error_quote;
+use correlate::join::Requests;
 use correlate::spans::SpanSeen;
 use correlate::world::{Failure, World};
 use correlate::{Interval, Seen};
-use decide::Outcome;
 use evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
+use holding::Held;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use verdict::{Ticket, Verdict};
@@ -115,60 +121,10 @@ pub enum Wake {
     HoldOver,
 }
 
-/// Hashes of the request lines whose access line is looked for.
-///
-/// A reader hands over healthy access lines only when their request line is wanted
-/// ([`formats::request_line_hash`]): a truncated answer and a retried request are logged with status 200.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// Of open requests that lack their access line, with how many of them there are.
-    open: HashMap<u64, u32>,
-    /// Sorted; known to the caller from elsewhere.
-    known: Arc<[u64]>,
-}
-
-impl Wanted {
-    /// A set of hashes in any order.
-    pub fn new(mut hashes: Vec<u64>) -> Wanted {
-        hashes.sort_unstable();
-        hashes.dedup();
-        Wanted { open: HashMap::new(), known: hashes.into() }
-    }
-
-    /// True when nothing is wanted, which is the usual case.
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.known.is_empty()
-    }
-
-    /// True when the request line with this hash is wanted.
-    pub fn contains(&self, hash: u64) -> bool {
-        self.open.contains_key(&hash) || self.known.binary_search(&hash).is_ok()
-    }
-
-    fn add(&mut self, hash: u64) {
-        *self.open.entry(hash).or_default() += 1;
-    }
-
-    fn remove(&mut self, hash: u64) {
-        if let Some(count) = self.open.get_mut(&hash) {
-            *count -= 1;
-            if *count == 0 {
-                self.open.remove(&hash);
-            }
-        }
-    }
-}
-
-/// How long a decided request is remembered, so that late records of it still find their verdict.
-const LATE: Nanos = 60 * SECOND;
 /// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
 const LOOK_BACK: Nanos = 180 * SECOND;
 /// A fatal record waits so much longer than the hold for the request that it explains.
 const STANDALONE_AFTER: Nanos = 2 * SECOND;
-/// Open requests of one path that a span is compared with; in a storm on one URL the newest ones.
-const SPAN_LOOKS_MAX: usize = 256;
-/// Uids of recent verdicts that are kept to tell equal requests apart.
-const UIDS_MAX: usize = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
@@ -205,12 +161,6 @@ pub struct Engine {
     zones: HashMap<u64, Nanos>,
     /// The newest time of any evidence.
     newest: Nanos,
-}
-
-#[derive(Debug)]
-struct Held {
-    lane: Option<u64>,
-    resolved: Option<Option<Arc<Verdict>>>,
 }
 
 impl Engine {
@@ -462,29 +412,6 @@ impl Engine {
         Decision::Hold
     }
 
-    /// A worker's end came in: requests decided without it are looked at again.
-    fn revisit(&mut self, now: Nanos, at: Interval) {
-        let late: Vec<u64> = self
-            .requests
-            .iter()
-            .rev()
-            .take(256)
-            .filter(|(_, request)| {
-                let unsure = request.verdict.as_ref().is_some_and(|verdict| {
-                    matches!(verdict.cause.id, "worker_died" | "unknown" | "keepalive_race") && verdict.status.is_some()
-                });
-                unsure && decide::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
-            })
-            .map(|(id, _)| id)
-            .collect();
-        for id in late {
-            if let Some(request) = self.requests.get_mut(id) {
-                request.stale = true;
-            }
-            self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
-        }
-    }
-
     fn handle_timer(&mut self, now: Nanos, timer: Timer) {
         match timer {
             Timer::Request(id) => self.decide(now, id),
@@ -494,336 +421,6 @@ impl Engine {
             Timer::Phase(source, ticket) => self.decide_phase(source, ticket),
             Timer::Host(ticket) => self.decide_host(ticket),
             Timer::Forget(id) => self.forget_request(id),
-        }
-    }
-
-    fn release_span(&mut self, now: Nanos, number: u64) {
-        let Some(span) = self.world.spans.get(number) else { return };
-        let longest = self.settings.hold.saturating_mul(2).saturating_add(STANDALONE_AFTER);
-        if now < span.seen.saturating_add(longest) && self.is_awaited(&span.facts) {
-            self.set_timer(now.saturating_add(SECOND), Timer::Span(number));
-            return;
-        }
-        let ticket = span.ticket;
-        self.resolve(ticket, None);
-    }
-
-    fn decide_oldest(&mut self, now: Nanos) {
-        let oldest = self.requests.iter().find(|(_, request)| request.verdict.is_none()).map(|(id, _)| id);
-        if let Some(id) = oldest {
-            self.decide(now, id);
-        }
-    }
-
-    fn decide(&mut self, now: Nanos, id: u64) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        let first_time = request.verdict.is_none();
-        if !first_time && !std::mem::take(&mut request.stale) {
-            return;
-        }
-        let outcome = decide::outcome(request, &self.world);
-        if first_time {
-            self.open = self.open.saturating_sub(1);
-        }
-        if outcome != Outcome::Failed {
-            let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
-            let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
-            for ticket in tickets.into_iter().chain(maybe) {
-                self.resolve(ticket, None);
-            }
-            self.forget_request(id);
-            return;
-        }
-        adopt_truncated(request);
-        self.give_verdict(now, id);
-    }
-
-    fn give_verdict(&mut self, now: Nanos, id: u64) {
-        let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = decide::case_of(request, &self.world) else {
-            self.forget_request(id);
-            return;
-        };
-        let salt = match &request.verdict {
-            Some(_) => 0,
-            None => salt_for(&mut self.uids, &case),
-        };
-        let death = case.death.map(|(index, _)| index);
-        let (mut verdict, span) = decide::verdict_of(&case, id, salt, self.settings.link_threshold);
-        let before = request.verdict.clone();
-        if let Some(before) = &before {
-            verdict.uid.clone_from(&before.uid);
-            verdict.revision = before.revision + 1;
-            if before.cause.id == verdict.cause.id && before.link == verdict.link && before.status == verdict.status {
-                let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
-                for ticket in tickets {
-                    self.resolve(ticket, Some(Arc::clone(before)));
-                }
-                return;
-            }
-        }
-        let verdict = Arc::new(verdict);
-        let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
-        if let Some(index) = death
-            && decide::blames_worker(verdict.cause)
-            && let Some(death) = self.world.gunicorns.deaths.get_mut(index)
-        {
-            death.explains += 1;
-        }
-        self.mark_hosts(&verdict);
-        if let Some(span) = span.and_then(|number| self.world.spans.get_mut(number)) {
-            span.linked = Some(id);
-        }
-        for (_, ticket) in &verdict.records {
-            self.resolve(*ticket, Some(Arc::clone(&verdict)));
-        }
-        for ticket in maybe {
-            self.resolve(ticket, None);
-        }
-        self.resolve_spans(id, &verdict);
-        if let Some(request) = self.requests.get_mut(id) {
-            request.verdict = Some(Arc::clone(&verdict));
-        }
-        if let Some(trace) = verdict.link.trace {
-            self.requests.note_link(id, trace.trace_id);
-        }
-        self.update_wanted(id);
-        self.outputs.push_back(Output::Verdict(verdict));
-        if before.is_none() {
-            self.set_timer(now.saturating_add(LATE), Timer::Forget(id));
-        }
-    }
-
-    /// Spans of the linked trace that are the failed request's own get its verdict.
-    fn resolve_spans(&mut self, id: u64, verdict: &Arc<Verdict>) {
-        let Some(trace) = verdict.link.trace else { return };
-        let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = decide::case_of(request, &self.world) else { return };
-        let own: Vec<Ticket> = self
-            .world
-            .spans
-            .of_trace(&trace.trace_id)
-            .filter(|(_, span)| span.held && is_own_span(&span.facts, &case))
-            .map(|(_, span)| span.ticket)
-            .collect();
-        for ticket in own {
-            self.resolve(ticket, Some(Arc::clone(verdict)));
-        }
-    }
-
-    fn mark_hosts(&mut self, verdict: &Verdict) {
-        for host in &mut self.world.hosts {
-            host.used |= verdict.records.iter().any(|(_, ticket)| *ticket == host.seen.ticket);
-        }
-    }
-
-    fn decide_death(&mut self, number: usize) {
-        let Some(index) = number.checked_sub(self.world.gunicorns.deaths_forgotten) else { return };
-        let Some(death) = self.world.gunicorns.deaths.get(index) else { return };
-        let ordered = death.ordered && !death.timed_out;
-        if death.explains > 0 || death.reported || ordered || !(death.is_violent() || death.failed) {
-            return;
-        }
-        let request = empty_request();
-        let case = self.standalone(Trigger::Death, &request, death.from, Some((index, death)));
-        let fatal = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
-        if let Some(death) = self.world.gunicorns.deaths.get_mut(index) {
-            death.reported = true;
-        }
-        self.publish_standalone(fatal);
-    }
-
-    fn decide_phase(&mut self, source: u64, ticket: Ticket) {
-        let request = empty_request();
-        let found = self.world.gunicorns.instances.iter().find(|instance| instance.source == source);
-        let Some(instance) = found else { return };
-        let Some(change) = instance.changes.iter().find(|change| change.quote.ticket == Some(ticket)) else { return };
-        let explained = self.requests.iter().any(|(_, request)| {
-            request.verdict.as_ref().is_some_and(|verdict| verdict.records.iter().any(|(_, known)| *known == ticket))
-        });
-        // A stop is no failure. It is shown only to one who has Gunicorn's log and nothing of nginx.
-        let only_gunicorn = !self.world.has_error_log && !self.world.has_access_log;
-        if explained || self.is_told(instance, change) || !(decide::is_fatal(&change.phase) || only_gunicorn) {
-            return;
-        }
-        let case = self.standalone(Trigger::Phase(change), &request, change.at, None);
-        let verdict = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
-        self.publish_standalone(verdict);
-    }
-
-    /// The same halt was told by a line before it, or its reason by a line about it.
-    fn is_told(&self, instance: &correlate::gunicorn::Instance, change: &correlate::gunicorn::Change) -> bool {
-        use correlate::gunicorn::{Down, Phase};
-        let near = instance.changes.iter().filter(|other| other.at.near(change.at, -3 * SECOND, 3 * SECOND));
-        let mut earlier = near.clone().take_while(|other| !std::ptr::eq(*other, change));
-        let with_reason = |phase: &Phase| {
-            matches!(
-                phase,
-                Phase::Down(
-                    Down::BootFailed | Down::AppLoadFailed | Down::BindFailed | Down::Crashed | Down::MasterLost
-                )
-            )
-        };
-        match change.phase {
-            Phase::Down(Down::ShutDown) => {
-                near.clone().any(|other| with_reason(&other.phase)) || earlier.any(|other| other.phase == change.phase)
-            }
-            Phase::Down(Down::BootFailed | Down::AppLoadFailed) => earlier.any(|other| other.phase == change.phase),
-            _ => false,
-        }
-    }
-
-    fn decide_host(&mut self, ticket: Ticket) {
-        let Some(host) = self.world.hosts.iter().find(|host| host.seen.ticket == ticket) else { return };
-        if host.used {
-            return;
-        }
-        let request = empty_request();
-        let case = self.standalone(Trigger::Host(host), &request, host.seen.at, None);
-        let verdict = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
-        if let Some(host) = self.world.hosts.iter_mut().find(|host| host.seen.ticket == ticket) {
-            host.used = true;
-        }
-        self.publish_standalone(verdict);
-    }
-
-    fn standalone<'a>(
-        &'a self,
-        trigger: Trigger<'a>,
-        request: &'a Request,
-        at: Interval,
-        death: Option<(usize, &'a Death)>,
-    ) -> Option<Case<'a>> {
-        let of_source = |source: u64| self.world.gunicorns.instances.iter().find(|instance| instance.source == source);
-        let instance = match trigger {
-            Trigger::Death => death.and_then(|(_, death)| of_source(death.source)),
-            Trigger::Phase(change) => self
-                .world
-                .gunicorns
-                .instances
-                .iter()
-                .find(|instance| instance.changes.iter().any(|known| std::ptr::eq(known, change))),
-            Trigger::Host(_) | Trigger::Request => None,
-        };
-        Some(Case {
-            trigger,
-            symptom: evidence::Symptom::Unknown,
-            request,
-            at,
-            upstream: None,
-            world: &self.world,
-            instance,
-            address: correlate::address::AddressMatch::Unknown,
-            death,
-            derived_from: None,
-            borrowed_symptom: false,
-        })
-    }
-
-    fn standalone_verdict(&self, case: &Case<'_>) -> Verdict {
-        decide::verdict_of(case, u64::MAX, 0, self.settings.link_threshold).0
-    }
-
-    fn finish_standalone(&self, verdict: Option<Verdict>) -> Option<Arc<Verdict>> {
-        verdict.filter(|verdict| verdict.cause.id != "unknown").map(Arc::new)
-    }
-
-    fn publish_standalone(&mut self, verdict: Option<Arc<Verdict>>) {
-        let Some(verdict) = verdict else { return };
-        // The lines of one incident (timeout, kill, boot failure, shutdown) make one verdict.
-        let tickets: Vec<Ticket> = verdict.records.iter().map(|(_, ticket)| *ticket).collect();
-        for death in &mut self.world.gunicorns.deaths {
-            death.reported |=
-                death.quotes.iter().any(|quote| quote.ticket.is_some_and(|ticket| tickets.contains(&ticket)));
-        }
-        self.mark_hosts(&verdict);
-        for ticket in tickets {
-            self.resolve(ticket, Some(Arc::clone(&verdict)));
-        }
-        self.outputs.push_back(Output::Verdict(verdict));
-    }
-
-    fn forget_request(&mut self, id: u64) {
-        if let Some(mut request) = self.requests.remove(id) {
-            if let Some(hash) = request.no_longer_awaited() {
-                Arc::make_mut(&mut self.wanted).remove(hash);
-            }
-            for (_, ticket) in request.records() {
-                self.resolve(ticket, request.verdict.clone());
-            }
-            for access in request.maybe {
-                self.resolve(access.ticket, None);
-            }
-        }
-    }
-
-    /// The verdict of a decided request whose trace this span is.
-    fn verdict_of_trace(&self, facts: &SpanFacts) -> Option<Arc<Verdict>> {
-        let fits = |request: &Request| {
-            let verdict = request.verdict.as_ref()?;
-            let trace = verdict.link.trace?;
-            let case = decide::case_of(request, &self.world)?;
-            (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
-        };
-        self.requests.linked_to(facts.trace_id).find_map(|(_, request)| fits(request))
-    }
-
-    /// True when an open request may turn out to be this span's.
-    fn is_awaited(&self, facts: &SpanFacts) -> bool {
-        let open = self.requests.near_span(facts).filter(|(_, request)| request.verdict.is_none());
-        open.take(SPAN_LOOKS_MAX).any(|(_, request)| {
-            if request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id) {
-                return true;
-            }
-            let request_id = request.access.as_ref().map_or("", |access| access.what.request_id.as_str());
-            if !request_id.is_empty() && request_id == facts.request_id {
-                return true;
-            }
-            // The cheap questions first: there may be hundreds of open requests on one path.
-            let in_time = decide::failed_at(request).is_some_and(|at| {
-                facts.start <= at.to.saturating_add(2 * SECOND) && facts.end >= at.from.saturating_sub(2 * SECOND)
-            });
-            facts.kind == 2
-                && in_time
-                && decide::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
-        })
-    }
-
-    fn hold(&mut self, ticket: Ticket, lane: Option<u64>) {
-        self.held.insert(ticket, Held { lane, resolved: None });
-        if let Some(lane) = lane {
-            self.lanes.entry(lane).or_default().push_back(ticket);
-        }
-    }
-
-    /// The record may go on, in its turn: those of its source that came before it go first.
-    fn resolve(&mut self, ticket: Ticket, verdict: Option<Arc<Verdict>>) {
-        let Some(held) = self.held.get_mut(&ticket) else { return };
-        if held.resolved.is_some() {
-            return;
-        }
-        let Some(lane) = held.lane else {
-            self.held.remove(&ticket);
-            self.outputs.push_back(Output::Release { ticket, verdict });
-            return;
-        };
-        held.resolved = Some(verdict);
-        let Some(queue) = self.lanes.get_mut(&lane) else { return };
-        while let Some(first) = queue.front().copied() {
-            match self.held.get(&first).map(|held| held.resolved.clone()) {
-                Some(None) => break,
-                Some(Some(verdict)) => {
-                    self.held.remove(&first);
-                    self.outputs.push_back(Output::Release { ticket: first, verdict });
-                    queue.pop_front();
-                }
-                None => {
-                    queue.pop_front();
-                }
-            }
-        }
-        if queue.is_empty() {
-            self.lanes.remove(&lane);
         }
     }
 
@@ -841,10 +438,6 @@ impl Engine {
             None => {}
         }
     }
-}
-
-fn empty_request() -> Request {
-    Request::empty()
 }
 
 /// How far a local stamp is ahead of UTC, in whole quarters of an hour, if it can be a zone at all (-12 to +14 h).
@@ -870,28 +463,19 @@ fn failure_of(error: &Seen<evidence::NginxError>, symptom: evidence::Symptom) ->
     }
 }
 
-/// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near
-/// and differ in length, nobody can tell which of them was cut, and none is blamed.
-fn adopt_truncated(request: &mut Request) {
-    if request.access.is_some() {
-        return;
-    }
-    let error_at = request.error().map(|error| error.at);
-    let distance = |access: &Seen<evidence::NginxAccess>| error_at.map_or(0, |at| at.distance(access.at));
-    let served = || request.maybe.iter().enumerate().filter(|(_, access)| access.what.status < 400);
-    let Some((index, nearest)) = served().min_by_key(|(_, access)| distance(access)) else { return };
-    let length = nearest.what.body_bytes_sent.value();
-    let alike = served()
-        .filter(|(_, access)| distance(access) == distance(nearest))
-        .all(|(_, access)| access.what.body_bytes_sent.value() == length);
-    if alike {
-        request.access = Some(request.maybe.swap_remove(index));
-    }
-}
-
-/// The server or client span of the failed request itself, not one of the calls that its application made.
-fn is_own_span(facts: &SpanFacts, case: &Case<'_>) -> bool {
-    facts.from_nginx || correlate::link::same_target(facts, case)
+fn changes_phase(event: &GunicornEvent) -> bool {
+    matches!(
+        event,
+        GunicornEvent::BootFailed
+            | GunicornEvent::AppLoadFailed { .. }
+            | GunicornEvent::StartupFailed
+            | GunicornEvent::BindFailed { .. }
+            | GunicornEvent::ArbiterCrashed
+            | GunicornEvent::WorkerExited { code: 3 | 4, .. }
+            | GunicornEvent::ParentChanged
+            | GunicornEvent::ShuttingDown
+            | GunicornEvent::HandlingSignal { .. }
+    )
 }
 
 fn is_worth_holding(proof: &Proof) -> bool {
@@ -908,35 +492,4 @@ fn is_worth_holding(proof: &Proof) -> bool {
         Proof::Exception { .. } | Proof::Host(_) => true,
         Proof::NginxError(_) | Proof::NginxAccess(_) => true,
     }
-}
-
-fn changes_phase(event: &GunicornEvent) -> bool {
-    matches!(
-        event,
-        GunicornEvent::BootFailed
-            | GunicornEvent::AppLoadFailed { .. }
-            | GunicornEvent::StartupFailed
-            | GunicornEvent::BindFailed { .. }
-            | GunicornEvent::ArbiterCrashed
-            | GunicornEvent::WorkerExited { code: 3 | 4, .. }
-            | GunicornEvent::ParentChanged
-            | GunicornEvent::ShuttingDown
-            | GunicornEvent::HandlingSignal { .. }
-    )
-}
-
-/// How many verdicts with the same first words came before: equal requests in one second get uids of their own.
-fn salt_for(uids: &mut HashMap<u64, u32>, case: &Case<'_>) -> u32 {
-    if uids.len() >= UIDS_MAX {
-        uids.clear();
-    }
-    let request = case.request;
-    let text = request
-        .errors
-        .first()
-        .map(|error| error.text.as_str())
-        .or(request.access.as_ref().map(|access| access.text.as_str()));
-    let counter = uids.entry(text::hash64(text.unwrap_or_default().as_bytes())).or_default();
-    *counter += 1;
-    *counter - 1
 }

@@ -1,0 +1,250 @@
+//! From a request whose hold is over to its verdict, and to the records and spans that get it.
+
+use super::case::Case;
+use super::correlate::join::Request;
+use super::correlate::{self, Interval, Seen};
+use super::decide::{self, Outcome};
+use super::evidence::{Nanos, NginxAccess, SECOND, SpanFacts};
+use super::text;
+use super::verdict::{Ticket, Verdict};
+use super::{Engine, Output, STANDALONE_AFTER, Timer};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How long a decided request is remembered, so that late records of it still find their verdict.
+const LATE: Nanos = 60 * SECOND;
+/// Open requests of one path that a span is compared with; in a storm on one URL the newest ones.
+const SPAN_LOOKS_MAX: usize = 256;
+/// Uids of recent verdicts that are kept to tell equal requests apart.
+const UIDS_MAX: usize = 10_000;
+
+impl Engine {
+    /// A worker's end came in: requests decided without it are looked at again.
+    pub(super) fn revisit(&mut self, now: Nanos, at: Interval) {
+        let late: Vec<u64> = self
+            .requests
+            .iter()
+            .rev()
+            .take(256)
+            .filter(|(_, request)| {
+                let unsure = request.verdict.as_ref().is_some_and(|verdict| {
+                    matches!(verdict.cause.id, "worker_died" | "unknown" | "keepalive_race") && verdict.status.is_some()
+                });
+                unsure && decide::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in late {
+            if let Some(request) = self.requests.get_mut(id) {
+                request.stale = true;
+            }
+            self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
+        }
+    }
+
+    pub(super) fn release_span(&mut self, now: Nanos, number: u64) {
+        let Some(span) = self.world.spans.get(number) else { return };
+        let longest = self.settings.hold.saturating_mul(2).saturating_add(STANDALONE_AFTER);
+        if now < span.seen.saturating_add(longest) && self.is_awaited(&span.facts) {
+            self.set_timer(now.saturating_add(SECOND), Timer::Span(number));
+            return;
+        }
+        let ticket = span.ticket;
+        self.resolve(ticket, None);
+    }
+
+    pub(super) fn decide_oldest(&mut self, now: Nanos) {
+        let oldest = self.requests.iter().find(|(_, request)| request.verdict.is_none()).map(|(id, _)| id);
+        if let Some(id) = oldest {
+            self.decide(now, id);
+        }
+    }
+
+    pub(super) fn decide(&mut self, now: Nanos, id: u64) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let first_time = request.verdict.is_none();
+        if !first_time && !std::mem::take(&mut request.stale) {
+            return;
+        }
+        let outcome = decide::outcome(request, &self.world);
+        if first_time {
+            self.open = self.open.saturating_sub(1);
+        }
+        if outcome != Outcome::Failed {
+            let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
+            let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
+            for ticket in tickets.into_iter().chain(maybe) {
+                self.resolve(ticket, None);
+            }
+            self.forget_request(id);
+            return;
+        }
+        adopt_truncated(request);
+        self.give_verdict(now, id);
+    }
+
+    pub(super) fn give_verdict(&mut self, now: Nanos, id: u64) {
+        let Some(request) = self.requests.get(id) else { return };
+        let Some(case) = decide::case_of(request, &self.world) else {
+            self.forget_request(id);
+            return;
+        };
+        let salt = match &request.verdict {
+            Some(_) => 0,
+            None => salt_for(&mut self.uids, &case),
+        };
+        let death = case.death.map(|(index, _)| index);
+        let (mut verdict, span) = decide::verdict_of(&case, id, salt, self.settings.link_threshold);
+        let before = request.verdict.clone();
+        if let Some(before) = &before {
+            verdict.uid.clone_from(&before.uid);
+            verdict.revision = before.revision + 1;
+            if before.cause.id == verdict.cause.id && before.link == verdict.link && before.status == verdict.status {
+                let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
+                for ticket in tickets {
+                    self.resolve(ticket, Some(Arc::clone(before)));
+                }
+                return;
+            }
+        }
+        let verdict = Arc::new(verdict);
+        let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
+        if let Some(index) = death
+            && decide::blames_worker(verdict.cause)
+            && let Some(death) = self.world.gunicorns.deaths.get_mut(index)
+        {
+            death.explains += 1;
+        }
+        self.mark_hosts(&verdict);
+        if let Some(span) = span.and_then(|number| self.world.spans.get_mut(number)) {
+            span.linked = Some(id);
+        }
+        for (_, ticket) in &verdict.records {
+            self.resolve(*ticket, Some(Arc::clone(&verdict)));
+        }
+        for ticket in maybe {
+            self.resolve(ticket, None);
+        }
+        self.resolve_spans(id, &verdict);
+        if let Some(request) = self.requests.get_mut(id) {
+            request.verdict = Some(Arc::clone(&verdict));
+        }
+        if let Some(trace) = verdict.link.trace {
+            self.requests.note_link(id, trace.trace_id);
+        }
+        self.update_wanted(id);
+        self.outputs.push_back(Output::Verdict(verdict));
+        if before.is_none() {
+            self.set_timer(now.saturating_add(LATE), Timer::Forget(id));
+        }
+    }
+
+    /// Spans of the linked trace that are the failed request's own get its verdict.
+    pub(super) fn resolve_spans(&mut self, id: u64, verdict: &Arc<Verdict>) {
+        let Some(trace) = verdict.link.trace else { return };
+        let Some(request) = self.requests.get(id) else { return };
+        let Some(case) = decide::case_of(request, &self.world) else { return };
+        let own: Vec<Ticket> = self
+            .world
+            .spans
+            .of_trace(&trace.trace_id)
+            .filter(|(_, span)| span.held && is_own_span(&span.facts, &case))
+            .map(|(_, span)| span.ticket)
+            .collect();
+        for ticket in own {
+            self.resolve(ticket, Some(Arc::clone(verdict)));
+        }
+    }
+
+    pub(super) fn mark_hosts(&mut self, verdict: &Verdict) {
+        for host in &mut self.world.hosts {
+            host.used |= verdict.records.iter().any(|(_, ticket)| *ticket == host.seen.ticket);
+        }
+    }
+
+    pub(super) fn forget_request(&mut self, id: u64) {
+        if let Some(mut request) = self.requests.remove(id) {
+            if let Some(hash) = request.no_longer_awaited() {
+                Arc::make_mut(&mut self.wanted).remove(hash);
+            }
+            for (_, ticket) in request.records() {
+                self.resolve(ticket, request.verdict.clone());
+            }
+            for access in request.maybe {
+                self.resolve(access.ticket, None);
+            }
+        }
+    }
+
+    /// The verdict of a decided request whose trace this span is.
+    pub(super) fn verdict_of_trace(&self, facts: &SpanFacts) -> Option<Arc<Verdict>> {
+        let fits = |request: &Request| {
+            let verdict = request.verdict.as_ref()?;
+            let trace = verdict.link.trace?;
+            let case = decide::case_of(request, &self.world)?;
+            (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
+        };
+        self.requests.linked_to(facts.trace_id).find_map(|(_, request)| fits(request))
+    }
+
+    /// True when an open request may turn out to be this span's.
+    pub(super) fn is_awaited(&self, facts: &SpanFacts) -> bool {
+        let open = self.requests.near_span(facts).filter(|(_, request)| request.verdict.is_none());
+        open.take(SPAN_LOOKS_MAX).any(|(_, request)| {
+            if request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id) {
+                return true;
+            }
+            let request_id = request.access.as_ref().map_or("", |access| access.what.request_id.as_str());
+            if !request_id.is_empty() && request_id == facts.request_id {
+                return true;
+            }
+            // The cheap questions first: there may be hundreds of open requests on one path.
+            let in_time = decide::failed_at(request).is_some_and(|at| {
+                facts.start <= at.to.saturating_add(2 * SECOND) && facts.end >= at.from.saturating_sub(2 * SECOND)
+            });
+            facts.kind == 2
+                && in_time
+                && decide::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
+        })
+    }
+}
+
+/// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near
+/// and differ in length, nobody can tell which of them was cut, and none is blamed.
+fn adopt_truncated(request: &mut Request) {
+    if request.access.is_some() {
+        return;
+    }
+    let error_at = request.error().map(|error| error.at);
+    let distance = |access: &Seen<NginxAccess>| error_at.map_or(0, |at| at.distance(access.at));
+    let served = || request.maybe.iter().enumerate().filter(|(_, access)| access.what.status < 400);
+    let Some((index, nearest)) = served().min_by_key(|(_, access)| distance(access)) else { return };
+    let length = nearest.what.body_bytes_sent.value();
+    let alike = served()
+        .filter(|(_, access)| distance(access) == distance(nearest))
+        .all(|(_, access)| access.what.body_bytes_sent.value() == length);
+    if alike {
+        request.access = Some(request.maybe.swap_remove(index));
+    }
+}
+
+/// The server or client span of the failed request itself, not one of the calls that its application made.
+fn is_own_span(facts: &SpanFacts, case: &Case<'_>) -> bool {
+    facts.from_nginx || correlate::link::same_target(facts, case)
+}
+
+/// How many verdicts with the same first words came before: equal requests in one second get uids of their own.
+fn salt_for(uids: &mut HashMap<u64, u32>, case: &Case<'_>) -> u32 {
+    if uids.len() >= UIDS_MAX {
+        uids.clear();
+    }
+    let request = case.request;
+    let text = request
+        .errors
+        .first()
+        .map(|error| error.text.as_str())
+        .or(request.access.as_ref().map(|access| access.text.as_str()));
+    let counter = uids.entry(text::hash64(text.unwrap_or_default().as_bytes())).or_default();
+    *counter += 1;
+    *counter - 1
+}
