@@ -4,7 +4,6 @@
 //! ([`settings`], free of contradictions). All mistakes are reported at once. Parsing touches neither the environment
 //! nor files: variables come from a function, and files that it names are opened by whoever needs them.
 
-pub mod document;
 pub mod section;
 pub mod settings;
 pub mod table;

@@ -1,5 +1,7 @@
 //! A verdict on the wire: attributes on the records and spans of the failed request, and a record of its own. Pure.
 
+pub mod attributes;
+
 use crate::engine::evidence::Nanos;
 use crate::engine::text::printable;
 use crate::engine::verdict::Verdict;
@@ -10,7 +12,7 @@ pub const EVENT_NAME: &str = "why502.verdict";
 /// OTLP severity WARN: a verdict tells of a failure, and its own arrival is none.
 const SEVERITY_WARN: i32 = 13;
 
-/// The attributes of a verdict, at most 12 (DESIGN.md, section 5); what is unknown is left out.
+/// The attributes of a verdict, at most 12; what is unknown is left out. [`attributes::ATTRIBUTES`] lists them all.
 pub fn attributes(verdict: &Verdict) -> Vec<Attribute> {
     let evidence: Vec<String> =
         verdict.evidence.iter().map(|quote| format!("{}: {}", quote.source.id(), quote.text)).collect();

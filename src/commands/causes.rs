@@ -35,8 +35,9 @@ pub fn run(options: &Causes) -> anyhow::Result<ExitCode> {
 fn full(out: &mut impl Write, cause: &Cause) -> std::io::Result<()> {
     let bold = Style::new().bold();
     writeln!(out, "{bold}{}{bold:#} ({})\n\n{}.\n", cause.id, cause.category.id(), cause.summary)?;
+    writeln!(out, "{bold}When it is named{bold:#}\n{}\n", cause.when)?;
     writeln!(out, "{bold}What to do{bold:#}\n{}\n", cause.hint)?;
-    writeln!(out, "{bold}How it is known{bold:#}\n{}\n", cause.facts)?;
+    writeln!(out, "{bold}Where that comes from{bold:#}\n{}\n", cause.facts)?;
     writeln!(out, "{bold}Lines that prove it{bold:#}\n{}\n", cause.example)?;
     writeln!(out, "{bold}Lines that look like it and are something else{bold:#}\n{}\n", cause.near_miss)?;
     writeln!(out, "{bold}More{bold:#}")?;
@@ -48,7 +49,7 @@ fn full(out: &mut impl Write, cause: &Cause) -> std::io::Result<()> {
 
 fn object(cause: &Cause) -> serde_json::Value {
     json!({
-        "id": cause.id, "category": cause.category.id(), "summary": cause.summary, "hint": cause.hint,
+        "id": cause.id, "category": cause.category.id(), "summary": cause.summary, "when": cause.when, "hint": cause.hint,
         "facts": cause.facts, "links": cause.links, "example": cause.example, "near_miss": cause.near_miss,
     })
 }

@@ -89,6 +89,19 @@ pub enum Category {
 }
 
 impl Category {
+    /// All categories in the order of the contract.
+    pub const ALL: [Category; 9] = [
+        Category::Unreachable,
+        Category::Capacity,
+        Category::Worker,
+        Category::Lifecycle,
+        Category::Protocol,
+        Category::Tls,
+        Category::Application,
+        Category::Client,
+        Category::Unknown,
+    ];
+
     /// The word of the contract.
     pub fn id(self) -> &'static str {
         match self {
@@ -114,6 +127,8 @@ pub struct Cause {
     pub category: Category,
     /// What happened, half a sentence.
     pub summary: &'static str,
+    /// When it is named: what `judge` looks for, in words.
+    pub when: &'static str,
     /// What to do, one or two sentences without values.
     pub hint: &'static str,
     /// Why the rule is what it is: which program writes which line when, with file and version.

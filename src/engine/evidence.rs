@@ -130,7 +130,7 @@ pub struct Evidence {
     /// Trace context found in the line or its attributes.
     pub trace: Option<TraceContext>,
     /// False when something about the line contradicts that the program wrote it: the physical line before it
-    /// ended inside a quote (`nginx-and-gunicorn.md` A1.3), or it imitates a line inside another field.
+    /// ended inside a quote, as a client's line feed leaves it, or it imitates a line inside another field.
     pub genuine: bool,
 }
 

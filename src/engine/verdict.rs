@@ -66,6 +66,10 @@ pub enum LinkMethod {
 }
 
 impl LinkMethod {
+    /// All methods, the surest first.
+    pub const ALL: [LinkMethod; 4] =
+        [LinkMethod::TraceContext, LinkMethod::RequestId, LinkMethod::Timing, LinkMethod::None];
+
     /// The word of the contract.
     pub fn id(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     id: "gunicorn_restarting",
     category: Category::Lifecycle,
     summary: "Gunicorn was being stopped, restarted or reloaded when the request came",
+    when: "The request was refused between a stop and the next `Listening at`, or cut while the workers left after a stop or reload.",
     hint: "Restart without a gap: let systemd hold the socket (socket activation), reload with SIGHUP, or run two instances with `proxy_next_upstream error timeout`; raise `--graceful-timeout` if running requests are cut.",
     facts: "On TERM Gunicorn closes its listener (a unix socket's file goes first), finishes running requests for `--graceful-timeout` and kills the rest without a word; what still waits in the listen queue is reset when the last worker leaves (gunicorn/arbiter.py, stop).",
     links: &[

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     id: "master_killed",
     category: Category::Unreachable,
     summary: "Gunicorn's primary process died without cleaning up; its socket is left and nobody listens on it",
+    when: "A unix socket refuses connections although its file is there, the workers wrote `Parent changed`, or requests are cut and the next ones refused while the log of the Gunicorn at this address says nothing of a stop.",
     hint: "Start Gunicorn again (it replaces the stale socket) and find out who killed it: `journalctl -k` for the OOM killer, `systemctl status` for the unit; let systemd restart it.",
     facts: "A unix socket file without a listener is refused with errno 111, a removed one with errno 2. Gunicorn unlinks the file when it stops (gunicorn/sock.py), so a file that is left means that it could not. Workers notice at their next turn: `Parent changed, shutting down` (gunicorn/workers/base.py).",
     links: &[

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "plain_to_tls_port",
     category: Category::Tls,
     summary: "nginx speaks plain HTTP to an upstream port that wants TLS",
+    when: "The request was cut within 2 s of Gunicorn's `[SSL: HTTP_REQUEST] http request`.",
     hint: "Write `proxy_pass https://...` for this upstream, or take `--certfile` away from Gunicorn and let nginx alone do TLS.",
     facts: "Gunicorn 21 and later write `Invalid request from ip=...: [SSL: HTTP_REQUEST] http request`; nginx sees a reset and nothing of TLS.",
     links: &[

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "response_header_invalid",
     category: Category::Protocol,
     summary: "the application's response header is not valid HTTP, and nginx refuses it",
+    when: "nginx logs that it refuses a header line of the response.",
     hint: "Mend the header that nginx names: no blanks or control characters in names, Content-Length once and not together with Transfer-Encoding; nginx 1.23 and later refuse what older ones let pass.",
     facts: "`upstream sent invalid header`, `duplicate header line`, `\"Content-Length\" and \"Transfer-Encoding\" headers at the same time` (src/http/modules/ngx_http_proxy_module.c, 1.21.1 and 1.23.0).",
     links: &["https://nginx.org/en/CHANGES"],

@@ -8,6 +8,7 @@ pub static CAUSE: Cause = Cause {
     id: "slow_request",
     category: Category::Application,
     summary: "the application did not answer within nginx's read timeout",
+    when: "nginx's read timer ran out, before the header or within the body, and nothing says that all workers were busy.",
     hint: "Look at the request's trace for what takes the time and make it faster or a background job; if it must be slow, raise `proxy_read_timeout` (`fastcgi_read_timeout`, `uwsgi_read_timeout`) for this location, together with Gunicorn's `--timeout`.",
     facts: "`upstream timed out (110: ...) while reading response header from upstream` is nginx's own timer, 60 s by default, between two reads, and a 504 (src/http/ngx_http_upstream.c).",
     links: &[

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "socket_permission_denied",
     category: Category::Unreachable,
     summary: "nginx may not use Gunicorn's unix socket: its file or a directory above it denies nginx's user",
+    when: "nginx logs errno 13 for a unix socket and no security module has denied it.",
     hint: "Put nginx's user into the socket's group and start Gunicorn with `--umask 007` (or systemd's `SocketGroup=`), give it search permission on every directory above (`namei -l` shows them), and keep the socket in a directory of its own under /run.",
     facts: "connect() to a unix socket needs write permission on the file and search permission on the path (unix(7)); nginx logs errno 13 at level crit. Gunicorn's umask decides the mode of the file (gunicorn/sock.py, UnixSocket.bind).",
     links: &[

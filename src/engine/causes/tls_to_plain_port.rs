@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "tls_to_plain_port",
     category: Category::Tls,
     summary: "nginx speaks TLS to an upstream port that speaks plain HTTP",
+    when: "The TLS handshake fails with words about a wrong version, or waits until Gunicorn's or nginx's own timeout.",
     hint: "Write `proxy_pass http://...` for this upstream, or give Gunicorn `--certfile` and `--keyfile`.",
     facts: "A server that answers in plain text gives OpenSSL `wrong version number`; a Gunicorn sync worker waits for a line end that never comes, until its own timeout.",
     links: &[

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "unknown",
     category: Category::Unknown,
     summary: "the evidence does not say why",
+    when: "No other cause claims the request; the evidence says which logs were not read.",
     hint: "Send nginx's error log and Gunicorn's error log of this time along with the access log, and log `$upstream_status`, `$upstream_header_time`, `$pid` and `$connection` there.",
     facts: "The formats `combined` and `main` hold no upstream variable, so a status alone does not tell whether nginx or the application made it.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables"],

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "upstream_address_mismatch",
     category: Category::Unreachable,
     summary: "Gunicorn listens on another address or socket path than the one nginx tries",
+    when: "Connections are refused, or the unix socket's file is missing, while Gunicorn's log says that it listens elsewhere and serves; unlikely where nginx serves other requests at the same time.",
     hint: "Make Gunicorn's `--bind` and nginx's `proxy_pass` name the same address or socket path; in containers bind 0.0.0.0 and share the volume of the socket.",
     facts: "Gunicorn says where it listens at each start: `Listening at: http://127.0.0.1:8000 (PID)` (gunicorn/arbiter.py, start). nginx prints the peer that it tried in `upstream:`.",
     links: &[

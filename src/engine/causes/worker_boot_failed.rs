@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_boot_failed",
     category: Category::Lifecycle,
     summary: "Gunicorn's workers fail to boot, so it shut down: importing or starting the application raised an exception",
+    when: "Gunicorn wrote `Reason: Worker failed to boot.` and has not listened since, every worker failed and none came back, or a supervisor names exit code 3, 126 or 127.",
     hint: "Read the last line of the traceback, mend the import, setting or dependency it names, and try with `gunicorn --check-config MODULE:APP` before the next deploy.",
     facts: "A worker that fails before it serves exits with code 3 and the whole server halts: `Reason: Worker failed to boot.` (gunicorn/arbiter.py, reap_workers, WORKER_BOOT_ERROR). The same happens after a reload or a mere respawn.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#check-config"],

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_died",
     category: Category::Worker,
     summary: "the upstream closed the connection before it sent a response header; nothing says why",
+    when: "The request was cut before its response header, and no line says which worker ended or why.",
     hint: "Read Gunicorn's error log at this time (`--error-logfile -`, level info) and the kernel's; send both to why502 so that it can name the cause.",
     facts: "nginx writes the same line for a killed, crashed, timed-out or exited worker, a keep-alive race and any other server that closes (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],

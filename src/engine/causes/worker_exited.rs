@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_exited",
     category: Category::Worker,
     summary: "the Gunicorn worker exited in the middle of the request: the application called exit",
+    when: "The request was cut, or answered with 500, as a worker exited by itself: with a code that says so, with `SystemExit`, in good order unasked, or replaced without a word.",
     hint: "Look for `sys.exit`, `os._exit`, `quit()` and libraries that call them in the code of this request; raise an exception instead.",
     facts: "Gunicorn 21 and later write `Worker (pid:N) exited with code 1`; 20.1 and older write nothing, and no version does for code 0: then only a new `Booting worker` follows. Since 22 a sync worker answers 500 to `SystemExit` and lives on (gunicorn/workers/sync.py).",
     links: &[

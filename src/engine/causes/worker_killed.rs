@@ -8,6 +8,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_killed",
     category: Category::Worker,
     summary: "the Gunicorn worker got SIGKILL from outside, most often from the kernel's OOM killer (not proven)",
+    when: "The request was cut as a worker ended by signal 9, without `WORKER TIMEOUT` before and without a line of the kernel or Kubernetes about memory.",
     hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory, run fewer workers, or recycle them with `--max-requests`.",
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],

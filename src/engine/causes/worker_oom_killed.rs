@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_oom_killed",
     category: Category::Worker,
     summary: "the kernel killed the Gunicorn worker because memory ran out",
+    when: "A worker ended by signal 9 and a line of the kernel, systemd or Kubernetes says that it was for memory, with the same pid or within 10 s; or such a line stands alone.",
     hint: "Give the host or container more memory or run fewer workers; find the leak, and recycle workers with `--max-requests` and `--max-requests-jitter` until it is mended.",
     facts: "The kernel names the process: `Out of memory: Killed process N (gunicorn)` or `Memory cgroup out of memory: ...` (mm/oom_kill.c); Kubernetes says OOMKilled. Its pid is the host's, not the container's.",
     links: &[

@@ -7,6 +7,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_timeout",
     category: Category::Worker,
     summary: "Gunicorn killed the worker because it did not finish within `--timeout`",
+    when: "The request was cut, or answered with 500, as a worker of which Gunicorn had written `WORKER TIMEOUT` came to its end.",
     hint: "Make the request faster or move its work to a background job; if it must be slow, raise Gunicorn's `--timeout` and nginx's `proxy_read_timeout` together, or use `--worker-class gthread`.",
     facts: "`WORKER TIMEOUT (pid:N)` is written as SIGABRT is sent, and SIGKILL follows at the next turn if the worker still lives, with `was sent SIGKILL! Perhaps out of memory?`: that line is no proof of an OOM kill (gunicorn/arbiter.py, murder_workers and reap_workers). Gunicorn 22 and later answer 500 if Python can still run (gunicorn/workers/base.py, handle_abort).",
     links: &[

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     id: "workers_saturated",
     category: Category::Capacity,
     summary: "all Gunicorn workers were busy: the request waited in the queue until nginx gave up",
+    when: "nginx's read timer ran out and the request's span began late or only after nginx gave up, more requests waited together than there are sync workers, or at least four different paths timed out within 5 s.",
     hint: "Find what keeps the workers busy (slow queries, slow calls to others) and give Gunicorn more workers or threads; a longer `proxy_read_timeout` only makes the queue longer.",
     facts: "A connection is accepted by the kernel before a worker takes it, so nginx waits in `reading response header` for a request that no worker has seen: its span starts late or after nginx gave up, and unrelated URLs time out together.",
     links: &[

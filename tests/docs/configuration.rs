@@ -1,0 +1,100 @@
+//! docs/configuration.md.
+
+use super::{cell, generated_by};
+use std::fmt::Write;
+use why502::config::table::{Kind, SETTINGS};
+use why502::config::{self, EMBEDDED};
+
+/// Section of the table, where it stands in the file, what it is.
+const SECTIONS: [(&str, &str, &str); 7] = [
+    (
+        "grpc",
+        "receivers::otlp::protocols::grpc",
+        "OTLP over gRPC, and on the same port why502's own gRPC API, health and reflection.",
+    ),
+    (
+        "http",
+        "receivers::otlp::protocols::http",
+        "OTLP over HTTP on `/v1/logs`, `/v1/traces` and `/v1/metrics`, protobuf and JSON.",
+    ),
+    (
+        "why502",
+        "processors::why502",
+        "The processor. All pipelines that name it share one: logs are explained by spans.",
+    ),
+    (
+        "remote",
+        "exporters::otlp and exporters::otlphttp",
+        "OTLP over gRPC and over HTTP; `otlp_grpc` and `otlp_http` are the same. Several of a kind have a `/name` behind it.",
+    ),
+    (
+        "file",
+        "exporters::file",
+        "OTLP JSON, one request a line. The exporter `debug` has no keys: verdicts for people on standard output.",
+    ),
+    ("pipeline", "service::pipelines::logs, traces, metrics", "Several of a signal have a `/name` behind it."),
+    ("telemetry", "service::telemetry", "why502's own telemetry."),
+];
+
+pub(crate) fn markdown() -> String {
+    let mut out = generated_by("<!-- ", "src/config/table.rs", " -->");
+    let _ = write!(
+        out,
+        "# Configuration\n\n\
+         One YAML file in the words and the shape of the OpenTelemetry Collector. `why502 validate --config FILE` reports every\n\
+         mistake at once, each with its line. A key that is not listed here is an error. `${{env:NAME}}`, `${{env:NAME:-default}}` and\n\
+         `${{NAME}}` are replaced by the environment, `$$` is a dollar sign. Durations are written as Go writes them (`500ms`, `8s`,\n\
+         `1m30s`), sizes with their unit (`4MiB`, `3MB`) or in bytes. Without a file `why502 run` uses:\n\n\
+         ```yaml\n{EMBEDDED}```\n"
+    );
+    for (section, title, about) in SECTIONS {
+        let _ = write!(
+            out,
+            "\n## `{title}`\n\n{about}\n\n| key | type | range | default | meaning |\n|---|---|---|---|---|\n"
+        );
+        for setting in SETTINGS {
+            let Some(key) = setting.path.strip_prefix(section).and_then(|rest| rest.strip_prefix("::")) else {
+                continue;
+            };
+            let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
+            let (kind, range) = written(setting.kind);
+            let _ = writeln!(out, "| `{key}` | {kind} | {range} | {default} | {} |", cell(setting.doc));
+        }
+    }
+    out
+}
+
+/// Type and range.
+fn written(kind: Kind) -> (&'static str, String) {
+    match kind {
+        Kind::Text => ("text", String::new()),
+        Kind::Endpoint => ("`host:port` or URL", String::new()),
+        Kind::Path => ("path", String::new()),
+        Kind::Duration(from, to) => ("duration", format!("{from} to {to}")),
+        Kind::Bytes(from, to) => ("size", format!("{from} to {to}")),
+        Kind::Count(from, to) => ("whole number", format!("{from} to {to}")),
+        Kind::Number(from, to) => ("number", format!("{from} to {to}")),
+        Kind::Bool => ("boolean", "`true`, `false`".to_owned()),
+        Kind::Choice(words) => ("word", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
+        Kind::List => ("list of texts", String::new()),
+        Kind::Headers => ("names and secret values", String::new()),
+        Kind::Zone => ("offset such as `+02:00`, or `UTC`", "-14:59 to +14:59".to_owned()),
+    }
+}
+
+#[test]
+fn no_setting_is_left_out() {
+    for setting in SETTINGS {
+        let sections = SECTIONS.iter().filter(|(section, _, _)| setting.path.starts_with(&format!("{section}::")));
+        assert_eq!(sections.count(), 1, "{}", setting.path);
+        assert!(setting.doc.ends_with('.'), "{}", setting.path);
+    }
+    let documented = markdown().lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(documented, SETTINGS.len());
+}
+
+#[test]
+fn what_it_shows_is_valid() {
+    let config = config::read(EMBEDDED, &|_| None).expect("valid");
+    assert!(config.warnings.is_empty());
+}

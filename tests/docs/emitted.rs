@@ -1,0 +1,203 @@
+//! The table of attributes against what is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use why502::engine::causes;
+use why502::engine::evidence::{SECOND, Symptom, TraceContext};
+use why502::engine::formats::Reader;
+use why502::engine::verdict::{Link, LinkMethod, Quote, Source, Ticket, Verdict};
+use why502::enrich;
+use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Vocabulary};
+use why502::explain;
+use why502::otlp::{AnyValue, Attribute, LogRecord, Value};
+
+/// A verdict of which everything is known.
+fn full() -> Verdict {
+    let trace = TraceContext { trace_id: [7; 16], span_id: Some([7; 8]) };
+    Verdict {
+        uid: "5f0c2b9f3c7d41e88a3d8f1f3c2a9b10".to_owned(),
+        revision: 1,
+        time: SECOND,
+        status: Some(502),
+        method: "GET".to_owned(),
+        target: "/report?day=1".to_owned(),
+        client: "198.51.100.20".to_owned(),
+        symptom: Symptom::ResponseClosedEarly,
+        cause: causes::by_id("worker_timeout").expect("a cause"),
+        confidence: 0.98,
+        evidence: vec![Quote { source: Source::Gunicorn, text: "WORKER TIMEOUT".to_owned(), ticket: Some(Ticket(1)) }],
+        records: vec![(Source::Gunicorn, Ticket(1))],
+        upstream: Some("127.0.0.1:8000".to_owned()),
+        attempts: 1,
+        worker_pid: Some(301),
+        link: Link { method: LinkMethod::Timing, confidence: 0.96, trace: Some(trace), candidates: vec![[7; 16]] },
+    }
+}
+
+/// A verdict of which as little as possible is known.
+fn bare() -> Verdict {
+    Verdict {
+        revision: 0,
+        status: None,
+        method: String::new(),
+        target: String::new(),
+        client: String::new(),
+        evidence: Vec::new(),
+        records: Vec::new(),
+        upstream: None,
+        attempts: 0,
+        worker_pid: None,
+        link: Link::NONE,
+        ..full()
+    }
+}
+
+/// A verdict whose trace is not certain.
+fn with_candidates() -> Verdict {
+    let link = Link { method: LinkMethod::Timing, confidence: 0.45, trace: None, candidates: vec![[7; 16], [8; 16]] };
+    Verdict { link, ..full() }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "string",
+        Value::Strings(_) => "string[]",
+        Value::Int(_) => "int",
+        Value::Double(_) => "double",
+        Value::Bool(_) => "boolean",
+    }
+}
+
+fn kind_read(value: &AnyValue<'_>) -> &'static str {
+    match value {
+        AnyValue::String(_) => "string",
+        AnyValue::Array(_) => "string[]",
+        AnyValue::Int(_) => "int",
+        AnyValue::Double(_) => "double",
+        _ => "another",
+    }
+}
+
+/// What a verdict puts on each carrier: name and type.
+fn emitted(verdict: &Verdict) -> BTreeMap<Carrier, BTreeMap<String, &'static str>> {
+    let named = |attributes: &[Attribute]| -> BTreeMap<String, &'static str> {
+        attributes.iter().map(|attribute| (attribute.key.to_string(), kind_of(&attribute.value))).collect()
+    };
+    let both = |one: &[Attribute], other: &[Attribute]| {
+        let mut all = named(one);
+        all.extend(named(other));
+        all
+    };
+    let record = enrich::log_patch(verdict, true);
+    let span = enrich::span_patch(verdict);
+    let event = span.events.first().expect("an event");
+    let own = enrich::verdict_record(verdict, SECOND);
+    let own = LogRecord::read(&own)
+        .attributes()
+        .map(|pair| (String::from_utf8_lossy(pair.key).into_owned(), kind_read(&pair.value())))
+        .collect();
+    BTreeMap::from([
+        (Carrier::Record, both(&record.attributes, &record.attributes_if_missing)),
+        (Carrier::Span, both(&span.attributes, &span.attributes_if_missing)),
+        (Carrier::SpanEvent, named(&event.attributes)),
+        (Carrier::Verdict, own),
+    ])
+}
+
+fn kind_in_table(kind: Kind) -> &'static str {
+    match kind {
+        Kind::String | Kind::Words(_) => "string",
+        Kind::Strings => "string[]",
+        Kind::Int => "int",
+        Kind::Double => "double",
+    }
+}
+
+#[test]
+fn what_is_written_is_in_the_table_and_the_other_way_round() {
+    let verdicts = [full(), with_candidates(), bare()];
+    for carrier in [Carrier::Record, Carrier::Span, Carrier::SpanEvent, Carrier::Verdict] {
+        let mut written: BTreeMap<String, &str> = BTreeMap::new();
+        for verdict in &verdicts {
+            written.extend(emitted(verdict).remove(&carrier).expect("a carrier"));
+        }
+        let rows = ATTRIBUTES.iter().filter(|row| row.on.contains(&carrier));
+        let table: BTreeMap<String, &str> = rows.map(|row| (row.id.to_owned(), kind_in_table(row.kind))).collect();
+        assert_eq!(written, table, "{carrier:?}: src/enrich.rs on the left, src/enrich/attributes.rs on the right");
+    }
+}
+
+#[test]
+fn what_is_always_there_is_there_when_nothing_is_known() {
+    for (carrier, written) in emitted(&bare()) {
+        for row in ATTRIBUTES.iter().filter(|row| row.on.contains(&carrier)) {
+            let added = row.id == "error.type";
+            let expected = row.presence == Presence::Always || added;
+            assert_eq!(written.contains_key(row.id), expected, "{} on {carrier:?}", row.id);
+        }
+    }
+}
+
+#[test]
+fn a_record_gets_twelve_attributes_of_our_own_at_most() {
+    let count = |verdict: &Verdict| {
+        emitted(verdict)
+            .get(&Carrier::Record)
+            .map(|written| written.keys().filter(|key| key.starts_with("why502.")).count())
+    };
+    assert_eq!([count(&full()), count(&with_candidates())], [Some(12), Some(12)]);
+}
+
+#[test]
+fn verdicts_of_the_engine_use_the_words_of_the_table() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut files = Vec::new();
+    for cause in causes::all() {
+        let path = directory.path().join(format!("{}.log", cause.id));
+        std::fs::write(&path, cause.example).expect("a file");
+        files.push(path.display().to_string());
+    }
+    let known: BTreeSet<&str> = ATTRIBUTES.iter().map(|row| row.id).collect();
+    let words = |vocabulary: Vocabulary| vocabulary.words().into_iter().map(|(word, _)| word).collect::<BTreeSet<_>>();
+    let lists = ATTRIBUTES.iter().filter_map(|row| match row.kind {
+        Kind::Words(vocabulary) => Some((row.id, words(vocabulary))),
+        _ => None,
+    });
+    let lists: BTreeMap<&str, BTreeSet<&str>> = lists.collect();
+    let mut seen = 0;
+    for file in files {
+        let options = explain::Options { files: vec![file], ..explain::Options::default() };
+        explain::run(&options, &Reader::default(), |explained| {
+            seen += 1;
+            for attribute in enrich::attributes(explained.verdict) {
+                assert!(known.contains(&*attribute.key), "{} is not in src/enrich/attributes.rs", attribute.key);
+                if let (Some(list), Value::String(word)) = (lists.get(&*attribute.key), &attribute.value) {
+                    assert!(list.contains(word.as_str()), "{}: {word}", attribute.key);
+                }
+            }
+        });
+    }
+    assert!(seen >= causes::all().len(), "{seen} verdicts");
+}
+
+#[test]
+fn the_table_is_whole() {
+    let ids: BTreeSet<&str> = ATTRIBUTES.iter().map(|row| row.id).collect();
+    assert_eq!(ids.len(), ATTRIBUTES.len(), "ids are unique");
+    for row in ATTRIBUTES {
+        assert!(row.brief.ends_with('.') && !row.on.is_empty(), "{}", row.id);
+        assert_eq!(row.examples.is_empty(), matches!(row.kind, Kind::Words(_)), "{}", row.id);
+        if let Kind::Words(vocabulary) = row.kind {
+            assert!(
+                vocabulary.words().iter().all(|(_, meaning)| !meaning.is_empty() && !meaning.ends_with('.')),
+                "{}",
+                row.id
+            );
+        }
+    }
+    let example = |id: &str| {
+        let row = ATTRIBUTES.iter().find(|row| row.id == id);
+        row.and_then(|row| row.examples.first()).map(|example| example.trim_matches('"')).expect("an example")
+    };
+    assert!(causes::all().iter().any(|cause| cause.hint == example("why502.hint")));
+    assert!(causes::by_id(example("error.type")).is_some());
+}
