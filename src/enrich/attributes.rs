@@ -244,7 +244,7 @@ pub const ATTRIBUTES: &[Row] = &[
         brief: "Method of the request, out of nginx's logs.",
         note: "",
         examples: &["\"GET\""],
-        presence: Presence::If(PARSED),
+        presence: Presence::If("it is known"),
         on: LOGS,
     },
     Row {
@@ -253,7 +253,7 @@ pub const ATTRIBUTES: &[Row] = &[
         brief: "Path of the request, without its query.",
         note: "",
         examples: &["\"/report\""],
-        presence: Presence::If(PARSED),
+        presence: Presence::If("it is known"),
         on: LOGS,
     },
     Row {
@@ -262,7 +262,7 @@ pub const ATTRIBUTES: &[Row] = &[
         brief: "Status that the client got.",
         note: "",
         examples: &["502", "504"],
-        presence: Presence::If(PARSED),
+        presence: Presence::If("it is known"),
         on: LOGS,
     },
     Row {
@@ -271,7 +271,7 @@ pub const ATTRIBUTES: &[Row] = &[
         brief: "Address of the client, as nginx saw it.",
         note: "",
         examples: &["\"198.51.100.20\""],
-        presence: Presence::If(PARSED),
+        presence: Presence::If("it is known"),
         on: LOGS,
     },
     Row {
@@ -280,14 +280,10 @@ pub const ATTRIBUTES: &[Row] = &[
         brief: "The cause, for backends that group spans by it.",
         note: "",
         examples: &["\"worker_timeout\""],
-        presence: Presence::If("the span had none"),
+        presence: Presence::If("the span has none"),
         on: &[Carrier::Span],
     },
 ];
-
-/// On records of the request only where `enrich::http` is on and the record lacks it.
-const PARSED: &str =
-    "it is known; on log records of the request also only if `enrich::http` is on and the record has none";
 
 fn of_category(category: Category) -> &'static str {
     match category {

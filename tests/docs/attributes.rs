@@ -24,7 +24,8 @@ pub(crate) fn markdown() -> String {
     table(&mut out, ATTRIBUTES.iter().filter(|row| row.is_own()));
     out.push_str(
         "\n## Attributes of OpenTelemetry's semantic conventions\n\n\
-         Written where the record has none of that name; an existing one is never changed.\n\n",
+         Written only where the record or span has none of that name: an existing one is never changed. On log records of the\n\
+         request they are written only while `processors::why502::enrich::http` is on, which it is by default.\n\n",
     );
     table(&mut out, ATTRIBUTES.iter().filter(|row| !row.is_own()));
     for row in ATTRIBUTES {
@@ -39,7 +40,7 @@ fn table<'a>(out: &mut String, rows: impl Iterator<Item = &'a Row>) {
     out.push_str("| attribute | type | meaning | example | there | on |\n|---|---|---|---|---|---|\n");
     for row in rows {
         let meaning = if row.note.is_empty() { row.brief.to_owned() } else { format!("{} {}", row.brief, row.note) };
-        let examples: Vec<String> = row.examples.iter().map(|example| format!("`{example}`")).collect();
+        let examples: Vec<String> = row.examples.iter().map(|example| code(example)).collect();
         let there = match row.presence {
             Presence::Always => "always".to_owned(),
             Presence::If(condition) => format!("if {condition}"),
@@ -78,6 +79,11 @@ fn name(carrier: Carrier) -> &'static str {
         Carrier::SpanEvent => "span event",
         Carrier::Verdict => "verdict",
     }
+}
+
+/// Code that may hold backticks itself.
+fn code(text: &str) -> String {
+    if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
 }
 
 fn kind(kind: Kind) -> &'static str {

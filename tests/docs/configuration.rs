@@ -57,7 +57,12 @@ pub(crate) fn markdown() -> String {
                 continue;
             };
             let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
-            let (kind, range) = written(setting.kind);
+            let listens = matches!(section, "grpc" | "http");
+            let (kind, range) = if listens && setting.kind == Kind::Endpoint {
+                ("`host:port`", String::new())
+            } else {
+                written(setting.kind)
+            };
             let _ = writeln!(out, "| `{key}` | {kind} | {range} | {default} | {} |", cell(setting.doc));
         }
     }

@@ -5,6 +5,7 @@ mod attributes;
 mod causes;
 mod configuration;
 mod emitted;
+mod names;
 
 mod registry;
 
@@ -20,12 +21,20 @@ fn writes() -> bool {
     std::env::var("WHY502_UPDATE_DOCS").is_ok_and(|value| value == "1")
 }
 
+/// Writes a document whole, or not at all: other tests read it meanwhile.
+fn write(name: &str, text: &str) {
+    let path = root().join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of the document");
+    let half = path.with_extension("new");
+    fs::write(&half, text).expect("the document");
+    fs::rename(&half, &path).expect("the document");
+}
+
 /// Compares a generated document with the committed one, or writes it.
 fn compare(name: &str, generated: &str) {
     let path = root().join(name);
     if writes() {
-        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of the document");
-        fs::write(&path, generated).expect("the document");
+        write(name, generated);
         return;
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
