@@ -67,6 +67,24 @@ fn every_file_that_is_named_exists() {
 }
 
 #[test]
+fn every_link_in_a_generated_document_leads_somewhere() {
+    let mut checked = 0;
+    for name in ["causes.md", "attributes.md", "configuration.md"] {
+        let text = document(&format!("docs/{name}"));
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path = if path.is_empty() { name } else { path };
+            assert!(exists(&format!("docs/{path}")), "docs/{name} links to {link}");
+            let heading = format!("\n## {anchor}\n");
+            assert!(anchor.is_empty() || document(&format!("docs/{path}")).contains(&heading), "docs/{name}: {link}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "{checked}");
+}
+
+#[test]
 fn every_subcommand_and_option_exists() {
     let command = Cli::command();
     let mut named = Vec::new();
