@@ -483,6 +483,7 @@ fn is_worth_holding(proof: &Proof) -> bool {
         Proof::Gunicorn(gunicorn) => !matches!(
             gunicorn.event,
             GunicornEvent::Starting { .. }
+                | GunicornEvent::Listening { .. }
                 | GunicornEvent::UsingWorker { .. }
                 | GunicornEvent::Booting { .. }
                 | GunicornEvent::Other

@@ -45,11 +45,16 @@ pub fn attributes(verdict: &Verdict) -> Vec<Attribute> {
     attributes
 }
 
-/// What a held log record of the failed request gets.
-pub fn log_patch(verdict: &Verdict, http: bool) -> LogPatch {
+/// What a held log record of the failed request gets. `pid` is the process that wrote it.
+pub fn log_patch(verdict: &Verdict, http: bool, pid: Option<u32>) -> LogPatch {
+    let mut if_missing = Vec::new();
+    if http {
+        if_missing = http_attributes(verdict);
+        if_missing.extend(pid.map(|pid| Attribute::new("process.pid", Value::Int(i64::from(pid)))));
+    }
     LogPatch {
         attributes: attributes(verdict),
-        attributes_if_missing: if http { http_attributes(verdict) } else { Vec::new() },
+        attributes_if_missing: if_missing,
         trace_id: verdict.link.trace.map(|trace| trace.trace_id),
         span_id: verdict.link.trace.and_then(|trace| trace.span_id),
     }
@@ -106,6 +111,9 @@ fn http_attributes(verdict: &Verdict) -> Vec<Attribute> {
     }
     if !verdict.client.is_empty() {
         attributes.push(Attribute::new("client.address", printable(&verdict.client)));
+    }
+    if !verdict.host.is_empty() {
+        attributes.push(Attribute::new("server.address", printable(&verdict.host)));
     }
     attributes
 }

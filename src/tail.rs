@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// Bytes read of one file in one turn, so that a busy file does not starve the others.
 const TURN_BYTES: usize = 1 << 20;
-/// A last line without its line end is taken as whole after so many turns without growth (5 s at 250 ms).
+/// A last line without its line end is taken as whole after so many turns without growth: 4 s.
 const PARTIAL_TURNS: u32 = 20;
 /// Files followed at once.
 const FILES_MAX: usize = 4_096;

@@ -375,6 +375,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         method: case.method().to_owned(),
         target: case.target().to_owned(),
         client: client_of(request),
+        host: host_of(request),
         symptom: symptom_shown(case),
         cause,
         confidence: (confidence * 1_000.0).round() / 1_000.0,
@@ -396,6 +397,26 @@ fn client_of(request: &Request) -> String {
     let of_access =
         request.access.as_ref().map(|access| access.what.client.clone()).filter(|client| !client.is_empty());
     of_access.or_else(|| request.error().map(|error| error.what.client.clone())).unwrap_or_default()
+}
+
+/// The `Host` of the request, which a client may choose freely; nginx's own `server_name` where it is not logged.
+fn host_of(request: &Request) -> String {
+    let of_access = request.access.as_ref().map(|access| access.what.host.as_str());
+    let error = request.error().map(|error| &error.what);
+    let of_error = [error.and_then(|error| error.host.as_deref()), error.map(|error| error.server.as_str())];
+    let names = of_access.into_iter().chain(of_error.into_iter().flatten());
+    names.map(without_port).find(|name| !matches!(*name, "" | "_" | "-")).unwrap_or_default().to_owned()
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
+        _ => host,
+    }
 }
 
 fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {

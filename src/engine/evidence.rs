@@ -165,6 +165,18 @@ pub enum Proof {
     Host(Host),
 }
 
+impl Proof {
+    /// The process that wrote the line, where it says so.
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            Proof::NginxError(error) => error.pid,
+            Proof::NginxAccess(access) => access.pid,
+            Proof::Gunicorn(gunicorn) => gunicorn.pid,
+            Proof::GunicornAccess(_) | Proof::Exception { .. } | Proof::Host(_) => None,
+        }
+    }
+}
+
 /// A line of nginx's error log (`src/http/ngx_http_request.c`, `ngx_http_log_error_handler`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NginxError {

@@ -116,6 +116,8 @@ pub struct Verdict {
     pub target: String,
     /// The client's address; empty when unknown.
     pub client: String,
+    /// Name of the virtual host that was asked for, without a port; empty when unknown.
+    pub host: String,
     /// What nginx saw.
     pub symptom: Symptom,
     /// Why.

@@ -70,6 +70,8 @@ struct Item {
     bytes: Bytes,
     surroundings: Surroundings,
     route: Arc<Route>,
+    /// The process that wrote a record.
+    pid: Option<u32>,
     /// Tickets of its evidence that are not released yet.
     pending: usize,
     verdict: Option<Arc<Verdict>>,
@@ -163,6 +165,7 @@ impl Correlator {
                 bytes: record.bytes,
                 surroundings: record.surroundings,
                 route: Arc::clone(route),
+                pid: record.evidences.iter().find_map(|evidence| evidence.proof.pid()),
                 pending: record.evidences.len(),
                 verdict: None,
                 weight,
@@ -219,6 +222,7 @@ impl Correlator {
                 bytes: Bytes::copy_from_slice(bytes),
                 surroundings,
                 route: Arc::clone(route),
+                pid: None,
                 pending: 1,
                 verdict: None,
                 weight,
@@ -308,7 +312,7 @@ impl Correlator {
         let bytes = match (&item.verdict, item.signal) {
             (None, _) => item.bytes.to_vec(),
             (Some(verdict), Signal::Traces) => enrich::span_patch(verdict).apply(&item.bytes),
-            (Some(verdict), _) => enrich::log_patch(verdict, self.enrich_http).apply(&item.bytes),
+            (Some(verdict), _) => enrich::log_patch(verdict, self.enrich_http, item.pid).apply(&item.bytes),
         };
         builder.push(&item.route, item.signal, &item.surroundings, &bytes);
     }

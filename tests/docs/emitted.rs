@@ -21,6 +21,7 @@ fn full() -> Verdict {
         method: "GET".to_owned(),
         target: "/report?day=1".to_owned(),
         client: "198.51.100.20".to_owned(),
+        host: "shop.test".to_owned(),
         symptom: Symptom::ResponseClosedEarly,
         cause: causes::by_id("worker_timeout").expect("a cause"),
         confidence: 0.98,
@@ -41,6 +42,7 @@ fn bare() -> Verdict {
         method: String::new(),
         target: String::new(),
         client: String::new(),
+        host: String::new(),
         evidence: Vec::new(),
         records: Vec::new(),
         upstream: None,
@@ -87,7 +89,7 @@ fn emitted(verdict: &Verdict) -> BTreeMap<Carrier, BTreeMap<String, &'static str
         all.extend(named(other));
         all
     };
-    let record = enrich::log_patch(verdict, true);
+    let record = enrich::log_patch(verdict, true, verdict.worker_pid);
     let span = enrich::span_patch(verdict);
     let event = span.events.first().expect("an event");
     let own = enrich::verdict_record(verdict, SECOND);
