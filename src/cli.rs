@@ -93,7 +93,7 @@ pub enum TextOrJson {
 pub enum Group {
     /// In order of time
     None,
-    /// By cause: one example of each
+    /// Under their cause, the most frequent first
     Cause,
 }
 
@@ -121,7 +121,7 @@ pub struct Explain {
     /// Only what failed before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<i64>,
-    /// Show at most so many requests one by one; the summary counts all
+    /// Show at most so many requests one by one, of each cause with `--group cause`; the summary counts all
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
     /// How the report is grouped

@@ -23,6 +23,7 @@ use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
 use merge::{Merged, Merger};
 use places::Places;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// How long a request waits, in the time of the logs. A restart takes some seconds and spans come up to 7 s late; memory
@@ -56,6 +57,8 @@ pub struct Explained<'a> {
 /// What was read, for the end of the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
+    /// Files read.
+    pub files: u64,
     /// Lines read.
     pub lines: u64,
     /// Lines in no known format.
@@ -68,6 +71,18 @@ pub struct Totals {
 
 /// Reads everything and hands over each verdict as it is reached, in order of the time of the logs.
 pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explained<'_>)) -> Totals {
+    run_while(options, reader, |one| {
+        explained(one);
+        ControlFlow::Continue(())
+    })
+}
+
+/// The same until there is no more use in it: whoever read the report has gone.
+pub fn run_while(
+    options: &Options,
+    reader: &Reader,
+    mut explained: impl FnMut(Explained<'_>) -> ControlFlow<()>,
+) -> Totals {
     let mut totals = Totals::default();
     let inputs = input::expand(&options.files, &mut totals.problems);
     let surveyed = survey::survey(&inputs, reader);
@@ -101,15 +116,23 @@ pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explain
             }
             Merged::Healthy { source, at, count } => engine.handle_healthy(at, source, count),
         }
-        drain(&mut engine, &mut places, &mut explained);
+        if drain(&mut engine, &mut places, &mut explained).is_break() {
+            merger.finish(&mut totals);
+            return totals;
+        }
     }
     engine.finish(now);
-    drain(&mut engine, &mut places, &mut explained);
+    // The last ones: nothing is left to be stopped.
+    let _ = drain(&mut engine, &mut places, &mut explained);
     merger.finish(&mut totals);
     totals
 }
 
-fn drain(engine: &mut Engine, places: &mut Places, explained: &mut impl FnMut(Explained<'_>)) {
+fn drain(
+    engine: &mut Engine,
+    places: &mut Places,
+    explained: &mut impl FnMut(Explained<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let mut released = Vec::new();
     let mut verdicts: Vec<Arc<Verdict>> = Vec::new();
     while let Some(output) = engine.poll_output() {
@@ -119,9 +142,10 @@ fn drain(engine: &mut Engine, places: &mut Places, explained: &mut impl FnMut(Ex
         }
     }
     for verdict in verdicts {
-        explained(Explained { verdict: &verdict, places });
+        explained(Explained { verdict: &verdict, places })?;
     }
     for ticket in released {
         places.released(ticket);
     }
+    ControlFlow::Continue(())
 }

@@ -4,10 +4,12 @@ use crate::cli::{Explain, Group, ReportFormat};
 use crate::commands::{INCOMPLETE, nginx_conf, say};
 use crate::engine::evidence::SECOND;
 use crate::engine::formats::{AccessFormats, LogFormat, Reader, gunicorn_format};
-use crate::explain::report::{Filter, Report, json::Json, markdown::Markdown, text::Text};
+use crate::engine::text::printable;
+use crate::explain::report::{Filter, Report, Writer, json::Json, markdown::Markdown, text::Text};
 use crate::explain::{self, Options};
 use anyhow::Context;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 /// Explains files.
@@ -17,13 +19,23 @@ use std::process::ExitCode;
 pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     let mut problems = Vec::new();
     let reader = Reader::with_access_formats(formats(options, &mut problems)?);
-    let filter =
-        Filter { causes: options.cause.clone(), since: options.since, until: options.until, limit: options.limit };
-    let by_cause = options.group == Group::Cause;
-    let mut report: Box<dyn Report> = match options.format {
-        ReportFormat::Text => Box::new(Text::new(filter.limit, by_cause)),
+    let filter = Filter {
+        causes: options.cause.clone(),
+        since: options.since,
+        until: options.until,
+        limit: options.limit,
+        by_cause: options.group == Group::Cause,
+    };
+    let stdout = anstream::stdout();
+    let colours = stdout.current_choice() != anstream::ColorChoice::Never;
+    let report: Box<dyn Report> = match options.format {
+        ReportFormat::Text => Box::new(Text { colours }),
         ReportFormat::Json => Box::new(Json),
-        ReportFormat::Markdown => Box::new(Markdown::new(filter.limit, by_cause)),
+        ReportFormat::Markdown => Box::new(Markdown),
+    };
+    let mut out: Box<dyn Write> = match options.format {
+        ReportFormat::Text => Box::new(BufWriter::new(stdout.lock())),
+        ReportFormat::Json | ReportFormat::Markdown => Box::new(BufWriter::new(io::stdout().lock())),
     };
     let bar = progress_bar();
     let told = bar.clone();
@@ -35,25 +47,19 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
             .is_some()
             .then(|| Box::new(move |bytes| told.iter().for_each(|bar| bar.set_position(bytes))) as Box<dyn Fn(u64)>),
     };
-    let mut out = BufWriter::new(anstream::stdout().lock());
+    let mut writer = Writer::new(report.as_ref(), &filter, out.as_mut());
     let mut written: io::Result<()> = Ok(());
-    let mut shown = 0_u64;
-    let limit = if options.format == ReportFormat::Json { options.limit } else { None };
-    let mut totals = explain::run(&files, &reader, |explained| {
-        if written.is_ok() && filter.fits(explained.verdict) && limit.is_none_or(|limit| shown < limit) {
-            shown += 1;
-            written = report.verdict(&mut out, &explained);
-        }
+    let mut totals = explain::run_while(&files, &reader, |explained| {
+        written = writer.verdict(&explained);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     totals.problems.splice(0..0, problems);
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    written?;
-    report.finish(&mut out, &totals)?;
-    out.flush()?;
+    written.and_then(|()| writer.finish(&totals)).context("the report")?;
     for problem in &totals.problems {
-        say(problem);
+        say(&printable(problem));
     }
     Ok(if totals.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }

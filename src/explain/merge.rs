@@ -58,6 +58,7 @@ pub struct Merger<'a> {
     bytes: u64,
     bytes_told: u64,
     problems: Vec<String>,
+    files: u64,
     lines: u64,
     unrecognised: u64,
 }
@@ -128,6 +129,7 @@ impl<'a> Merger<'a> {
             bytes: 0,
             bytes_told: 0,
             problems: Vec::new(),
+            files: 0,
             lines: 0,
             unrecognised: 0,
         }
@@ -165,6 +167,7 @@ impl<'a> Merger<'a> {
 
     /// Adds what was read to the totals.
     pub fn finish(self, totals: &mut Totals) {
+        totals.files += self.files;
         totals.lines += self.lines;
         totals.unrecognised += self.unrecognised;
         totals.spans += self.traces.as_ref().map_or(0, Traces::count);
@@ -183,7 +186,10 @@ impl<'a> Merger<'a> {
             if stream.current.is_none() {
                 let Some(input) = stream.inputs.pop_front() else { return };
                 match Lines::open(input) {
-                    Ok(lines) => stream.current = Some((input, lines)),
+                    Ok(lines) => {
+                        self.files += 1;
+                        stream.current = Some((input, lines));
+                    }
                     Err(error) => self.problems.push(format!("{}: cannot be read: {error}", input.name)),
                 }
                 continue;

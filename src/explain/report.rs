@@ -1,16 +1,24 @@
 //! The report of `why502 explain`: for people, as JSON lines, or as Markdown for a ticket.
+//!
+//! What a person reads begins with the summary, which is known only at the end: until then finished blocks wait in a
+//! temporary file ([`spill`]), so that memory does not grow with the number of failures. JSON lines are written as they
+//! come.
 
 pub mod json;
 pub mod markdown;
+mod spill;
 pub mod summary;
 pub mod text;
+mod timeline;
 
 use super::{Explained, Totals};
 use crate::engine::evidence::Nanos;
 use crate::engine::verdict::Verdict;
+use spill::Spill;
 use std::io::{self, Write};
+use summary::{Row, Summary};
 
-/// Which verdicts are shown.
+/// Which verdicts are shown, and in which order.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Ids of causes; empty shows all.
@@ -19,8 +27,11 @@ pub struct Filter {
     pub since: Option<Nanos>,
     /// Only what failed before.
     pub until: Option<Nanos>,
-    /// At most so many requests one by one; the summary counts all. `None` shows all.
+    /// At most so many requests one by one, of each cause when they stand by cause; the summary counts all. `None`
+    /// shows all.
     pub limit: Option<u64>,
+    /// Requests stand under their cause instead of in order of time.
+    pub by_cause: bool,
 }
 
 impl Filter {
@@ -32,17 +43,95 @@ impl Filter {
     }
 }
 
-/// One way to write the report.
+/// One way to write the report. The parts are called in the order in which they stand here.
 pub trait Report {
-    /// Takes one verdict.
+    /// True when the report is nothing but its requests, so that they need not wait for a summary.
+    fn is_bare(&self) -> bool;
+
+    /// What stands first.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn verdict(&mut self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()>;
+    fn summary(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()>;
+
+    /// The heading over the requests of one cause.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn group(&self, out: &mut dyn Write, row: &Row) -> io::Result<()>;
+
+    /// One request.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()>;
+
+    /// The end; `hidden` requests were counted and not shown.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn end(&self, out: &mut dyn Write, hidden: u64) -> io::Result<()>;
+}
+
+/// Writes a report from verdicts that come in order of time.
+pub struct Writer<'a> {
+    report: &'a dyn Report,
+    filter: &'a Filter,
+    out: &'a mut dyn Write,
+    spill: Spill,
+    shown: u64,
+}
+
+impl std::fmt::Debug for Writer<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Writer").field("filter", &self.filter).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// A report of what the filter lets through.
+    pub fn new(report: &'a dyn Report, filter: &'a Filter, out: &'a mut dyn Write) -> Writer<'a> {
+        Writer { report, filter, out, spill: Spill::new(), shown: 0 }
+    }
+
+    /// Takes one verdict.
+    ///
+    /// # Errors
+    /// When it cannot be written, to the output or to the temporary file.
+    pub fn verdict(&mut self, explained: &Explained<'_>) -> io::Result<()> {
+        let fits = self.filter.fits(explained.verdict);
+        if !self.report.is_bare() || self.filter.by_cause {
+            return self.spill.add(explained, fits, self.report, self.filter);
+        }
+        if fits && self.filter.limit.is_none_or(|limit| self.shown < limit) {
+            self.shown += 1;
+            self.report.request(self.out, explained)?;
+        }
+        Ok(())
+    }
 
     /// Ends the report.
     ///
     /// # Errors
-    /// When it cannot be written.
-    fn finish(&mut self, out: &mut dyn Write, totals: &Totals) -> io::Result<()>;
+    /// When it cannot be written, or the temporary file cannot be read.
+    pub fn finish(mut self, totals: &Totals) -> io::Result<()> {
+        if self.report.is_bare() && !self.filter.by_cause {
+            return self.out.flush();
+        }
+        let summary = self.spill.summary()?;
+        self.report.summary(self.out, &summary, totals)?;
+        let mut shown = 0;
+        if self.filter.by_cause {
+            for row in summary.rows() {
+                if self.filter.limit != Some(0) {
+                    self.report.group(self.out, &row)?;
+                }
+                shown += self.spill.write(self.out, Some(row.cause), self.filter.limit)?;
+            }
+        } else {
+            shown += self.spill.write(self.out, None, self.filter.limit)?;
+        }
+        self.report.end(self.out, summary.total.saturating_sub(shown))?;
+        self.out.flush()
+    }
 }

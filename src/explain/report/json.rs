@@ -1,24 +1,62 @@
 //! One JSON object a line for each failed request.
 
 use super::Report;
+use super::summary::{Row, Summary};
 use crate::engine::time::rfc3339;
 use crate::engine::verdict::{Quote, Source, Ticket, Verdict};
+use crate::enrich::hex;
 use crate::explain::places::Places;
 use crate::explain::{Explained, Totals};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::ser::Formatter;
+use serde_json::{Serializer, Value, json};
 use std::io::{self, Write};
 
-/// One JSON object a line.
+/// One JSON object a line: nothing else, so it needs no summary and is written as it comes.
 #[derive(Debug, Default)]
 pub struct Json;
 
 impl Report for Json {
-    fn verdict(&mut self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, &object(explained.verdict, explained.places))?;
+    fn is_bare(&self) -> bool {
+        true
+    }
+
+    fn summary(&self, _: &mut dyn Write, _: &Summary, _: &Totals) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn group(&self, _: &mut dyn Write, _: &Row) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()> {
+        let object = object(explained.verdict, explained.places);
+        object.serialize(&mut Serializer::with_formatter(&mut *out, Visible))?;
         out.write_all(b"\n")
     }
 
-    fn finish(&mut self, _out: &mut dyn Write, _totals: &Totals) -> io::Result<()> {
+    fn end(&self, _: &mut dyn Write, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Compact JSON whose strings hold no character that a terminal obeys: JSON itself lets DEL, the second set of control
+/// characters and the marks of writing direction stand as they are.
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return out.write_all(fragment.as_bytes());
+        }
+        for c in fragment.chars() {
+            if crate::engine::text::is_visible(c) {
+                write!(out, "{c}")?;
+            } else {
+                // All of them are in the first plane.
+                write!(out, "\\u{:04x}", c as u32)?;
+            }
+        }
         Ok(())
     }
 }
@@ -72,9 +110,4 @@ fn record(source: Source, ticket: Ticket, places: &Places) -> Value {
         "file": place.map(|place| place.file.as_ref()),
         "line": place.map(|place| place.line),
     })
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

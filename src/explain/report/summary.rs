@@ -1,8 +1,7 @@
-//! Counts by cause: what the report ends with, and what a person reads first.
+//! Counts by cause: what a person reads first.
 
 use crate::engine::causes::Cause;
 use crate::engine::evidence::Nanos;
-use crate::engine::verdict::Verdict;
 use std::collections::BTreeMap;
 
 /// One cause's share.
@@ -12,6 +11,8 @@ pub struct Row {
     pub cause: &'static Cause,
     /// How often.
     pub count: u64,
+    /// Of a hundred failures.
+    pub percent: f64,
     /// First failure.
     pub first: Nanos,
     /// Last failure.
@@ -24,27 +25,69 @@ pub struct Summary {
     rows: BTreeMap<&'static str, Row>,
     /// All verdicts.
     pub total: u64,
+    /// Those of requests; the others are of fatal records that join none.
+    pub requests: u64,
 }
 
 impl Summary {
     /// Counts one verdict.
-    pub fn add(&mut self, verdict: &Verdict) {
+    pub fn count(&mut self, cause: &'static Cause, time: Nanos, is_request: bool) {
         self.total += 1;
-        let row = self.rows.entry(verdict.cause.id).or_insert(Row {
-            cause: verdict.cause,
-            count: 0,
-            first: verdict.time,
-            last: verdict.time,
-        });
+        self.requests += u64::from(is_request);
+        let row = self.rows.entry(cause.id).or_insert(Row { cause, count: 0, percent: 0.0, first: time, last: time });
         row.count += 1;
-        row.first = row.first.min(verdict.time);
-        row.last = row.last.max(verdict.time);
+        row.first = row.first.min(time);
+        row.last = row.last.max(time);
     }
 
     /// Rows, most frequent first.
     pub fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<Row> = self.rows.values().cloned().collect();
-        rows.sort_by_key(|row| (std::cmp::Reverse(row.count), row.cause.id));
+        for row in &mut rows {
+            row.percent = row.count as f64 * 100.0 / self.total as f64;
+        }
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.count), row.first, row.cause.id));
         rows
+    }
+
+    /// What was found, in words: `3 failed requests and 1 failure that joins no request`.
+    pub fn sentence(&self) -> String {
+        let others = self.total - self.requests;
+        let requests = counted(self.requests, "failed request", "failed requests");
+        let of_others = counted(others, "failure that joins no request", "failures that join no request");
+        match (self.requests, others) {
+            (_, 0) => requests,
+            (0, _) => of_others,
+            _ => format!("{requests} and {of_others}"),
+        }
+    }
+}
+
+/// `1,234 lines`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
+/// `1,234,567`.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        let texts = [0, 12, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "12", "999", "1,000", "12,345", "1,234,567"]);
     }
 }
