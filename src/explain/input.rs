@@ -1,18 +1,20 @@
-//! Files to read: globs, directories, rotated sets in order, gzip and zstd, standard input.
+//! Files to read: globs, directories, rotated sets in order, standard input; each file once.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+mod lines;
+mod rotation;
+
+pub use lines::{LINE_BYTES_MAX, Lines};
+
+use rotation::Rotation;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Longest line that is read whole; the rest of a longer one is skipped and counted. nginx cuts error lines at 2 KiB,
-/// access lines with cookies reach some 100 KiB.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
-/// Files of one directory or glob; past it somebody named `/`.
+/// Files of all arguments; past it somebody named `/`.
 const FILES_MAX: usize = 100_000;
-/// zstd frames may ask for this window at most, 2^27 bytes: what `zstd --long` writes by default.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Directories in directories; `/var/log/pods` has three.
+const DEPTH_MAX: usize = 16;
 
 /// One file to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,202 +25,222 @@ pub struct Input {
     pub path: Option<PathBuf>,
     /// Files of one rotated set (`access.log.2.gz`, `access.log.1`, `access.log`) are one stream, oldest first.
     pub stream: u64,
+    /// Bytes of a regular file, which can be read twice; `None` for pipes and devices.
+    pub bytes: Option<u64>,
 }
 
-/// The files that the arguments name, rotated sets in order. What cannot be found is a problem, not an end.
+/// The files that the arguments name, each once, rotated sets in order. What cannot be found is a problem, not an end.
 pub fn expand(arguments: &[String], problems: &mut Vec<String>) -> Vec<Input> {
-    let mut inputs = Vec::new();
-    let mut known = BTreeSet::new();
+    let mut finder = Finder { problems, known: BTreeSet::new(), found: Vec::new() };
     for argument in arguments {
-        if argument == "-" {
-            inputs.push(Input { name: Arc::from("-"), path: None, stream: crate::engine::text::hash64(b"-") });
-            continue;
-        }
-        let mut paths = paths_of(argument, problems);
-        paths.retain(|path| known.insert(path.clone()));
-        inputs.extend(paths.into_iter().map(|path| {
-            let name: Arc<str> = Arc::from(path.to_string_lossy().as_ref());
-            let (stem, _) = rotation_of(&path);
-            Input { name, stream: crate::engine::text::hash64(stem.as_bytes()), path: Some(path) }
-        }));
+        finder.argument(argument);
     }
-    inputs
-}
-
-fn paths_of(argument: &str, problems: &mut Vec<String>) -> Vec<PathBuf> {
-    let path = Path::new(argument);
-    let mut paths = if path.is_dir() {
-        files_of_directory(path, problems)
-    } else if path.exists() {
-        return vec![path.to_owned()];
-    } else if argument.contains(['*', '?', '[']) {
-        match glob::glob(argument) {
-            Ok(found) => found.flatten().filter(|path| path.is_file()).take(FILES_MAX).collect(),
-            Err(error) => {
-                problems.push(format!("{argument}: not a pattern of file names: {error}"));
-                return Vec::new();
-            }
-        }
-    } else {
-        Vec::new()
-    };
-    if paths.is_empty() {
-        problems.push(format!("{argument}: no such file; check the path"));
+    let mut streams: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut ordered = Vec::with_capacity(finder.found.len());
+    for (rotation, input) in finder.found {
+        // A set stands where its first file was named.
+        let next = streams.len();
+        let place = *streams.entry(input.stream).or_insert(next);
+        ordered.push((place, rotation, input));
     }
-    // Oldest first: `access.log.10.gz` before `access.log.2` before `access.log`.
-    paths.sort_by_cached_key(|path| {
-        let (stem, age) = rotation_of(path);
-        (stem, std::cmp::Reverse(age), path.clone())
+    ordered.sort_by(|(place, rotation, input), (other_place, other_rotation, other)| {
+        (place, rotation, &input.name).cmp(&(other_place, other_rotation, &other.name))
     });
-    paths
+    ordered.into_iter().map(|(_, _, input)| input).collect()
 }
 
-fn files_of_directory(path: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
-    match std::fs::read_dir(path) {
-        Ok(entries) => {
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).take(FILES_MAX).collect()
-        }
-        Err(error) => {
-            problems.push(format!("{}: cannot list the directory: {error}", path.display()));
-            Vec::new()
-        }
-    }
+struct Finder<'a> {
+    problems: &'a mut Vec<String>,
+    /// What was found already: the same file may be named twice, through links and globs.
+    known: BTreeSet<Identity>,
+    found: Vec<(Rotation, Input)>,
 }
 
-/// The name without rotation (`access.log.2.gz` is the second oldest `access.log`), and its age.
-fn rotation_of(path: &Path) -> (String, u64) {
-    let full = path.to_string_lossy();
-    let bare = full.strip_suffix(".gz").or_else(|| full.strip_suffix(".zst")).unwrap_or(&full);
-    if let Some((stem, digits)) = bare.rsplit_once(['.', '-'])
-        && !digits.is_empty()
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && let Ok(number) = digits.parse::<u64>()
-    {
-        // logrotate's `dateext` writes 20261122: a larger number is younger.
-        let age = if digits.len() >= 8 { u64::MAX - number } else { number };
-        return (stem.to_owned(), age);
-    }
-    (bare.to_owned(), 0)
+/// Tells whether two paths are one file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    StandardInput,
+    #[cfg(unix)]
+    File(u64, u64),
+    #[cfg(not(unix))]
+    Path(PathBuf),
 }
 
-/// The physical lines of one file, decompressed.
-pub struct Lines {
-    reader: Box<dyn BufRead + Send>,
-    buffer: Vec<u8>,
-    /// Number of the line last read, from 1.
-    pub number: u64,
-    /// Lines that were longer than [`LINE_BYTES_MAX`].
-    pub cut: u64,
-    /// Bytes read, decompressed.
-    pub bytes: u64,
+#[cfg(unix)]
+fn identity(_path: &Path, metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    Identity::File(metadata.dev(), metadata.ino())
 }
 
-impl std::fmt::Debug for Lines {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
-    }
+#[cfg(not(unix))]
+fn identity(path: &Path, _metadata: &Metadata) -> Identity {
+    Identity::Path(std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
 }
 
-impl Lines {
-    /// Opens a file, or standard input.
-    ///
-    /// # Errors
-    /// When it cannot be opened or its first bytes cannot be read.
-    pub fn open(input: &Input) -> io::Result<Lines> {
-        let raw: Box<dyn Read + Send> = match &input.path {
-            Some(path) => Box::new(File::open(path)?),
-            None => Box::new(io::stdin()),
-        };
-        let mut reader = BufReader::with_capacity(256 * 1024, raw);
-        let head = reader.fill_buf()?;
-        let reader: Box<dyn BufRead + Send> = if head.starts_with(&[0x1f, 0x8b]) {
-            Box::new(BufReader::with_capacity(256 * 1024, flate2::bufread::MultiGzDecoder::new(reader)))
-        } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(BufReader::with_capacity(256 * 1024, decoder))
-        } else {
-            Box::new(reader)
-        };
-        Ok(Lines { reader, buffer: Vec::new(), number: 0, cut: 0, bytes: 0 })
-    }
-
-    /// The next line without its line end; `None` at the end.
-    ///
-    /// # Errors
-    /// When the file cannot be read on: damaged compression, a device that fails.
-    pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
-        self.buffer.clear();
-        let mut complete = false;
-        let mut seen = 0_usize;
-        while !complete {
-            let chunk = self.reader.fill_buf()?;
-            if chunk.is_empty() {
-                break;
+impl Finder<'_> {
+    fn argument(&mut self, argument: &str) {
+        if argument == "-" {
+            if self.known.insert(Identity::StandardInput) {
+                let stream = crate::engine::text::hash64(b"-");
+                let input = Input { name: Arc::from("-"), path: None, stream, bytes: None };
+                self.found.push((Rotation::Live, input));
             }
-            let (take, ends) = match memchr::memchr(b'\n', chunk) {
-                Some(index) => (index + 1, true),
-                None => (chunk.len(), false),
-            };
-            let room = LINE_BYTES_MAX.saturating_sub(self.buffer.len()).min(take);
-            self.buffer.extend_from_slice(chunk.get(..room).unwrap_or_default());
-            self.reader.consume(take);
-            seen += take;
-            complete = ends;
+            return;
         }
-        if seen == 0 {
-            return Ok(None);
+        let path = Path::new(argument);
+        match std::fs::metadata(path) {
+            Ok(metadata) => self.path(path, &metadata, 0),
+            Err(_) if argument.contains(['*', '?', '[']) => self.pattern(argument),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.problems.push(format!("{argument}: no such file; check the path"));
+            }
+            Err(error) => self.problems.push(format!("{argument}: cannot be read: {error}")),
         }
-        self.bytes += seen as u64;
-        self.number += 1;
-        self.cut += u64::from(seen > LINE_BYTES_MAX + 2);
-        while matches!(self.buffer.last(), Some(b'\n' | b'\r')) {
-            self.buffer.pop();
+    }
+
+    fn pattern(&mut self, pattern: &str) {
+        // As a shell: hidden files only where the pattern says so.
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let found = match glob::glob_with(pattern, options) {
+            Ok(found) => found,
+            Err(error) => {
+                self.problems.push(format!("{pattern}: not a pattern of file names: {error}"));
+                return;
+            }
+        };
+        let mut any = false;
+        for path in found.take(FILES_MAX) {
+            any = true;
+            match path.map_err(|error| (error.path().to_owned(), error.into())) {
+                Ok(path) => self.entry(&path, 0),
+                Err((path, error)) => self.unreadable(&path, &error),
+            }
         }
-        Ok(Some(&self.buffer))
+        if !any {
+            self.problems.push(format!("{pattern}: no file fits this pattern; check the path"));
+        }
+    }
+
+    fn entry(&mut self, path: &Path, depth: usize) {
+        match std::fs::metadata(path) {
+            // A directory or a pattern may hold sockets and pipes, which would block.
+            Ok(metadata) if metadata.is_file() || metadata.is_dir() => self.path(path, &metadata, depth),
+            Ok(_) => {}
+            Err(error) => self.unreadable(path, &error),
+        }
+    }
+
+    fn path(&mut self, path: &Path, metadata: &Metadata, depth: usize) {
+        if !self.known.insert(identity(path, metadata)) {
+            return;
+        }
+        if metadata.is_dir() {
+            return self.directory(path, depth);
+        }
+        if self.found.len() >= FILES_MAX {
+            if self.found.len() == FILES_MAX {
+                self.problems.push(format!("{}: over {FILES_MAX} files; the others are left out", path.display()));
+            }
+            return;
+        }
+        let name: Arc<str> = Arc::from(path.to_string_lossy().as_ref());
+        let (stem, rotation) = rotation::of(path);
+        let stream = crate::engine::text::hash64(stem.as_bytes());
+        let bytes = metadata.is_file().then_some(metadata.len());
+        self.found.push((rotation, Input { name, stream, path: Some(path.to_owned()), bytes }));
+    }
+
+    fn directory(&mut self, path: &Path, depth: usize) {
+        if depth == DEPTH_MAX {
+            let path = path.display();
+            return self.problems.push(format!("{path}: directories are nested over {DEPTH_MAX} deep; left out"));
+        }
+        let entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) => return self.problems.push(format!("{}: cannot list the directory: {error}", path.display())),
+        };
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).take(FILES_MAX).collect();
+        paths.retain(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')));
+        paths.sort();
+        if paths.is_empty() && depth == 0 {
+            self.problems.push(format!("{}: an empty directory; check the path", path.display()));
+        }
+        for path in paths {
+            self.entry(&path, depth + 1);
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &std::io::Error) {
+        self.problems.push(format!("{}: cannot be read: {error}", path.display()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
-    #[test]
-    fn rotated_sets_come_oldest_first() {
+    fn directory(names: &[&str]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a directory");
-        for name in ["error.log", "access.log", "access.log.1", "access.log.10.gz", "access.log.2.gz"] {
-            File::create(directory.path().join(name)).expect("a file");
+        for name in names {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(path, "x\n").expect("a file");
         }
+        directory
+    }
+
+    /// Names below the directory, streams apart by `|`.
+    fn found(directory: &Path, arguments: &[&str]) -> String {
+        let full = |argument: &&str| directory.join(argument).to_string_lossy().into_owned();
         let mut problems = Vec::new();
-        let inputs = expand(&[directory.path().to_string_lossy().into_owned()], &mut problems);
-        let names: Vec<_> = inputs.iter().filter_map(|input| input.path.as_ref()?.file_name()?.to_str()).collect();
-        assert_eq!(names, ["access.log.10.gz", "access.log.2.gz", "access.log.1", "access.log", "error.log"]);
-        assert_eq!(inputs[0].stream, inputs[3].stream, "one set is one stream");
-        assert_ne!(inputs[3].stream, inputs[4].stream);
-        assert!(problems.is_empty());
+        let inputs = expand(&arguments.iter().map(full).collect::<Vec<_>>(), &mut problems);
+        let mut text = String::new();
+        for (index, input) in inputs.iter().enumerate() {
+            let before = index.checked_sub(1).and_then(|index| inputs.get(index));
+            text.push_str(before.map_or("", |before| if before.stream == input.stream { " " } else { " | " }));
+            let path = input.path.as_deref().and_then(|path| path.strip_prefix(directory).ok());
+            text.push_str(&path.unwrap_or(Path::new("?")).to_string_lossy());
+        }
+        assert_eq!(problems, Vec::<String>::new());
+        text
     }
 
     #[test]
-    fn compressed_and_damaged() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("a.log.gz");
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(b"one\r\ntwo\n\nlast").expect("in memory");
-        let bytes = encoder.finish().expect("in memory");
-        std::fs::write(&path, &bytes).expect("a file");
-        let input = Input { name: Arc::from("a"), path: Some(path.clone()), stream: 0 };
-        let mut lines = Lines::open(&input).expect("opens");
-        let mut all = Vec::new();
-        while let Some(line) = lines.next_line().expect("reads") {
-            all.push(String::from_utf8_lossy(line).into_owned());
+    fn rotated_sets_come_oldest_first() {
+        let names = ["error.log", "access.log", "access.log.1", "access.log.10.gz", "access.log.2.gz"];
+        let directory = directory(&names);
+        let expected = "access.log.10.gz access.log.2.gz access.log.1 access.log | error.log";
+        assert_eq!(found(directory.path(), &[""]), expected);
+        assert_eq!(found(directory.path(), &["access*", "*"]), expected);
+        // As a shell sorts them.
+        let shell = ["access.log", "access.log.1", "access.log.10.gz", "access.log.2.gz", "error.log"];
+        assert_eq!(found(directory.path(), &shell), expected);
+    }
+
+    #[test]
+    fn each_file_once_and_directories_in_directories() {
+        let directory = directory(&["a/x.log", "a/b/y.log", "a/.hidden", "a/b/x.log"]);
+        assert_eq!(found(directory.path(), &["a"]), "a/b/x.log | a/b/y.log | a/x.log");
+        assert_eq!(found(directory.path(), &["a/x.log", "a/../a/x.log", "a/b/../x.log"]), "a/x.log");
+        assert_eq!(found(directory.path(), &["a/*"]), "a/b/x.log | a/b/y.log | a/x.log");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(directory.path(), directory.path().join("a/loop")).expect("a link");
+            std::os::unix::fs::symlink(directory.path().join("a/x.log"), directory.path().join("z")).expect("a link");
+            assert_eq!(found(directory.path(), &["z", "a/x.log"]), "z");
+            assert_eq!(found(directory.path(), &["a/x.log", "a"]), "a/x.log | a/b/x.log | a/b/y.log");
         }
-        assert_eq!(all, ["one", "two", "", "last"]);
-        std::fs::write(&path, &bytes[..bytes.len() - 12]).expect("a file");
-        let mut lines = Lines::open(&input).expect("opens");
-        assert!(
-            std::iter::from_fn(|| lines.next_line().map(|line| line.map(<[u8]>::len)).transpose())
-                .any(|line| line.is_err())
-        );
+    }
+
+    #[test]
+    fn what_is_not_there() {
+        let directory = directory(&["a.log"]);
+        let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+        std::fs::create_dir(path("empty")).expect("a directory");
+        let mut problems = Vec::new();
+        let names = [path("none"), path("a.log"), path("*.gz"), path("[a"), path("empty"), "-".into(), "-".into()];
+        let inputs = expand(&names, &mut problems);
+        assert_eq!(inputs.iter().map(|input| input.bytes).collect::<Vec<_>>(), [Some(2), None]);
+        assert_eq!(problems.len(), 4, "{problems:#?}");
     }
 }

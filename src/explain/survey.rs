@@ -37,10 +37,10 @@ struct Samples {
     any: Vec<Nanos>,
 }
 
-/// Looks at regular files; standard input can be read only once.
+/// Looks at regular files; pipes can be read only once.
 pub fn survey(inputs: &[Input], reader: &Reader) -> Survey {
     let mut samples = Samples::default();
-    for input in inputs.iter().filter(|input| input.path.is_some()) {
+    for input in inputs.iter().filter(|input| input.bytes.is_some()) {
         // What cannot be read is told when it is read for the report.
         if let Ok(lines) = Lines::open(input) {
             look_at(input, lines, reader, &mut samples);

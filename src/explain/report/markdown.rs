@@ -46,7 +46,7 @@ impl Report for Markdown {
         let verdict = explained.verdict;
         let status = verdict.status.map_or_else(String::new, |status| format!("{status} "));
         let what = shortened(&what(verdict), 160).replace('`', "'");
-        let percent = (verdict.confidence * 100.0).round();
+        let percent = super::percent(verdict.confidence);
         writeln!(
             out,
             "{} {status}`{what}`: **`{}`** ({percent}% sure)\n\n```text",
@@ -55,10 +55,11 @@ impl Report for Markdown {
         )?;
         for row in timeline::rows(explained) {
             let mark = if row.deciding { "►" } else { " " };
+            let colon = if row.place.is_none() { ":" } else { "" };
             let place = row.place.map_or_else(String::new, |place| format!("{} ", fenced(&place)));
             let words = if row.words.is_empty() { String::new() } else { format!("»{}«", row.words) };
             let text = fenced(&format!("{}{words}{}", row.before, row.after));
-            writeln!(out, "{mark} {place}{} {text}", row.source)?;
+            writeln!(out, "{mark} {place}{}{colon} {text}", row.source)?;
             for told in row.told {
                 writeln!(out, "    = {}", fenced(&told))?;
             }

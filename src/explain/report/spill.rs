@@ -7,7 +7,7 @@
 //! All little-endian, one entry for each verdict in order of time. An entry whose block is not shown (it is past the
 //! limit) has none, but is counted. A verdict that late evidence revised has two entries; the older one counts no more.
 
-use super::summary::{Row, Summary};
+use super::summary::Summary;
 use super::{Filter, Report};
 use crate::engine::causes::{self, Cause};
 use crate::engine::evidence::Nanos;
@@ -196,6 +196,7 @@ mod tests {
     use crate::engine::evidence::Symptom;
     use crate::engine::verdict::{Link, Verdict};
     use crate::explain::Totals;
+    use super::super::summary::Row;
     use crate::explain::places::Places;
 
     struct Plain;

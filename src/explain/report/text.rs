@@ -56,7 +56,7 @@ impl Report for Text {
         let client =
             if verdict.client.is_empty() { String::new() } else { format!(" from {}", printable(&verdict.client)) };
         writeln!(out, "{DIM}{}{DIM:#} {status}{BOLD}{what}{BOLD:#}{client}", rfc3339(verdict.time))?;
-        let percent = (verdict.confidence * 100.0).round();
+        let percent = super::percent(verdict.confidence);
         writeln!(out, "  {RED}{}{RED:#} {DIM}({percent}% sure){DIM:#}: {}", verdict.cause.id, verdict.cause.summary)?;
         for row in timeline::rows(explained) {
             self.row(out, &row)?;
@@ -85,7 +85,8 @@ impl Text {
         if let Some(place) = &row.place {
             write!(out, "{CYAN}{place}{CYAN:#} ")?;
         }
-        write!(out, "{DIM}{}{DIM:#} {}", row.source, row.before)?;
+        let colon = if row.place.is_none() { ":" } else { "" };
+        write!(out, "{DIM}{}{colon}{DIM:#} {}", row.source, row.before)?;
         match (row.words.is_empty(), self.colours) {
             (true, _) => {}
             (false, true) => write!(out, "{RED}{}{RED:#}", row.words)?,

@@ -1,0 +1,448 @@
+//! The physical lines of one file: gzip and zstd decompressed, UTF-16 turned into UTF-8, binary files refused.
+
+use super::Input;
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Longest line that is read whole; the rest of a longer one is skipped and counted. nginx cuts error lines at 2 KiB,
+/// access lines with cookies reach some 100 KiB.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// Read ahead of each file when few are open.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// Looked at to tell what a file is.
+const HEAD_BYTES: usize = 16 * 1024;
+/// zstd frames may ask for this window at most, 2^27 bytes: what `zstd --long` writes by default.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// The physical lines of one file. A regular file is read up to the size that it had when it was opened.
+pub struct Lines {
+    reader: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    /// What is read of `buffer` and not handed out.
+    unread: std::ops::Range<usize>,
+    /// The beginning of a line that is too long for `buffer`.
+    long: Vec<u8>,
+    watched: Option<Watched>,
+    raw: Arc<AtomicU64>,
+    /// The file is in UTF-16, which no log is written in: somebody redirected one in PowerShell.
+    pub is_utf16: bool,
+    /// Number of the line last read, from 1.
+    pub number: u64,
+    /// Lines that were longer than [`LINE_BYTES_MAX`].
+    pub cut: u64,
+    /// Bytes read, decompressed.
+    pub bytes: u64,
+}
+
+/// A regular file, to see whether somebody else changes it meanwhile.
+struct Watched {
+    file: File,
+    bytes: u64,
+    is_plain: bool,
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Lines").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl Lines {
+    /// Opens a file, or standard input.
+    ///
+    /// # Errors
+    /// When it cannot be opened, its first bytes cannot be read, or it is no text.
+    pub fn open(input: &Input) -> io::Result<Lines> {
+        Lines::with_buffer(input, BUFFER_BYTES)
+    }
+
+    /// The same with so many bytes read ahead: for thousands of open files.
+    ///
+    /// # Errors
+    /// As [`Lines::open`].
+    pub fn with_buffer(input: &Input, buffer_bytes: usize) -> io::Result<Lines> {
+        let raw = Arc::new(AtomicU64::new(0));
+        let mut watched = None;
+        let mut reader: Box<dyn Read + Send> = match &input.path {
+            None => Box::new(Counted { inner: io::stdin(), count: Arc::clone(&raw) }),
+            Some(path) => {
+                let file = File::open(path)?;
+                let metadata = file.metadata()?;
+                if metadata.is_file() {
+                    let bytes = metadata.len();
+                    watched = Some(Watched { file: file.try_clone()?, bytes, is_plain: true });
+                    Box::new(Counted { inner: file.take(bytes), count: Arc::clone(&raw) })
+                } else {
+                    Box::new(Counted { inner: file, count: Arc::clone(&raw) })
+                }
+            }
+        };
+        let mut head = read_head(&mut reader)?;
+        if let Some(decompressed) = decompress(&head, &mut reader)? {
+            reader = decompressed;
+            head = read_head(&mut reader)?;
+            if let Some(watched) = &mut watched {
+                watched.is_plain = false;
+            }
+        }
+        let is_utf16 = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
+        if is_utf16 {
+            let is_big = head.first() == Some(&0xfe);
+            let after_mark = head.split_off(2);
+            reader = Box::new(Utf16 { inner: Cursor::new(after_mark).chain(reader), is_big, unread: Vec::new(), at: 0 });
+            head = read_head(&mut reader)?;
+        }
+        if let Some(line) = binary_line(&head) {
+            return Err(io::Error::other(format!("it is a binary file, not a log (seen in line {line})")));
+        }
+        let from = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
+        let unread = from..head.len();
+        head.resize(buffer_bytes.max(HEAD_BYTES), 0);
+        let (number, cut, bytes) = (0, 0, 0);
+        Ok(Lines { reader, buffer: head, unread, long: Vec::new(), watched, raw, is_utf16, number, cut, bytes })
+    }
+
+    /// The next line without its line end; `None` at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be read on: damaged compression, a device that fails.
+    pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
+        let mut searched = 0;
+        let length = loop {
+            let window = self.buffer.get(self.unread.start + searched..self.unread.end).unwrap_or_default();
+            if let Some(index) = memchr::memchr(b'\n', window) {
+                break Some(searched + index);
+            }
+            searched = self.unread.len();
+            if searched == self.buffer.len() {
+                return self.long_line();
+            }
+            if self.fill()? == 0 {
+                break None;
+            }
+        };
+        let from = self.unread.start;
+        let end = match length {
+            Some(length) => {
+                self.unread.start += length + 1;
+                from + length
+            }
+            None if self.unread.is_empty() => return Ok(None),
+            None => {
+                self.unread.start = self.unread.end;
+                self.unread.end
+            }
+        };
+        self.bytes += (self.unread.start - from) as u64;
+        self.number += 1;
+        Ok(Some(trimmed(self.buffer.get(from..end).unwrap_or_default())))
+    }
+
+    /// Compressed or not: bytes of the file that were read so far.
+    pub fn raw_bytes(&self) -> u64 {
+        self.raw.load(Ordering::Relaxed)
+    }
+
+    /// What somebody else did to the file while it was read; ask at its end.
+    pub fn changed(&self) -> Option<String> {
+        let watched = self.watched.as_ref()?;
+        let now = watched.file.metadata().ok()?.len();
+        let read = if watched.is_plain { self.raw_bytes() } else { watched.bytes };
+        if now < watched.bytes || read < watched.bytes {
+            let lost = watched.bytes - now.min(read);
+            return Some(format!("the file was truncated while it was read: {lost} bytes after this line are missing"));
+        }
+        let grown = now.checked_sub(watched.bytes).filter(|grown| *grown > 0)?;
+        Some(format!("the file grew while it was read: {grown} bytes after this line are not in the report"))
+    }
+
+    /// Reads on; 0 at the end. There is room in the buffer.
+    fn fill(&mut self) -> io::Result<usize> {
+        if self.unread.start > 0 {
+            self.buffer.copy_within(self.unread.clone(), 0);
+            self.unread = 0..self.unread.len();
+        }
+        let free = self.buffer.get_mut(self.unread.end..).unwrap_or_default();
+        let count = read_some(&mut self.reader, free)?;
+        self.unread.end += count;
+        Ok(count)
+    }
+
+    /// A line that does not fit into the buffer.
+    fn long_line(&mut self) -> io::Result<Option<&[u8]>> {
+        self.long.clear();
+        let mut seen = 0_usize;
+        loop {
+            let unread = self.buffer.get(self.unread.clone()).unwrap_or_default();
+            let end = memchr::memchr(b'\n', unread);
+            let part = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
+            let room = LINE_BYTES_MAX.saturating_sub(self.long.len()).min(part.len());
+            self.long.extend_from_slice(part.get(..room).unwrap_or_default());
+            seen += part.len();
+            self.bytes += (part.len() + usize::from(end.is_some())) as u64;
+            self.unread.start += part.len() + usize::from(end.is_some());
+            if end.is_some() || self.fill()? == 0 {
+                break;
+            }
+        }
+        self.number += 1;
+        self.cut += u64::from(seen > LINE_BYTES_MAX + 1);
+        Ok(Some(trimmed(&self.long)))
+    }
+}
+
+/// Without the carriage return at its end and the zeros before it: a program that does not append leaves a hole when
+/// its log is truncated (logrotate's `copytruncate`).
+fn trimmed(mut line: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\r'] = line {
+        line = rest;
+    }
+    if line.first() == Some(&0) {
+        let zeros = line.iter().position(|byte| *byte != 0).unwrap_or(line.len());
+        line = line.get(zeros..).unwrap_or_default();
+    }
+    line
+}
+
+fn read_some(reader: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match reader.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn read_head(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; HEAD_BYTES];
+    let mut length = 0;
+    while let Some(free) = head.get_mut(length..).filter(|free| !free.is_empty()) {
+        match read_some(reader, free)? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    head.truncate(length);
+    Ok(head)
+}
+
+/// What reads on decompressed; `None` for a file that is not compressed.
+fn decompress(head: &[u8], reader: &mut Box<dyn Read + Send>) -> io::Result<Option<Box<dyn Read + Send>>> {
+    const OTHERS: [(&[u8], &str); 4] =
+        [(b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"PK\x03\x04", "zip"), (b"\x04\x22\x4d\x18", "lz4")];
+    if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Err(io::Error::other(format!("it is compressed with {name}: decompress it first")));
+    }
+    let is_gzip = head.starts_with(&[0x1f, 0x8b]);
+    if !is_gzip && !head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Ok(None);
+    }
+    let rest = std::mem::replace(reader, Box::new(io::empty()));
+    let whole = BufReader::with_capacity(128 * 1024, Cursor::new(head.to_owned()).chain(rest));
+    if is_gzip {
+        return Ok(Some(Box::new(flate2::bufread::MultiGzDecoder::new(whole))));
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(Some(Box::new(decoder)))
+}
+
+/// The first line with a byte that no text has, where there are too many of them for a log. A log may hold some: nginx
+/// writes what clients send, and text in an old encoding has bytes that are no UTF-8.
+fn binary_line(head: &[u8]) -> Option<u64> {
+    // The hole of a truncated log.
+    let text = head.get(head.iter().position(|byte| *byte != 0)?..)?;
+    let is_control = |byte: &u8| matches!(byte, 0..=8 | 14..=26 | 28..=31 | 127);
+    let controls = text.iter().filter(|byte| is_control(byte)).count();
+    let invalid: usize = text.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    let is_binary = controls * 10 > text.len() || (controls * 25 > text.len() && invalid * 5 > text.len());
+    if !is_binary {
+        return None;
+    }
+    let first = text.iter().position(is_control)?;
+    Some(1 + text.iter().take(first).filter(|byte| **byte == b'\n').count() as u64)
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// UTF-16 as UTF-8.
+struct Utf16<R> {
+    inner: R,
+    is_big: bool,
+    /// UTF-8 that was not handed out yet.
+    unread: Vec<u8>,
+    at: usize,
+}
+
+impl<R: Read> Read for Utf16<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.unread.len() {
+            self.refill()?;
+        }
+        let rest = self.unread.get(self.at..).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        if let (Some(to), Some(from)) = (into.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.at += count;
+        Ok(count)
+    }
+}
+
+impl<R: Read> Utf16<R> {
+    fn refill(&mut self) -> io::Result<()> {
+        self.unread.clear();
+        self.at = 0;
+        let mut units = self.units(4_096)?;
+        // A pair of surrogates stays together.
+        if units.last().is_some_and(|unit| (0xd800..0xdc00).contains(unit)) {
+            units.extend(self.units(1)?);
+        }
+        let text: String = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+        self.unread = text.into_bytes();
+        Ok(())
+    }
+
+    fn units(&mut self, count: u64) -> io::Result<Vec<u16>> {
+        let mut bytes = Vec::new();
+        self.inner.by_ref().take(count * 2).read_to_end(&mut bytes)?;
+        let unit = |pair: &[u8]| match pair {
+            [high, low] if self.is_big => u16::from_be_bytes([*high, *low]),
+            [low, high] => u16::from_le_bytes([*low, *high]),
+            _ => u16::from(b'\n'),
+        };
+        Ok(bytes.chunks(2).map(unit).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn input(path: &std::path::Path) -> Input {
+        Input { name: Arc::from("a"), path: Some(path.to_owned()), stream: 0, bytes: None }
+    }
+
+    fn all(lines: &mut Lines) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(line) = lines.next_line().expect("reads") {
+            all.push(String::from_utf8_lossy(line).into_owned());
+        }
+        all
+    }
+
+    fn check(bytes: &[u8], expected: &[&str]) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        std::fs::write(&path, bytes).expect("a file");
+        for buffer in [0, HEAD_BYTES + 1, BUFFER_BYTES] {
+            let mut lines = Lines::with_buffer(&input(&path), buffer).expect("opens");
+            assert_eq!(all(&mut lines), expected);
+            assert_eq!(lines.changed(), None);
+            assert_eq!(lines.raw_bytes(), bytes.len() as u64);
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).expect("in memory");
+        encoder.finish().expect("in memory")
+    }
+
+    #[test]
+    fn plain_and_compressed() {
+        let text = b"one\r\ntwo\n\nlast";
+        let lines = ["one", "two", "", "last"];
+        check(text, &lines);
+        check(b"", &[]);
+        check(b"\n", &[""]);
+        check(&gzip(text), &lines);
+        check(&[gzip(text), gzip(b"\nmore\n")].concat(), &["one", "two", "", "last", "more"]);
+        check(&zstd::encode_all(text.as_slice(), 1).expect("in memory"), &lines);
+    }
+
+    #[test]
+    fn encodings() {
+        check(b"\xef\xbb\xbfone\n", &["one"]);
+        let wide = |big: bool, text: &str| -> Vec<u8> {
+            let unit = |unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() };
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(unit).collect()
+        };
+        check(&wide(false, "one\r\nz\u{1f600}\n"), &["one", "z\u{1f600}"]);
+        check(&wide(true, "one\nz\u{1f600}"), &["one", "z\u{1f600}"]);
+        let long = "\u{1f600}".repeat(5_000);
+        check(&wide(true, &format!("x{long}\ny")), &[&format!("x{long}"), "y"]);
+        check(b"caf\xe9\n", &["caf\u{fffd}"]);
+        check(&[[0; 40_000].as_slice(), b"after the hole\nnext\n"].concat(), &["after the hole", "next"]);
+    }
+
+    #[test]
+    fn long_lines() {
+        let longer = "x".repeat(LINE_BYTES_MAX + 10);
+        let (whole, cut) = longer.split_at(LINE_BYTES_MAX);
+        check(format!("a\n{whole}\nb\n").as_bytes(), &["a", whole, "b"]);
+        check(format!("a\n{whole}{cut}\nb").as_bytes(), &["a", whole, "b"]);
+        check(format!("{whole}{cut}").as_bytes(), &[whole]);
+    }
+
+    #[test]
+    fn what_is_no_log() {
+        let refused = |bytes: &[u8]| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("a");
+            std::fs::write(&path, bytes).expect("a file");
+            Lines::open(&input(&path)).err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert!(refused(b"BZh9xxxx").contains("bzip2"));
+        let noise: Vec<u8> = (0_u32..4_000).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        assert!(refused(&[b"one\ntwo\n".as_slice(), &noise].concat()).contains("line 3"));
+        assert!(refused(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0").contains("binary"));
+        assert!(refused(&gzip(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0")).contains("binary"));
+        // Text in an old encoding, and what a client sent.
+        assert_eq!(refused(&[0xc0, 0xd1, 0xf3, b' '].repeat(100)), "");
+        let line = b"client sent invalid method, client: 192.0.2.1, request: \"\x16\x03\x01\0\xa5\"\n";
+        assert_eq!(refused(line), "");
+    }
+
+    #[test]
+    fn damaged_and_changed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log.gz");
+        let bytes = gzip(b"one\ntwo\n");
+        std::fs::write(&path, &bytes[..bytes.len() - 12]).expect("a file");
+        let failed = Lines::open(&input(&path)).and_then(|mut lines| {
+            while lines.next_line()?.is_some() {}
+            Ok(())
+        });
+        assert!(failed.is_err());
+
+        let path = directory.path().join("b.log");
+        let text = "line\n".repeat(200_000);
+        std::fs::write(&path, &text).expect("a file");
+        let mut lines = Lines::open(&input(&path)).expect("opens");
+        let mut file = File::options().append(true).open(&path).expect("a file");
+        file.write_all(b"more\n").expect("a file");
+        assert_eq!(all(&mut lines).len(), 200_000);
+        assert!(lines.changed().is_some_and(|text| text.contains("grew while it was read: 5 bytes")));
+
+        let mut lines = Lines::open(&input(&path)).expect("opens");
+        file.set_len(600_000).expect("a file");
+        assert_eq!(all(&mut lines).len(), 120_000);
+        assert!(lines.changed().is_some_and(|text| text.contains("truncated while it was read: 400005 bytes")));
+    }
+}
