@@ -14,6 +14,7 @@ pub mod input;
 pub mod merge;
 pub mod places;
 pub mod report;
+mod stream;
 pub mod survey;
 pub mod traces;
 
@@ -41,7 +42,7 @@ pub struct Options {
     pub traces: Vec<String>,
     /// Offset of local time in nginx's error logs ahead of UTC; inferred where `None`.
     pub zone: Option<Nanos>,
-    /// Says how many bytes were read so far; called about every MiB.
+    /// Says how many bytes of the files were read so far, as they are on disk; called about every MiB of lines.
     pub progress: Option<Box<dyn Fn(u64)>>,
 }
 

@@ -126,13 +126,20 @@ impl Reader {
         healthy::dismiss(line, &self.formats, wanted)
     }
 
+    /// The same, remembered: the first step of [`Reader::read`], for a caller who has more to do with other lines.
+    #[inline]
+    pub fn pass(&self, line: &[u8], memory: &mut SourceMemory, wanted: &Wanted) -> Option<Format> {
+        let format = healthy::dismiss(line, &self.formats, wanted)?;
+        memory.last = Some(format);
+        // An error record of so many line feeds at the worst; the line itself may be another program's.
+        memory.doubt_bytes = memory.doubt_bytes.saturating_sub(1);
+        Some(format)
+    }
+
     /// Reads one record, in its envelope or bare, without its line end. A record of several physical lines (a
     /// traceback) proves what its lines prove.
     pub fn read(&self, line: &[u8], memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
-        if let Some(format) = healthy::dismiss(line, &self.formats, wanted) {
-            memory.last = Some(format);
-            // An error record of so many line feeds at the worst; the line itself may be another program's.
-            memory.doubt_bytes = memory.doubt_bytes.saturating_sub(1);
+        if let Some(format) = self.pass(line, memory, wanted) {
             return Reading::Healthy(format);
         }
         let text = String::from_utf8_lossy(line);

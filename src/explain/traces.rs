@@ -1,94 +1,233 @@
 //! Spans of OTLP JSON files, in order of their end.
+//!
+//! Files hold spans in the order in which they arrived, so they are sorted: in memory as long as they are few, else in
+//! runs in a temporary file that are merged ([`runs`]). Memory does not grow with the number of spans.
+
+mod runs;
+mod stored;
 
 use super::input::{Input, Lines};
 use super::places::Place;
-use crate::engine::evidence::{Nanos, SpanFacts};
+use crate::engine::evidence::{Nanos, SECOND, SpanFacts};
 use crate::otlp::{self, Signal};
-use std::collections::VecDeque;
+use runs::Runs;
 use std::sync::Arc;
+use stored::Stored;
 
-/// Spans of all files; each is about 300 bytes, so 600 MiB at the very worst.
-const SPANS_MAX: usize = 2_000_000;
-/// One request of a file; the collector's file exporter writes one a line.
-const FILE_BYTES_MAX: u64 = 4 << 30;
+/// Longest request: OTLP's receivers take 64 MiB at most, and the collector's file exporter writes one request a line.
+const REQUEST_BYTES_MAX: usize = 64 << 20;
 
 /// Spans in order of their end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Traces {
-    spans: VecDeque<(SpanFacts, Arc<str>, u64)>,
+    names: Vec<Arc<str>>,
+    runs: Runs,
     count: u64,
 }
 
 impl Traces {
     /// Reads the files. What cannot be read is a problem; everything else is used.
     pub fn read(files: &[String], problems: &mut Vec<String>) -> Traces {
-        let mut spans = Vec::new();
+        let mut traces = Traces { names: Vec::new(), runs: Runs::default(), count: 0 };
         for input in super::input::expand(files, problems) {
-            if let Err(problem) = read_file(&input, &mut spans) {
+            if let Err(problem) = traces.read_file(&input, problems) {
                 problems.push(problem);
             }
         }
-        spans.sort_by_key(|(facts, _, _)| facts.end);
-        Traces { count: spans.len() as u64, spans: VecDeque::from(spans) }
+        if let Err(error) = traces.runs.end() {
+            problems.push(runs::problem(&error));
+        }
+        traces
     }
 
     /// End of the next span.
     pub fn peek(&self) -> Option<Nanos> {
-        self.spans.front().map(|(facts, _, _)| facts.end)
+        self.runs.peek()
     }
 
     /// The next span.
-    pub fn pop(&mut self) -> Option<(SpanFacts, Place)> {
-        let (facts, file, line) = self.spans.pop_front()?;
-        Some((facts, Place { file, line, text: String::new() }))
+    pub fn pop(&mut self, problems: &mut Vec<String>) -> Option<(SpanFacts, Place)> {
+        match self.runs.pop() {
+            Ok(span) => {
+                let Stored { facts, file, line } = span?;
+                let file = self.names.get(file as usize).cloned().unwrap_or_default();
+                let text = text_of(&facts);
+                Some((facts, Place { file, line, text }))
+            }
+            Err(error) => {
+                problems.push(runs::problem(&error));
+                self.runs = Runs::default();
+                None
+            }
+        }
     }
 
     /// How many were read.
     pub fn count(&self) -> u64 {
         self.count
     }
+
+    fn read_file(&mut self, input: &Input, problems: &mut Vec<String>) -> Result<(), String> {
+        let name = &input.name;
+        let mut lines = Lines::open(input).map_err(|error| format!("{name}: cannot be read: {error}"))?;
+        lines.line_bytes_max = REQUEST_BYTES_MAX;
+        self.names.push(Arc::clone(name));
+        let mut object = Object::default();
+        let mut refused: Option<(String, u64)> = None;
+        let mut refuse = |line: u64, error: String| match &mut refused {
+            Some((_, more)) => *more += 1,
+            None => refused = Some((format!("{name}: line {line}: not OTLP JSON of traces: {error}"), 0)),
+        };
+        let ended = loop {
+            let line = match lines.next_line() {
+                Ok(Some(line)) => String::from_utf8_lossy(line).into_owned(),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(format!("{name}: line {}: cannot be read on: {error}", lines.number + 1)),
+            };
+            if object.is_torn_by(&line) {
+                refuse(object.first_line, "the object has no end".to_owned());
+                object = Object::default();
+            }
+            object.push(&line, lines.number);
+            if object.depth <= 0 || object.text.len() > REQUEST_BYTES_MAX {
+                if let Err(error) = self.add(&object) {
+                    refuse(object.first_line, error);
+                }
+                object = Object::default();
+            }
+            if self.runs.is_full() {
+                break Err(format!("{name}: line {}: too many spans; the others are left out", lines.number));
+            }
+        };
+        if !object.text.trim().is_empty() {
+            refuse(object.first_line, "the object has no end".to_owned());
+        }
+        if let Some((problem, more)) = refused {
+            let others = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+            problems.push(format!("{problem}{others}"));
+        }
+        if let Some(change) = lines.changed() {
+            problems.push(format!("{name}: line {}: {change}", lines.number));
+        }
+        ended
+    }
+
+    fn add(&mut self, object: &Object) -> Result<(), String> {
+        if object.text.trim().is_empty() {
+            return Ok(());
+        }
+        let request =
+            otlp::json::to_protobuf(Signal::Traces, object.text.as_bytes()).map_err(|error| error.to_string())?;
+        let file = u32::try_from(self.names.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let mut result = Ok(());
+        crate::scan::spans::for_each(&request, |_, facts| {
+            self.count += 1;
+            if let Err(error) = self.runs.push(Stored { facts, file, line: object.first_line }) {
+                result = Err(runs::problem(&error));
+            }
+        });
+        result
+    }
 }
 
-fn read_file(input: &Input, spans: &mut Vec<(SpanFacts, Arc<str>, u64)>) -> Result<(), String> {
-    let name = &input.name;
-    let mut lines = Lines::open(input).map_err(|error| format!("{name}: cannot be read: {error}"))?;
-    let mut pending = String::new();
-    let mut first_line = 1;
-    while let Some(line) = lines.next_line().map_err(|error| format!("{name}: cannot be read on: {error}"))? {
-        let text = String::from_utf8_lossy(line).into_owned();
-        let number = lines.number;
-        if lines.bytes > FILE_BYTES_MAX || spans.len() >= SPANS_MAX {
-            return Err(format!("{name}: line {number}: too many spans; cut the file by time"));
+/// One JSON object, which may be printed over many lines.
+#[derive(Debug, Default)]
+struct Object {
+    text: String,
+    first_line: u64,
+    /// Open braces and brackets.
+    depth: i64,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Object {
+    fn push(&mut self, line: &str, number: u64) {
+        if self.text.is_empty() {
+            self.first_line = number;
+        } else {
+            self.text.push('\n');
         }
-        if pending.is_empty() {
-            first_line = number;
+        self.text.push_str(line);
+        for byte in line.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                b'{' | b'[' if !self.in_string => self.depth += 1,
+                b'}' | b']' if !self.in_string => self.depth -= 1,
+                _ => {}
+            }
         }
-        pending.push_str(&text);
-        // One request a line is the usual case; a pretty-printed object ends some lines further down.
-        match otlp::json::to_protobuf(Signal::Traces, pending.as_bytes()) {
-            Ok(request) => {
-                add(&request, name, first_line, spans);
-                pending.clear();
-            }
-            Err(_) if pending.trim().is_empty() => pending.clear(),
-            Err(error) if pending.len() > super::input::LINE_BYTES_MAX * 16 => {
-                return Err(format!("{name}: line {first_line}: not OTLP JSON: {error}"));
-            }
-            Err(_) => pending.push('\n'),
+        if self.in_string && line.ends_with('}') {
+            // No string of JSON spans lines; the next line decides.
+            self.in_string = false;
         }
     }
-    if pending.trim().is_empty() {
-        return Ok(());
-    }
-    match otlp::json::to_protobuf(Signal::Traces, pending.as_bytes()) {
-        Ok(request) => {
-            add(&request, name, first_line, spans);
-            Ok(())
-        }
-        Err(error) => Err(format!("{name}: line {first_line}: not OTLP JSON: {error}")),
+
+    /// The writer of the file died in the middle of an object, and the next begins on this line.
+    fn is_torn_by(&self, line: &str) -> bool {
+        !self.text.is_empty() && line.starts_with("{\"resourceSpans\"")
     }
 }
 
-fn add(request: &[u8], name: &Arc<str>, line: u64, spans: &mut Vec<(SpanFacts, Arc<str>, u64)>) {
-    crate::scan::spans::for_each(request, |_, facts| spans.push((facts, Arc::clone(name), line)));
+/// A span as a line of a timeline.
+fn text_of(facts: &SpanFacts) -> String {
+    let kind = if facts.kind == 2 { "server" } else { "client" };
+    let seconds = facts.end.saturating_sub(facts.start) as f64 / SECOND as f64;
+    let status = facts.http_status.map_or_else(|| "no status".to_owned(), |status| format!("status {status}"));
+    let time = crate::engine::time::rfc3339(facts.start);
+    format!("{time} {kind} span {} {}, {seconds:.3} s, {status}", facts.method, facts.target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(number: u32, end: u32) -> String {
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"{number:032x}","spanId":"{number:016x}","kind":2,"startTimeUnixNano":"1","endTimeUnixNano":"{end}","attributes":[{{"key":"url.path","value":{{"stringValue":"/{{{number}"}}}}]}}]}}]}}]}}"#
+        )
+    }
+
+    /// `path:line` of the spans in order, and the problems.
+    fn check(text: &str, expected: &str, problems_expected: &[&str]) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("t.json");
+        std::fs::write(&path, text).expect("a file");
+        let mut problems = Vec::new();
+        let mut traces = Traces::read(&[path.to_string_lossy().into_owned()], &mut problems);
+        let mut found = Vec::new();
+        while let Some((facts, place)) = traces.pop(&mut problems) {
+            found.push(format!("{}:{}", facts.target, place.line));
+        }
+        assert_eq!(found.join(" "), expected);
+        assert_eq!(traces.count(), found.len() as u64);
+        assert_eq!(problems.len(), problems_expected.len(), "{problems:?}");
+        for (problem, part) in problems.iter().zip(problems_expected) {
+            assert!(problem.contains(part), "{problem}");
+        }
+    }
+
+    #[test]
+    fn in_order_of_their_end() {
+        check(&format!("{}\n\n{}\n{}", span(1, 30), span(2, 10), span(3, 20)), "/{2:3 /{3:4 /{1:1", &[]);
+        let pretty = span(1, 9).replace(",\"", ",\n  \"");
+        check(&format!("{pretty}\n{}\n", span(2, 10)), "/{1:1 /{2:8", &[]);
+        check("", "", &[]);
+    }
+
+    #[test]
+    fn what_is_damaged_costs_itself() {
+        let torn = span(7, 1).chars().take(100).collect::<String>();
+        check(&format!("{torn}\n{}\n", span(1, 2)), "/{1:2", &["line 1: not OTLP JSON of traces: the object has no end"]);
+        check(&format!("hello\n{}\nyou\n{torn}", span(1, 2)), "/{1:2", &["line 1: not OTLP JSON"]);
+    }
+
+    #[test]
+    fn a_long_line_is_one_request() {
+        let long = span(1, 2).replace("/{1", &"x".repeat(3 << 20));
+        let target = "x".repeat(8_192);
+        check(&format!("{long}\n{}", span(2, 1)), &format!("/{{2:2 {target}:1"), &[]);
+    }
 }

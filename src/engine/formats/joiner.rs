@@ -36,6 +36,12 @@ pub struct Joiner {
 }
 
 impl Joiner {
+    /// True when nothing is kept.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Takes the physical line with this number.
     pub fn push(&mut self, line: &[u8], number: u64) -> Pushed {
         if self.lines.is_empty() {

@@ -26,11 +26,13 @@ pub struct Lines {
     long: Vec<u8>,
     watched: Option<Watched>,
     raw: Arc<AtomicU64>,
+    /// Longest line that is read whole.
+    pub line_bytes_max: usize,
     /// The file is in UTF-16, which no log is written in: somebody redirected one in PowerShell.
     pub is_utf16: bool,
     /// Number of the line last read, from 1.
     pub number: u64,
-    /// Lines that were longer than [`LINE_BYTES_MAX`].
+    /// Lines that were longer than [`LINE_BYTES_MAX`], or what was set instead.
     pub cut: u64,
     /// Bytes read, decompressed.
     pub bytes: u64,
@@ -100,8 +102,19 @@ impl Lines {
         let from = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
         let unread = from..head.len();
         head.resize(buffer_bytes.max(HEAD_BYTES), 0);
-        let (number, cut, bytes) = (0, 0, 0);
-        Ok(Lines { reader, buffer: head, unread, long: Vec::new(), watched, raw, is_utf16, number, cut, bytes })
+        Ok(Lines {
+            reader,
+            buffer: head,
+            unread,
+            long: Vec::new(),
+            watched,
+            raw,
+            line_bytes_max: LINE_BYTES_MAX,
+            is_utf16,
+            number: 0,
+            cut: 0,
+            bytes: 0,
+        })
     }
 
     /// The next line without its line end; `None` at the end.
@@ -178,7 +191,7 @@ impl Lines {
             let unread = self.buffer.get(self.unread.clone()).unwrap_or_default();
             let end = memchr::memchr(b'\n', unread);
             let part = unread.get(..end.unwrap_or(unread.len())).unwrap_or_default();
-            let room = LINE_BYTES_MAX.saturating_sub(self.long.len()).min(part.len());
+            let room = self.line_bytes_max.saturating_sub(self.long.len()).min(part.len());
             self.long.extend_from_slice(part.get(..room).unwrap_or_default());
             seen += part.len();
             self.bytes += (part.len() + usize::from(end.is_some())) as u64;
@@ -188,7 +201,7 @@ impl Lines {
             }
         }
         self.number += 1;
-        self.cut += u64::from(seen > LINE_BYTES_MAX + 1);
+        self.cut += u64::from(seen > self.line_bytes_max + 1);
         Ok(Some(trimmed(&self.long)))
     }
 }

@@ -1,0 +1,307 @@
+//! The files of one rotated set as one stream of what proves something.
+//!
+//! The place of an item in the order of time is its own stamp, but never before the item that came before it in its
+//! stream: lines are written nearly in order, and a stamp that a hostile line forges must not pull the others along.
+//!
+//! Most lines are healthy requests: they are dismissed before anything else is done with them.
+
+use super::Totals;
+use super::input::{Input, Lines};
+use super::places::Place;
+use super::survey::Survey;
+use crate::engine::Wanted;
+use crate::engine::evidence::{Evidence, Nanos, Proof, SECOND};
+use crate::engine::formats::joiner::{Joiner, Pushed};
+use crate::engine::formats::{Format, Reader, Reading, SourceMemory, nginx_access};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Text kept of a record for the timeline.
+const TEXT_BYTES_MAX: usize = 4_096;
+/// A stamp may jump this far ahead of its file's last one; past it the line keeps its place and its stamp is doubted
+/// only for the order. Logs have gaps of days; a forged year 2500 is what this is for.
+const JUMP_MAX: Nanos = 400 * 86_400 * SECOND;
+/// Stamps of so many healthy lines are read, then of one in [`SAMPLE_LINES`]: enough to know which seconds an access log
+/// covers.
+const EACH_LINE_MAX: u64 = 100_000;
+const SAMPLE_LINES: u64 = 32;
+/// How often the progress is told.
+const PROGRESS_BYTES: u64 = 1 << 20;
+
+/// What all streams share while they read.
+pub(super) struct Context<'a> {
+    reader: &'a Reader,
+    survey: &'a Survey,
+    progress: Option<&'a dyn Fn(u64)>,
+    buffer_bytes: usize,
+    /// Bytes of files as they are on disk.
+    raw_bytes: u64,
+    pub(super) problems: Vec<String>,
+    files: u64,
+    lines: u64,
+    unrecognised: u64,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        reader: &'a Reader,
+        survey: &'a Survey,
+        progress: Option<&'a dyn Fn(u64)>,
+        buffer_bytes: usize,
+    ) -> Context<'a> {
+        let (raw_bytes, files, lines, unrecognised) = (0, 0, 0, 0);
+        Context {
+            reader,
+            survey,
+            progress,
+            buffer_bytes,
+            raw_bytes,
+            problems: Vec::new(),
+            files,
+            lines,
+            unrecognised,
+        }
+    }
+
+    pub(super) fn finish(self, totals: &mut Totals) {
+        totals.files += self.files;
+        totals.lines += self.lines;
+        totals.unrecognised += self.unrecognised;
+        totals.problems.extend(self.problems);
+    }
+
+    fn told(&mut self, raw_bytes: u64) {
+        self.raw_bytes += raw_bytes;
+        if let Some(progress) = self.progress {
+            progress(self.raw_bytes);
+        }
+    }
+}
+
+/// The files of one rotated set.
+#[derive(Debug)]
+pub(super) struct Stream<'a> {
+    inputs: VecDeque<&'a Input>,
+    current: Option<Current<'a>>,
+    pub(super) source: u64,
+    /// What was found and not yet taken, in order.
+    pub(super) ahead: VecDeque<Ahead>,
+    memory: SourceMemory,
+    joiner: Joiner,
+    /// Order of the last item.
+    order: Nanos,
+    /// The last stamp of any line of this stream.
+    stamp: Option<Nanos>,
+    /// The last second in which a healthy answer is known.
+    healthy_second: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Current<'a> {
+    input: &'a Input,
+    lines: Lines,
+    /// Bytes on disk of which was told.
+    raw_told: u64,
+    /// Bytes of lines at which to tell next.
+    tell_at: u64,
+    /// First line that is not UTF-8, and how many are not.
+    not_utf8: Option<(u64, u64)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub(super) order: Nanos,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Evidence(Box<Evidence>, Place),
+    Healthy(Nanos),
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(input: &'a Input) -> Stream<'a> {
+        Stream {
+            inputs: VecDeque::from([input]),
+            current: None,
+            source: input.stream,
+            ahead: VecDeque::new(),
+            memory: SourceMemory::default(),
+            joiner: Joiner::default(),
+            order: Nanos::MIN,
+            stamp: None,
+            healthy_second: None,
+        }
+    }
+
+    /// Adds a younger file.
+    pub(super) fn push(&mut self, input: &'a Input) {
+        self.inputs.push_back(input);
+    }
+
+    /// Reads on until there is an item ahead, or all files are read.
+    pub(super) fn fill(&mut self, context: &mut Context<'_>, wanted: &Wanted) {
+        while self.ahead.is_empty() {
+            let Some(mut current) = self.current.take().or_else(|| self.open(context)) else { return };
+            match self.read(&mut current, context, wanted) {
+                Ok(true) => self.current = Some(current),
+                Ok(false) => self.end(current, context, wanted),
+                Err(error) => {
+                    let line = current.lines.number + 1;
+                    context.problems.push(format!("{}: line {line}: cannot be read on: {error}", current.input.name));
+                    self.end(current, context, wanted);
+                }
+            }
+        }
+    }
+
+    /// The next file that can be opened.
+    fn open(&mut self, context: &mut Context<'_>) -> Option<Current<'a>> {
+        while let Some(input) = self.inputs.pop_front() {
+            match Lines::with_buffer(input, context.buffer_bytes) {
+                Ok(lines) => {
+                    context.files += 1;
+                    return Some(Current { input, lines, raw_told: 0, tell_at: PROGRESS_BYTES, not_utf8: None });
+                }
+                Err(error) => context.problems.push(format!("{}: cannot be read: {error}", input.name)),
+            }
+        }
+        None
+    }
+
+    /// Reads on until there is an item ahead; false at the end of the file.
+    fn read(&mut self, current: &mut Current<'_>, context: &mut Context<'_>, wanted: &Wanted) -> std::io::Result<bool> {
+        while self.ahead.is_empty() {
+            if current.lines.bytes >= current.tell_at {
+                current.tell(context);
+            }
+            let number = current.lines.number + 1;
+            let Some(line) = current.lines.next_line()? else { return Ok(false) };
+            context.lines += 1;
+            if self.joiner.is_empty()
+                && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
+            {
+                if is_sampled(context.lines) {
+                    self.covers(format, line);
+                }
+                continue;
+            }
+            if std::str::from_utf8(line).is_err() {
+                let (_, count) = current.not_utf8.get_or_insert((number, 0));
+                *count += 1;
+            }
+            self.record(line, number, current.input, context, wanted);
+        }
+        Ok(true)
+    }
+
+    /// A line that is not dismissed at once.
+    fn record(&mut self, line: &[u8], number: u64, input: &Input, context: &mut Context<'_>, wanted: &Wanted) {
+        let mut pushed = self.joiner.push(line, number);
+        if pushed == Pushed::Ended {
+            self.take_joined(input, context, wanted);
+            pushed = self.joiner.push(line, number);
+        }
+        if pushed == Pushed::Whole {
+            self.look(line, number, input, context, wanted);
+        }
+    }
+
+    fn take_joined(&mut self, input: &Input, context: &mut Context<'_>, wanted: &Wanted) {
+        if let Some((text, first)) = self.joiner.take() {
+            self.look(text.as_bytes(), first, input, context, wanted);
+        }
+    }
+
+    /// The file is at its end: what is left is taken, and what was wrong with it is told.
+    fn end(&mut self, mut current: Current<'_>, context: &mut Context<'_>, wanted: &Wanted) {
+        self.take_joined(current.input, context, wanted);
+        current.tell(context);
+        let Current { input, lines, not_utf8, .. } = current;
+        let mut problem = |line: u64, what: String| context.problems.push(format!("{}: line {line}: {what}", input.name));
+        if lines.is_utf16 {
+            problem(1, "the file is in UTF-16, which was read as well as it goes; logs are in UTF-8".to_owned());
+        }
+        if let Some((first, count)) = not_utf8 {
+            let more = if count > 1 { format!(", nor are {} lines after it", count - 1) } else { String::new() };
+            problem(first, format!("not in UTF-8 (Latin-1?){more}; other characters than those of ASCII are lost"));
+        }
+        if lines.cut > 0 {
+            problem(lines.number, format!("up to here {} lines are longer than 1 MiB and were read in part", lines.cut));
+        }
+        if let Some(change) = lines.changed() {
+            problem(lines.number, change);
+        }
+    }
+
+    fn look(&mut self, record: &[u8], number: u64, input: &Input, context: &mut Context<'_>, wanted: &Wanted) {
+        match context.reader.read(record, &mut self.memory, wanted) {
+            Reading::Unrecognised => context.unrecognised += 1,
+            Reading::Healthy(format) => {
+                if is_sampled(context.lines) {
+                    self.covers(format, record);
+                }
+            }
+            Reading::Proves(_, evidences) => {
+                let place = Place { file: Arc::clone(&input.name), line: number, text: text_of(record) };
+                for evidence in evidences {
+                    let order = self.order_of(&evidence, context.survey);
+                    let what = What::Evidence(Box::new(evidence), place.clone());
+                    self.ahead.push_back(Ahead { order, what });
+                }
+            }
+        }
+    }
+
+    /// A healthy request was answered: the access log covers this time.
+    fn covers(&mut self, format: Format, line: &[u8]) {
+        if !matches!(format, Format::NginxAccess | Format::NginxAccessJson) {
+            return;
+        }
+        let Some(at) = nginx_access::quick_stamp(line) else { return };
+        let second = at.div_euclid(SECOND);
+        if self.healthy_second != Some(second)
+            && self.stamp.is_none_or(|last| at.saturating_sub(last).saturating_abs() <= JUMP_MAX)
+        {
+            self.healthy_second = Some(second);
+            self.stamp = Some(at);
+            self.order = self.order.max(at);
+            self.ahead.push_back(Ahead { order: self.order, what: What::Healthy(at) });
+        }
+    }
+
+    fn order_of(&mut self, evidence: &Evidence, survey: &Survey) -> Nanos {
+        if let Some(stamp) = evidence.stamp {
+            let offset = if stamp.zone_known { 0 } else { survey.zone_of(self.source) };
+            let mut at = stamp.nanos.saturating_sub(offset);
+            if matches!(evidence.proof, Proof::NginxAccess(_)) {
+                // Within its second the access line is the last word.
+                at = at.saturating_add(stamp.grain - 1);
+            }
+            let jumps = self.stamp.is_some_and(|last| at.saturating_sub(last).saturating_abs() > JUMP_MAX);
+            if evidence.genuine && !jumps {
+                self.stamp = Some(at);
+                self.order = self.order.max(at);
+            }
+        }
+        self.order
+    }
+}
+
+impl Current<'_> {
+    fn tell(&mut self, context: &mut Context<'_>) {
+        let raw = self.lines.raw_bytes();
+        context.told(raw.saturating_sub(self.raw_told));
+        self.raw_told = raw;
+        self.tell_at = self.lines.bytes.saturating_add(PROGRESS_BYTES);
+    }
+}
+
+fn is_sampled(lines: u64) -> bool {
+    lines <= EACH_LINE_MAX || lines.is_multiple_of(SAMPLE_LINES)
+}
+
+fn text_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.get(..TEXT_BYTES_MAX).unwrap_or(line)).into_owned()
+}

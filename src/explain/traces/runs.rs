@@ -1,0 +1,207 @@
+//! External merge sort of spans by their end: what fits into memory is sorted and written as one run of a temporary
+//! file; in the end all runs are read side by side.
+
+use super::stored::Stored;
+use crate::engine::evidence::Nanos;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+/// Spans in memory before they become a run: some 200,000.
+const RUN_BYTES_MAX: usize = 48 << 20;
+/// Runs at most: 12 GiB of spans, some 100 million.
+const RUNS_MAX: usize = 256;
+/// Read ahead of each run. The longest span, with three texts of 8 KiB, fits many times.
+const BUFFER_BYTES: usize = 128 * 1024;
+
+/// Spans, first pushed in any order, then popped in order of their end.
+#[derive(Debug)]
+pub(super) struct Runs {
+    memory: VecDeque<Stored>,
+    memory_bytes: usize,
+    run_bytes_max: usize,
+    file: Option<File>,
+    runs: Vec<Run>,
+    /// End of the next span of each run; `runs.len()` is what is in memory.
+    next: BinaryHeap<Reverse<(Nanos, usize)>>,
+}
+
+#[derive(Debug)]
+struct Run {
+    /// Of the file, what is not in the buffer yet.
+    unread: std::ops::Range<u64>,
+    buffer: Vec<u8>,
+    at: usize,
+    first: Option<Stored>,
+}
+
+impl Default for Runs {
+    fn default() -> Runs {
+        Runs {
+            memory: VecDeque::new(),
+            memory_bytes: 0,
+            run_bytes_max: RUN_BYTES_MAX,
+            file: None,
+            runs: Vec::new(),
+            next: BinaryHeap::new(),
+        }
+    }
+}
+
+/// What to say when the temporary file fails.
+pub(super) fn problem(error: &io::Error) -> String {
+    format!("--traces: the temporary file that sorts spans: {error}; is there room in the temporary directory?")
+}
+
+impl Runs {
+    /// Adds a span; before [`Runs::end`].
+    pub(super) fn push(&mut self, span: Stored) -> io::Result<()> {
+        if self.is_full() {
+            return Ok(());
+        }
+        self.memory_bytes += span.bytes();
+        self.memory.push_back(span);
+        if self.memory_bytes > self.run_bytes_max { self.write_run() } else { Ok(()) }
+    }
+
+    /// True when no more can be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.runs.len() >= RUNS_MAX
+    }
+
+    /// Nothing more comes: from now on spans are popped.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        self.sort();
+        if let Some(first) = self.memory.front() {
+            self.next.push(Reverse((first.facts.end, self.runs.len())));
+        }
+        for index in 0..self.runs.len() {
+            self.refill(index)?;
+        }
+        Ok(())
+    }
+
+    /// End of the next span.
+    pub(super) fn peek(&self) -> Option<Nanos> {
+        self.next.peek().map(|Reverse((end, _))| *end)
+    }
+
+    /// The next span.
+    pub(super) fn pop(&mut self) -> io::Result<Option<Stored>> {
+        let Some(Reverse((_, index))) = self.next.pop() else { return Ok(None) };
+        if let Some(run) = self.runs.get_mut(index) {
+            let span = run.first.take();
+            self.refill(index)?;
+            return Ok(span);
+        }
+        let span = self.memory.pop_front();
+        if let Some(first) = self.memory.front() {
+            self.next.push(Reverse((first.facts.end, index)));
+        }
+        Ok(span)
+    }
+
+    /// Equal ends keep the order in which they came.
+    fn sort(&mut self) {
+        self.memory.make_contiguous().sort_by_key(|span| span.facts.end);
+    }
+
+    fn write_run(&mut self) -> io::Result<()> {
+        self.sort();
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(tempfile::tempfile()?),
+        };
+        let start = file.seek(SeekFrom::End(0))?;
+        let mut bytes = Vec::with_capacity(BUFFER_BYTES);
+        for span in self.memory.drain(..) {
+            span.write(&mut bytes);
+            if bytes.len() >= BUFFER_BYTES {
+                file.write_all(&bytes)?;
+                bytes.clear();
+            }
+        }
+        file.write_all(&bytes)?;
+        let end = file.stream_position()?;
+        self.memory_bytes = 0;
+        self.runs.push(Run { unread: start..end, buffer: Vec::new(), at: 0, first: None });
+        Ok(())
+    }
+
+    /// Reads the next span of a run and puts it into the order.
+    fn refill(&mut self, index: usize) -> io::Result<()> {
+        let (Some(run), Some(file)) = (self.runs.get_mut(index), self.file.as_mut()) else { return Ok(()) };
+        run.first = run.read(file)?;
+        if let Some(first) = &run.first {
+            self.next.push(Reverse((first.facts.end, index)));
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    fn read(&mut self, file: &mut File) -> io::Result<Option<Stored>> {
+        loop {
+            let mut rest = self.buffer.get(self.at..).unwrap_or_default();
+            if let Some(span) = Stored::read(&mut rest) {
+                self.at = self.buffer.len() - rest.len();
+                return Ok(Some(span));
+            }
+            let left = self.unread.end.saturating_sub(self.unread.start);
+            if left == 0 {
+                // The run is done: its buffer is of no more use.
+                self.buffer = Vec::new();
+                return Ok(None);
+            }
+            self.buffer.drain(..self.at.min(self.buffer.len()));
+            self.at = 0;
+            file.seek(SeekFrom::Start(self.unread.start))?;
+            let read = file.take(left.min(BUFFER_BYTES as u64)).read_to_end(&mut self.buffer)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.unread.start += read as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::evidence::SpanFacts;
+
+    fn span(end: Nanos, line: u64, target: usize) -> Stored {
+        let facts = SpanFacts { end, target: "x".repeat(target), ..SpanFacts::default() };
+        Stored { facts, file: 0, line }
+    }
+
+    fn check(run_bytes_max: usize, runs_expected: std::ops::RangeInclusive<usize>) {
+        let mut runs = Runs { run_bytes_max, ..Runs::default() };
+        let mut expected = Vec::new();
+        for line in 0..5_000_u64 {
+            let end = Nanos::try_from(line.wrapping_mul(2_654_435_761) % 1_000).unwrap_or(0);
+            expected.push((end, line));
+            runs.push(span(end, line, (line % 300) as usize)).expect("keeps");
+        }
+        // Equal ends in the order in which they came.
+        expected.sort();
+        runs.end().expect("reads");
+        assert!(runs_expected.contains(&runs.runs.len()), "{} runs", runs.runs.len());
+        let mut found = Vec::new();
+        while let Some(end) = runs.peek() {
+            let span = runs.pop().expect("reads").expect("a span");
+            assert_eq!(span.facts.end, end);
+            found.push((end, span.line));
+        }
+        assert_eq!(found, expected);
+        assert_eq!(runs.pop().expect("reads"), None);
+    }
+
+    #[test]
+    fn in_memory_and_in_runs() {
+        check(usize::MAX, 0..=0);
+        check(100_000, 5..=50);
+        check(1_000_000, 1..=4);
+    }
+}
