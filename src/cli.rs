@@ -1,5 +1,6 @@
 //! The command line: every subcommand with its options.
 
+use crate::engine::formats::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -128,11 +129,11 @@ pub struct Explain {
     #[arg(long, value_enum, default_value = "none")]
     pub group: Group,
     /// Text of the nginx `log_format` directive that the access logs have; may be repeated
-    #[arg(long, value_name = "TEXT")]
-    pub log_format: Vec<String>,
+    #[arg(long, value_name = "TEXT", value_parser = log_format)]
+    pub log_format: Vec<LogFormat>,
     /// Text of Gunicorn's `access_log_format`; may be repeated
-    #[arg(long, value_name = "TEXT")]
-    pub gunicorn_format: Vec<String>,
+    #[arg(long, value_name = "TEXT", value_parser = gunicorn_format)]
+    pub gunicorn_format: Vec<LogFormat>,
     /// An nginx configuration, whose log formats are then known
     #[arg(long, value_name = "FILE")]
     pub nginx_conf: Option<PathBuf>,
@@ -195,6 +196,14 @@ pub struct Watch {
     /// How verdicts are written
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    LogFormat::compile(text).map_err(|error| error.to_string())
+}
+
+fn gunicorn_format(text: &str) -> Result<LogFormat, String> {
+    crate::engine::formats::gunicorn_format::compile(text).map_err(|error| error.to_string())
 }
 
 fn zone(text: &str) -> Result<i64, String> {

@@ -17,6 +17,9 @@ use std::process::ExitCode;
 /// Exit code where something could not be read or done; what it was has been said on standard error.
 pub const INCOMPLETE: u8 = 1;
 
+/// Exit code for options that contradict each other; those that do not parse end in the command line's own reader.
+pub const USAGE: u8 = 2;
+
 /// Runs a subcommand. Errors are one sentence on standard error.
 pub fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {

@@ -33,6 +33,9 @@ const HOLD: Nanos = 60 * SECOND;
 /// Failing requests open at once. At about 2 KiB each this is 400 MiB at the very worst.
 const REQUESTS_MAX: usize = 200_000;
 
+/// Takes bytes done, and bytes in all.
+pub type Progress = Box<dyn Fn(u64, Option<u64>)>;
+
 /// What is read and how.
 #[derive(Default)]
 pub struct Options {
@@ -42,8 +45,9 @@ pub struct Options {
     pub traces: Vec<String>,
     /// Offset of local time in nginx's error logs ahead of UTC; inferred where `None`.
     pub zone: Option<Nanos>,
-    /// Says how many bytes of the files were read so far, as they are on disk; called about every MiB of lines.
-    pub progress: Option<Box<dyn Fn(u64)>>,
+    /// Says how many bytes of the files were read so far, as they are on disk, and of how many; `None` where a pipe is
+    /// among them. Called about every MiB of lines.
+    pub progress: Option<Progress>,
 }
 
 /// One verdict with where its records stand.

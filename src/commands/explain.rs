@@ -1,9 +1,10 @@
 //! `why502 explain`: files in, every failed request with its cause out.
 
 use crate::cli::{Explain, Group, ReportFormat};
-use crate::commands::{INCOMPLETE, nginx_conf, say};
+use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say};
 use crate::engine::evidence::SECOND;
-use crate::engine::formats::{AccessFormats, LogFormat, Reader, gunicorn_format};
+use crate::engine::formats::{AccessFormats, LogFormat, Reader};
+use crate::engine::nginx_conf::variables;
 use crate::engine::text::printable;
 use crate::explain::report::{Filter, Report, Writer, json::Json, markdown::Markdown, text::Text};
 use crate::explain::{self, Options};
@@ -12,13 +13,22 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
+/// Input that takes so long that somebody wonders.
+const LARGE_BYTES: u64 = 64 << 20;
+
 /// Explains files.
 ///
 /// # Errors
-/// When the report cannot be written, or a log format does not parse.
+/// When the report cannot be written.
 pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
+    if let (Some(since), Some(until)) = (options.since, options.until)
+        && since >= until
+    {
+        say("error: --since is not before --until: nothing can lie between them");
+        return Ok(ExitCode::from(USAGE));
+    }
     let mut problems = Vec::new();
-    let reader = Reader::with_access_formats(formats(options, &mut problems)?);
+    let reader = Reader::with_access_formats(formats(options, &mut problems));
     let filter = Filter {
         causes: options.cause.clone(),
         since: options.since,
@@ -37,54 +47,88 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         ReportFormat::Text => Box::new(BufWriter::new(stdout.lock())),
         ReportFormat::Json | ReportFormat::Markdown => Box::new(BufWriter::new(io::stdout().lock())),
     };
-    let bar = progress_bar();
-    let told = bar.clone();
+    // JSON lines come while it reads: on the same screen the bar would stand among them.
+    let bar = (options.format != ReportFormat::Json || !io::stdout().is_terminal()).then(Bar::new).flatten();
     let files = Options {
         files: options.files.clone(),
         traces: options.traces.clone(),
         zone: options.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
-        progress: bar
-            .is_some()
-            .then(|| Box::new(move |bytes| told.iter().for_each(|bar| bar.set_position(bytes))) as Box<dyn Fn(u64)>),
+        progress: bar.map(|bar| Box::new(move |done, all| bar.show(done, all)) as Box<dyn Fn(u64, Option<u64>)>),
     };
     let mut writer = Writer::new(report.as_ref(), &filter, out.as_mut());
     let mut written: io::Result<()> = Ok(());
-    let mut totals = explain::run_while(&files, &reader, |explained| {
+    let totals = explain::run_while(&files, &reader, |explained| {
         written = writer.verdict(&explained);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    totals.problems.splice(0..0, problems);
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    written.and_then(|()| writer.finish(&totals)).context("the report")?;
-    for problem in &totals.problems {
+    problems.extend(totals.problems.iter().cloned());
+    // Takes the bar off the screen.
+    drop(files);
+    let written = written.and_then(|()| writer.finish(&totals));
+    for problem in &problems {
         say(&printable(problem));
     }
-    Ok(if totals.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+    written.context("the report")?;
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
-/// The formats that the user named, those of options before those of a configuration.
-fn formats(options: &Explain, problems: &mut Vec<String>) -> anyhow::Result<AccessFormats> {
-    let compiled = options.log_format.iter().map(|text| LogFormat::compile(text)).collect::<Result<Vec<_>, _>>();
-    let mut nginx = compiled.context("--log-format")?;
-    let compiled = options.gunicorn_format.iter().map(|text| gunicorn_format::compile(text)).collect();
-    let gunicorn: Result<Vec<_>, _> = compiled;
-    if let Some(path) = &options.nginx_conf {
-        let conf = nginx_conf::load(path).context("--nginx-conf")?;
-        problems.extend(conf.mistakes.iter().map(ToString::to_string));
-        nginx.extend(conf.log_formats);
+/// The formats that the user named, those of options before those of a configuration. What is wrong with them is a
+/// problem, not an end.
+fn formats(options: &Explain, problems: &mut Vec<String>) -> AccessFormats {
+    let mut nginx = options.log_format.clone();
+    for name in nginx.iter().flat_map(LogFormat::variables).filter(|name| !variables::is_known(name)) {
+        problems.push(format!("--log-format: {}", variables::unknown(name)));
     }
-    Ok(AccessFormats::new(nginx, gunicorn.context("--gunicorn-format")?))
+    match options.nginx_conf.as_deref().map(nginx_conf::load) {
+        Some(Ok(conf)) => {
+            problems.extend(conf.mistakes.iter().map(ToString::to_string));
+            nginx.extend(conf.log_formats);
+        }
+        Some(Err(error)) => problems.push(format!("{error:#}; log formats are inferred from the lines")),
+        None => {}
+    }
+    AccessFormats::new(nginx, options.gunicorn_format.clone())
 }
 
-/// Only for a person who waits, and only when it takes long: it draws itself after a second.
-fn progress_bar() -> Option<indicatif::ProgressBar> {
-    if !io::stderr().is_terminal() {
-        return None;
+/// A progress bar, for a person who waits: only on a terminal, and only where there is much to read.
+struct Bar {
+    bar: indicatif::ProgressBar,
+    styled: std::cell::Cell<bool>,
+}
+
+impl Bar {
+    fn new() -> Option<Bar> {
+        // Hidden where standard error is no terminal; the check spares the work of it.
+        io::stderr().is_terminal().then(|| Bar {
+            bar: indicatif::ProgressBar::with_draw_target(None, indicatif::ProgressDrawTarget::hidden()),
+            styled: std::cell::Cell::new(false),
+        })
     }
-    let bar = indicatif::ProgressBar::new_spinner();
-    let style = indicatif::ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}").ok()?;
-    bar.set_style(style);
-    Some(bar)
+
+    fn show(&self, done: u64, all: Option<u64>) {
+        // Where the size is unknown (a pipe) it shows when much has come.
+        if all.unwrap_or(done) < LARGE_BYTES {
+            return;
+        }
+        if !self.styled.replace(true) {
+            let template = match all {
+                Some(_) => "{percent:>3} % [{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+                None => "{spinner} {bytes} read, {bytes_per_sec}",
+            };
+            if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
+                self.bar.set_style(style);
+            }
+            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            if let Some(all) = all {
+                self.bar.set_length(all);
+            }
+        }
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }

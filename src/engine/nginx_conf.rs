@@ -4,11 +4,13 @@
 //! read over: a directive of a module that we do not know is no mistake.
 
 mod statements;
+pub mod variables;
 
 use super::evidence::{MILLISECOND, Nanos, SECOND};
 use super::formats::LogFormat;
 use super::formats::log_format::{COMBINED, LogFormatError};
 use statements::Statement;
+use std::collections::BTreeSet;
 
 /// Includes in includes; real configurations have three.
 const INCLUDE_DEPTH_MAX: usize = 16;
@@ -105,8 +107,15 @@ pub type Include<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<Included>, String>;
 impl NginxConf {
     /// Reads a configuration from its main file, or from any file of it.
     pub fn read(path: &str, text: &str, include: Include<'_>) -> NginxConf {
-        let mut reader = Reader { conf: NginxConf::default(), include, files: 0 };
+        let mut reader = Reader {
+            conf: NginxConf::default(),
+            include,
+            files: 0,
+            defined: BTreeSet::new(),
+            logged: Vec::new(),
+        };
         reader.file(path, text, &Context::default(), 0);
+        reader.check_variables();
         let mut conf = reader.conf;
         conf.finish();
         conf
@@ -168,6 +177,10 @@ struct Reader<'a> {
     conf: NginxConf,
     include: Include<'a>,
     files: usize,
+    /// Variables that the configuration defines.
+    defined: BTreeSet<String>,
+    /// Variables of log formats that nginx does not define, with where the format stands.
+    logged: Vec<(String, usize, String)>,
 }
 
 impl Reader<'_> {
@@ -203,6 +216,7 @@ impl Reader<'_> {
     }
 
     fn statement(&mut self, path: &str, text: &str, statement: &Statement, context: &Context, depth: usize) {
+        variables::define(statement, &mut self.defined);
         let arguments = statement.arguments.as_slice();
         match (statement.name.as_str(), arguments, &statement.block) {
             ("include", [pattern], None) => self.include(path, statement, pattern, context, depth),
@@ -216,6 +230,9 @@ impl Reader<'_> {
             ("location", [.., location], Some(block)) => {
                 let inner = Context { location: location.clone(), ..context.clone() };
                 self.block(path, text, block, &inner, depth);
+            }
+            (name, _, Some(block)) if name.starts_with("geoip2") => {
+                block.iter().for_each(|line| variables::define(line, &mut self.defined));
             }
             // Their content is data, not directives.
             ("map" | "geo" | "types" | "split_clients", _, Some(_)) => {}
@@ -251,10 +268,28 @@ impl Reader<'_> {
     fn log_format(&mut self, path: &str, text: &str, statement: &Statement) {
         let source = text.get(statement.range.clone()).unwrap_or_default();
         match LogFormat::compile(source) {
-            Ok(format) => self.conf.log_formats.push(format),
+            Ok(format) => {
+                let unknown = format.variables().filter(|name| !variables::is_known(name));
+                let unknown = unknown.map(|name| (path.to_owned(), statement.line, name.to_owned()));
+                self.logged.extend(unknown.take(MISTAKES_MAX));
+                self.conf.log_formats.push(format);
+            }
             // A format of constant text is odd and allowed.
             Err(LogFormatError::NoVariable) => {}
             Err(error) => self.mistake(path, statement, format!("log_format, counted from its own line: {error}")),
+        }
+    }
+
+    /// A variable may be defined further down, or in a file that could not be read: then nothing is said.
+    fn check_variables(&mut self) {
+        if !self.conf.mistakes.is_empty() {
+            return;
+        }
+        for (path, line, name) in std::mem::take(&mut self.logged) {
+            if !self.defined.contains(&name) && self.conf.mistakes.len() < MISTAKES_MAX {
+                let message = format!("log_format: {}", variables::unknown(&name));
+                self.conf.mistakes.push(Mistake { file: path, line, message });
+            }
         }
     }
 

@@ -57,7 +57,7 @@ impl<'a> Merger<'a> {
         traces: &[String],
         reader: &'a Reader,
         survey: &'a Survey,
-        progress: Option<&'a dyn Fn(u64)>,
+        progress: Option<&'a dyn Fn(u64, Option<u64>)>,
         problems: &mut Vec<String>,
     ) -> Merger<'a> {
         let mut streams: Vec<Stream<'a>> = Vec::new();
@@ -72,13 +72,14 @@ impl<'a> Merger<'a> {
         }
         let traces = (!traces.is_empty()).then(|| Traces::read(traces, problems));
         let buffer_bytes = (BUFFERS_BYTES_MAX / streams.len().max(1)).min(BUFFER_BYTES_MAX);
+        let bytes_all = inputs.iter().map(|input| input.bytes).sum();
         Merger {
             next: BinaryHeap::with_capacity(streams.len()),
             unfilled: 0..streams.len(),
             streams,
             traces,
             next_ticket: 0,
-            context: Context::new(reader, survey, progress, buffer_bytes),
+            context: Context::new(reader, survey, progress, buffer_bytes, bytes_all),
         }
     }
 

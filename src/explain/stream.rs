@@ -32,10 +32,11 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 pub(super) struct Context<'a> {
     reader: &'a Reader,
     survey: &'a Survey,
-    progress: Option<&'a dyn Fn(u64)>,
+    progress: Option<&'a dyn Fn(u64, Option<u64>)>,
     buffer_bytes: usize,
     /// Bytes of files as they are on disk.
     raw_bytes: u64,
+    raw_bytes_all: Option<u64>,
     pub(super) problems: Vec<String>,
     files: u64,
     lines: u64,
@@ -46,8 +47,9 @@ impl<'a> Context<'a> {
     pub(super) fn new(
         reader: &'a Reader,
         survey: &'a Survey,
-        progress: Option<&'a dyn Fn(u64)>,
+        progress: Option<&'a dyn Fn(u64, Option<u64>)>,
         buffer_bytes: usize,
+        raw_bytes_all: Option<u64>,
     ) -> Context<'a> {
         let (raw_bytes, files, lines, unrecognised) = (0, 0, 0, 0);
         Context {
@@ -56,6 +58,7 @@ impl<'a> Context<'a> {
             progress,
             buffer_bytes,
             raw_bytes,
+            raw_bytes_all,
             problems: Vec::new(),
             files,
             lines,
@@ -73,7 +76,7 @@ impl<'a> Context<'a> {
     fn told(&mut self, raw_bytes: u64) {
         self.raw_bytes += raw_bytes;
         if let Some(progress) = self.progress {
-            progress(self.raw_bytes);
+            progress(self.raw_bytes, self.raw_bytes_all);
         }
     }
 }

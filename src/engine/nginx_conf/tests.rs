@@ -158,3 +158,36 @@ proptest! {
         let _ = read(&text);
     }
 }
+
+#[test]
+fn variables_of_log_formats() {
+    let check = |text: &str, expected: &[&str]| {
+        let conf = read(text);
+        let mistakes: Vec<String> = conf.mistakes.iter().map(ToString::to_string).collect();
+        assert_eq!(mistakes, expected, "{text}");
+        assert_eq!(conf.log_formats.len(), 1, "it is used all the same");
+    };
+    check(
+        "events {}\nlog_format a '$remote_addr $status $upstream_respons_time $team';",
+        &[
+            "n.conf: line 2: log_format: nginx has no variable $upstream_respons_time; did you mean \
+             $upstream_response_time? What it holds is read as text",
+            "n.conf: line 2: log_format: nginx has no variable $team; what it holds is read as text",
+        ],
+    );
+    let logged = "log_format a '$status $team $http_x_team';";
+    for defines in [
+        "map $host $team { default a; }",
+        "geo $team { default a; }",
+        "split_clients $remote_addr $team { * a; }",
+        "server { set $team a; }",
+        "server { location / { auth_request_set $team $upstream_http_x; } }",
+        "geoip2 /x.mmdb { auto_reload 5m; $team default=a country iso_code; }",
+        "server { server_name ~^(?<team>.+)$; }",
+        "server { location ~ ^/(?P<team>[a-z]+)/ { } }",
+    ] {
+        check(&format!("{logged}\n{defines}"), &[]);
+    }
+    // A file is missing that may define it.
+    check(&format!("{logged}\ninclude maps;"), &["n.conf: line 2: include maps: no such file"]);
+}
