@@ -107,13 +107,8 @@ pub type Include<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<Included>, String>;
 impl NginxConf {
     /// Reads a configuration from its main file, or from any file of it.
     pub fn read(path: &str, text: &str, include: Include<'_>) -> NginxConf {
-        let mut reader = Reader {
-            conf: NginxConf::default(),
-            include,
-            files: 0,
-            defined: BTreeSet::new(),
-            logged: Vec::new(),
-        };
+        let mut reader =
+            Reader { conf: NginxConf::default(), include, files: 0, defined: BTreeSet::new(), logged: Vec::new() };
         reader.file(path, text, &Context::default(), 0);
         reader.check_variables();
         let mut conf = reader.conf;

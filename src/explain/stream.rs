@@ -222,16 +222,17 @@ impl<'a> Stream<'a> {
         self.take_joined(current.input, context, wanted);
         current.tell(context);
         let Current { input, lines, not_utf8, .. } = current;
-        let mut problem = |line: u64, what: String| context.problems.push(format!("{}: line {line}: {what}", input.name));
+        let mut problem =
+            |line: u64, what: String| context.problems.push(format!("{}: line {line}: {what}", input.name));
         if lines.is_utf16 {
             problem(1, "the file is in UTF-16, which was read as well as it goes; logs are in UTF-8".to_owned());
         }
         if let Some((first, count)) = not_utf8 {
-            let more = if count > 1 { format!(", nor are {} lines after it", count - 1) } else { String::new() };
-            problem(first, format!("not in UTF-8 (Latin-1?){more}; other characters than those of ASCII are lost"));
+            let which = if count == 1 { "this line is".to_owned() } else { format!("{count} lines from here on are") };
+            problem(first, format!("{which} not in UTF-8 (Latin-1?): characters other than those of ASCII are lost"));
         }
         if lines.cut > 0 {
-            problem(lines.number, format!("up to here {} lines are longer than 1 MiB and were read in part", lines.cut));
+            problem(lines.number, format!("lines longer than 1 MiB were read in part, {} up to here", lines.cut));
         }
         if let Some(change) = lines.changed() {
             problem(lines.number, change);

@@ -220,7 +220,11 @@ mod tests {
     #[test]
     fn what_is_damaged_costs_itself() {
         let torn = span(7, 1).chars().take(100).collect::<String>();
-        check(&format!("{torn}\n{}\n", span(1, 2)), "/{1:2", &["line 1: not OTLP JSON of traces: the object has no end"]);
+        check(
+            &format!("{torn}\n{}\n", span(1, 2)),
+            "/{1:2",
+            &["line 1: not OTLP JSON of traces: the object has no end"],
+        );
         check(&format!("hello\n{}\nyou\n{torn}", span(1, 2)), "/{1:2", &["line 1: not OTLP JSON"]);
     }
 

@@ -192,11 +192,11 @@ fn of_spill(error: io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::summary::Row;
     use super::*;
     use crate::engine::evidence::Symptom;
     use crate::engine::verdict::{Link, Verdict};
     use crate::explain::Totals;
-    use super::super::summary::Row;
     use crate::explain::places::Places;
 
     struct Plain;
@@ -244,8 +244,7 @@ mod tests {
         let places = Places::default();
         let mut spill = Spill::new();
         let late = verdict("b", 1, "worker_timeout");
-        for verdict in
-            [verdict("a", 0, "unknown"), verdict("b", 0, "unknown"), verdict("c", 0, "worker_timeout"), late]
+        for verdict in [verdict("a", 0, "unknown"), verdict("b", 0, "unknown"), verdict("c", 0, "worker_timeout"), late]
         {
             let explained = Explained { verdict: &verdict, places: &places };
             spill.add(&explained, filter.fits(&verdict), &Plain, filter).expect("keeps");

@@ -116,11 +116,8 @@ fn heading(out: &mut dyn Write, row: &Row) -> io::Result<()> {
 pub(super) fn read(totals: &Totals) -> String {
     let lines = counted(totals.lines, "line", "lines");
     let files = counted(totals.files, "file", "files");
-    let spans = if totals.spans == 0 {
-        String::new()
-    } else {
-        format!(" and {}", counted(totals.spans, "span", "spans"))
-    };
+    let spans =
+        if totals.spans == 0 { String::new() } else { format!(" and {}", counted(totals.spans, "span", "spans")) };
     format!("{lines} of {files}{spans}")
 }
 

@@ -35,8 +35,7 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
     // Tickets are numbered in order of time.
     records.sort_by_key(|(_, ticket)| *ticket);
     records.dedup_by_key(|(_, ticket)| *ticket);
-    let mut rows: Vec<Row> =
-        records.iter().filter_map(|(source, ticket)| line(explained, *source, *ticket)).collect();
+    let mut rows: Vec<Row> = records.iter().filter_map(|(source, ticket)| line(explained, *source, *ticket)).collect();
     let conclusions = verdict.evidence.iter().filter(|quote| quote.ticket.is_none());
     rows.extend(conclusions.map(|quote| Row {
         deciding: true,
@@ -51,8 +50,7 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
 }
 
 fn line(explained: &Explained<'_>, source: Source, ticket: Ticket) -> Option<Row> {
-    let quotes: Vec<&Quote> =
-        explained.verdict.evidence.iter().filter(|quote| quote.ticket == Some(ticket)).collect();
+    let quotes: Vec<&Quote> = explained.verdict.evidence.iter().filter(|quote| quote.ticket == Some(ticket)).collect();
     let place = explained.places.get(ticket);
     let text = place.map(|place| printable(&place.text)).unwrap_or_default();
     let mut found = None;

@@ -1,0 +1,477 @@
+//! `why502 explain` as people run it: the built program on files, its two outputs and its exit code.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const ACCESS: &str = r#"198.51.100.20 - - [04/Mar/2026:09:15:01 +0000] "GET /ok HTTP/1.1" 200 512 "-" "curl/8.1.2"
+198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart?x=1 HTTP/1.1" 502 157 "-" "curl/8.1.2"
+198.51.100.21 - - [04/Mar/2026:09:20:09 +0000] "POST /pay HTTP/1.1" 502 157 "-" "Mozilla/5.0"
+198.51.100.22 - - [04/Mar/2026:09:20:10 +0000] "GET /`x` HTTP/1.1" 502 157 "-" "Mozilla/5.0"
+"#;
+const ERROR: &str = r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart?x=1 HTTP/1.1", upstream: "http://127.0.0.1:8000/cart?x=1", host: "shop.test"
+2026/03/04 09:20:09 [error] 411#411: *8 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.21, server: shop.test, request: "POST /pay HTTP/1.1", upstream: "http://127.0.0.1:8000/pay", host: "shop.test"
+2026/03/04 09:20:10 [error] 411#411: *9 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.22, server: shop.test, request: "GET /`x` HTTP/1.1", upstream: "http://127.0.0.1:8000/`x`", host: "shop.test"
+"#;
+const GUNICORN: &str = "[2026-03-04 09:14:00 +0000] [300] [INFO] Starting gunicorn 23.0.0
+[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:14:00 +0000] [300] [INFO] Using worker: sync
+[2026-03-04 09:14:00 +0000] [301] [INFO] Booting worker with pid: 301
+[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
+[2026-03-04 09:15:04 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?
+";
+
+/// A directory with the three logs.
+fn logs() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (name, text) in [("access.log", ACCESS), ("error.log", ERROR), ("gunicorn.log", GUNICORN)] {
+        write(directory.path(), name, text);
+    }
+    directory
+}
+
+fn write(directory: &Path, name: &str, text: impl AsRef<[u8]>) {
+    std::fs::write(directory.join(name), text).expect("a file");
+}
+
+fn program(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_why502"));
+    command.arg("explain").args(arguments).current_dir(directory);
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// What was said, and how it ended.
+struct Said {
+    out: String,
+    error: String,
+    code: Option<i32>,
+}
+
+fn said(output: Output) -> Said {
+    Said {
+        out: String::from_utf8(output.stdout).expect("UTF-8"),
+        error: String::from_utf8(output.stderr).expect("UTF-8"),
+        code: output.status.code(),
+    }
+}
+
+fn explain(directory: &Path, arguments: &[&str]) -> Said {
+    said(program(directory, arguments).output().expect("runs"))
+}
+
+fn with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> Said {
+    let mut child = program(directory, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    child.stdin.take().expect("a pipe").write_all(input).expect("takes it");
+    said(child.wait_with_output().expect("ends"))
+}
+
+/// `target cause` of each JSON line.
+fn told(out: &str) -> String {
+    let lines: Vec<String> = out
+        .lines()
+        .map(|line| {
+            let object: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+            let text = |key: &str| object.get(key).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
+            format!("{} {}", text("target"), text("cause"))
+        })
+        .collect();
+    lines.join("\n")
+}
+
+const TOLD: &str = "/cart?x=1 worker_timeout\n/pay gunicorn_not_running\n/`x` gunicorn_not_running";
+
+/// Everything is told as ever, nothing is wrong.
+fn check_whole(directory: &Path, files: &[&str]) {
+    let said = explain(directory, &[files, &["--format", "json"]].concat());
+    assert_eq!((told(&said.out).as_str(), said.error.as_str(), said.code), (TOLD, "", Some(0)), "{files:?}");
+}
+
+/// Everything else is told, one sentence says what is wrong, and the exit code is 1.
+fn check_bad(directory: &Path, arguments: &[&str], sentences: &[&str]) {
+    let said =
+        explain(directory, &[&["access.log", "error.log", "gunicorn.log", "--format", "json"], arguments].concat());
+    assert_eq!(said.error.lines().collect::<Vec<_>>(), sentences, "{arguments:?}");
+    assert_eq!((told(&said.out).as_str(), said.code), (TOLD, Some(1)), "{arguments:?}");
+}
+
+#[test]
+fn text_for_people() {
+    let directory = logs();
+    let said = explain(directory.path(), &["access.log", "error.log", "gunicorn.log"]);
+    let hint = |id: &str| why502::engine::causes::by_id(id).expect("a cause").hint;
+    let summary = |id: &str| why502::engine::causes::by_id(id).expect("a cause").summary;
+    let (down, down_hint) = (summary("gunicorn_not_running"), hint("gunicorn_not_running"));
+    let (timeout, timeout_hint) = (summary("worker_timeout"), hint("worker_timeout"));
+    let expected = format!(
+        r#"3 failed requests in 13 lines of 3 files
+
+gunicorn_not_running  2 (67%)  2026-03-04T09:20:09Z to 2026-03-04T09:20:10Z
+  {down}.
+  What to do: {down_hint}
+
+worker_timeout  1 (33%)  2026-03-04T09:15:03Z to 2026-03-04T09:15:03Z
+  {timeout}.
+  What to do: {timeout_hint}
+
+2026-03-04T09:15:03Z 502 GET /cart?x=1 from 198.51.100.20
+  worker_timeout (99% sure): {timeout}
+  ► error.log:1 nginx.error 2026/03/04 09:15:03 [error] 411#411: *7 »upstream prematurely closed connection while reading response header from upstream«, client: 198.51.100.20, server: shop.test, request: "GET /cart?x=1 HTTP/1.1", upstream: "http://…
+  ► gunicorn.log:5 gunicorn [2026-03-04 09:15:03 +0000] [300] [CRITICAL] »WORKER TIMEOUT (pid:301)«
+    access.log:2 nginx.access 198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart?x=1 HTTP/1.1" 502 157 "-" "curl/8.1.2"
+  ► gunicorn.log:6 gunicorn [2026-03-04 09:15:04 +0000] [300] [ERROR] »Worker (pid:301) was sent SIGKILL! Perhaps out of memory?«
+"#
+    );
+    assert_eq!(said.out.get(..expected.len()), Some(expected.as_str()), "{}", said.out);
+    assert!(said.out.contains("\n    access.log:3 nginx.access "), "{}", said.out);
+    assert_eq!((said.error.as_str(), said.code), ("", Some(0)));
+}
+
+#[test]
+fn markdown_for_a_ticket() {
+    let directory = logs();
+    let said = explain(directory.path(), &["access.log", "error.log", "gunicorn.log", "--format", "markdown"]);
+    let expected = "## why502: 3 failed requests
+
+In 13 lines of 3 files.
+
+| cause | count | share | first | last |
+|---|---:|---:|---|---|
+| `gunicorn_not_running` | 2 | 67% | 2026-03-04T09:20:09Z | 2026-03-04T09:20:10Z |
+| `worker_timeout` | 1 | 33% | 2026-03-04T09:15:03Z | 2026-03-04T09:15:03Z |
+
+- **`gunicorn_not_running`**: ";
+    assert_eq!(said.out.get(..expected.len()), Some(expected), "{}", said.out);
+    let request = r#"
+2026-03-04T09:15:03Z 502 `GET /cart?x=1`: **`worker_timeout`** (99% sure)
+
+```text
+► error.log:1 nginx.error 2026/03/04 09:15:03 [error] 411#411: *7 »upstream prematurely closed connection while reading response header from upstream«, client: 198.51.100.20, server: shop.test, request: "GET /cart?x=1 HTTP/1.1", upstream: "http://…
+► gunicorn.log:5 gunicorn [2026-03-04 09:15:03 +0000] [300] [CRITICAL] »WORKER TIMEOUT (pid:301)«
+  access.log:2 nginx.access 198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart?x=1 HTTP/1.1" 502 157 "-" "curl/8.1.2"
+► gunicorn.log:6 gunicorn [2026-03-04 09:15:04 +0000] [300] [ERROR] »Worker (pid:301) was sent SIGKILL! Perhaps out of memory?«
+```
+"#;
+    assert!(said.out.contains(request), "{}", said.out);
+    assert!(said.out.contains("`GET /'x'`"), "a target cannot end its code: {}", said.out);
+    assert_eq!(said.out.matches("```").count(), 6, "{}", said.out);
+    assert_eq!((said.error.as_str(), said.code), ("", Some(0)));
+}
+
+#[test]
+fn which_requests_are_shown() {
+    let directory = logs();
+    let json = |arguments: &[&str]| {
+        let said = explain(
+            directory.path(),
+            &[&["access.log", "error.log", "gunicorn.log", "--format", "json"], arguments].concat(),
+        );
+        assert_eq!((said.error.as_str(), said.code), ("", Some(0)), "{arguments:?}");
+        told(&said.out)
+    };
+    assert_eq!(json(&[]), TOLD);
+    assert_eq!(json(&["--cause", "worker_timeout"]), "/cart?x=1 worker_timeout");
+    assert_eq!(json(&["--cause", "worker_timeout", "--cause", "gunicorn_not_running"]), TOLD);
+    assert_eq!(json(&["--cause", "worker_crashed"]), "");
+    assert_eq!(json(&["--since", "2026-03-04T09:20:10Z"]), "/`x` gunicorn_not_running");
+    assert_eq!(json(&["--since", "2026-03-04T10:20:10+01:00"]), "/`x` gunicorn_not_running");
+    assert_eq!(json(&["--until", "2026-03-04T09:20:09Z"]), "/cart?x=1 worker_timeout");
+    assert_eq!(json(&["--limit", "1"]), "/cart?x=1 worker_timeout");
+    assert_eq!(json(&["--limit", "0"]), "");
+    let by_cause = "/pay gunicorn_not_running\n/`x` gunicorn_not_running\n/cart?x=1 worker_timeout";
+    assert_eq!(json(&["--group", "cause"]), by_cause);
+    assert_eq!(json(&["--group", "cause", "--limit", "1"]), "/pay gunicorn_not_running\n/cart?x=1 worker_timeout");
+
+    let text = |arguments: &[&str]| {
+        explain(directory.path(), &[&["access.log", "error.log", "gunicorn.log"], arguments].concat()).out
+    };
+    let limited = text(&["--limit", "1"]);
+    assert!(limited.starts_with("3 failed requests in"), "the summary counts all: {limited}");
+    assert!(limited.contains("GET /cart?x=1 from") && !limited.contains("POST /pay from"), "{limited}");
+    assert!(limited.ends_with("(2 more; a larger --limit shows them)\n"), "{limited}");
+    let grouped = text(&["--group", "cause"]);
+    let order: Vec<&str> = grouped.lines().filter_map(|line| line.strip_prefix("── ")?.split(' ').next()).collect();
+    assert_eq!(order, ["gunicorn_not_running", "worker_timeout"]);
+    assert!(grouped.find("POST /pay from") < grouped.find("GET /cart?x=1 from"), "{grouped}");
+    assert!(text(&["--since", "2027-01-01T00:00:00Z"]).starts_with("No failed request in 13 lines of 3 files."));
+}
+
+#[test]
+fn wrong_usage() {
+    let directory = logs();
+    for arguments in [
+        &[][..],
+        &["access.log", "--cause", "worker_timeot"],
+        &["access.log", "--since", "yesterday"],
+        &["access.log", "--since", "2026-03-04T09:00:00Z", "--until", "2026-03-04T09:00:00Z"],
+        &["access.log", "--limit", "many"],
+        &["access.log", "--group", "colour"],
+        &["access.log", "--format", "xml"],
+        &["access.log", "--log-format", "no variable"],
+        &["access.log", "--gunicorn-format", "no atom"],
+        &["access.log", "--time-zone", "here"],
+    ] {
+        let said = explain(directory.path(), arguments);
+        assert_eq!((said.out.as_str(), said.code), ("", Some(2)), "{arguments:?}");
+        assert!(said.error.starts_with("error: "), "{}", said.error);
+    }
+    let said = explain(directory.path(), &["access.log", "--cause", "worker_timeot"]);
+    assert!(said.error.contains("did you mean `worker_timeout`?"), "{}", said.error);
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+#[test]
+fn the_ways_to_name_files() {
+    let directory = logs();
+    let path = directory.path();
+    check_whole(path, &["access.log", "error.log", "gunicorn.log"]);
+    check_whole(path, &["."]);
+    check_whole(path, &["*.log"]);
+    check_whole(path, &["[ae]*.log", "./gunicorn.log", "access.log", "error.log", "*"]);
+
+    let rotated = tempfile::tempdir().expect("a directory");
+    let path = rotated.path();
+    let lines: Vec<&str> = ACCESS.split_inclusive('\n').collect();
+    write(path, "access.log.2.gz", gzip(lines[0]));
+    write(path, "access.log.1", lines[1]);
+    write(path, "access.log", lines[2..].concat());
+    let lines: Vec<&str> = ERROR.split_inclusive('\n').collect();
+    write(path, "error.log-20260303.gz", gzip(""));
+    write(path, "error.log-20260304.zst", zstd::encode_all(lines[0].as_bytes(), 1).expect("in memory"));
+    write(path, "error.log", lines[1..].concat());
+    std::fs::create_dir_all(path.join("app/web")).expect("a directory");
+    write(path, "app/web/gunicorn.log.gz", gzip(GUNICORN));
+    check_whole(path, &["."]);
+    check_whole(path, &["access.log", "access.log.1", "access.log.2.gz", "error.log*", "app"]);
+    check_whole(path, &["**/*"]);
+    let records: Vec<String> = explain(path, &[".", "--format", "json"])
+        .out
+        .lines()
+        .filter_map(|line| {
+            let object: serde_json::Value = serde_json::from_str(line).ok()?;
+            let records = object.get("records")?.as_array()?.clone();
+            let access = records.iter().find(|record| record["source"] == "nginx.access")?.clone();
+            Some(format!("{}:{}", access["file"].as_str()?, access["line"]))
+        })
+        .collect();
+    assert_eq!(records, ["./access.log.1:1", "./access.log:1", "./access.log:2"]);
+}
+
+#[test]
+fn standard_input() {
+    let directory = logs();
+    // All logs of a pod on one stream, as they were written.
+    let mut lines: Vec<&str> = [GUNICORN, ERROR, ACCESS].iter().flat_map(|log| log.lines()).collect();
+    lines.sort_by_key(|line| {
+        line.match_indices(':')
+            .find_map(|(at, _)| line.get(at.checked_sub(2)?..at + 6).filter(|time| time.starts_with("09:")))
+    });
+    let all = lines.join("\n");
+    let said = with_input(directory.path(), &["-", "-", "--format", "json"], all.as_bytes());
+    assert_eq!((told(&said.out).as_str(), said.error.as_str(), said.code), (TOLD, "", Some(0)));
+    let mixed = with_input(directory.path(), &["access.log", "-", "gunicorn.log", "--format", "json"], &gzip(ERROR));
+    assert_eq!((told(&mixed.out).as_str(), mixed.error.as_str(), mixed.code), (TOLD, "", Some(0)));
+    assert!(mixed.out.contains(r#""file":"-","line":1"#), "{}", mixed.out);
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let directory = logs();
+    let path = directory.path();
+    check_bad(path, &["none.log"], &["none.log: no such file; check the path"]);
+    check_bad(path, &["*.gz"], &["*.gz: no file fits this pattern; check the path"]);
+    check_bad(path, &["access.log/x"], &["access.log/x: cannot be read: Not a directory (os error 20)"]);
+    write(path, "program", b"one\ntwo\n\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0");
+    check_bad(path, &["program"], &["program: cannot be read: it is a binary file, not a log (seen in line 3)"]);
+    write(path, "old.log.bz2", b"BZh91AY&SY");
+    let bzip2 = "old.log.bz2: cannot be read: it is compressed with bzip2: decompress it first";
+    check_bad(path, &["old.log.bz2"], &[bzip2]);
+    let damaged = gzip(&"line\n".repeat(1_000));
+    write(path, "cut.log.gz", &damaged[..damaged.len() - 4]);
+    let said = explain(path, &["cut.log.gz"]);
+    assert!(said.error.starts_with("cut.log.gz: ") && said.error.contains("cannot be read"), "{}", said.error);
+    assert_eq!(said.code, Some(1));
+    let said = explain(path, &["none.log"]);
+    assert_eq!((said.code, said.out.starts_with("No failed request in 0 lines")), (Some(1), true), "{}", said.out);
+}
+
+#[test]
+fn encodings() {
+    let directory = logs();
+    let path = directory.path();
+    write(path, "app.log", b"ok\ncaf\xe9 is open\nna\xefve\n");
+    let latin = "app.log: line 2: 2 lines from here on are not in UTF-8 (Latin-1?): characters other than those of ASCII are lost";
+    check_bad(path, &["app.log"], &[latin]);
+
+    let wide: Vec<u8> = std::iter::once(0xfeff).chain(ERROR.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    write(path, "error.log", wide);
+    let said = explain(path, &["access.log", "error.log", "gunicorn.log", "--format", "json"]);
+    let wide = "error.log: line 1: the file is in UTF-16, which was read as well as it goes; logs are in UTF-8\n";
+    assert_eq!((told(&said.out).as_str(), said.error.as_str(), said.code), (TOLD, wide, Some(1)));
+}
+
+#[test]
+fn long_lines_and_holes() {
+    let directory = logs();
+    let path = directory.path();
+    write(path, "long.log", format!("a\n{}\nb\n", "x".repeat(2 << 20)));
+    check_bad(path, &["long.log"], &["long.log: line 3: lines longer than 1 MiB were read in part, 1 up to here"]);
+    // `copytruncate` under a program that does not append.
+    write(path, "error.log", [vec![0; 100_000], ERROR.as_bytes().to_vec()].concat());
+    check_whole(path, &["access.log", "error.log", "gunicorn.log"]);
+}
+
+#[test]
+fn formats_with_mistakes() {
+    let directory = logs();
+    let path = directory.path();
+    check_bad(
+        path,
+        &["--nginx-conf", "none.conf"],
+        &["none.conf: cannot be read: No such file or directory (os error 2); log formats are inferred from the lines"],
+    );
+    write(path, "nginx.conf", "events {}\nhttp {\n    log_format a '$status;\n}\n");
+    let said =
+        explain(path, &["access.log", "error.log", "gunicorn.log", "--format", "json", "--nginx-conf", "nginx.conf"]);
+    assert!(said.error.starts_with("nginx.conf: line "), "{}", said.error);
+    assert_eq!((told(&said.out).as_str(), said.code), (TOLD, Some(1)));
+    write(path, "nginx.conf", "http {\n  log_format a '$remote_addr $status $upstream_adr';\n}\n");
+    check_bad(
+        path,
+        &["--nginx-conf", "nginx.conf"],
+        &[
+            "nginx.conf: line 2: log_format: nginx has no variable $upstream_adr; did you mean $upstream_addr? What it holds is read as text",
+        ],
+    );
+    check_bad(
+        path,
+        &["--log-format", "$remote_addr $status $team"],
+        &["--log-format: nginx has no variable $team; what it holds is read as text"],
+    );
+    write(
+        path,
+        "nginx.conf",
+        "http {\n  map $host $team { default a; }\n  log_format a '$remote_addr $status $team';\n}\n",
+    );
+    check_whole(path, &["access.log", "error.log", "gunicorn.log", "--nginx-conf", "nginx.conf"]);
+}
+
+/// The program has a log open and waits for a pipe; meanwhile `change` is done to the log.
+#[cfg(unix)]
+fn while_it_reads(change: impl FnOnce(&mut std::fs::File)) -> Said {
+    let directory = logs();
+    let path = directory.path();
+    // Larger than what is read ahead.
+    let healthy = ACCESS.lines().next().unwrap_or_default();
+    write(path, "access.log", format!("{ACCESS}{}", format!("{healthy}\n").repeat(20_000)));
+    assert!(Command::new("mkfifo").arg(path.join("pipe")).status().expect("mkfifo").success());
+    let child = program(path, &["access.log", "error.log", "gunicorn.log", "pipe", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    // Opens when the program has opened its end, after the log.
+    let pipe = std::fs::File::options().write(true).open(path.join("pipe")).expect("a pipe");
+    change(&mut std::fs::File::options().append(true).open(path.join("access.log")).expect("a file"));
+    drop(pipe);
+    said(child.wait_with_output().expect("ends"))
+}
+
+#[test]
+#[cfg(unix)]
+fn files_that_change_while_they_are_read() {
+    let grown = while_it_reads(|file| file.write_all(b"more\n").expect("appends"));
+    assert_eq!((told(&grown.out).as_str(), grown.code), (TOLD, Some(1)));
+    let sentence =
+        "access.log: line 20004: the file grew while it was read: 5 bytes after this line are not in the report\n";
+    assert_eq!(grown.error, sentence);
+    let truncated = while_it_reads(|file| file.set_len(1_000).expect("truncates"));
+    assert_eq!((told(&truncated.out).as_str(), truncated.code), (TOLD, Some(1)));
+    assert!(truncated.error.starts_with("access.log: line "), "{}", truncated.error);
+    assert!(truncated.error.contains("the file was truncated while it was read: "), "{}", truncated.error);
+    let quiet = while_it_reads(|_| {});
+    assert_eq!((told(&quiet.out).as_str(), quiet.error.as_str(), quiet.code), (TOLD, "", Some(0)));
+}
+
+#[test]
+fn colours_only_where_they_are_wanted() {
+    let directory = logs();
+    let with = |name: &str, format: &str| {
+        let mut command = program(directory.path(), &["access.log", "error.log", "gunicorn.log", "--format", format]);
+        said(command.env(name, "1").output().expect("runs")).out
+    };
+    assert!(with("CLICOLOR_FORCE", "text").contains("\x1b[1m\x1b[31mWORKER TIMEOUT (pid:301)\x1b[0m"));
+    assert!(with("CLICOLOR_FORCE", "text").contains("\x1b[36mgunicorn.log:5\x1b[0m"));
+    for (name, format) in
+        [("NO_COLOR", "text"), ("NONE", "text"), ("CLICOLOR_FORCE", "json"), ("CLICOLOR_FORCE", "markdown")]
+    {
+        let out = with(name, format);
+        assert!(out.contains("WORKER TIMEOUT (pid:301)") && !out.contains('\x1b'), "{name} {format}: {out}");
+    }
+    assert!(with("NO_COLOR", "text").contains("»WORKER TIMEOUT (pid:301)«"));
+}
+
+/// What a terminal obeys: escape, the one-character introducer, a bell, a return, a mark of writing direction.
+const OBEYED: [char; 6] = ['\x1b', '\u{9b}', '\x07', '\r', '\u{202e}', '\x7f'];
+
+#[test]
+fn no_control_character_of_a_log_gets_through() {
+    let bad: String = OBEYED.iter().collect();
+    let bad = format!("{bad}[31m");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let access = ACCESS.replace("/cart?x=1", &format!("/cart?x={bad}")).replace("curl/8.1.2", &bad);
+    write(path, "access.log", access);
+    let error = ERROR.replace("/cart?x=1", &format!("/cart?x={bad}")).replace("shop.test", &format!("shop{bad}"));
+    write(path, "error.log", error);
+    write(path, "gunicorn.log", GUNICORN.replace("Perhaps", &format!("{bad}Perhaps")));
+    let name = format!("gunicorn{}.log", bad);
+    std::fs::rename(path.join("gunicorn.log"), path.join(&name)).expect("a name");
+    write(path, "x.json", "{}");
+    for format in ["text", "json", "markdown"] {
+        let missing = format!("none{bad}.log");
+        let arguments = ["access.log", "error.log", &name, &missing, "--format", format, "--traces", "x.json"];
+        let said = explain(path, &arguments);
+        for text in [&said.out, &said.error] {
+            assert!(text.lines().count() > 0);
+            assert_eq!(text.matches(OBEYED).collect::<Vec<_>>(), Vec::<&str>::new(), "{format}: {text:?}");
+        }
+        assert!(said.out.contains("/cart?x="), "{}", said.out);
+        // Not even where our own colours are forced.
+        let forced = program(path, &arguments).env("CLICOLOR_FORCE", "1").output().expect("runs");
+        let forced = String::from_utf8_lossy(&forced.stdout).into_owned();
+        let ours = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[36m"];
+        let left = ours.iter().fold(forced, |text, style| text.replace(style, ""));
+        assert_eq!(left.matches(OBEYED).collect::<Vec<_>>(), Vec::<&str>::new(), "{format}: {left:?}");
+    }
+}
+
+#[test]
+fn traces_in_any_order_and_damaged() {
+    let directory = logs();
+    let path = directory.path();
+    let span = |number: u32, second: u32, target: &str| {
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"{number:032x}","spanId":"{number:016x}","kind":2,"name":"x","startTimeUnixNano":"17726157{second:02}000000000","endTimeUnixNano":"17726157{second:02}400000000","status":{{"code":2}},"attributes":[{{"key":"url.path","value":{{"stringValue":"{target}"}}}},{{"key":"http.request.method","value":{{"stringValue":"GET"}}}}]}}]}}]}}]}}"#
+        )
+    };
+    let lines = [span(2, 50, "/other"), "{\"resourceSpans\":[{".to_owned(), span(1, 2, "/cart"), "no json".to_owned()];
+    write(path, "spans.json", lines.join("\n"));
+    let said = explain(path, &["access.log", "error.log", "gunicorn.log", "--traces", "spans.json"]);
+    let sentence = "spans.json: line 2: not OTLP JSON of traces: the object has no end (and 1 more)\n";
+    assert_eq!((said.error.as_str(), said.code), (sentence, Some(1)));
+    assert!(said.out.starts_with("3 failed requests in 13 lines of 3 files and 2 spans\n"), "{}", said.out);
+}
