@@ -8,8 +8,6 @@ use why502::cli::Cli;
 use why502::config;
 use why502::engine::formats::Reader;
 use why502::engine::nginx_conf::NginxConf;
-use why502::explain::report::{Report, text::Text};
-use why502::explain::{Options, run};
 
 const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
 /// Logs that NGINX and Gunicorn write when a worker runs into `--timeout`.
@@ -157,19 +155,15 @@ fn line_of_a_502(directive: &str) -> String {
     variable.replace_all(&template, |captures: &regex::Captures<'_>| value(captures).to_owned()).into_owned()
 }
 
-/// The report on the example as a person sees it.
+/// The report on the example as a person sees it in a file.
 fn report() -> String {
-    let options = Options { files: vec![EXAMPLE.to_owned()], ..Options::default() };
-    let mut report = Text::new(None, false);
-    let mut out = Vec::new();
-    let totals = run(&options, &Reader::default(), |explained| {
-        report.verdict(&mut out, &explained).expect("memory");
-    });
-    report.finish(&mut out, &totals).expect("memory");
-    assert!(totals.problems.is_empty(), "{:?}", totals.problems);
-    let mut plain = anstream::StripStream::new(Vec::new());
-    std::io::Write::write_all(&mut plain, &out).expect("memory");
-    String::from_utf8(plain.into_inner()).expect("UTF-8")
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_why502"))
+        .args(["explain", EXAMPLE])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("why502 runs");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Spill {
             uid,
             revision: verdict.revision,
             cause,
-            flags: u8::from(fits) * FITS | u8::from(is_request) * REQUEST,
+            flags: (u8::from(fits) * FITS) | (u8::from(is_request) * REQUEST),
             time: verdict.time,
             length: u32::try_from(block.len()).unwrap_or(u32::MAX),
         };
