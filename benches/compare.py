@@ -27,7 +27,7 @@ LOADS = {
     "healthy": ("combined access lines, none failed", ["--failing", "0"]),
     "json": ("JSON access lines, none failed", ["--failing", "0", "--json"]),
     "mixed": ("combined access lines, 1 % of them 502s with their error lines", ["--failing", "10"]),
-    "traces": ("server spans, none failed", ["--traces"]),
+    "traces": ("server spans, none failed", ["--failing", "0", "--traces"]),
     "steady": (f"{RATE:,} records a second, 1 % of them 502s", ["--failing", "10", "--rate", str(RATE)]),
 }
 

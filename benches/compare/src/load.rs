@@ -22,7 +22,7 @@ pub struct Options {
     batch: u64,
     #[arg(long, default_value_t = 8)]
     streams: u64,
-    /// Of 1,000 access lines so many are 502s, each with its error line.
+    /// Of 1,000 access lines so many are 502s, each with its error line; 0 with `--traces`.
     #[arg(long, default_value_t = 10)]
     failing: u64,
     /// Records a second in all streams together; as fast as they are taken without it.

@@ -228,6 +228,7 @@ mod tests {
             method: String::new(),
             target: String::new(),
             client: String::new(),
+            host: String::new(),
             symptom: Symptom::Unknown,
             cause: causes::by_id(cause).expect("a cause"),
             confidence: 0.5,
