@@ -158,7 +158,6 @@ pub struct Engine {
     uids: HashMap<u64, u32>,
     outputs: VecDeque<Output>,
     wanted: Arc<Wanted>,
-    zones: HashMap<u64, Nanos>,
     /// The newest time of any evidence.
     newest: Nanos,
 }
@@ -178,7 +177,6 @@ impl Engine {
             uids: HashMap::new(),
             outputs: VecDeque::new(),
             wanted: Arc::default(),
-            zones: HashMap::new(),
             newest: Nanos::MIN,
         }
     }
@@ -186,12 +184,6 @@ impl Engine {
     /// The settings that it was made with.
     pub fn settings(&self) -> &Settings {
         &self.settings
-    }
-
-    /// Says how far a source's local time is ahead of UTC, for stamps without a zone. Without it the offset is taken
-    /// from [`Record::observed`], and is 0 where that is unknown.
-    pub fn set_zone(&mut self, source: u64, offset: Nanos) {
-        self.zones.insert(source, offset);
     }
 
     /// Takes one line that proves something.
@@ -309,11 +301,15 @@ impl Engine {
         let Some(stamp) = record.evidence.stamp else {
             return Interval::about(if record.observed != 0 { record.observed } else { now });
         };
+        let mut stamp = stamp;
+        if !stamp.year_known {
+            stamp.nanos = time::nearest_year(stamp.nanos, if record.observed != 0 { record.observed } else { now });
+        }
         let at = Interval::of_stamp(stamp);
         if stamp.zone_known {
             return at;
         }
-        let offset = match self.settings.zone.or_else(|| self.zones.get(&record.source).copied()) {
+        let offset = match self.settings.zone {
             Some(offset) => offset,
             None if record.observed != 0 => zone_offset(stamp.nanos, record.observed).unwrap_or(0),
             None => 0,

@@ -17,6 +17,7 @@ pub mod report;
 mod stream;
 pub mod survey;
 pub mod traces;
+pub mod zones;
 
 use crate::engine::evidence::{Nanos, SECOND};
 use crate::engine::formats::Reader;
@@ -90,14 +91,11 @@ pub fn run_while(
 ) -> Totals {
     let mut totals = Totals::default();
     let inputs = input::expand(&options.files, &mut totals.problems);
-    let surveyed = survey::survey(&inputs, reader);
+    let surveyed = survey::survey(&inputs, reader, options.zone);
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
     let settings = Settings { hold: HOLD, requests_max: REQUESTS_MAX, ..Settings::default() };
     let mut engine = Engine::new(settings);
-    for (source, offset) in surveyed.zones(&inputs) {
-        engine.set_zone(source, options.zone.unwrap_or(offset));
-    }
     engine.want(surveyed.wanted().clone());
     let mut places = Places::default();
     let mut now = Nanos::MIN;

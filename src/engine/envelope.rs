@@ -2,7 +2,7 @@
 
 mod prefix;
 
-use super::evidence::Stamp;
+use super::evidence::{SECOND, Stamp};
 use super::formats::gunicorn_error::iso_stamp;
 use super::formats::json_line::JsonLine;
 use super::time::month_from_name;
@@ -131,10 +131,10 @@ fn json(line: &str) -> Option<Layer> {
     if inner.is_empty() || inner == line {
         return None;
     }
-    let stamp = ["time", "timestamp", "@timestamp", "ts", "asctime"]
+    let stamp = ["time", "timestamp", "@timestamp", "ts", "asctime", "__REALTIME_TIMESTAMP"]
         .iter()
         .find_map(|key| object.get(key))
-        .and_then(|text| iso_stamp(&text));
+        .and_then(|text| iso_stamp(&text).or_else(|| epoch_stamp(&text)));
     let origin = ["container", "pod", "_HOSTNAME", "host", "_SYSTEMD_UNIT"]
         .iter()
         .find_map(|key| object.get(key))
@@ -216,13 +216,41 @@ fn syslog(line: &str) -> Option<Layer> {
     if !masked && (month.len() != 3 || month_from_name(month.as_bytes()).is_none()) {
         return None;
     }
-    let _day = words.next().filter(|day| day.len() <= 2)?;
+    let day = words.next().filter(|day| day.len() <= 2)?;
     let time = words.next().filter(|time| time.as_bytes().get(2) == Some(&b':'))?;
     let host = words.next()?;
     let after_time = line.split_once(time)?.1.trim_start();
     let after_host = after_time.strip_prefix(host)?.trim_start();
     let inner = program(after_host).or_else(|| program(after_time))?;
-    Some(Layer { name: "syslog", inner: inner.to_owned(), stamp: None, origin: host.to_owned() })
+    let stamp = day_stamp(month, day, time);
+    Some(Layer { name: "syslog", inner: inner.to_owned(), stamp, origin: host.to_owned() })
+}
+
+/// `Sep 21 15:32:26`: local time of no year.
+fn day_stamp(month: &str, day: &str, time: &str) -> Option<Stamp> {
+    let month = month_from_name(month.as_bytes())?;
+    let day: u32 = day.parse().ok()?;
+    let stamp = iso_stamp(&format!("1972-{month:02}-{day:02} {time}"))?;
+    Some(Stamp { zone_known: false, year_known: false, ..stamp })
+}
+
+/// Seconds, milliseconds, microseconds (journald) or nanoseconds since 1970, told by their length.
+fn epoch_stamp(text: &str) -> Option<Stamp> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let number: i64 = whole.parse().ok().filter(|_| whole.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let unit = match whole.len() {
+        10 => SECOND,
+        13 => SECOND / 1_000,
+        16 => SECOND / 1_000_000,
+        19 => 1,
+        _ => return None,
+    };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count().min(9);
+    let parts: i64 = fraction.get(..digits)?.parse().unwrap_or(0);
+    let fraction = parts.saturating_mul(10_i64.pow(9 - digits as u32)) / (SECOND / unit);
+    let grain = if unit == SECOND && digits == 0 { SECOND } else { unit.min(SECOND / 1_000) };
+    let nanos = number.checked_mul(unit)?.checked_add(fraction)?;
+    Some(Stamp { nanos, grain, zone_known: true, year_known: true })
 }
 
 /// `gunicorn[434]: `: without the pid it could as well be an exception's class.

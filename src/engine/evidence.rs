@@ -24,6 +24,8 @@ pub struct Stamp {
     pub grain: Nanos,
     /// False for nginx's error log, which prints local time and no zone.
     pub zone_known: bool,
+    /// False for RFC 3164 (`Mar  4 09:15:02`): read as 1972, the year that has every day.
+    pub year_known: bool,
 }
 
 /// What nginx saw happen to a request. A fact; the names are a contract (`why502.symptom`).

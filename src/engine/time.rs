@@ -21,6 +21,16 @@ pub fn from_utc(year: i64, month: u32, day: u32, hour: u32, minute: u32, second:
     seconds.checked_mul(SECOND)
 }
 
+/// The same month, day and time in the year in which it is nearest to `near`.
+pub fn nearest_year(nanos: Nanos, near: Nanos) -> Nanos {
+    let date = |nanos: Nanos| civil_from_days(nanos.div_euclid(SECOND).div_euclid(86_400));
+    let ((_, month, day), (year, _, _)) = (date(nanos), date(near));
+    let of_day = nanos.rem_euclid(86_400 * SECOND);
+    let in_year = |year: i64| Some(from_utc(year, month, day, 0, 0, 0)?.saturating_add(of_day));
+    let years = (year - 1..=year + 1).filter_map(in_year);
+    years.min_by_key(|time| time.saturating_sub(near).saturating_abs()).unwrap_or(nanos)
+}
+
 /// `2026-11-22T07:14:39.700Z`; milliseconds only when there are any.
 pub fn rfc3339(nanos: Nanos) -> String {
     let seconds = nanos.div_euclid(SECOND);
@@ -71,6 +81,21 @@ fn civil_from_days(days: i64) -> (i64, u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_without_a_year_is_the_nearest() {
+        let check = |month: u32, day: u32, near: &str, expected: &str| {
+            let digits =
+                |from: usize, to: usize| near.get(from..to).and_then(|text| text.parse::<u32>().ok()).expect("digits");
+            let near = from_utc(i64::from(digits(0, 4)), digits(5, 7), digits(8, 10), 12, 0, 0).expect("a date");
+            let time = from_utc(1972, month, day, 23, 59, 58).expect("1972 has every day");
+            assert_eq!(rfc3339(nearest_year(time, near)), expected);
+        };
+        check(12, 31, "2026-01-01", "2025-12-31T23:59:58Z");
+        check(1, 1, "2025-12-31", "2026-01-01T23:59:58Z");
+        check(6, 15, "2026-06-15", "2026-06-15T23:59:58Z");
+        check(2, 29, "2025-03-01", "2024-02-29T23:59:58Z");
+    }
 
     #[test]
     fn known_days() {

@@ -9,10 +9,12 @@ use super::Totals;
 use super::input::{Input, Lines};
 use super::places::Place;
 use super::survey::Survey;
+use super::zones::LocalClock;
 use crate::engine::Wanted;
 use crate::engine::evidence::{Evidence, Nanos, Proof, SECOND};
 use crate::engine::formats::joiner::{Joiner, Pushed};
 use crate::engine::formats::{Format, Reader, Reading, SourceMemory, nginx_access};
+use crate::engine::time::nearest_year;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -91,6 +93,8 @@ pub(super) struct Stream<'a> {
     pub(super) ahead: VecDeque<Ahead>,
     memory: SourceMemory,
     joiner: Joiner,
+    /// For stamps without a zone.
+    clock: LocalClock,
     /// Order of the last item.
     order: Nanos,
     /// The last stamp of any line of this stream.
@@ -132,6 +136,7 @@ impl<'a> Stream<'a> {
             ahead: VecDeque::new(),
             memory: SourceMemory::default(),
             joiner: Joiner::default(),
+            clock: LocalClock::default(),
             order: Nanos::MIN,
             stamp: None,
             healthy_second: None,
@@ -249,8 +254,9 @@ impl<'a> Stream<'a> {
             }
             Reading::Proves(_, evidences) => {
                 let place = Place { file: Arc::clone(&input.name), line: number, text: text_of(record) };
-                for evidence in evidences {
-                    let order = self.order_of(&evidence, context.survey);
+                for mut evidence in evidences {
+                    self.complete_stamp(&mut evidence, context.survey);
+                    let order = self.order_of(&evidence);
                     let what = What::Evidence(Box::new(evidence), place.clone());
                     self.ahead.push_back(Ahead { order, what });
                 }
@@ -275,10 +281,24 @@ impl<'a> Stream<'a> {
         }
     }
 
-    fn order_of(&mut self, evidence: &Evidence, survey: &Survey) -> Nanos {
+    /// Gives a stamp the year and the zone that it lacks.
+    fn complete_stamp(&mut self, evidence: &mut Evidence, survey: &Survey) {
+        let Some(stamp) = &mut evidence.stamp else { return };
+        if !stamp.year_known {
+            // Nothing else is known where no line of any file has a year.
+            let Some(near) = self.stamp.or(survey.near()) else { return };
+            stamp.nanos = nearest_year(stamp.nanos, near);
+            stamp.year_known = true;
+        }
+        if !stamp.zone_known {
+            stamp.nanos = self.clock.utc(survey.zone_of(self.source), stamp.nanos);
+            stamp.zone_known = true;
+        }
+    }
+
+    fn order_of(&mut self, evidence: &Evidence) -> Nanos {
         if let Some(stamp) = evidence.stamp {
-            let offset = if stamp.zone_known { 0 } else { survey.zone_of(self.source) };
-            let mut at = stamp.nanos.saturating_sub(offset);
+            let mut at = stamp.nanos;
             if matches!(evidence.proof, Proof::NginxAccess(_)) {
                 // Within its second the access line is the last word.
                 at = at.saturating_add(stamp.grain - 1);

@@ -1,14 +1,16 @@
-//! A first look at the files: which zone their local stamps have, and which request lines their error logs name.
+//! A first look at the files: which zone their local stamps have, whose clock is wrong, and which request lines their error
+//! logs name.
 
 use super::input::{Input, Lines};
+use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::Wanted;
 use crate::engine::correlate::join::split_request_line;
-use crate::engine::evidence::{Nanos, Proof, SECOND};
+use crate::engine::evidence::{Evidence, Nanos, Proof, SECOND};
 use crate::engine::formats::joiner::{Joiner, Pushed};
 use crate::engine::formats::{Reader, Reading, SourceMemory, request_line_hash};
 use std::collections::{BTreeMap, HashMap};
 
-/// Lines looked at to tell whether a file holds error lines at all.
+/// Lines looked at to tell whether a file holds anything but access lines.
 const SNIFF_LINES: u64 = 2_000;
 /// Bytes of one error log that are surveyed: some 4 million lines.
 const SURVEY_BYTES_MAX: u64 = 1 << 30;
@@ -18,27 +20,35 @@ const HASHES_MAX: usize = 1_000_000;
 const SAMPLES_MAX: usize = 20_000;
 /// Zones are whole quarters of an hour (Nepal, Chatham).
 const QUARTER: Nanos = 900 * SECOND;
+/// Offsets with the most votes that are tried, alone and one after the other.
+const OFFSETS_TRIED: usize = 3;
+/// Daylight saving time is half an hour (Lord Howe) or an hour; two were seen in war time.
+const CHANGE_MAX: Nanos = 7_200 * SECOND;
+/// Local stamps of one stream that vote where no request is common.
+const OVERLAP_SAMPLES: usize = 200;
 
 /// What the first look found.
 #[derive(Debug, Default)]
 pub struct Survey {
     wanted: Wanted,
-    zones: BTreeMap<u64, Nanos>,
+    zones: BTreeMap<u64, Zone>,
+    usual: Zone,
+    near: Option<Nanos>,
 }
 
 #[derive(Default)]
 struct Samples {
     hashes: Vec<u64>,
-    /// Local stamps of error lines by stream and request line.
-    errors: Vec<(u64, u64, Nanos)>,
+    /// Stamps without a zone by stream, in their order, with the request line of nginx's.
+    locals: Vec<(u64, Option<u64>, Nanos)>,
     /// True stamps of failing access lines by request line.
     accesses: HashMap<u64, Vec<Nanos>>,
-    /// True stamps of anything, to fall back on.
+    /// True stamps of anything, to fall back on; in order once all are read.
     any: Vec<Nanos>,
 }
 
-/// Looks at regular files; pipes can be read only once.
-pub fn survey(inputs: &[Input], reader: &Reader) -> Survey {
+/// Looks at regular files; pipes can be read only once. `zone` is that of all local stamps, where somebody says it.
+pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey {
     let mut samples = Samples::default();
     for input in inputs.iter().filter(|input| input.bytes.is_some()) {
         // What cannot be read is told when it is read for the report.
@@ -46,16 +56,23 @@ pub fn survey(inputs: &[Input], reader: &Reader) -> Survey {
             look_at(input, lines, reader, &mut samples);
         }
     }
-    let mut zones = BTreeMap::new();
-    let mut streams: Vec<u64> = samples.errors.iter().map(|(stream, _, _)| *stream).collect();
+    samples.any.sort_unstable();
+    let near = samples.any.get(samples.any.len() / 2).copied();
+    if let Some(offset) = zone {
+        let usual = Zone::fixed(offset);
+        return Survey { wanted: Wanted::new(samples.hashes), zones: BTreeMap::new(), usual, near };
+    }
+    let known = zones_of_access_logs(inputs);
+    let usual = match known.as_slice() {
+        [only] => only.clone(),
+        // Logs of several places, or none that tells: what containers have.
+        _ => Zone::default(),
+    };
+    let mut streams: Vec<u64> = samples.locals.iter().map(|(stream, _, _)| *stream).collect();
     streams.sort_unstable();
     streams.dedup();
-    for stream in streams {
-        if let Some(offset) = zone_by_requests(stream, &samples).or_else(|| zone_by_overlap(stream, &samples)) {
-            zones.insert(stream, offset);
-        }
-    }
-    Survey { wanted: Wanted::new(samples.hashes), zones }
+    let zones = streams.into_iter().map(|stream| (stream, zone_of_stream(stream, &samples, &known, &usual))).collect();
+    Survey { wanted: Wanted::new(samples.hashes), zones, usual, near }
 }
 
 impl Survey {
@@ -64,25 +81,50 @@ impl Survey {
         &self.wanted
     }
 
-    /// How far a stream's local stamps are ahead of UTC.
-    pub fn zone_of(&self, stream: u64) -> Nanos {
-        self.zones.get(&stream).copied().unwrap_or(0)
+    /// The zone of a stream's local stamps.
+    pub fn zone_of(&self, stream: u64) -> &Zone {
+        self.zones.get(&stream).unwrap_or(&self.usual)
     }
 
-    /// All streams with their offsets.
-    pub fn zones<'a>(&'a self, inputs: &'a [Input]) -> impl Iterator<Item = (u64, Nanos)> + 'a {
-        inputs.iter().map(|input| (input.stream, self.zone_of(input.stream)))
+    /// A time about which most lines were written, for stamps without a year; `None` where no line has a year and a zone.
+    pub fn near(&self) -> Option<Nanos> {
+        self.near
     }
+}
+
+/// What access logs say of their own zone, each different one once.
+fn zones_of_access_logs(inputs: &[Input]) -> Vec<Zone> {
+    let mut by_stream: BTreeMap<u64, Vec<(Nanos, Nanos)>> = BTreeMap::new();
+    for (index, input) in inputs.iter().enumerate() {
+        let mut samples = sampling::sample(input);
+        // A rotated set whose zone changed between two starts of files: the change lies within the first of the two.
+        let next = inputs.get(index + 1).filter(|next| next.stream == input.stream);
+        if let ([only], Some(next)) = (samples.as_slice(), next)
+            && sampling::sample(next).first().is_some_and(|first| first.1 != only.1)
+        {
+            samples = sampling::sample_all(input);
+        }
+        by_stream.entry(input.stream).or_default().extend(samples);
+    }
+    let mut zones = Vec::new();
+    for samples in by_stream.into_values() {
+        if let Some(zone) = Zone::of_samples(samples)
+            && !zones.contains(&zone)
+        {
+            zones.push(zone);
+        }
+    }
+    zones
 }
 
 fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Samples) {
     let mut memory = SourceMemory::default();
-    let mut error_lines = 0_u64;
+    let mut others = 0_u64;
     let mut joiner = Joiner::default();
-    let mut take = |record: &[u8], error_lines: &mut u64| {
+    let mut take = |record: &[u8], others: &mut u64| {
         if let Reading::Proves(_, evidences) = reader.read(record, &mut memory, &Wanted::default()) {
             for evidence in evidences {
-                *error_lines += u64::from(matches!(evidence.proof, Proof::NginxError(_)));
+                *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
                 samples.add(input.stream, &evidence);
             }
         }
@@ -91,100 +133,163 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
         let mut pushed = joiner.push(line, 0);
         if pushed == Pushed::Ended {
             if let Some((record, _)) = joiner.take() {
-                take(record.as_bytes(), &mut error_lines);
+                take(record.as_bytes(), &mut others);
             }
             pushed = joiner.push(line, 0);
         }
         if pushed == Pushed::Whole {
-            take(line, &mut error_lines);
+            take(line, &mut others);
         }
         // A pure access log is not worth reading twice.
-        if (lines.number >= SNIFF_LINES && error_lines == 0) || lines.bytes > SURVEY_BYTES_MAX {
+        if (lines.number >= SNIFF_LINES && others == 0) || lines.bytes > SURVEY_BYTES_MAX {
             break;
         }
     }
     if let Some((record, _)) = joiner.take() {
-        take(record.as_bytes(), &mut error_lines);
+        take(record.as_bytes(), &mut others);
     }
 }
 
 impl Samples {
-    fn add(&mut self, stream: u64, evidence: &crate::engine::evidence::Evidence) {
+    fn add(&mut self, stream: u64, evidence: &Evidence) {
+        let stamp = evidence.stamp.filter(|stamp| stamp.year_known);
+        let known = stamp.filter(|stamp| stamp.zone_known).map(|stamp| stamp.nanos);
+        let local = stamp.filter(|stamp| !stamp.zone_known).map(|stamp| stamp.nanos);
+        let mut hash = None;
         match &evidence.proof {
             Proof::NginxError(error) => {
-                let Some((method, target)) = error.request.as_deref().and_then(split_request_line) else { return };
-                let hash = request_line_hash(method.as_bytes(), target.as_bytes());
-                if error.symptom.is_some() && self.hashes.len() < HASHES_MAX {
+                let line = error.request.as_deref().and_then(split_request_line);
+                hash = line.map(|(method, target)| request_line_hash(method.as_bytes(), target.as_bytes()));
+                if let Some(hash) = hash.filter(|_| error.symptom.is_some() && self.hashes.len() < HASHES_MAX) {
                     self.hashes.push(hash);
-                }
-                if let Some(stamp) = evidence.stamp.filter(|stamp| !stamp.zone_known)
-                    && self.errors.len() < SAMPLES_MAX
-                {
-                    self.errors.push((stream, hash, stamp.nanos));
                 }
             }
             Proof::NginxAccess(access) => {
-                if let Some(stamp) = evidence.stamp.filter(|stamp| stamp.zone_known)
-                    && self.accesses.len() < SAMPLES_MAX
-                {
+                if let Some(known) = known.filter(|_| self.accesses.len() < SAMPLES_MAX) {
                     let hash = request_line_hash(access.method.as_bytes(), access.target.as_bytes());
                     let stamps = self.accesses.entry(hash).or_default();
                     if stamps.len() < 64 {
-                        stamps.push(stamp.nanos);
+                        stamps.push(known);
                     }
-                    self.any.push(stamp.nanos);
                 }
             }
-            _ => {
-                if let Some(stamp) = evidence.stamp.filter(|stamp| stamp.zone_known)
-                    && self.any.len() < SAMPLES_MAX
-                {
-                    self.any.push(stamp.nanos);
-                }
-            }
+            _ => {}
         }
+        if let Some(local) = local.filter(|_| self.locals.len() < SAMPLES_MAX) {
+            self.locals.push((stream, hash, local));
+        }
+        if let Some(known) = known.filter(|_| self.any.len() < SAMPLES_MAX) {
+            self.any.push(known);
+        }
+    }
+
+    /// True when an access line of this request may be the end of what its error line tells at this time: it comes up to a
+    /// minute and a quarter after the first error line.
+    fn joins(&self, hash: u64, utc: Nanos) -> bool {
+        let stamps = self.accesses.get(&hash).map_or(&[][..], Vec::as_slice);
+        stamps.iter().any(|access| JOINS.contains(&access.saturating_sub(utc)))
+    }
+
+    /// True when any line was written within some seconds of this time.
+    fn is_busy_at(&self, utc: Nanos) -> bool {
+        let first = self.any.partition_point(|known| *known < utc.saturating_sub(30 * SECOND));
+        self.any.get(first).is_some_and(|known| *known <= utc.saturating_add(30 * SECOND))
     }
 }
 
-/// Each error line votes for the offsets at which an access line of its request follows within some seconds.
-fn zone_by_requests(stream: u64, samples: &Samples) -> Option<Nanos> {
+/// An access line follows the first error line of its request within so much.
+const JOINS: std::ops::RangeInclusive<Nanos> = -3 * SECOND..=75 * SECOND;
+
+/// The zone at which most of a stream's lines meet the access line of their request, or at least lines of other logs.
+fn zone_of_stream(stream: u64, samples: &Samples, known: &[Zone], usual: &Zone) -> Zone {
+    let of_stream = samples.locals.iter().filter(|(of, _, _)| *of == stream);
+    let requests: Vec<(u64, Nanos)> =
+        of_stream.clone().filter_map(|(_, hash, local)| hash.map(|hash| (hash, *local))).collect();
+    let mut candidates: Vec<Zone> = known.to_vec();
+    candidates.extend(by_requests(&requests, samples));
+    let mut best = (0, None);
+    for candidate in candidates {
+        let mut clock = LocalClock::default();
+        let score = requests.iter().filter(|(hash, local)| samples.joins(*hash, clock.utc(&candidate, *local))).count();
+        if score > best.0 {
+            best = (score, Some(candidate));
+        }
+    }
+    best.1.unwrap_or_else(|| {
+        let locals: Vec<Nanos> = of_stream.map(|(_, _, local)| *local).collect();
+        by_overlap(&locals, samples, known, usual)
+    })
+}
+
+/// The offsets that most error lines vote for, each alone and each after another.
+fn by_requests(requests: &[(u64, Nanos)], samples: &Samples) -> Vec<Zone> {
     let mut votes: BTreeMap<Nanos, u32> = BTreeMap::new();
-    for (_, hash, local) in samples.errors.iter().filter(|(of, _, _)| *of == stream) {
+    for (hash, local) in requests {
         for access in samples.accesses.get(hash).map_or(&[][..], Vec::as_slice) {
             let ahead = local.saturating_sub(*access);
             let offset = nearest_quarter(ahead);
-            // The access line comes up to a minute and a quarter after the first error line.
-            if (-3 * SECOND..=75 * SECOND).contains(&offset.saturating_sub(ahead)) && is_zone(offset) {
+            if JOINS.contains(&offset.saturating_sub(ahead)) && is_zone(offset) {
                 *votes.entry(offset).or_default() += 1;
             }
         }
     }
-    winner(&votes)
-}
-
-/// Without a common request: the offset at which error lines fall nearest to lines of other logs.
-fn zone_by_overlap(stream: u64, samples: &Samples) -> Option<Nanos> {
-    let locals: Vec<Nanos> =
-        samples.errors.iter().filter(|(of, _, _)| *of == stream).map(|(_, _, local)| *local).take(200).collect();
-    let mut votes: BTreeMap<Nanos, u32> = BTreeMap::new();
-    for local in locals {
-        for known in samples.any.iter().take(500) {
-            let ahead = local.saturating_sub(*known);
-            let offset = nearest_quarter(ahead);
-            if offset.saturating_sub(ahead).saturating_abs() <= 30 * SECOND && is_zone(offset) {
-                *votes.entry(offset).or_default() += 1;
+    let mut offsets: Vec<(Nanos, u32)> = votes.into_iter().collect();
+    // UTC wins a tie: it is what containers have.
+    offsets.sort_by_key(|(offset, count)| (std::cmp::Reverse(*count), offset.saturating_abs()));
+    offsets.truncate(OFFSETS_TRIED);
+    let mut zones: Vec<Zone> = offsets.iter().map(|(offset, _)| Zone::fixed(*offset)).collect();
+    for (before, _) in &offsets {
+        for (after, _) in offsets.iter().filter(|(after, _)| after != before) {
+            if after.saturating_sub(*before).saturating_abs() <= CHANGE_MAX {
+                zones.extend(change_between(requests, samples, *before, *after));
             }
         }
     }
-    winner(&votes)
+    zones
 }
 
-/// UTC wins a tie: it is what containers have.
-fn winner(votes: &BTreeMap<Nanos, u32>) -> Option<Nanos> {
-    votes
-        .iter()
-        .max_by_key(|(offset, count)| (**count, std::cmp::Reverse(offset.saturating_abs())))
-        .map(|(offset, _)| *offset)
+/// One offset up to a line and another one from there: the line at which most lines fit.
+fn change_between(requests: &[(u64, Nanos)], samples: &Samples, before: Nanos, after: Nanos) -> Option<Zone> {
+    let fits = |offset: Nanos, (hash, local): &(u64, Nanos)| samples.joins(*hash, local.saturating_sub(offset));
+    let all_after = requests.iter().filter(|request| fits(after, request)).count();
+    let (mut best, mut place) = (0, None);
+    let (mut so_far, mut left) = (0, all_after);
+    for (index, request) in requests.iter().enumerate() {
+        if so_far > 0 && left > 0 && so_far + left > best {
+            (best, place) = (so_far + left, Some(index));
+        }
+        so_far += usize::from(fits(before, request));
+        left -= usize::from(fits(after, request));
+    }
+    let (_, local) = requests.get(place?)?;
+    let first = local.saturating_sub(after);
+    // Clocks are changed at whole hours; the first line after it comes some time later.
+    let hour = first.div_euclid(3_600 * SECOND).saturating_mul(3_600 * SECOND);
+    let last = requests.get(..place?)?.iter().map(|(_, local)| local.saturating_sub(before)).max()?;
+    Some(Zone::changing(before, if hour > last { hour } else { first }, after))
+}
+
+/// Without a common request: the offset at which lines fall near to lines of other logs. Where many do as well, what
+/// access logs say.
+fn by_overlap(locals: &[Nanos], samples: &Samples, known: &[Zone], usual: &Zone) -> Zone {
+    let step = locals.len().div_ceil(OVERLAP_SAMPLES).max(1);
+    let votes = |zone: &Zone| {
+        let mut clock = LocalClock::default();
+        locals.iter().step_by(step).filter(|local| samples.is_busy_at(clock.utc(zone, **local))).count()
+    };
+    let mut candidates = vec![usual.clone()];
+    candidates.extend(known.iter().cloned());
+    let mut offsets: Vec<Nanos> = (-48..=56).map(|quarters| quarters * QUARTER).collect();
+    offsets.sort_by_key(|offset| offset.saturating_abs());
+    candidates.extend(offsets.into_iter().map(Zone::fixed));
+    let mut best = (0, usual.clone());
+    for candidate in candidates {
+        let count = votes(&candidate);
+        if count > best.0 {
+            best = (count, candidate);
+        }
+    }
+    best.1
 }
 
 fn nearest_quarter(ahead: Nanos) -> Nanos {

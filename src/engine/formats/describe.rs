@@ -126,7 +126,12 @@ fn put_number<T: ToString>(fields: &mut Fields, name: &str, value: Option<T>) {
 
 fn fields_of(evidence: &Evidence, fields: &mut Fields) {
     if let Some(stamp) = evidence.stamp {
-        put(fields, if stamp.zone_known { "time" } else { "time_local_without_zone" }, &rfc3339(stamp.nanos));
+        let text = rfc3339(stamp.nanos);
+        match (stamp.year_known, stamp.zone_known) {
+            (true, true) => put(fields, "time", &text),
+            (true, false) => put(fields, "time_local_without_zone", &text),
+            (false, _) => put(fields, "time_local_without_year", text.get(5..).unwrap_or_default()),
+        }
     }
     match &evidence.proof {
         Proof::NginxError(error) => fields_of_error(error, fields),

@@ -116,6 +116,7 @@ pub fn iso_stamp(text: &str) -> Option<Stamp> {
         nanos: nanos.saturating_add(fraction).saturating_sub(offset.unwrap_or(0)),
         grain,
         zone_known: offset.is_some(),
+        year_known: true,
     })
 }
 

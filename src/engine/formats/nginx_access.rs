@@ -12,6 +12,7 @@ pub(super) use fields::seconds;
 pub use fields::{from_fields, from_format};
 pub use infer::{named_fields, read_combined};
 
+use super::gunicorn_error::iso_stamp;
 use super::json_line::JsonLine;
 use crate::engine::evidence::{MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, TraceContext};
 use crate::engine::time::{from_utc, month_from_name};
@@ -77,6 +78,24 @@ pub fn quick_stamp(line: &[u8]) -> Option<Nanos> {
     time_local(text(at, 26)?).map(|stamp| stamp.nanos)
 }
 
+/// The zone in which a line was written, with when, where its stamp has one: `[29/Oct/2026:13:55:36 +0200]`, in JSON too,
+/// or `2026-10-29T13:55:36+02:00`. In nanoseconds ahead of UTC.
+pub fn quick_zone(line: &[u8]) -> Option<(Nanos, Nanos)> {
+    let text = |from: usize, length: usize| std::str::from_utf8(line.get(from..from.checked_add(length)?)?).ok();
+    if let Some(colon) = memchr::memmem::find(line, b"/20").filter(|at| line.get(at + 5) == Some(&b':')) {
+        let stamp = text(colon.checked_sub(6)?, 26)?;
+        let local = time_local(stamp.get(..20)?)?.nanos;
+        let utc = time_local(stamp).filter(|stamp| stamp.zone_known)?.nanos;
+        return Some((utc, local.saturating_sub(utc)));
+    }
+    let at = memchr::memchr_iter(b'T', line).find(|at| {
+        line.get(at + 3) == Some(&b':') && at.checked_sub(3).is_some_and(|dash| line.get(dash) == Some(&b'-'))
+    })?;
+    let stamp = text(at.checked_sub(10)?, 25)?;
+    let utc = iso_stamp(stamp).filter(|stamp| stamp.zone_known)?.nanos;
+    Some((utc, iso_stamp(stamp.get(..19)?)?.nanos.saturating_sub(utc)))
+}
+
 /// Method, then target and protocol. A request that nginx could not parse (`\x16\x03\x01`) has neither.
 fn split_request(request: &str) -> (&str, &str, &str) {
     match request.split_once(' ') {
@@ -102,13 +121,13 @@ pub fn time_local(text: &str) -> Option<Stamp> {
         from_utc(i64::from(number(7, 11)?), month, number(0, 2)?, number(12, 14)?, number(15, 17)?, number(18, 20)?)?;
     let zone = text.get(20..).map(str::trim).unwrap_or_default();
     if !zone.starts_with(['+', '-']) {
-        return Some(Stamp { nanos, grain: SECOND, zone_known: false });
+        return Some(Stamp { nanos, grain: SECOND, zone_known: false, year_known: true });
     }
     let sign = if zone.starts_with('-') { -1 } else { 1 };
     let hours = zone.get(1..3)?.parse::<u32>().ok()?;
     let minutes = zone.get(3..5)?.parse::<u32>().ok()?;
     let offset = sign * Nanos::from(hours * 3_600 + minutes * 60) * SECOND;
-    Some(Stamp { nanos: nanos.saturating_sub(offset), grain: SECOND, zone_known: true })
+    Some(Stamp { nanos: nanos.saturating_sub(offset), grain: SECOND, zone_known: true, year_known: true })
 }
 
 /// Reads a JSON line whose keys are named after nginx's variables, or after what people call them.
@@ -126,7 +145,7 @@ fn msec(text: &str) -> Option<Stamp> {
     let fraction: u32 = fraction.parse().ok()?;
     let nanos = whole.parse::<Nanos>().ok()?.checked_mul(SECOND)?;
     let nanos = nanos.checked_add(Nanos::from(fraction) * MILLISECOND)?;
-    Some(Stamp { nanos, grain: MILLISECOND, zone_known: true })
+    Some(Stamp { nanos, grain: MILLISECOND, zone_known: true, year_known: true })
 }
 
 /// Undoes `escape=default`: `\xHH`.

@@ -73,7 +73,7 @@ fn stamp(line: &str) -> Option<(Stamp, &str)> {
     let nanos = from_utc(year, number(slash + 1, slash + 3)?, number(slash + 4, slash + 6)?, time.0, time.1, time.2)?;
     let rest = line.get(at + 8..)?;
     (rest.is_empty() || rest.starts_with(' '))
-        .then(|| (Stamp { nanos, grain: SECOND, zone_known: false }, rest.trim_start()))
+        .then(|| (Stamp { nanos, grain: SECOND, zone_known: false, year_known: true }, rest.trim_start()))
 }
 
 fn level(rest: &str) -> (&'static str, &str) {
