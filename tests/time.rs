@@ -1,0 +1,186 @@
+//! Stamps without a zone or a year: around the changes of daylight saving time, at midnight, at New Year, on any machine.
+
+use std::fmt::Write;
+use std::process::Command;
+use why502::engine::evidence::{Nanos, SECOND};
+use why502::engine::formats::Reader;
+use why502::engine::time::{from_utc, rfc3339};
+use why502::explain::{Options, run};
+
+const HOUR: Nanos = 3_600 * SECOND;
+
+/// `2026-10-25`, `02:30:00` of a UTC time in a zone.
+fn local(utc: Nanos, offset: Nanos) -> (String, String) {
+    let text = rfc3339(utc + offset);
+    (text[..10].to_owned(), text[11..19].to_owned())
+}
+
+fn month_name(date: &str) -> &'static str {
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+        [date[5..7].parse::<usize>().expect("a month") - 1]
+}
+
+/// What nginx writes of one refused request: error line, `combined` access line, JSON access line with `$msec`.
+fn refused(number: u32, utc: Nanos, offset: Nanos) -> [String; 3] {
+    let (date, clock) = local(utc, offset);
+    let hours = offset / HOUR;
+    let zone = format!("{}{:02}00", if hours < 0 { '-' } else { '+' }, hours.abs());
+    [
+        format!(
+            r#"{} {clock} [error] 411#411: *{number} connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart/{number} HTTP/1.1", upstream: "http://127.0.0.1:8000/cart/{number}", host: "shop.test""#,
+            date.replace('-', "/")
+        ),
+        format!(
+            r#"198.51.100.20 - - [{}/{}/{}:{clock} {zone}] "GET /cart/{number} HTTP/1.1" 502 157 "-" "curl/8.5.0""#,
+            &date[8..10],
+            month_name(&date),
+            &date[..4]
+        ),
+        format!(
+            r#"{{"msec":"{}.300","remote_addr":"198.51.100.20","request":"GET /cart/{number} HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502"}}"#,
+            utc / SECOND
+        ),
+    ]
+}
+
+/// The verdicts' times, status and causes. A request whose two lines did not meet would be two verdicts.
+fn verdicts(files: &[(&str, &str)]) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut options = Options::default();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        options.files.push(path.display().to_string());
+    }
+    let mut found = Vec::new();
+    let totals = run(&options, &Reader::default(), |explained| {
+        let verdict = explained.verdict;
+        let records = verdict.records.len();
+        found.push(format!("{} {:?} {} {records}", rfc3339(verdict.time), verdict.status, verdict.cause.id));
+    });
+    assert!(totals.problems.is_empty(), "{:?}", totals.problems);
+    found
+}
+
+/// One request each ten minutes from two hours before a change of the zone to two hours after it.
+fn around(change: Nanos, before: Nanos, after: Nanos) -> ([String; 3], Vec<String>) {
+    let mut logs = [String::new(), String::new(), String::new()];
+    let mut times = Vec::new();
+    for step in -12_i32..=12 {
+        let utc = change + Nanos::from(step) * 600 * SECOND;
+        let offset = if utc < change { before } else { after };
+        for (log, line) in logs.iter_mut().zip(refused((step + 20) as u32, utc, offset)) {
+            writeln!(log, "{line}").expect("memory");
+        }
+        times.push(rfc3339(utc));
+    }
+    (logs, times)
+}
+
+fn check_change(change: Nanos, before: Nanos, after: Nanos) {
+    let ([error, combined, json], times) = around(change, before, after);
+    for (access, fraction) in [(combined, ""), (json, ".300")] {
+        let found = verdicts(&[("access.log", &access), ("error.log", &error)]);
+        let expected: Vec<String> = times
+            .iter()
+            .map(|time| format!("{} Some(502) gunicorn_not_running 2", time.replace('Z', &format!("{fraction}Z"))))
+            .collect();
+        assert_eq!(found, expected, "{before} to {after}");
+    }
+}
+
+#[test]
+fn an_hour_is_missing_in_spring() {
+    check_change(from_utc(2026, 3, 29, 1, 0, 0).expect("a date"), HOUR, 2 * HOUR);
+    check_change(from_utc(2026, 3, 8, 7, 0, 0).expect("a date"), -5 * HOUR, -4 * HOUR);
+}
+
+#[test]
+fn an_hour_comes_twice_in_autumn() {
+    check_change(from_utc(2026, 10, 25, 1, 0, 0).expect("a date"), 2 * HOUR, HOUR);
+    check_change(from_utc(2026, 11, 1, 6, 0, 0).expect("a date"), -4 * HOUR, -5 * HOUR);
+}
+
+#[test]
+fn around_midnight_in_any_zone() {
+    for hours in [-11, -5, 0, 2, 9, 13] {
+        let midnight = from_utc(2026, 6, 30, 0, 0, 0).expect("a date") - hours * HOUR;
+        let [error, _, _] = refused(1, midnight - SECOND, hours * HOUR);
+        // The access line is written a second later: on another day.
+        let [_, access, _] = refused(1, midnight, hours * HOUR);
+        let expected = vec![format!("{} Some(502) gunicorn_not_running 2", rfc3339(midnight))];
+        assert_eq!(verdicts(&[("access.log", &access), ("error.log", &error)]), expected, "{hours}");
+    }
+}
+
+#[test]
+fn a_change_in_the_midst_of_a_large_log_is_found() {
+    // Healthy lines fill the access log, so that a look at its first lines sees one zone only.
+    let change = from_utc(2026, 10, 25, 1, 0, 0).expect("a date");
+    let (mut access, mut error) = (String::new(), String::new());
+    for minute in -2_000_i64..2_000 {
+        let utc = change + minute * 60 * SECOND;
+        let offset = if utc < change { 2 * HOUR } else { HOUR };
+        let [error_line, access_line, _] = refused((minute + 3_000) as u32, utc, offset);
+        let healthy = access_line.replace("502 157", "200 157").replace("/cart/", "/about/");
+        writeln!(access, "{healthy}\n{healthy}").expect("memory");
+        if minute.rem_euclid(500) == 77 {
+            writeln!(access, "{access_line}").expect("memory");
+            writeln!(error, "{error_line}").expect("memory");
+        }
+    }
+    let found = verdicts(&[("access.log", &access), ("error.log", &error)]);
+    assert_eq!(found.len(), 8, "{found:?}");
+    assert!(found.iter().all(|verdict| verdict.ends_with("Some(502) gunicorn_not_running 2")), "{found:?}");
+}
+
+#[test]
+fn a_kernel_line_without_a_year_meets_its_request() {
+    for (utc, offset) in [(from_utc(2026, 1, 1, 0, 30, 0), HOUR), (from_utc(2024, 2, 29, 12, 0, 0), 0)] {
+        let utc = utc.expect("a date");
+        let (date, clock) = local(utc, offset);
+        let [error, access, _] = refused(1, utc, offset);
+        let error = error.replace(
+            "connect() failed (111: Connection refused) while connecting to upstream",
+            "upstream prematurely closed connection while reading response header from upstream",
+        );
+        let kernel = format!(
+            "{} {:>2} {clock} web kernel: [ 4242.1] Out of memory: Killed process 301 (gunicorn) total-vm:812344kB, anon-rss:502344kB, file-rss:0kB, shmem-rss:0kB\n",
+            month_name(&date),
+            date[8..10].trim_start_matches('0'),
+        );
+        let utc_stamp = |text: &str| format!("[{} {} +0000] {text}\n", &rfc3339(utc)[..10], &rfc3339(utc)[11..19]);
+        let gunicorn = utc_stamp("[300] [INFO] Listening at: http://127.0.0.1:8000 (300)")
+            + &utc_stamp("[300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?");
+        let found = verdicts(&[
+            ("access.log", &access),
+            ("error.log", &error),
+            ("gunicorn.log", &gunicorn),
+            ("kern.log", &kernel),
+        ]);
+        assert_eq!(found, [format!("{} Some(502) worker_oom_killed 4", rfc3339(utc))]);
+    }
+}
+
+#[test]
+fn the_zone_of_this_machine_does_not_matter() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ([error, combined, _], _) = around(from_utc(2026, 10, 25, 1, 0, 0).expect("a date"), 2 * HOUR, HOUR);
+    std::fs::write(directory.path().join("error.log"), error).expect("a file");
+    std::fs::write(directory.path().join("access.log"), combined).expect("a file");
+    let printed = |zone: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_why502"))
+            .args(["explain", "--format", "json", "access.log", "error.log"])
+            .current_dir(directory.path())
+            .env("TZ", zone)
+            .output()
+            .expect("why502 runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let expected = printed("UTC");
+    assert_eq!(expected.lines().count(), 25, "{expected}");
+    for zone in ["Asia/Kathmandu", "America/New_York", "Pacific/Chatham"] {
+        assert_eq!(printed(zone), expected, "{zone}");
+    }
+}
