@@ -130,15 +130,17 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
         }
     };
     while let Ok(Some(line)) = lines.next_line() {
-        let mut pushed = joiner.push(line, 0);
-        if pushed == Pushed::Ended {
-            if let Some((record, _)) = joiner.take() {
-                take(record.as_bytes(), &mut others);
+        if !joiner.is_empty() || reader.dismiss(line, &Wanted::default()).is_none() {
+            let mut pushed = joiner.push(line, 0);
+            if pushed == Pushed::Ended {
+                if let Some((record, _)) = joiner.take() {
+                    take(record.as_bytes(), &mut others);
+                }
+                pushed = joiner.push(line, 0);
             }
-            pushed = joiner.push(line, 0);
-        }
-        if pushed == Pushed::Whole {
-            take(line, &mut others);
+            if pushed == Pushed::Whole {
+                take(line, &mut others);
+            }
         }
         // A pure access log is not worth reading twice.
         if (lines.number >= SNIFF_LINES && others == 0) || lines.bytes > SURVEY_BYTES_MAX {

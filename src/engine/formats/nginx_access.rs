@@ -71,6 +71,10 @@ pub fn quick_stamp(line: &[u8]) -> Option<Nanos> {
             let at = if line.get(at + 7) == Some(&b'"') { at + 8 } else { at + 7 };
             return msec(text(at, 14)?).map(|stamp| stamp.nanos);
         }
+        if let Some(at) = memchr::memmem::find(line, b"\"time_iso8601\":\"") {
+            let stamp = super::gunicorn_error::iso_stamp(text(at + 16, 25)?)?;
+            return stamp.zone_known.then_some(stamp.nanos);
+        }
         let at = memchr::memmem::find(line, b"\"time_local\":\"")? + 14;
         return time_local(text(at, 26)?).map(|stamp| stamp.nanos);
     }

@@ -1,7 +1,7 @@
 //! The report as Markdown, to paste into a ticket.
 
 use super::Report;
-use super::summary::{Row, Summary, grouped};
+use super::summary::{Row, Summary, grouped, sentence};
 use super::text::{read, what};
 use super::timeline;
 use crate::engine::text::shortened;
@@ -33,7 +33,7 @@ impl Report for Markdown {
         writeln!(out)?;
         for row in summary.rows() {
             let cause = row.cause;
-            writeln!(out, "- **`{}`**: {}. **What to do:** {}", cause.id, cause.summary, cause.hint)?;
+            writeln!(out, "- **`{}`**: {} **What to do:** {}", cause.id, sentence(cause.summary), cause.hint)?;
         }
         writeln!(out)
     }

@@ -1,7 +1,7 @@
 //! The report for a person at three in the morning: causes and what to do, then each failed request with its lines.
 
 use super::Report;
-use super::summary::{Row, Summary, counted};
+use super::summary::{Row, Summary, counted, sentence};
 use super::timeline;
 use crate::engine::text::{printable, shortened};
 use crate::engine::time::rfc3339;
@@ -37,7 +37,7 @@ impl Report for Text {
         writeln!(out, "{BOLD}{} in {read}{BOLD:#}\n", summary.sentence())?;
         for row in summary.rows() {
             heading(out, &row)?;
-            writeln!(out, "  {}.", row.cause.summary)?;
+            writeln!(out, "  {}", sentence(row.cause.summary))?;
             writeln!(out, "  {BOLD}What to do:{BOLD:#} {}\n", row.cause.hint)?;
         }
         unrecognised(out, totals)

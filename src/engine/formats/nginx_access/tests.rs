@@ -131,6 +131,22 @@ fn missing_is_not_a_dash() {
     assert!(attempt.connect_time.is_dash());
 }
 
+#[test]
+fn stamps_without_reading_the_rest() {
+    let check = |line: &str, expected: Option<&str>| {
+        let stamp = quick_stamp(line.as_bytes()).map(crate::engine::time::rfc3339);
+        assert_eq!(stamp.as_deref(), expected, "{line}");
+    };
+    check("192.0.2.7 - - [03/Mar/2027:10:20:30 +0100] \"GET / HTTP/1.1\" 200 1", Some("2027-03-03T09:20:30Z"));
+    check(r#"{"status":200,"msec":"1804069230.250"}"#, Some("2027-03-03T10:20:30.250Z"));
+    check(r#"{"msec":1804069230.250,"status":200}"#, Some("2027-03-03T10:20:30.250Z"));
+    check(r#"{"time_local":"03/Mar/2027:10:20:30 +0000"}"#, Some("2027-03-03T10:20:30Z"));
+    check(r#"{"time_iso8601":"2027-03-03T10:20:30+02:00"}"#, Some("2027-03-03T08:20:30Z"));
+    check(r#"{"time_iso8601":"2027-03-03T10:20:30"}"#, None);
+    check(r#"{"status":200}"#, None);
+    check("GET / 200", None);
+}
+
 proptest! {
     #[test]
     fn anything_goes(line in "\\PC{0,80}|([\"\\[\\]:=, a-zA-Z0-9./{}\\\\-]{1,4}){0,40}") {
