@@ -49,7 +49,8 @@ pub struct Settings {
     pub hold: Nanos,
     /// A link that is not exact is set at this confidence or above. 0 to 1, default 0.95.
     pub link_threshold: f64,
-    /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
+    /// Failed requests open at once; past it the oldest gets its verdict early. As many decided ones are remembered for
+    /// late records. Default 10,000.
     pub requests_max: usize,
     /// Spans remembered for linking; past it the oldest is forgotten. Default 50,000.
     pub spans_max: usize,
@@ -150,6 +151,8 @@ pub struct Engine {
     settings: Settings,
     requests: Requests,
     open: usize,
+    /// Requests in the order of their verdicts; some of them are forgotten already.
+    decided: VecDeque<u64>,
     world: World,
     timers: BTreeMap<(Nanos, u64), Timer>,
     next_timer: u64,
@@ -169,6 +172,7 @@ impl Engine {
             settings,
             requests: Requests::default(),
             open: 0,
+            decided: VecDeque::new(),
             world: World::default(),
             timers: BTreeMap::new(),
             next_timer: 0,
@@ -295,6 +299,11 @@ impl Engine {
     /// Requests that wait for their verdict.
     pub fn open_count(&self) -> usize {
         self.open
+    }
+
+    /// Requests in sight: those that wait, and those that were decided and may get late records.
+    pub fn request_count(&self) -> usize {
+        self.requests.count()
     }
 
     fn moment(&mut self, now: Nanos, record: &Record) -> Interval {

@@ -31,8 +31,9 @@ use std::sync::Arc;
 /// How long a request waits, in the time of the logs. A restart takes some seconds and spans come up to 7 s late; memory
 /// holds a minute of failing requests, not of all.
 const HOLD: Nanos = 60 * SECOND;
-/// Failing requests open at once. At about 2 KiB each this is 400 MiB at the very worst.
-const REQUESTS_MAX: usize = 200_000;
+/// Failing requests open at once, and as many decided ones; each takes about 5 KiB with its lines and its verdict, so
+/// 200 MiB at the worst. Past 300 failures a second they get their verdict before the hold is over.
+const REQUESTS_MAX: usize = 20_000;
 
 /// Takes bytes done, and bytes in all.
 pub type Progress = Box<dyn Fn(u64, Option<u64>)>;

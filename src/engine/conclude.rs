@@ -128,6 +128,7 @@ impl Engine {
         self.resolve_spans(id, &verdict);
         if let Some(request) = self.requests.get_mut(id) {
             request.verdict = Some(Arc::clone(&verdict));
+            request.forget_texts();
         }
         if let Some(trace) = verdict.link.trace {
             self.requests.note_link(id, trace.trace_id);
@@ -136,6 +137,12 @@ impl Engine {
         self.outputs.push_back(Output::Verdict(verdict));
         if before.is_none() {
             self.set_timer(now.saturating_add(LATE), Timer::Forget(id));
+            self.decided.push_back(id);
+            if self.decided.len() > self.settings.requests_max
+                && let Some(oldest) = self.decided.pop_front()
+            {
+                self.forget_request(oldest);
+            }
         }
     }
 

@@ -18,8 +18,8 @@ use crate::engine::time::nearest_year;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Text kept of a record for the timeline.
-const TEXT_BYTES_MAX: usize = 4_096;
+/// Text kept of a record for the timeline: as much as nginx writes of an error.
+const TEXT_BYTES_MAX: usize = 2_048;
 /// A stamp may jump this far ahead of its file's last one; past it the line keeps its place and its stamp is doubted
 /// only for the order. Logs have gaps of days; a forged year 2500 is what this is for.
 const JUMP_MAX: Nanos = 400 * 86_400 * SECOND;

@@ -75,6 +75,16 @@ impl Request {
         }
     }
 
+    /// Lets go of the lines themselves, which the uid alone is made of: what they say stays for late evidence.
+    pub fn forget_texts(&mut self) {
+        for error in &mut self.errors {
+            error.text = String::new();
+        }
+        if let Some(access) = &mut self.access {
+            access.text = String::new();
+        }
+    }
+
     /// The hash of its request line, and whether its access line is looked for, when that changed since the last call.
     pub fn note_awaited(&mut self) -> Option<(u64, bool)> {
         let hash = self.line_hash?;
