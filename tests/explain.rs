@@ -271,6 +271,22 @@ fn the_ways_to_name_files() {
 }
 
 #[test]
+#[cfg(unix)]
+fn more_files_than_a_process_may_open() {
+    let directory = logs();
+    let path = directory.path();
+    for number in 0..300 {
+        let lines: String =
+            ACCESS.lines().filter(|line| line.contains("200 512")).map(|line| format!("{line}\n")).collect();
+        write(path, &format!("site{number}-access.log"), lines.repeat(5));
+    }
+    let script = "ulimit -n 150 && exec \"$0\" explain --format json .";
+    let program = env!("CARGO_BIN_EXE_why502");
+    let said = said(Command::new("sh").args(["-c", script, program]).current_dir(path).output().expect("runs"));
+    assert_eq!((told(&said.out).as_str(), said.error.as_str(), said.code), (TOLD, "", Some(0)));
+}
+
+#[test]
 fn standard_input() {
     let directory = logs();
     // All logs of a pod on one stream, as they were written.

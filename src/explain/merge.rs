@@ -15,10 +15,12 @@ use crate::engine::{Record, Span, Wanted};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// Read ahead of all files together; each open file has its share.
-const BUFFERS_BYTES_MAX: usize = 64 << 20;
-/// Read ahead of one file at most: past it reading gets no faster.
-const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Files open at once; others are closed until their time comes. Systems allow 256 (macOS) to 1,024.
+const OPEN_MAX: usize = 128;
+/// Read ahead of one file: past it reading gets no faster.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// The same where files are closed and opened again, and what was read ahead is lost.
+const SMALL_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The next thing in order of time.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Merger<'a> {
     next: BinaryHeap<Reverse<(Nanos, usize)>>,
     /// Streams that have not been looked into.
     unfilled: std::ops::Range<usize>,
+    /// How often a stream was read.
+    reads: u64,
     traces: Option<Traces>,
     next_ticket: u64,
     context: Context<'a>,
@@ -71,11 +75,12 @@ impl<'a> Merger<'a> {
             }
         }
         let traces = (!traces.is_empty()).then(|| Traces::read(traces, problems));
-        let buffer_bytes = (BUFFERS_BYTES_MAX / streams.len().max(1)).min(BUFFER_BYTES_MAX);
+        let buffer_bytes = if streams.len() > OPEN_MAX { SMALL_BUFFER_BYTES } else { BUFFER_BYTES };
         let bytes_all = inputs.iter().map(|input| input.bytes).sum();
         Merger {
             next: BinaryHeap::with_capacity(streams.len()),
             unfilled: 0..streams.len(),
+            reads: 0,
             streams,
             traces,
             next_ticket: 0,
@@ -129,10 +134,33 @@ impl<'a> Merger<'a> {
     }
 
     fn fill(&mut self, index: usize, wanted: &Wanted) {
+        if self.streams.len() > OPEN_MAX {
+            self.make_room(index);
+        }
         let Some(stream) = self.streams.get_mut(index) else { return };
+        self.reads += 1;
+        stream.used = self.reads;
         stream.fill(&mut self.context, wanted);
         if let Some(ahead) = stream.ahead.front() {
             self.next.push(Reverse((ahead.order, index)));
+        }
+    }
+
+    /// Closes the file that was read longest ago. Compressed files and pipes stay open: nobody finds the place again.
+    fn make_room(&mut self, index: usize) {
+        if self.streams.get(index).is_some_and(Stream::is_open) {
+            return;
+        }
+        let open = || self.streams.iter().enumerate().filter(|(_, stream)| stream.is_open());
+        if open().count() < OPEN_MAX {
+            return;
+        }
+        let mut by_use: Vec<(u64, usize)> = open().map(|(index, stream)| (stream.used, index)).collect();
+        by_use.sort_unstable();
+        for (_, oldest) in by_use {
+            if self.streams.get_mut(oldest).is_some_and(Stream::close) {
+                return;
+            }
         }
     }
 }

@@ -89,6 +89,8 @@ pub(super) struct Stream<'a> {
     inputs: VecDeque<&'a Input>,
     current: Option<Current<'a>>,
     pub(super) source: u64,
+    /// When it was last read; larger is later.
+    pub(super) used: u64,
     /// What was found and not yet taken, in order.
     pub(super) ahead: VecDeque<Ahead>,
     memory: SourceMemory,
@@ -133,6 +135,7 @@ impl<'a> Stream<'a> {
             inputs: VecDeque::from([input]),
             current: None,
             source: input.stream,
+            used: 0,
             ahead: VecDeque::new(),
             memory: SourceMemory::default(),
             joiner: Joiner::default(),
@@ -146,6 +149,16 @@ impl<'a> Stream<'a> {
     /// Adds a younger file.
     pub(super) fn push(&mut self, input: &'a Input) {
         self.inputs.push_back(input);
+    }
+
+    /// True when a file of it is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| !current.lines.is_closed())
+    }
+
+    /// Closes its file until it is read again; false where it must stay open.
+    pub(super) fn close(&mut self) -> bool {
+        self.current.as_mut().is_some_and(|current| current.lines.close())
     }
 
     /// Reads on until there is an item ahead, or all files are read.
@@ -180,6 +193,9 @@ impl<'a> Stream<'a> {
 
     /// Reads on until there is an item ahead; false at the end of the file.
     fn read(&mut self, current: &mut Current<'_>, context: &mut Context<'_>, wanted: &Wanted) -> std::io::Result<bool> {
+        if current.lines.is_closed() {
+            current.lines.reopen(context.buffer_bytes)?;
+        }
         while self.ahead.is_empty() {
             if current.lines.bytes >= current.tell_at {
                 current.tell(context);

@@ -2,7 +2,8 @@
 
 use super::Input;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,7 +41,10 @@ pub struct Lines {
 
 /// A regular file, to see whether somebody else changes it meanwhile.
 struct Watched {
-    file: File,
+    /// `None` while it is closed.
+    file: Option<Arc<File>>,
+    path: PathBuf,
+    identity: super::Identity,
     bytes: u64,
     is_plain: bool,
 }
@@ -70,11 +74,13 @@ impl Lines {
         let mut reader: Box<dyn Read + Send> = match &input.path {
             None => Box::new(Counted { inner: io::stdin(), count: Arc::clone(&raw) }),
             Some(path) => {
-                let file = File::open(path)?;
+                let file = Arc::new(File::open(path)?);
                 let metadata = file.metadata()?;
                 if metadata.is_file() {
                     let bytes = metadata.len();
-                    watched = Some(Watched { file: file.try_clone()?, bytes, is_plain: true });
+                    let identity = super::identity(path, &metadata);
+                    let (path, is_plain) = (path.clone(), true);
+                    watched = Some(Watched { file: Some(Arc::clone(&file)), path, identity, bytes, is_plain });
                     Box::new(Counted { inner: file.take(bytes), count: Arc::clone(&raw) })
                 } else {
                     Box::new(Counted { inner: file, count: Arc::clone(&raw) })
@@ -82,12 +88,14 @@ impl Lines {
             }
         };
         let mut head = read_head(&mut reader)?;
-        if let Some(decompressed) = decompress(&head, &mut reader)? {
+        let decompressed = decompress(&head, &mut reader)?;
+        let is_compressed = decompressed.is_some();
+        if let Some(decompressed) = decompressed {
             reader = decompressed;
             head = read_head(&mut reader)?;
-            if let Some(watched) = &mut watched {
-                watched.is_plain = false;
-            }
+        }
+        if let Some(watched) = &mut watched {
+            watched.is_plain = !is_compressed;
         }
         let is_utf16 = head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]);
         if is_utf16 {
@@ -162,7 +170,7 @@ impl Lines {
     /// What somebody else did to the file while it was read; ask at its end.
     pub fn changed(&self) -> Option<String> {
         let watched = self.watched.as_ref()?;
-        let now = watched.file.metadata().ok()?.len();
+        let now = watched.file.as_ref()?.metadata().ok()?.len();
         let read = if watched.is_plain { self.raw_bytes() } else { watched.bytes };
         if now < watched.bytes || read < watched.bytes {
             let lost = watched.bytes - now.min(read);
@@ -170,6 +178,45 @@ impl Lines {
         }
         let grown = now.checked_sub(watched.bytes).filter(|grown| *grown > 0)?;
         Some(format!("the file grew while it was read: {grown} bytes after this line are not in the report"))
+    }
+
+    /// True between [`Lines::close`] and [`Lines::reopen`].
+    pub fn is_closed(&self) -> bool {
+        self.watched.as_ref().is_some_and(|watched| watched.file.is_none())
+    }
+
+    /// Closes the file for a while, where it can be found again: a process may have some hundred files open. False where
+    /// it must stay open.
+    pub fn close(&mut self) -> bool {
+        let Some(watched) = self.watched.as_mut().filter(|watched| watched.is_plain && !self.is_utf16) else {
+            return false;
+        };
+        watched.file = None;
+        self.reader = Box::new(io::empty());
+        let unread = self.buffer.get(self.unread.clone()).unwrap_or_default().len() as u64;
+        self.raw.fetch_sub(unread, Ordering::Relaxed);
+        self.unread = 0..0;
+        self.buffer = Vec::new();
+        true
+    }
+
+    /// Goes on where it was closed.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or another one has its name now.
+    pub fn reopen(&mut self, buffer_bytes: usize) -> io::Result<()> {
+        let read = self.raw_bytes();
+        let Some(watched) = self.watched.as_mut().filter(|watched| watched.file.is_none()) else { return Ok(()) };
+        let mut file = Arc::new(File::open(&watched.path)?);
+        if super::identity(&watched.path, &file.metadata()?) != watched.identity {
+            return Err(io::Error::other("another file took its name while it was read"));
+        }
+        file.seek(SeekFrom::Start(read))?;
+        watched.file = Some(Arc::clone(&file));
+        let rest = file.take(watched.bytes.saturating_sub(read));
+        self.reader = Box::new(Counted { inner: rest, count: Arc::clone(&self.raw) });
+        self.buffer = vec![0; buffer_bytes.max(HEAD_BYTES)];
+        Ok(())
     }
 
     /// Reads on; 0 at the end. There is room in the buffer.
@@ -412,6 +459,34 @@ mod tests {
         check(format!("a\n{whole}\nb\n").as_bytes(), &["a", whole, "b"]);
         check(format!("a\n{whole}{cut}\nb").as_bytes(), &["a", whole, "b"]);
         check(format!("{whole}{cut}").as_bytes(), &[whole]);
+    }
+
+    #[test]
+    fn closed_and_opened_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        let expected: Vec<String> = (0..20_000).map(|number| format!("line {number}")).collect();
+        std::fs::write(&path, expected.join("\n")).expect("a file");
+        let mut lines = Lines::open(&input(&path)).expect("opens");
+        let mut found = Vec::new();
+        while let Some(line) = lines.next_line().expect("reads").map(<[u8]>::to_vec) {
+            found.push(String::from_utf8_lossy(&line).into_owned());
+            if found.len() % 777 == 0 {
+                assert!(lines.close() && lines.is_closed());
+                lines.reopen(HEAD_BYTES).expect("opens");
+                assert!(!lines.is_closed());
+            }
+        }
+        assert!(found == expected, "the same lines");
+        assert_eq!((lines.changed(), lines.number), (None, 20_000));
+
+        let mut lines = Lines::open(&input(&path)).expect("opens");
+        assert!(lines.close());
+        std::fs::rename(&path, directory.path().join("a.log.1")).expect("a name");
+        std::fs::write(&path, "other").expect("a file");
+        assert!(lines.reopen(HEAD_BYTES).is_err());
+        std::fs::write(&path, gzip(b"one\ntwo\n")).expect("a file");
+        assert!(!Lines::open(&input(&path)).expect("opens").close(), "nobody finds the place again");
     }
 
     #[test]
