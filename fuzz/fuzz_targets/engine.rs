@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use why502::engine::evidence::{SECOND, SpanFacts};
 use why502::engine::formats::{Reader, Reading, SourceMemory};
+use why502::engine::verdict::Ticket;
 use why502::engine::{Decision, Engine, Output, Record, Settings, Span};
 
 const START: i64 = 1_772_615_702;
@@ -40,7 +41,7 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
     let settings = Settings { requests_max: 16, spans_max: 16, ..Settings::default() };
     let (mut engine, reader) = (Engine::new(settings), Reader::default());
     let mut memory = SourceMemory::default();
-    let (mut now, mut ticket) = (START * SECOND, 0);
+    let (mut now, mut last) = (START * SECOND, 0);
     let (mut held, mut said) = (BTreeSet::new(), Vec::new());
     for (kind, number, second) in operations {
         let index = usize::from(*kind) % (LINES.len() + 3);
@@ -48,7 +49,8 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
             let line = line.replace('#', &(number % 4).to_string()).replace('@', &(second % 10).to_string());
             if let Reading::Proves(_, evidences) = reader.read(line.as_bytes(), &mut memory, &engine.wanted()) {
                 for evidence in evidences {
-                    ticket += 1;
+                    last += 1;
+                    let ticket = Ticket(last);
                     let record = Record { ticket, source: index as u64 / 6, observed: 0, evidence };
                     if engine.handle_record(now, record) == Decision::Hold {
                         held.insert(ticket);
@@ -56,7 +58,8 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
                 }
             }
         } else if index == LINES.len() {
-            ticket += 1;
+            last += 1;
+            let ticket = Ticket(last);
             let end = START * SECOND + i64::from(*second) * (SECOND / 10);
             let facts = SpanFacts {
                 trace_id: [*number % 4 + 1; 16],
@@ -88,12 +91,12 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
     said
 }
 
-fn drain(engine: &mut Engine, held: &mut BTreeSet<u64>, said: &mut Vec<String>) {
+fn drain(engine: &mut Engine, held: &mut BTreeSet<Ticket>, said: &mut Vec<String>) {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Release { ticket, verdict } => {
-                assert!(held.remove(&ticket), "{ticket} was not held, or was released before");
-                said.push(format!("{ticket} {:?}", verdict.map(|verdict| verdict.uid.clone())));
+                assert!(held.remove(&ticket), "{ticket:?} was not held, or was released before");
+                said.push(format!("{ticket:?} {:?}", verdict.map(|verdict| verdict.uid.clone())));
             }
             Output::Verdict(verdict) => {
                 assert!((0.0..=1.0).contains(&verdict.confidence));
