@@ -79,6 +79,10 @@ pub struct Reader {
     formats: AccessFormats,
 }
 
+/// Names under which collectors and JSON loggers keep a line. First those of the line as it was before it was parsed
+/// (semantic conventions, Elastic Common Schema): the others may hold what is left of it.
+const WHOLE_LINE: [&str; 7] = ["log.record.original", "event.original", "message", "msg", "log", "MESSAGE", "event"];
+
 /// Lines of one record that are looked at: a traceback has some dozens.
 const LINES_MAX: usize = 256;
 /// nginx cuts a record of its error log after so many bytes, its line feeds included (`src/core/ngx_log.h`,
@@ -164,7 +168,7 @@ impl Reader {
             memory.last = Some(Format::NginxAccessJson);
             return access_reading(read, Format::NginxAccessJson, String::new(), wanted);
         }
-        for name in ["message", "msg", "log", "MESSAGE", "event"] {
+        for name in WHOLE_LINE {
             if let Some((_, text)) = fields.iter().find(|(known, _)| *known == name) {
                 return self.read(text.as_bytes(), memory, wanted);
             }
@@ -421,4 +425,41 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 /// Hash of a request line for [`Wanted`]: over method and target, so that it fits every format and protocol.
 pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
     super::text::hash64(method) ^ super::text::hash64(target).rotate_left(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ERROR: &str = "2026/03/04 09:15:03 [error] 411#411: *7 connect() failed (111: Connection refused) while \
+        connecting to upstream, client: 127.0.0.1, server: shop.test, request: \"GET /a HTTP/1.1\", upstream: \
+        \"http://127.0.0.1:8000/a\", host: \"shop.test\"";
+
+    fn check(fields: &[(&str, &str)], expected: &str) {
+        let reading = Reader::default().read_parsed(fields, &mut SourceMemory::default(), &Wanted::default());
+        let shown = match reading {
+            Reading::Proves(format, evidences) => {
+                let stamped = evidences.iter().filter(|evidence| evidence.stamp.is_some()).count();
+                format!("{} {stamped}/{}", format.id(), evidences.len())
+            }
+            Reading::Healthy(format) => format!("{} healthy", format.id()),
+            Reading::Unrecognised => "unrecognised".to_owned(),
+        };
+        assert_eq!(shown, expected, "{fields:?}");
+    }
+
+    #[test]
+    fn a_line_that_was_moved_is_found_by_the_names_that_are_used_for_it() {
+        for name in WHOLE_LINE {
+            check(&[("level", "error"), (name, ERROR)], "nginx_error 1/1");
+        }
+        check(&[("line", ERROR)], "unrecognised");
+    }
+
+    #[test]
+    fn the_line_as_it_was_says_more_than_its_message() {
+        let message = ERROR.split_once("*7 ").map_or("", |(_, message)| message);
+        check(&[("message", message)], "nginx_error 0/1");
+        check(&[("message", message), ("log.record.original", ERROR)], "nginx_error 1/1");
+    }
 }
