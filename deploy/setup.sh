@@ -3,6 +3,9 @@
 #   need_rust      cargo 1.88 or later, by rustup where there is none
 #   need_nginx     nginx, and curl
 #   need_python    .work/venv with Gunicorn, Flask and OpenTelemetry; `need_python test` adds pytest
+#   need_go        Go 1.25 or later
+#   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
+#   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work="$root/.work"
@@ -60,4 +63,70 @@ need_python() {
   if [ "${1:-}" = test ] && [ ! -x "$work/venv/bin/pytest" ]; then
     "$work/venv/bin/pip" install -q --disable-pip-version-check pytest
   fi
+}
+
+# Go as it is, else the distribution's, else (Debian's is old) a toolchain that any Go can fetch as a module.
+need_go() {
+  local minimum=1.25.0 newer=1.26.2 have arch module
+  [ -x /usr/local/go/bin/go ] && export PATH="$PATH:/usr/local/go/bin"
+  [ -x "$work/go/bin/go" ] && export PATH="$work/go/bin:$PATH"
+  # No other toolchain than the one that is looked at here.
+  export GOTOOLCHAIN=local
+  command -v go >/dev/null || apt_install golang-go ca-certificates
+  have=$(go env GOVERSION) || die "go does not start"
+  have=${have#go}
+  [ "$(printf '%s\n%s\n' "$minimum" "${have%% *}" | sort -V | head -n1)" = "$minimum" ] && return 0
+  case $(uname -m) in
+    x86_64) arch=amd64 ;;
+    aarch64) arch=arm64 ;;
+    *) die "Go $have is too old; install $minimum or later, then start again" ;;
+  esac
+  say "Go $have is too old; fetching $newer"
+  module=$(cd "$work" && go mod download -json "golang.org/toolchain@v0.0.1-go$newer.linux-$arch" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  [ -d "$module" ] || die "Go $newer could not be fetched; install Go $minimum or later, then start again"
+  # A module has no programs and cannot be written to: a copy is made into a toolchain.
+  rm -rf "$work/go"
+  cp -r --no-preserve=mode "$module" "$work/go"
+  chmod -R a+x "$work/go/bin" "$work/go/pkg/tool"
+  export PATH="$work/go/bin:$PATH"
+  hash -r
+}
+
+# go_program NAME SOURCES BUILD: makes .work/bin/NAME by the function BUILD, which is told where to put it, unless it was
+# made of the same SOURCES before. go.sum names the content of every module, so no build takes anything else.
+go_program() {
+  local name=$1 sources=$2 build=$3 stamp="$work/bin/$1.stamp" made_of
+  made_of=$(cd "$sources" && cat -- * | sha256sum)
+  [ -x "$work/bin/$name" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_of" ] && return 0
+  need_go
+  say "building $name (some minutes, once)"
+  mkdir -p "$work/bin"
+  "$build" "$sources" "$work/bin/$name.new" || die "$name could not be built"
+  mv "$work/bin/$name.new" "$work/bin/$name"
+  printf '%s\n' "$made_of" >"$stamp"
+}
+
+# go_build OUTPUT [PACKAGE], in the module of the current directory. A go.work further up would replace it.
+go_build() {
+  GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' CGO_ENABLED=0 nice -n 10 go build -trimpath -ldflags '-s -w' -o "$@"
+}
+
+need_collector() { go_program otelcol "$root/tests/interop/collector" build_collector; }
+
+build_collector() {
+  local sources=$1 output=$2 main="$work/otelcol"
+  (cd "$sources" && go_build "$work/bin/otelcol-builder" go.opentelemetry.io/collector/cmd/builder) || return 1
+  rm -rf "$main"
+  mkdir -p "$main"
+  # The builder writes main.go and components.go; its own choice of modules gives way to ours.
+  (cd "$main" && "$work/bin/otelcol-builder" --config "$sources/manifest.yaml" --skip-compilation --skip-get-modules >builder.log 2>&1) \
+    || { cat "$main/builder.log" >&2; return 1; }
+  cp "$sources/go.mod" "$sources/go.sum" "$main/"
+  (cd "$main" && go_build "$output" .)
+}
+
+need_jaeger() { go_program jaeger "$root/tests/interop/jaeger" build_jaeger; }
+
+build_jaeger() {
+  (cd "$1" && go_build "$2" github.com/jaegertracing/jaeger/cmd/jaeger)
 }
