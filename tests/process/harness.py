@@ -209,9 +209,9 @@ class Gunicorn:
 
 
 class Why502:
-    """`why502 run` with a short hold and everything written to a file."""
+    """`why502 run` with a short hold and everything written to a file; `traces` names other exporters for traces."""
 
-    def __init__(self, directory, hold="2s", exporters="", pipelines="file"):
+    def __init__(self, directory, hold="2s", exporters="", pipelines="file", traces=None):
         self.directory = Path(directory)
         self.grpc = free_port()
         self.http = free_port()
@@ -230,8 +230,13 @@ exporters:
 service:
   pipelines:
     logs: {{receivers: [otlp], processors: [why502], exporters: [{pipelines}]}}
-    traces: {{receivers: [otlp], processors: [why502], exporters: [{pipelines}]}}
+    traces: {{receivers: [otlp], processors: [why502], exporters: [{traces or pipelines}]}}
+    metrics: {{receivers: [otlp], exporters: [{pipelines}]}}
 """)
+        self.start()
+
+    def start(self):
+        """Also after `stop`, on the same ports and with the same file."""
         self.process = Process([binary(), "run", "--config", str(self.config)], self.directory / "why502.log")
         if not wait_for(lambda: listens(self.grpc)):
             raise RuntimeError((self.directory / "why502.log").read_text())
@@ -243,24 +248,34 @@ service:
     def tail(self, *files):
         return Process([binary(), "tail", "--to", self.endpoint, "--from-start", *map(str, files)], self.directory / "tail.log")
 
-    def requests(self):
-        if not self.out.exists():
-            return []
-        return [json.loads(line) for line in self.out.read_text().splitlines()]
-
     def records(self):
-        return [record for request in self.requests() for group in request.get("resourceLogs", [])
-                for scope in group["scopeLogs"] for record in scope["logRecords"]]
+        return records(self.out)
 
     def spans(self):
-        return [span for request in self.requests() for group in request.get("resourceSpans", [])
-                for scope in group["scopeSpans"] for span in scope["spans"]]
+        return spans(self.out)
 
     def verdicts(self):
         return [record for record in self.records() if record.get("eventName") == "why502.verdict"]
 
     def stop(self):
         return self.process.stop(30)
+
+
+def requests(path):
+    """What a file exporter wrote, why502's or the collector's: one request a line; the last may be half written."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def records(path):
+    return [record for request in requests(path) for group in request.get("resourceLogs", [])
+            for scope in group["scopeLogs"] for record in scope["logRecords"]]
+
+
+def spans(path):
+    return [span for request in requests(path) for group in request.get("resourceSpans", [])
+            for scope in group["scopeSpans"] for span in scope["spans"]]
 
 
 def attributes(item):
