@@ -188,8 +188,9 @@ def test_boot_failed(stage):
     address = stage.address("tcp")
     stage.why502()
     front = stage.nginx(address)
-    # It listens and boots workers for a moment before the import fails, so nothing but its end tells that it is over.
-    back = stage.gunicorn(address, app="no_such_module:app", wait=False)
+    # It listens and boots workers for a moment before the import fails, so nothing but its end tells that it is over. A worker
+    # that it tells to stop just as it forked misses that, and is waited for.
+    back = stage.gunicorn(address, "--graceful-timeout", "3", app="no_such_module:app", wait=False)
     assert back.process.child.wait(30) == 3
     time.sleep(1.2)
     assert front.get("/cart") == 502
