@@ -1,7 +1,6 @@
 """The programs on the other side of why502's sockets: the OpenTelemetry Collector and Jaeger, on free ports."""
 
 import json
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import harness
 from harness import ROOT, Process, free_port, listens, wait_for
 
-PROGRAMS = Path(os.environ.get("WHY502_PEERS", ROOT / ".work" / "bin"))
+PROGRAMS = ROOT / ".work" / "bin"
 
 
 def post(url, body):
@@ -40,7 +39,9 @@ class Collector:
         self.log.touch()
         before = self.ready()
         self.process = Process([str(PROGRAMS / "otelcol"), "--config", str(self.config)], self.log)
-        if not wait_for(lambda: self.ready() > before or self.process.child.poll() is not None) or self.ready() == before:
+        wait_for(lambda: self.ready() > before or self.process.child.poll() is not None)
+        if self.ready() == before:
+            self.stop()
             raise RuntimeError(self.log.read_text())
 
     def ready(self):
@@ -81,6 +82,7 @@ service:
 """)
         self.process = Process([str(PROGRAMS / "jaeger"), "--config", str(config)], self.log)
         if not wait_for(lambda: listens(self.query) and listens(self.grpc), 30):
+            self.stop()
             raise RuntimeError(self.log.read_text())
 
     def stop(self):
