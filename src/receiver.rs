@@ -19,6 +19,9 @@ use std::time::Duration;
 pub trait Consumer: Clone + Send + Sync + 'static {
     /// Takes the bytes of one request, protobuf. When it returns, the request is acknowledged.
     fn consume(&self, signal: Signal, request: Bytes) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Counts a request that was answered with this, whoever refused it.
+    fn refused(&self, refusal: &Refusal);
 }
 
 /// Why a request is not taken.
@@ -42,6 +45,9 @@ pub enum Refusal {
     /// Shutdown has begun.
     #[error("shutting down; send it again to another instance, or soon")]
     ShuttingDown,
+    /// The content type is none that we read.
+    #[error("this content type is not read here; use application/x-protobuf or application/json")]
+    ContentType,
     /// The encoding is none that we read.
     #[error("content encoding `{0}` is not read here; use identity, gzip or zstd")]
     Encoding(String),
@@ -59,6 +65,7 @@ impl Refusal {
             Refusal::Overloaded { .. } => "overloaded",
             Refusal::Disabled => "signal_disabled",
             Refusal::ShuttingDown => "shutting_down",
+            Refusal::ContentType => "content_type",
             Refusal::Encoding(_) => "encoding",
             Refusal::Broken(_) => "broken_body",
         }

@@ -25,11 +25,11 @@ pub struct Intake {
 
 impl Consumer for Intake {
     async fn consume(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
-        let result = self.take(signal, request);
-        if let Err(refusal) = &result {
-            self.shared.counters.refused(refusal.reason());
-        }
-        result
+        self.take(signal, request)
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        self.shared.counters.refused(refusal.reason());
     }
 }
 

@@ -41,18 +41,25 @@ pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Adm
 }
 
 async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Response {
-    let is_grpc = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    if !is_grpc {
+    if !is_grpc(&request) {
+        calls.consumer.refused(&Refusal::ContentType);
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     match take(calls, signal, request).await {
         // All three response messages are empty on full success.
         Ok(()) => success(),
-        Err(refusal) => failure(&refusal),
+        Err(refusal) => {
+            calls.consumer.refused(&refusal);
+            failure(&refusal)
+        }
     }
+}
+
+/// gRPC over HTTP/2, "Content-Type": `application/grpc`, alone or `+proto`; gRPC-Web and other codecs are not read.
+fn is_grpc(request: &Request) -> bool {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    ["application/grpc", "application/grpc+proto"].iter().any(|known| essence.eq_ignore_ascii_case(known))
 }
 
 async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Result<(), Refusal> {
@@ -129,7 +136,7 @@ fn code_of(refusal: &Refusal) -> tonic::Code {
         Refusal::Malformed(_) => tonic::Code::InvalidArgument,
         Refusal::TooLarge(_) => tonic::Code::ResourceExhausted,
         Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => tonic::Code::Unavailable,
-        Refusal::Disabled | Refusal::Encoding(_) => tonic::Code::Unimplemented,
+        Refusal::Disabled | Refusal::Encoding(_) | Refusal::ContentType => tonic::Code::Unimplemented,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::admission::Admission;
 use super::body::{self, Encoding};
-use super::{Consumer, Refusal, grpc};
+use super::{Consumer, Refusal, RpcStatus, grpc};
 use crate::otlp::{Signal, json};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -34,12 +34,13 @@ pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Adm
             move |State(calls): State<Calls<C>>, request: Request| async move { answer(&calls, signal, request).await };
         router = router.route(signal.http_path(), post(handler));
     }
-    router.with_state(calls)
+    router.fallback(other_path).method_not_allowed_fallback(other_method).with_state(calls)
 }
 
 async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Response {
     let Some(format) = format_of(&request) else {
-        let mut response = respond(StatusCode::UNSUPPORTED_MEDIA_TYPE, Format::Protobuf, Bytes::new());
+        calls.consumer.refused(&Refusal::ContentType);
+        let mut response = refuse(&Refusal::ContentType, Format::Protobuf);
         response
             .headers_mut()
             .insert(header::ACCEPT, HeaderValue::from_static("application/x-protobuf, application/json"));
@@ -47,7 +48,10 @@ async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request)
     };
     match take(calls, signal, format, request).await {
         Ok(()) => respond(StatusCode::OK, format, Bytes::from_static(if format == Format::Json { b"{}" } else { b"" })),
-        Err(refusal) => refuse(&refusal, format),
+        Err(refusal) => {
+            calls.consumer.refused(&refusal);
+            refuse(&refusal, format)
+        }
     }
 }
 
@@ -83,18 +87,36 @@ fn refuse(refusal: &Refusal, format: Format) -> Response {
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Disabled => StatusCode::NOT_FOUND,
-        Refusal::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Refusal::Encoding(_) | Refusal::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
     };
-    let body = grpc::rpc_status(refusal);
-    let body = match format {
-        Format::Protobuf => Bytes::from(body.encode_to_vec()),
-        Format::Json => Bytes::from(serde_json::json!({"code": body.code, "message": body.message}).to_string()),
-    };
-    let mut response = respond(status, format, body);
+    let mut response = refuse_with(status, grpc::rpc_status(refusal), format);
     if let Some(after) = refusal.retry_after() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
     response
+}
+
+/// An answer whose body says why.
+fn refuse_with(status: StatusCode, body: RpcStatus, format: Format) -> Response {
+    let body = match format {
+        Format::Protobuf => Bytes::from(body.encode_to_vec()),
+        Format::Json => Bytes::from(serde_json::json!({"code": body.code, "message": body.message}).to_string()),
+    };
+    respond(status, format, body)
+}
+
+async fn other_path(request: Request) -> Response {
+    unknown(&request, StatusCode::NOT_FOUND, "nothing is here; OTLP goes to /v1/logs, /v1/traces and /v1/metrics")
+}
+
+async fn other_method(request: Request) -> Response {
+    unknown(&request, StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here")
+}
+
+/// Errors of every kind carry a `google.rpc.Status` (OTLP 1.11.0, "Failures").
+fn unknown(request: &Request, status: StatusCode, message: &str) -> Response {
+    let body = RpcStatus { code: tonic::Code::Unimplemented as i32, message: message.to_owned(), details: Vec::new() };
+    refuse_with(status, body, format_of(request).unwrap_or(Format::Protobuf))
 }
 
 fn respond(status: StatusCode, format: Format, body: Bytes) -> Response {
