@@ -1,0 +1,26 @@
+//! What the tests of the hop share: requests, raw clients, scripted backends, the running binary.
+
+pub(crate) mod backend;
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod hop;
+pub(crate) mod process;
+pub(crate) mod requests;
+
+use std::time::Duration;
+
+/// Waits until a condition holds; a test that waits longer than half a minute has failed.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..3_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it never came true: {what}");
+}
+
+/// The configuration of a text, which must be valid.
+pub(crate) fn config(text: &str) -> why502::config::settings::Config {
+    why502::config::read(text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes:#?}\n{text}"))
+}
