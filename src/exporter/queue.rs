@@ -197,6 +197,7 @@ impl Shared {
     /// Sends one request; returns its halves when it is too large for the backend.
     async fn deliver(&self, backend: &dyn Deliver, part: Waiting) -> Option<Vec<Waiting>> {
         let mut backoff = Backoff::new(self.retry);
+        let began = crate::clock::instant();
         loop {
             let error = match backend.deliver(part.signal, part.request.clone()).await {
                 Ok(delivered) => {
@@ -218,7 +219,7 @@ impl Shared {
                 Then::Retry(after)
                     if !self.closing.is_cancelled() || after.is_none_or(|after| after < Duration::from_secs(5)) =>
                 {
-                    backoff.next(after)
+                    backoff.next(after, began.elapsed())
                 }
                 Then::Retry(_) | Then::Drop => None,
                 Then::Halve => match batch::halve(&part) {

@@ -9,17 +9,17 @@ use std::time::Duration;
 pub struct Backoff {
     settings: Retry,
     interval: Duration,
-    waited: Duration,
 }
 
 impl Backoff {
     /// Before the first failure.
     pub fn new(settings: Retry) -> Backoff {
-        Backoff { settings, interval: settings.initial_interval, waited: Duration::ZERO }
+        Backoff { settings, interval: settings.initial_interval }
     }
 
     /// How long to wait before the next try; `None` when it is time to give up. A backend that named a time is obeyed.
-    pub fn next(&mut self, named: Option<Duration>) -> Option<Duration> {
+    /// `elapsed` is the time since the first try began, the tries included: those that time out take the longest.
+    pub fn next(&mut self, named: Option<Duration>, elapsed: Duration) -> Option<Duration> {
         if !self.settings.enabled {
             return None;
         }
@@ -28,11 +28,7 @@ impl Backoff {
         let wait = named.unwrap_or_else(|| self.interval.mul_f64(factor));
         self.interval = self.interval.mul_f64(self.settings.multiplier).min(self.settings.max_interval);
         let limit = self.settings.max_elapsed_time;
-        if !limit.is_zero() && self.waited.saturating_add(wait) > limit {
-            return None;
-        }
-        self.waited = self.waited.saturating_add(wait);
-        Some(wait)
+        (limit.is_zero() || elapsed.saturating_add(wait) <= limit).then_some(wait)
     }
 }
 
@@ -51,14 +47,23 @@ mod tests {
             max_elapsed_time: Duration::from_secs(300),
         };
         let mut backoff = Backoff::new(settings);
-        let waits: Vec<Duration> = std::iter::from_fn(|| backoff.next(None)).collect();
+        let mut elapsed = Duration::ZERO;
+        let mut waits = Vec::new();
+        while let Some(wait) = backoff.next(None, elapsed) {
+            elapsed += wait;
+            waits.push(wait);
+        }
         assert!(waits.len() > 8 && waits.len() < 40, "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(45)));
         assert!((2_500..=7_500).contains(&waits[0].as_millis()));
         assert!(waits.iter().sum::<Duration>() <= Duration::from_secs(300));
-        assert_eq!(Backoff::new(settings).next(Some(Duration::from_secs(9))), Some(Duration::from_secs(9)));
-        assert_eq!(Backoff::new(Retry { enabled: false, ..settings }).next(None), None);
+        assert_eq!(
+            Backoff::new(settings).next(Some(Duration::from_secs(9)), Duration::ZERO),
+            Some(Duration::from_secs(9))
+        );
+        assert_eq!(Backoff::new(Retry { enabled: false, ..settings }).next(None, Duration::ZERO), None);
+        assert_eq!(Backoff::new(settings).next(None, Duration::from_secs(299)), None, "tries take time as well");
         let mut forever = Backoff::new(Retry { max_elapsed_time: Duration::ZERO, ..settings });
-        assert!((0..1_000).all(|_| forever.next(None).is_some()));
+        assert!((0..1_000).all(|_| forever.next(None, Duration::MAX).is_some()));
     }
 }
