@@ -44,11 +44,14 @@ pub fn halve(request: &Waiting) -> Option<Vec<Waiting>> {
     if request.items <= 1 {
         return None;
     }
-    let cut = split(request.signal, &request.request, request.request.len() / 2 + 1);
-    let all: Vec<Waiting> = cut
-        .parts
+    // Each part repeats its resource and scope, so half of the bytes may not do for half of the items.
+    let cut = |eighths: usize| {
+        let cut = split(request.signal, &request.request, request.request.len() / 8 * eighths + 1);
+        cut.parts.into_iter().chain(cut.oversized).collect::<Vec<_>>()
+    };
+    let parts = (4..8).map(cut).find(|parts| parts.len() == 2).unwrap_or_else(|| cut(4));
+    let all: Vec<Waiting> = parts
         .into_iter()
-        .chain(cut.oversized)
         .map(|part| Waiting { signal: request.signal, items: count(request.signal, &part), request: Bytes::from(part) })
         .collect();
     // What cannot be cut would come back for ever.
