@@ -96,6 +96,18 @@ pub fn delivered(response: &[u8]) -> Delivered {
     }
 }
 
+/// The same out of JSON, where the field that counts is named after the signal and 64-bit numbers may be texts.
+pub fn delivered_json(response: &[u8]) -> Delivered {
+    let response: serde_json::Value = serde_json::from_slice(response).unwrap_or_default();
+    let Some(partial) = response.get("partialSuccess") else { return Delivered::default() };
+    let rejected = ["rejectedLogRecords", "rejectedSpans", "rejectedDataPoints"].into_iter().find_map(|key| {
+        let value = partial.get(key)?;
+        value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    });
+    let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Delivered { rejected: rejected.unwrap_or(0), message: message.chars().take(500).collect() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use super::StartError;
 use super::error::{Delivered, DeliveryError, Then, delivered, then_of_grpc, then_of_http};
-use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint, headers, timed_out, unreachable};
+use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint, headers, timed_out, unreachable, words};
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
 use crate::config::settings::{Compression, Remote};
@@ -114,7 +114,10 @@ impl Client {
         let status = tonic::Status::from_header_map(&head.headers)
             .or_else(|| trailers.as_ref().and_then(tonic::Status::from_header_map));
         match status {
-            Some(status) if status.code() == tonic::Code::Ok => Ok(delivered(body.get(5..).unwrap_or_default())),
+            Some(status) if status.code() == tonic::Code::Ok => {
+                let told = delivered(body.get(5..).unwrap_or_default());
+                Ok(Delivered { message: words(&told.message, &self.headers), ..told })
+            }
             Some(status) => Err(self.refused(signal, &status)),
             None => {
                 let text = format!(
@@ -128,7 +131,7 @@ impl Client {
 
     fn refused(&self, signal: Signal, status: &tonic::Status) -> DeliveryError {
         let retry_info = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        let words: String = status.message().chars().filter(|c| !c.is_control()).take(200).collect();
+        let words = words(status.message(), &self.headers);
         let advice = match status.code() {
             tonic::Code::Unimplemented => {
                 format!(

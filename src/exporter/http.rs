@@ -1,7 +1,7 @@
 //! OTLP over HTTP to a backend.
 
 use super::StartError;
-use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_of_http};
+use super::error::{Delivered, DeliveryError, Then, delivered, delivered_json, retry_after, then_of_http};
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
 use crate::config::settings::{Compression, Remote};
@@ -16,8 +16,12 @@ use std::time::Duration;
 
 /// Largest answer that is read (OTLP 1.11.0 recommends 4 MiB).
 pub(super) const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// What is told of a backend's words.
+/// What is told of a backend's words, in characters.
 const WORDS_MAX: usize = 200;
+/// Where these words are looked for at the start of a body, in bytes.
+const BODY_WORDS_MAX: usize = 8 << 10;
+/// A shorter header value is no secret worth garbling a message for.
+const SECRET_BYTES_MIN: usize = 6;
 
 /// A client for one backend.
 pub struct Client {
@@ -97,10 +101,10 @@ impl Client {
         };
         let status = head.status.as_u16();
         if head.status.is_success() {
-            return Ok(if self.json { Delivered::default() } else { delivered(&body) });
+            let told = if self.json { delivered_json(&body) } else { delivered(&body) };
+            return Ok(Delivered { message: words(&told.message, &self.headers), ..told });
         }
-        let words: String =
-            String::from_utf8_lossy(&body).chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
+        let words = words(&String::from_utf8_lossy(body.get(..BODY_WORDS_MAX).unwrap_or(&body)), &self.headers);
         let then = then_of_http(status, retry_after(head.headers.get(header::RETRY_AFTER)));
         let advice = match status {
             401 | 403 => format!("; check exporters::{}::headers (key, site)", self.name),
@@ -152,6 +156,21 @@ pub(super) fn headers(remote: &Remote) -> HeaderMap {
     headers
 }
 
+/// A backend's words for our log: short, printable, and without the secrets that it may have repeated.
+pub(super) fn words(told: &str, headers: &HeaderMap) -> String {
+    let mut told = told.to_owned();
+    for value in headers.values().filter(|value| value.is_sensitive()) {
+        let Ok(value) = value.to_str() else { continue };
+        // `Bearer TOKEN` is often repeated without its first word.
+        for secret in std::iter::once(value).chain(value.split_whitespace()) {
+            if secret.len() >= SECRET_BYTES_MIN && told.contains(secret) {
+                told = told.replace(secret, "[hidden]");
+            }
+        }
+    }
+    told.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
+}
+
 pub(super) fn encoding_name(compression: Compression) -> Option<HeaderValue> {
     match compression {
         Compression::None => None,
@@ -185,6 +204,15 @@ pub(super) fn timed_out(name: &str, url: &str, after: Duration) -> DeliveryError
     DeliveryError { text, reason: "timeout", then: Then::Retry(None) }
 }
 
+/// The TLS error inside; an `io::Error` does not name what it wraps as its source.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error
+        .downcast_ref()
+        .or_else(|| inner?.downcast_ref())
+        .or_else(|| tls_error(inner?.downcast_ref::<std::io::Error>()?))
+}
+
 /// No connection, or one that ended without an answer: try again.
 pub(super) fn unreachable(
     name: &str,
@@ -193,13 +221,23 @@ pub(super) fn unreachable(
     line: usize,
 ) -> DeliveryError {
     let mut words = error.to_string();
+    let mut tls = None;
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         words = inner.to_string();
+        tls = tls.or_else(|| tls_error(inner));
         source = inner.source();
     }
     let host = url.authority().map_or("", http::uri::Authority::as_str);
-    let text = if error.is_connect() {
+    let text = if let Some(tls) = tls {
+        let advice = match tls {
+            rustls::Error::InvalidCertificate(_) => format!(
+                "is exporters::{name}::tls::ca_file (or the system) the authority of its certificate, and its name right (tls::server_name_override)?"
+            ),
+            _ => format!("does it speak TLS, and is exporters::{name}::endpoint (line {line}) right?"),
+        };
+        format!("cannot connect to {host} by TLS: {tls}; {advice}")
+    } else if error.is_connect() {
         format!(
             "cannot connect to {host}: {words}; is it running, and is exporters::{name}::endpoint (line {line}) right?"
         )
