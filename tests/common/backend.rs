@@ -28,6 +28,8 @@ pub(crate) enum Reply {
     Grpc(Code, Option<Duration>),
     /// OK with this message.
     GrpcOk(Vec<u8>),
+    /// Code and words.
+    GrpcSays(Code, String),
     /// A code that gRPC does not have.
     GrpcUnknownCode(&'static str),
     /// The connection ends without an answer.
@@ -107,8 +109,22 @@ impl Backend {
         Backend::listen(Vec::new(), None, Some(acceptor(files))).await
     }
 
+    /// Answers success at this address, which was free a moment ago.
+    pub(crate) async fn at(address: SocketAddr) -> Backend {
+        Backend::serve(TcpListener::bind(address).await.expect("the port"), Vec::new(), None, None)
+    }
+
     async fn listen(script: Vec<Reply>, after: Option<Reply>, tls: Option<tokio_rustls::TlsAcceptor>) -> Backend {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Backend::serve(listener, script, after, tls)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        script: Vec<Reply>,
+        after: Option<Reply>,
+        tls: Option<tokio_rustls::TlsAcceptor>,
+    ) -> Backend {
         let address = listener.local_addr().expect("an address");
         let shared =
             Arc::new(Shared { script: Mutex::new(script.into()), after: Mutex::new(after), ..Shared::default() });
@@ -192,6 +208,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
             let details = ErrorDetails::with_retry_info(Some(delay));
             Ok(grpc(&tonic::Status::with_error_details(code, "as scripted", details), &[]))
         }
+        Some(Reply::GrpcSays(code, words)) => Ok(grpc(&tonic::Status::new(code, words), &[])),
         Some(Reply::GrpcUnknownCode(code)) => {
             let mut answer = plain(200, content_type, Vec::new(), Vec::new());
             answer.headers_mut().insert("grpc-status", HeaderValue::from_static(code));

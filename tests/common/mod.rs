@@ -24,3 +24,15 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub(crate) fn config(text: &str) -> why502::config::settings::Config {
     why502::config::read(text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes:#?}\n{text}"))
 }
+
+/// The settings of one remote exporter; `options` is the rest of its section.
+pub(crate) fn remote(kind: &str, url: &str, options: &str) -> why502::config::settings::Exporter {
+    let text = format!(
+        "receivers: {{otlp: {{protocols: {{grpc: {{}}}}}}}}
+exporters:
+  {kind}: {{endpoint: \"{url}\", {options}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [{kind}]}}}}}}
+"
+    );
+    config(&text).exporters.pop().expect("an exporter")
+}
