@@ -41,6 +41,9 @@ fn status_of(answer: &Answer) -> Status {
     }
 }
 
+/// Compresses, or not.
+type Compress = fn(&[u8]) -> Vec<u8>;
+
 fn as_json(signal: Signal, request: &[u8]) -> Vec<u8> {
     json::from_protobuf(signal, request).expect("a request").into_bytes()
 }
@@ -48,8 +51,8 @@ fn as_json(signal: Signal, request: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn success_is_an_empty_message_in_the_encoding_of_the_request() {
     let hop = Hop::relay().await;
-    let plain = |bytes: &[u8]| bytes.to_vec();
-    let encodings: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [("identity", plain), ("gzip", gzip), ("zstd", zstd)];
+    let plain: Compress = |bytes| bytes.to_vec();
+    let encodings: [(&str, Compress); 3] = [("identity", plain), ("gzip", gzip), ("zstd", zstd)];
     for signal in Signal::ALL {
         let request = one(signal, "a healthy item");
         for (encoding, compress) in encodings {

@@ -74,7 +74,7 @@ async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Resu
     for (index, is_grpc, listener, bound) in sockets {
         let intake = pipeline.intake(index);
         let bytes = listener.request_bytes_max;
-        let admission = Admission::new(listener.requests_max, listener.in_flight_bytes_max);
+        let admission = Admission::of(&listener);
         let router = if is_grpc {
             grpc::routes(intake, bytes, admission).merge(api.clone())
         } else {

@@ -4,6 +4,7 @@
 //! the limit: past it their senders are asked to come back.
 
 use super::Refusal;
+use crate::config::settings::Listener;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,8 +22,13 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// As a listener is configured.
+    pub fn of(listener: &Listener) -> Admission {
+        Admission::new(listener.requests_max, listener.in_flight_bytes_max)
+    }
+
     /// So many requests at once, with so many bytes together.
-    pub fn new(requests_max: usize, bytes_max: usize) -> Admission {
+    fn new(requests_max: usize, bytes_max: usize) -> Admission {
         let units = (bytes_max / UNIT_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         Admission { slots: Arc::new(Semaphore::new(requests_max)), units: Arc::new(Semaphore::new(units)) }
     }

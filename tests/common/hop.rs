@@ -10,6 +10,7 @@ use why502::engine::verdict::Verdict;
 use why502::exporter::Outlet;
 use why502::otlp::Signal;
 use why502::pipeline::Pipeline;
+use why502::receiver::admission::Admission;
 use why502::receiver::serve::{Bound, bind, serve};
 use why502::receiver::{grpc, http};
 use why502::telemetry::Counters;
@@ -71,9 +72,9 @@ impl Hop {
             (bind(on_grpc, "grpc").await.expect("a port"), bind(on_http, "http").await.expect("a port"));
         let addresses = (bound_grpc.address, bound_http.address);
         let shutdown = CancellationToken::new();
-        let router = grpc::routes(pipeline.intake(0), on_grpc.request_bytes_max, on_grpc.requests_max);
+        let router = grpc::routes(pipeline.intake(0), on_grpc.request_bytes_max, Admission::of(on_grpc));
         tokio::spawn(serve(bound_grpc, router.merge(api.into_axum_router()), shutdown.clone()));
-        let router = http::routes(pipeline.intake(0), on_http.request_bytes_max, on_http.requests_max);
+        let router = http::routes(pipeline.intake(0), on_http.request_bytes_max, Admission::of(on_http));
         tokio::spawn(serve(bound_http, router, shutdown.clone()));
         Hop { grpc: addresses.0, http: addresses.1, kept, counters, ring, health, pipeline, shutdown }
     }
