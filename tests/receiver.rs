@@ -9,7 +9,7 @@ use common::requests::{self, gzip, one, zstd};
 use http::Method;
 use prost::Message;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
 use why502::otlp::{Signal, json};
@@ -356,6 +356,50 @@ async fn a_full_receiver_asks_to_come_back() {
     let answer = slow.await.expect("no panic").expect("an answer");
     assert_eq!(answer.status(), 200, "the slow one is served all the same");
     assert!(hop.refused("overloaded") >= 3);
+}
+
+#[tokio::test]
+async fn large_requests_have_a_limit_together() {
+    let text = relay("logs", 256)
+        .replace("max_request_body_size: 1MiB", "max_request_body_size: 1MiB, max_bytes_in_flight: 2MiB");
+    let hop = Hop::start(&text).await;
+    let large = requests::logs(&["x".repeat(900 << 10).as_str()]);
+    let head = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        large.len()
+    );
+    let (most, last) = large.split_at(large.len() - 1);
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(hop.http).await.expect("connects");
+        stream.write_all(head.as_bytes()).await.expect("writes");
+        stream.write_all(most).await.expect("writes");
+        slow.push(stream);
+    }
+    // Plain and compressed: the same bytes in memory.
+    for (encoding, body) in [("identity", large.clone()), ("gzip", gzip(&large))] {
+        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
+        let mut answer = http1(hop.http, Method::POST, "/v1/logs", &headers, body.clone()).await;
+        for _ in 0..1_000 {
+            if answer.status != 200 {
+                break;
+            }
+            answer = http1(hop.http, Method::POST, "/v1/logs", &headers, body.clone()).await;
+        }
+        is_busy(&answer, PROTOBUF);
+    }
+    assert_eq!(
+        post(hop.http, "/v1/logs", PROTOBUF, requests::logs(&["small"])).await.status,
+        200,
+        "there is room for it"
+    );
+    for mut stream in slow {
+        stream.write_all(last).await.expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert_eq!(post(hop.http, "/v1/logs", PROTOBUF, large).await.status, 200, "and again for all");
 }
 
 #[tokio::test]
