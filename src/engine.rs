@@ -33,6 +33,7 @@ pub use wanted::Wanted;
 
 use case::error_quote;
 use correlate::join::Requests;
+use correlate::skew::Ahead;
 use correlate::spans::SpanSeen;
 use correlate::world::{Failure, World};
 use correlate::{Interval, Seen};
@@ -127,6 +128,9 @@ const LOOK_BACK: Nanos = 180 * SECOND;
 /// A fatal record waits so much longer than the hold for the request that it explains.
 const STANDALONE_AFTER: Nanos = 2 * SECOND;
 
+/// Log streams whose clock is watched; past it all are forgotten and learned anew.
+const SOURCES_MAX: usize = 4_096;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
     /// A request is due for its verdict.
@@ -161,6 +165,8 @@ pub struct Engine {
     uids: HashMap<u64, u32>,
     outputs: VecDeque<Output>,
     wanted: Arc<Wanted>,
+    /// How far the clocks of log streams are ahead of the collector's.
+    ahead: HashMap<u64, Ahead>,
     /// The newest time of any evidence.
     newest: Nanos,
 }
@@ -181,6 +187,7 @@ impl Engine {
             uids: HashMap::new(),
             outputs: VecDeque::new(),
             wanted: Arc::default(),
+            ahead: HashMap::new(),
             newest: Nanos::MIN,
         }
     }
@@ -314,16 +321,22 @@ impl Engine {
         if !stamp.year_known {
             stamp.nanos = time::nearest_year(stamp.nanos, if record.observed != 0 { record.observed } else { now });
         }
-        let at = Interval::of_stamp(stamp);
-        if stamp.zone_known {
-            return at;
+        if !stamp.zone_known {
+            let offset = match self.settings.zone {
+                Some(offset) => offset,
+                None if record.observed != 0 => zone_offset(stamp.nanos, record.observed).unwrap_or(0),
+                None => 0,
+            };
+            stamp.nanos = stamp.nanos.saturating_sub(offset);
         }
-        let offset = match self.settings.zone {
-            Some(offset) => offset,
-            None if record.observed != 0 => zone_offset(stamp.nanos, record.observed).unwrap_or(0),
-            None => 0,
-        };
-        Interval { from: at.from.saturating_sub(offset), to: at.to.saturating_sub(offset) }
+        if record.observed != 0 {
+            if self.ahead.len() >= SOURCES_MAX && !self.ahead.contains_key(&record.source) {
+                self.ahead.clear();
+            }
+            let lead = self.ahead.entry(record.source).or_default().note(stamp.nanos, record.observed);
+            stamp.nanos = stamp.nanos.saturating_sub(lead);
+        }
+        Interval::of_stamp(stamp)
     }
 
     fn handle_error(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {

@@ -10,6 +10,7 @@
 //! the engine what lies within its hold. Lines of regular files are sampled first ([`survey`]): their zone is inferred,
 //! and the request lines of error logs are noted, so that the access line of a truncated answer (status 200) is found.
 
+mod clocks;
 pub mod input;
 pub mod merge;
 pub mod places;
@@ -74,6 +75,8 @@ pub struct Totals {
     pub spans: u64,
     /// What could not be read, one sentence each.
     pub problems: Vec<String>,
+    /// What was found out about the files and taken into account, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Reads everything and hands over each verdict as it is reached, in order of the time of the logs.
@@ -93,6 +96,7 @@ pub fn run_while(
     let mut totals = Totals::default();
     let inputs = input::expand(&options.files, &mut totals.problems);
     let surveyed = survey::survey(&inputs, reader, options.zone);
+    totals.notes.extend(surveyed.wrong_clocks(&inputs));
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
     let settings = Settings { hold: HOLD, requests_max: REQUESTS_MAX, ..Settings::default() };

@@ -2,9 +2,13 @@
 
 use std::fmt::Write;
 use std::process::Command;
-use why502::engine::evidence::{Nanos, SECOND};
-use why502::engine::formats::Reader;
+use std::sync::Arc;
+use why502::engine::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts};
+use why502::engine::formats::{Reader, Reading, SourceMemory};
 use why502::engine::time::{from_utc, rfc3339};
+use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
+use why502::engine::{Engine, Output, Record, Settings, Span, Wanted};
+use why502::enrich::hex;
 use why502::explain::{Options, run};
 
 const HOUR: Nanos = 3_600 * SECOND;
@@ -160,6 +164,148 @@ fn a_kernel_line_without_a_year_meets_its_request() {
         ]);
         assert_eq!(found, [format!("{} Some(502) worker_oom_killed 4", rfc3339(utc))]);
     }
+}
+
+/// nginx's error line of an answer that was cut.
+fn cut(number: u32, utc: Nanos) -> String {
+    let [error, _, _] = refused(number, utc, 0);
+    error.replace(
+        "connect() failed (111: Connection refused) while connecting to upstream",
+        "upstream prematurely closed connection while reading response header from upstream",
+    )
+}
+
+fn gunicorn(utc: Nanos, text: &str) -> String {
+    let (date, clock) = local(utc, 0);
+    format!("[{date} {clock} +0000] {text}")
+}
+
+#[test]
+fn a_gunicorn_whose_clock_is_wrong_is_understood_in_files() {
+    let start = from_utc(2026, 6, 30, 10, 0, 0).expect("a date");
+    let at = [3, 106, 177, 264].map(|second| start + second * SECOND);
+    for ahead in [37, 0, -130] {
+        let log = |line: &dyn Fn(usize, Nanos) -> String| -> String {
+            at.iter().enumerate().map(|(index, utc)| line(index, *utc) + "\n").collect()
+        };
+        let error = log(&|index, utc| cut(index as u32, utc));
+        let access = log(&|index, utc| refused(index as u32, utc, 0)[1].clone());
+        let workers = log(&|index, utc| {
+            let worker = 301 + index;
+            let timeout = gunicorn(utc + ahead * SECOND, &format!("[300] [CRITICAL] WORKER TIMEOUT (pid:{worker})"));
+            let kill = format!("[300] [ERROR] Worker (pid:{worker}) was sent SIGKILL! Perhaps out of memory?");
+            timeout + "\n" + &gunicorn(utc + ahead * SECOND, &kill)
+        });
+        let found = verdicts(&[("access.log", &access), ("error.log", &error), ("gunicorn.log", &workers)]);
+        let expected: Vec<String> =
+            at.iter().map(|utc| format!("{} Some(502) worker_timeout 4", rfc3339(*utc))).collect();
+        assert_eq!(found, expected, "{ahead} s");
+    }
+}
+
+/// A live engine that is told lines with when they were seen.
+struct Live {
+    engine: Engine,
+    now: Nanos,
+    verdicts: Vec<Arc<Verdict>>,
+    tickets: u64,
+}
+
+impl Live {
+    fn new(now: Nanos) -> Live {
+        Live { engine: Engine::new(Settings::default()), now, verdicts: Vec::new(), tickets: 0 }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    fn line(&mut self, source: u64, text: &str) {
+        let reading = Reader::default().read(text.as_bytes(), &mut SourceMemory::default(), &Wanted::default());
+        let Reading::Proves(_, evidences) = reading else { return };
+        for evidence in evidences {
+            let record = Record { ticket: self.ticket(), source, observed: self.now, evidence };
+            self.engine.handle_record(self.now, record);
+        }
+    }
+
+    fn span(&mut self, facts: SpanFacts) {
+        let span = Span { ticket: self.ticket(), facts };
+        self.engine.handle_span(self.now, span);
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        self.now += seconds * SECOND;
+        self.engine.handle_timeout(self.now);
+        while let Some(output) = self.engine.poll_output() {
+            if let Output::Verdict(verdict) = output {
+                self.verdicts.push(verdict);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gunicorn_whose_clock_is_ahead_is_understood_live() {
+    for ahead in [0, 40] {
+        let mut live = Live::new(from_utc(2026, 6, 30, 10, 0, 0).expect("a date"));
+        for worker in 301..308 {
+            let worker_says = |text: &str| gunicorn(live.now + ahead * SECOND, text);
+            let booting = worker_says(&format!("[{worker}] [INFO] Booting worker with pid: {worker}"));
+            live.line(2, &booting);
+            live.wait(20);
+        }
+        live.line(1, &cut(1, live.now));
+        live.line(3, &refused(1, live.now, 0)[1]);
+        let timeout = gunicorn(live.now + ahead * SECOND, "[300] [CRITICAL] WORKER TIMEOUT (pid:307)");
+        live.line(2, &timeout);
+        live.wait(30);
+        let causes: Vec<&str> = live.verdicts.iter().map(|verdict| verdict.cause.id).collect();
+        assert_eq!(causes, ["worker_timeout"], "{ahead} s");
+    }
+}
+
+#[test]
+fn a_span_is_linked_by_timing_across_a_difference_of_clocks_that_ids_have_shown() {
+    let linked = |ahead: Nanos, known: u32| {
+        let mut live = Live::new(from_utc(2026, 6, 30, 10, 0, 0).expect("a date"));
+        for number in 0..=known {
+            let trace_id = [number as u8 + 1; 16];
+            let with_id = number < known;
+            // nginx relays the 503 that the application itself answered.
+            let trace = if with_id {
+                format!(r#","http_traceparent":"00-{}-{}-01""#, hex(&trace_id), hex(&[9; 8]))
+            } else {
+                String::new()
+            };
+            let line = format!(
+                r#"{{"msec":"{}.300","remote_addr":"198.51.100.20","request":"GET /cart/{number} HTTP/1.1","status":"503","request_time":"0.100","upstream_addr":"127.0.0.1:8000","upstream_status":"503","upstream_connect_time":"0.000","upstream_header_time":"0.100","upstream_response_time":"0.100"{trace}}}"#,
+                live.now / SECOND
+            );
+            let end = live.now + 299 * MILLISECOND + ahead;
+            live.span(SpanFacts {
+                trace_id,
+                span_id: [9; 8],
+                kind: 2,
+                start: end - 98 * MILLISECOND,
+                end,
+                http_status: Some(503),
+                method: "GET".to_owned(),
+                target: format!("/cart/{number}"),
+                ..SpanFacts::default()
+            });
+            live.line(1, &line);
+            live.wait(20);
+        }
+        let last = live.verdicts.last().expect("a verdict");
+        assert_eq!(live.verdicts.len(), known as usize + 1);
+        (last.link.method, last.link.trace.is_some())
+    };
+    assert_eq!(linked(0, 0), (LinkMethod::Timing, true));
+    assert_eq!(linked(400 * MILLISECOND, 2), (LinkMethod::None, false), "nobody knows");
+    assert_eq!(linked(400 * MILLISECOND, 6), (LinkMethod::Timing, true));
+    assert_eq!(linked(-2_000 * MILLISECOND, 6), (LinkMethod::Timing, true));
 }
 
 #[test]

@@ -65,6 +65,9 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     // Takes the bar off the screen.
     drop(files);
     let written = written.and_then(|()| writer.finish(&totals));
+    for note in &totals.notes {
+        say(&format!("note: {}", printable(note)));
+    }
     for problem in &problems {
         say(&printable(problem));
     }

@@ -4,9 +4,9 @@ use super::case::Case;
 use super::correlate::join::Request;
 use super::correlate::{self, Interval, Seen};
 use super::decide::{self, Outcome};
-use super::evidence::{Nanos, NginxAccess, SECOND, SpanFacts};
+use super::evidence::{Nanos, NginxAccess, SECOND, SpanFacts, Symptom};
 use super::text;
-use super::verdict::{Ticket, Verdict};
+use super::verdict::{LinkMethod, Ticket, Verdict};
 use super::{Engine, Output, STANDALONE_AFTER, Timer};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -116,8 +116,12 @@ impl Engine {
             death.explains += 1;
         }
         self.mark_hosts(&verdict);
+        let skew = span.and_then(|number| self.skew_of(id, number, &verdict));
         if let Some(span) = span.and_then(|number| self.world.spans.get_mut(number)) {
             span.linked = Some(id);
+        }
+        if let Some((source, ahead)) = skew {
+            self.world.note_span_end(source, ahead);
         }
         for (_, ticket) in &verdict.records {
             self.resolve(*ticket, Some(Arc::clone(&verdict)));
@@ -144,6 +148,16 @@ impl Engine {
                 self.forget_request(oldest);
             }
         }
+    }
+
+    /// How far the clock of a span is ahead of that of the access log, where an id links the two and both tell of the same
+    /// moment: the application's answer is nginx's.
+    fn skew_of(&self, id: u64, span: u64, verdict: &Verdict) -> Option<(u64, Nanos)> {
+        let exact = matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
+        let access = self.requests.get(id)?.access.as_ref().filter(|access| access.what.exact_time)?;
+        let span = self.world.spans.get(span)?;
+        (exact && verdict.symptom == Symptom::Relayed && span.facts.kind == 2)
+            .then(|| (access.source, span.facts.end.saturating_sub(access.at.to)))
     }
 
     /// Spans of the linked trace that are the failed request's own get its verdict.

@@ -4,6 +4,7 @@ pub mod address;
 pub mod gunicorn;
 pub mod join;
 pub mod link;
+pub mod skew;
 pub mod spans;
 pub mod world;
 

@@ -297,7 +297,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Gives a stamp the year and the zone that it lacks.
+    /// Gives a stamp the year and the zone that it lacks, by nginx's clock.
     fn complete_stamp(&mut self, evidence: &mut Evidence, survey: &Survey) {
         let Some(stamp) = &mut evidence.stamp else { return };
         if !stamp.year_known {
@@ -310,6 +310,7 @@ impl<'a> Stream<'a> {
             stamp.nanos = self.clock.utc(survey.zone_of(self.source), stamp.nanos);
             stamp.zone_known = true;
         }
+        stamp.nanos = stamp.nanos.saturating_sub(survey.ahead(self.source));
     }
 
     fn order_of(&mut self, evidence: &Evidence) -> Nanos {

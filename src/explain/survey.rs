@@ -1,11 +1,12 @@
 //! A first look at the files: which zone their local stamps have, whose clock is wrong, and which request lines their error
 //! logs name.
 
+use super::clocks;
 use super::input::{Input, Lines};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::Wanted;
 use crate::engine::correlate::join::split_request_line;
-use crate::engine::evidence::{Evidence, Nanos, Proof, SECOND};
+use crate::engine::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Symptom};
 use crate::engine::formats::joiner::{Joiner, Pushed};
 use crate::engine::formats::{Reader, Reading, SourceMemory, request_line_hash};
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +35,8 @@ pub struct Survey {
     zones: BTreeMap<u64, Zone>,
     usual: Zone,
     near: Option<Nanos>,
+    /// How far the clocks of streams are ahead of nginx's.
+    ahead: BTreeMap<u64, Nanos>,
 }
 
 #[derive(Default)]
@@ -45,6 +48,10 @@ struct Samples {
     accesses: HashMap<u64, Vec<Nanos>>,
     /// True stamps of anything, to fall back on; in order once all are read.
     any: Vec<Nanos>,
+    /// When workers ended, by stream.
+    ends: BTreeMap<u64, Vec<Nanos>>,
+    /// Answers that were cut, by stream, in local time.
+    cuts: Vec<(u64, Nanos)>,
 }
 
 /// Looks at regular files; pipes can be read only once. `zone` is that of all local stamps, where somebody says it.
@@ -58,21 +65,33 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
     }
     samples.any.sort_unstable();
     let near = samples.any.get(samples.any.len() / 2).copied();
-    if let Some(offset) = zone {
-        let usual = Zone::fixed(offset);
-        return Survey { wanted: Wanted::new(samples.hashes), zones: BTreeMap::new(), usual, near };
-    }
-    let known = zones_of_access_logs(inputs);
+    let known = if zone.is_some() { Vec::new() } else { zones_of_access_logs(inputs) };
     let usual = match known.as_slice() {
+        _ if zone.is_some() => Zone::fixed(zone.unwrap_or_default()),
         [only] => only.clone(),
         // Logs of several places, or none that tells: what containers have.
         _ => Zone::default(),
     };
+    let mut survey = Survey { usual, near, ..Survey::default() };
     let mut streams: Vec<u64> = samples.locals.iter().map(|(stream, _, _)| *stream).collect();
     streams.sort_unstable();
     streams.dedup();
-    let zones = streams.into_iter().map(|stream| (stream, zone_of_stream(stream, &samples, &known, &usual))).collect();
-    Survey { wanted: Wanted::new(samples.hashes), zones, usual, near }
+    if zone.is_none() {
+        let usual = &survey.usual;
+        let zones = streams.into_iter().map(|stream| (stream, zone_of_stream(stream, &samples, &known, usual)));
+        survey.zones = zones.collect();
+    }
+    let mut local_clocks: BTreeMap<u64, LocalClock> = BTreeMap::new();
+    let cuts: Vec<Nanos> = samples
+        .cuts
+        .iter()
+        .map(|(stream, local)| local_clocks.entry(*stream).or_default().utc(survey.zone_of(*stream), *local))
+        .collect();
+    for (stream, ends) in samples.ends {
+        survey.ahead.insert(stream, clocks::ahead(ends, cuts.clone()));
+    }
+    survey.wanted = Wanted::new(samples.hashes);
+    survey
 }
 
 impl Survey {
@@ -84,6 +103,21 @@ impl Survey {
     /// The zone of a stream's local stamps.
     pub fn zone_of(&self, stream: u64) -> &Zone {
         self.zones.get(&stream).unwrap_or(&self.usual)
+    }
+
+    /// How far the clock of a stream is ahead of nginx's.
+    pub fn ahead(&self, stream: u64) -> Nanos {
+        self.ahead.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// A sentence for each stream whose clock is wrong.
+    pub fn wrong_clocks<'a>(&'a self, inputs: &'a [Input]) -> impl Iterator<Item = String> + 'a {
+        let wrong = self.ahead.iter().filter(|(_, ahead)| **ahead != 0);
+        wrong.filter_map(|(stream, ahead)| {
+            let input = inputs.iter().find(|input| input.stream == *stream)?;
+            let (seconds, word) = (ahead.saturating_abs() / SECOND, if *ahead > 0 { "ahead of" } else { "behind" });
+            Some(format!("{}: its clock is {seconds} s {word} nginx's, which was taken into account", input.name))
+        })
     }
 
     /// A time about which most lines were written, for stamps without a year; `None` where no line has a year and a zone.
@@ -162,6 +196,10 @@ impl Samples {
             Proof::NginxError(error) => {
                 let line = error.request.as_deref().and_then(split_request_line);
                 hash = line.map(|(method, target)| request_line_hash(method.as_bytes(), target.as_bytes()));
+                let is_cut = matches!(error.symptom, Some(Symptom::ResponseClosedEarly | Symptom::ResponseReset));
+                if let Some(local) = local.filter(|_| is_cut && self.cuts.len() < SAMPLES_MAX) {
+                    self.cuts.push((stream, local));
+                }
                 if let Some(hash) = hash.filter(|_| error.symptom.is_some() && self.hashes.len() < HASHES_MAX) {
                     self.hashes.push(hash);
                 }
@@ -173,6 +211,18 @@ impl Samples {
                     if stamps.len() < 64 {
                         stamps.push(known);
                     }
+                }
+            }
+            Proof::Gunicorn(gunicorn) => {
+                let is_end = matches!(
+                    gunicorn.event,
+                    GunicornEvent::WorkerTimeout { .. }
+                        | GunicornEvent::WorkerSignalled { .. }
+                        | GunicornEvent::WorkerExited { .. }
+                );
+                let ends = self.ends.entry(stream).or_default();
+                if let Some(known) = known.filter(|_| is_end && ends.len() < SAMPLES_MAX) {
+                    ends.push(known);
                 }
             }
             _ => {}

@@ -1,5 +1,6 @@
 //! The trace of a failed request: by id, else by time where exactly one span fits. A wrong link is worse than none.
 
+use super::Interval;
 use super::spans::SpanSeen;
 use super::world::World;
 use crate::engine::case::Case;
@@ -141,7 +142,8 @@ impl Window {
         if expected == Expected::Never && !case.world.spans_from_nginx() {
             return None;
         }
-        let logged = access.at;
+        let skew = case.world.span_skew(access.source);
+        let logged = Interval { from: access.at.from.saturating_add(skew), to: access.at.to.saturating_add(skew) };
         let took = access.what.request_time.value();
         let exact = access.what.exact_time && took.is_some();
         // Without `$request_time` the request began at most a default read timeout before.

@@ -1,14 +1,18 @@
 //! Everything in sight but the requests themselves: Gunicorns, hosts, spans, and how nginx's upstreams fare.
 
 use super::gunicorn::Gunicorns;
+use super::skew::Skew;
 use super::spans::Spans;
 use super::{Interval, Seen};
 use crate::engine::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, SECOND, Symptom};
 use crate::engine::verdict::{Quote, Source, Ticket};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 /// Lines of each kind remembered; at one failing request a millisecond this is eight seconds.
 const RECENT_MAX: usize = 8_192;
+
+/// Access logs whose clock is compared with that of the spans.
+const SKEWS_MAX: usize = 1_024;
 
 /// One failed attempt of nginx, kept after its request was decided: the reason behind `no live upstreams`, and how
 /// many fail alike.
@@ -68,6 +72,8 @@ pub struct World {
     pub has_gunicorn_log: bool,
     /// Any span of nginx's own module was seen.
     pub has_nginx_spans: bool,
+    /// How far the clock of the spans is ahead of that of an access log, by log stream.
+    span_skews: HashMap<u64, Skew>,
 }
 
 impl World {
@@ -102,6 +108,18 @@ impl World {
     /// True when nginx itself is traced, so that a request which never reached the application still has a span.
     pub fn spans_from_nginx(&self) -> bool {
         self.has_nginx_spans
+    }
+
+    /// How far the clock of the spans is ahead of that of an access log; 0 while it is not known.
+    pub fn span_skew(&self, source: u64) -> Nanos {
+        self.span_skews.get(&source).map_or(0, Skew::ahead)
+    }
+
+    /// Notes when a request ended by its span and by its access line.
+    pub fn note_span_end(&mut self, source: u64, ahead: Nanos) {
+        if self.span_skews.len() < SKEWS_MAX || self.span_skews.contains_key(&source) {
+            self.span_skews.entry(source).or_default().note(ahead);
+        }
     }
 
     /// Notes that an access log wrote a line at this time.
