@@ -54,8 +54,7 @@ impl Engine {
     }
 
     pub(super) fn decide_oldest(&mut self, now: Nanos) {
-        let oldest = self.requests.iter().find(|(_, request)| request.verdict.is_none()).map(|(id, _)| id);
-        if let Some(id) = oldest {
+        if let Some(id) = self.requests.oldest_open() {
             self.decide(now, id);
         }
     }

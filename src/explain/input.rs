@@ -2,6 +2,7 @@
 
 mod lines;
 mod rotation;
+mod source;
 
 pub use lines::{LINE_BYTES_MAX, Lines};
 

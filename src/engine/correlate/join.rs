@@ -119,6 +119,8 @@ impl Request {
 #[derive(Debug, Default)]
 pub struct Requests {
     next: u64,
+    /// No request before this one is open.
+    first_open: u64,
     by_id: BTreeMap<u64, Request>,
     by_connection: HashMap<(u32, u64), Vec<u64>>,
     by_line: HashMap<u64, Vec<u64>>,
@@ -227,6 +229,15 @@ impl Requests {
     /// Open ones.
     pub fn open_count(&self) -> usize {
         self.by_id.values().filter(|request| request.verdict.is_none()).count()
+    }
+
+    /// The open one that was opened first.
+    pub fn oldest_open(&mut self) -> Option<u64> {
+        let is_open = |request: &Request| request.verdict.is_none();
+        let oldest = self.by_id.range(self.first_open..).find(|(_, request)| is_open(request)).map(|(id, _)| *id);
+        // What is decided stays so: next time the search begins here.
+        self.first_open = oldest.unwrap_or(self.next);
+        oldest
     }
 
     /// How many are remembered, decided ones included.
