@@ -98,8 +98,7 @@ impl Lines {
         if is_utf16 {
             let is_big = head.first() == Some(&0xfe);
             let after_mark = head.split_off(2);
-            reader =
-                Box::new(Utf16 { inner: Cursor::new(after_mark).chain(reader), is_big, unread: Vec::new(), at: 0 });
+            reader = Box::new(Utf16::new(Cursor::new(after_mark).chain(reader), is_big));
             head = read_head(&mut reader)?;
         }
         if let Some(line) = binary_line(&head) {
