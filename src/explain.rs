@@ -36,6 +36,9 @@ const HOLD: Nanos = 60 * SECOND;
 /// 200 MiB at the worst. Past 300 failures a second they get their verdict before the hold is over.
 const REQUESTS_MAX: usize = 20_000;
 
+/// Read ahead of standard input for the first look: some 20,000 lines.
+const PEEK_BYTES: u64 = 4 << 20;
+
 /// Takes bytes done, and bytes in all.
 pub type Progress = Box<dyn Fn(u64, Option<u64>)>;
 
@@ -94,7 +97,12 @@ pub fn run_while(
     mut explained: impl FnMut(Explained<'_>) -> ControlFlow<()>,
 ) -> Totals {
     let mut totals = Totals::default();
-    let inputs = input::expand(&options.files, &mut totals.problems);
+    let mut inputs = input::expand(&options.files, &mut totals.problems);
+    for input in &mut inputs {
+        if let Err(error) = input.peek(PEEK_BYTES) {
+            totals.problems.push(format!("{}: cannot be read: {error}", input.name));
+        }
+    }
     let surveyed = survey::survey(&inputs, reader, options.zone);
     totals.notes.extend(surveyed.wrong_clocks(&inputs));
     let mut merger =

@@ -13,6 +13,8 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
+/// Problems that are listed; a directory of the wrong kind has thousands.
+const PROBLEMS_MAX: usize = 100;
 /// Input that takes so long that somebody wonders.
 const LARGE_BYTES: u64 = 64 << 20;
 
@@ -68,8 +70,11 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     for note in &totals.notes {
         say(&format!("note: {}", printable(note)));
     }
-    for problem in &problems {
+    for problem in problems.iter().take(PROBLEMS_MAX) {
         say(&printable(problem));
+    }
+    if let Some(more) = problems.len().checked_sub(PROBLEMS_MAX).filter(|more| *more > 0) {
+        say(&format!("{more} more problems of this kind are not listed"));
     }
     written.context("the report")?;
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })

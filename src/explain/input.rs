@@ -9,6 +9,7 @@ pub use lines::{LINE_BYTES_MAX, Lines};
 use rotation::Rotation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,23 @@ pub struct Input {
     pub stream: u64,
     /// Bytes of a regular file, which can be read twice; `None` for pipes and devices.
     pub bytes: Option<u64>,
+    /// What was read of standard input so far ([`Input::peek`]); empty for everything else.
+    pub peeked: Arc<[u8]>,
+}
+
+impl Input {
+    /// Reads ahead of standard input, which cannot be read twice: so much can be looked at before it is read.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn peek(&mut self, bytes_max: u64) -> std::io::Result<()> {
+        if self.path.is_none() && self.peeked.is_empty() {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().take(bytes_max).read_to_end(&mut bytes)?;
+            self.peeked = bytes.into();
+        }
+        Ok(())
+    }
 }
 
 /// The files that the arguments name, each once, rotated sets in order. What cannot be found is a problem, not an end.
@@ -83,7 +101,7 @@ impl Finder<'_> {
         if argument == "-" {
             if self.known.insert(Identity::StandardInput) {
                 let stream = crate::engine::text::hash64(b"-");
-                let input = Input { name: Arc::from("-"), path: None, stream, bytes: None };
+                let input = Input { name: Arc::from("-"), path: None, stream, bytes: None, peeked: Arc::default() };
                 self.found.push((Rotation::Live, input));
             }
             return;
@@ -148,7 +166,7 @@ impl Finder<'_> {
         let (stem, rotation) = rotation::of(path);
         let stream = crate::engine::text::hash64(stem.as_bytes());
         let bytes = metadata.is_file().then_some(metadata.len());
-        self.found.push((rotation, Input { name, stream, path: Some(path.to_owned()), bytes }));
+        self.found.push((rotation, Input { name, stream, path: Some(path.to_owned()), bytes, peeked: Arc::default() }));
     }
 
     fn directory(&mut self, path: &Path, depth: usize) {

@@ -54,12 +54,14 @@ struct Samples {
     cuts: Vec<(u64, Nanos)>,
 }
 
-/// Looks at regular files; pipes can be read only once. `zone` is that of all local stamps, where somebody says it.
+/// Looks at regular files and the beginning of standard input; other pipes can be read only once. `zone` is that of all
+/// local stamps, where somebody says it.
 pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey {
     let mut samples = Samples::default();
-    for input in inputs.iter().filter(|input| input.bytes.is_some()) {
+    for input in inputs.iter().filter(|input| input.bytes.is_some() || !input.peeked.is_empty()) {
+        let lines = if input.bytes.is_some() { Lines::open(input) } else { Lines::peeked(input) };
         // What cannot be read is told when it is read for the report.
-        if let Ok(lines) = Lines::open(input) {
+        if let Ok(lines) = lines {
             look_at(input, lines, reader, &mut samples);
         }
     }

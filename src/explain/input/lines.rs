@@ -68,8 +68,11 @@ impl Lines {
     pub fn with_buffer(input: &Input, buffer_bytes: usize) -> io::Result<Lines> {
         let raw = Arc::new(AtomicU64::new(0));
         let mut watched = None;
-        let mut reader: Box<dyn Read + Send> = match &input.path {
-            None => Box::new(Counted { inner: io::stdin(), count: Arc::clone(&raw) }),
+        let reader: Box<dyn Read + Send> = match &input.path {
+            None => {
+                let inner = Cursor::new(Arc::clone(&input.peeked)).chain(io::stdin());
+                Box::new(Counted { inner, count: Arc::clone(&raw) })
+            }
             Some(path) => {
                 let file = Arc::new(File::open(path)?);
                 let metadata = file.metadata()?;
@@ -84,6 +87,23 @@ impl Lines {
                 }
             }
         };
+        Lines::of(reader, buffer_bytes, raw, watched)
+    }
+
+    /// The lines of what was read ahead of standard input; the last may be cut.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub fn peeked(input: &Input) -> io::Result<Lines> {
+        Lines::of(Box::new(Cursor::new(Arc::clone(&input.peeked))), BUFFER_BYTES, Arc::default(), None)
+    }
+
+    fn of(
+        mut reader: Box<dyn Read + Send>,
+        buffer_bytes: usize,
+        raw: Arc<AtomicU64>,
+        mut watched: Option<Watched>,
+    ) -> io::Result<Lines> {
         let mut head = read_head(&mut reader)?;
         let decompressed = decompress(&head, &mut reader)?;
         let is_compressed = decompressed.is_some();
@@ -269,7 +289,7 @@ mod tests {
     use std::io::Write;
 
     fn input(path: &std::path::Path) -> Input {
-        Input { name: Arc::from("a"), path: Some(path.to_owned()), stream: 0, bytes: None }
+        Input { name: Arc::from("a"), path: Some(path.to_owned()), stream: 0, bytes: None, peeked: Arc::default() }
     }
 
     fn all(lines: &mut Lines) -> Vec<String> {

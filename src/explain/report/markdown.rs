@@ -55,7 +55,7 @@ impl Report for Markdown {
         )?;
         for row in timeline::rows(explained) {
             let mark = if row.deciding { "►" } else { " " };
-            let colon = if row.place.is_none() { ":" } else { "" };
+            let colon = if row.place.is_none() && row.deciding { ":" } else { "" };
             let place = row.place.map_or_else(String::new, |place| format!("{} ", fenced(&place)));
             let words = if row.words.is_empty() { String::new() } else { format!("»{}«", row.words) };
             let text = fenced(&format!("{}{words}{}", row.before, row.after));

@@ -85,7 +85,7 @@ impl Text {
         if let Some(place) = &row.place {
             write!(out, "{CYAN}{place}{CYAN:#} ")?;
         }
-        let colon = if row.place.is_none() { ":" } else { "" };
+        let colon = if row.place.is_none() && row.deciding { ":" } else { "" };
         write!(out, "{DIM}{}{colon}{DIM:#} {}", row.source, row.before)?;
         match (row.words.is_empty(), self.colours) {
             (true, _) => {}

@@ -4,13 +4,16 @@ use crate::engine::text::{printable, shortened};
 use crate::engine::verdict::{Quote, Source, Ticket, Verdict};
 use crate::explain::Explained;
 
+/// Lines of one request that are shown; a request that was tried a hundred times has hundreds. Those that decided, at
+/// most five, always are.
+const LINES_MAX: usize = 20;
 /// Characters of a line that are shown: around its deciding words where it is longer.
 const LINE_CHARS_MAX: usize = 220;
 /// Characters shown before deciding words that stand far inside a line.
 const LEAD_CHARS: usize = 60;
 
 /// One line of a timeline. Everything is printable: no control character of a log is left.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     /// It decided.
     pub(super) deciding: bool,
@@ -36,6 +39,14 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
     records.sort_by_key(|(_, ticket)| *ticket);
     records.dedup_by_key(|(_, ticket)| *ticket);
     let mut rows: Vec<Row> = records.iter().filter_map(|(source, ticket)| line(explained, *source, *ticket)).collect();
+    let mut left = LINES_MAX;
+    let before = rows.len();
+    rows.retain(|row| {
+        let stays = row.deciding || left > 0;
+        left = left.saturating_sub(1);
+        stays
+    });
+    let hidden = before - rows.len();
     let conclusions = verdict.evidence.iter().filter(|quote| quote.ticket.is_none());
     rows.extend(conclusions.map(|quote| Row {
         deciding: true,
@@ -46,6 +57,10 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
         after: String::new(),
         told: Vec::new(),
     }));
+    if hidden > 0 {
+        let before = format!("{hidden} more lines are not shown");
+        rows.push(Row { before, ..Row::default() });
+    }
     rows
 }
 
