@@ -231,6 +231,12 @@ fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Processor, Nam
         }
     }
     let section = Section::open(context, "why502", "processors::why502", found);
+    let log_formats = section.list(context, "log_formats");
+    for (text, line) in &log_formats {
+        if let Err(problem) = crate::engine::formats::log_format::LogFormat::compile(text) {
+            context.mistake(*line, format!("`processors::why502::log_formats`: {problem}"));
+        }
+    }
     let link = section.section(context, "link", "why502::link");
     let enrich = section.section(context, "enrich", "why502::enrich");
     let limits = section.section(context, "limits", "why502::limits");
@@ -239,7 +245,7 @@ fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Processor, Nam
         link_threshold: link.number(context, "threshold"),
         enrich_http: enrich.boolean(context, "http"),
         zone: section.zone(context, "time_zone"),
-        log_formats: section.list(context, "log_formats").into_iter().map(|(text, _)| text).collect(),
+        log_formats: log_formats.into_iter().map(|(text, _)| text).collect(),
         requests_max: limits.count(context, "requests"),
         spans_max: limits.count(context, "spans"),
         held_bytes_max: limits.bytes(context, "held_bytes"),
