@@ -51,6 +51,8 @@ pub(crate) struct Seen {
     pub(crate) headers: HeaderMap,
     /// As it came, frame and compression included.
     pub(crate) raw: Bytes,
+    /// It was answered with success for want of another script.
+    pub(crate) taken: bool,
 }
 
 impl Seen {
@@ -194,10 +196,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let is_grpc =
         head.headers.get("content-type").is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
     let content_type = head.headers.get("content-type").cloned();
-    let seen = Seen { path: head.uri.path().to_owned(), headers: head.headers, raw };
-    shared.seen.lock().expect("unbroken").push(seen);
     let scripted = shared.script.lock().expect("unbroken").pop_front();
     let reply = scripted.or_else(|| shared.after.lock().expect("unbroken").clone());
+    let seen = Seen { path: head.uri.path().to_owned(), headers: head.headers, raw, taken: reply.is_none() };
+    shared.seen.lock().expect("unbroken").push(seen);
     match reply {
         None if is_grpc => Ok(grpc(&tonic::Status::ok(""), &[])),
         None => Ok(plain(200, content_type, Vec::new(), Vec::new())),

@@ -9,15 +9,32 @@ pub(crate) mod requests;
 
 use std::time::Duration;
 
+/// What a test waits for, in words that may be found at the end only.
+pub(crate) trait What {
+    fn told(&self) -> String;
+}
+
+impl What for &str {
+    fn told(&self) -> String {
+        (*self).to_owned()
+    }
+}
+
+impl<F: Fn() -> String> What for F {
+    fn told(&self) -> String {
+        self()
+    }
+}
+
 /// Waits until a condition holds; a test that waits longer than half a minute has failed.
-pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: impl What, mut holds: impl FnMut() -> bool) {
     for _ in 0..3_000 {
         if holds() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("it never came true: {what}");
+    panic!("it never came true: {}", what.told());
 }
 
 /// The configuration of a text, which must be valid.

@@ -73,7 +73,7 @@ impl Program {
             };
             Some((address("gRPC")?, address("HTTP)")?))
         };
-        super::eventually("it listens", || found().is_some()).await;
+        super::eventually(|| "it listens".to_owned(), || found().is_some()).await;
         found().expect("found before")
     }
 
@@ -93,7 +93,9 @@ impl Program {
 
     /// Waits for its end; everything that it wrote is then there.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        super::eventually("it ends", || self.child.try_wait().expect("a child").is_some()).await;
+        let said = Arc::clone(&self.stderr);
+        let what = || format!("it ends; it said: {}", said.lock().expect("unbroken"));
+        super::eventually(what, || self.child.try_wait().expect("a child").is_some()).await;
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
@@ -116,15 +118,11 @@ impl Program {
     }
 }
 
-/// Runs a subcommand to its end: exit code, standard output, standard error.
-pub(crate) fn finished(arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_why502"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+/// Runs a subcommand to its end, which must come soon: exit code, standard output, standard error.
+pub(crate) async fn finished(arguments: &[&str]) -> (i32, String, String) {
+    let mut program = Program::start(arguments);
+    let status = program.ended().await;
+    (status.code().unwrap_or(-1), program.stdout(), program.stderr())
 }
 
 pub(crate) fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
@@ -136,4 +134,27 @@ pub(crate) fn write(directory: &Path, name: &str, text: &str) -> PathBuf {
 /// A pause between two looks at something that another process does.
 pub(crate) async fn pause() {
     tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// A configuration with both listeners on free ports: logs and traces are explained, metrics relayed. `processor` is the
+/// inside of the section `why502`, `exporter` one whole entry named `out`'s type first: `otlp/out: {...}`.
+pub(crate) fn explained(processor: &str, exporter: &str) -> String {
+    let name = exporter.split(": ").next().unwrap_or_default();
+    format!(
+        "receivers:
+  otlp:
+    protocols:
+      grpc: {{endpoint: 127.0.0.1:0}}
+      http: {{endpoint: 127.0.0.1:0}}
+processors:
+  why502: {{{processor}}}
+exporters:
+  {exporter}
+service:
+  pipelines:
+    logs: {{receivers: [otlp], processors: [why502], exporters: [{name}]}}
+    traces: {{receivers: [otlp], processors: [why502], exporters: [{name}]}}
+    metrics: {{receivers: [otlp], exporters: [{name}]}}
+"
+    )
 }

@@ -1,0 +1,240 @@
+//! The built program: how it starts, what it says where it cannot, how it ends.
+
+#[allow(dead_code, reason = "each test uses its part")]
+mod common;
+
+use common::backend::{Backend, Reply};
+use common::certificates::Authority;
+use common::client::{call, post};
+use common::eventually;
+use common::process::{Program, explained, finished, write};
+use common::requests;
+use std::net::SocketAddr;
+use tonic::Code;
+use why502::otlp::Signal;
+
+async fn send(grpc: SocketAddr, signal: Signal, request: &[u8]) {
+    assert_eq!(call(grpc, signal.grpc_path(), request).await.grpc().code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_signal_drains_what_is_held_and_what_is_queued() {
+    for signal in ["TERM", "INT"] {
+        // Busy until the shutdown has begun: what was accepted waits in the queue.
+        let backend = Backend::always(Reply::http(503)).await;
+        let retry = "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}";
+        let exporter = format!("otlphttp/out: {{endpoint: \"{}\", {retry}}}", backend.url());
+        let mut program = Program::run(&explained("hold: 5m", &exporter));
+        let (grpc, http) = program.addresses().await;
+        let [access, error] = requests::refused_by_upstream(7, "/cart");
+        send(grpc, Signal::Logs, &requests::logs(&["a healthy one", &access, &error])).await;
+        let answer = post(http, "/v1/logs", "application/x-protobuf", requests::logs(&["another healthy one"])).await;
+        assert_eq!(answer.status, 200);
+        send(grpc, Signal::Traces, &requests::traces(&["a span"])).await;
+        send(grpc, Signal::Metrics, &requests::metrics(&["a gauge"])).await;
+        eventually("it was tried", || backend.count() > 0).await;
+        program.signal(signal);
+        eventually("it says so", || program.stderr().contains("stopping")).await;
+        backend.recover();
+        let status = program.ended().await;
+        assert_eq!(status.code(), Some(0), "{signal}: {}", program.stderr());
+        let accepted: Vec<_> = backend.seen().into_iter().filter(|seen| seen.taken).collect();
+        let logs: Vec<_> = accepted.iter().filter(|seen| seen.path == "/v1/logs").collect();
+        let records: Vec<_> = logs.iter().flat_map(|seen| requests::records(&seen.message())).collect();
+        for body in ["a healthy one", "another healthy one", &access, &error] {
+            let arrived = records.iter().filter(|record| requests::body(record) == body);
+            assert!(arrived.count() == 1, "{signal}: {body}");
+        }
+        let blamed = |body: &str| {
+            let record = records.iter().rfind(|record| requests::body(record) == body).expect("it arrived");
+            requests::attribute_of(&record.attributes, "why502.cause")
+        };
+        assert_eq!(
+            (blamed(&access).as_str(), blamed(&error).as_str()),
+            ("gunicorn_not_running", "gunicorn_not_running")
+        );
+        assert_eq!(blamed("a healthy one"), "");
+        let verdict = records.iter().find(|record| record.event_name == "why502.verdict").expect("a verdict");
+        assert_eq!(requests::attribute_of(&verdict.attributes, "why502.cause"), "gunicorn_not_running");
+        for path in ["/v1/traces", "/v1/metrics"] {
+            assert!(accepted.iter().any(|seen| seen.path == path), "{path}");
+        }
+        assert!(!program.stderr().contains("left behind"), "{}", program.stderr());
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "INT")] {
+        let backend = Backend::always(Reply::Hang).await;
+        let exporter = format!("otlp/out: {{endpoint: \"{}\", timeout: 10m}}", backend.url());
+        let mut program = Program::run(&explained("", &exporter));
+        let (grpc, _) = program.addresses().await;
+        send(grpc, Signal::Logs, &requests::logs(&["never delivered"])).await;
+        eventually("it is on its way", || backend.count() == 1).await;
+        program.signal(first);
+        eventually("it says so", || program.stderr().contains("stopping")).await;
+        assert!(program.is_running(), "it waits for the backend");
+        program.signal(second);
+        assert_eq!(program.ended().await.code(), Some(130), "{first} {second}");
+        assert!(program.stderr().contains("ended at once"), "{}", program.stderr());
+    }
+}
+
+#[tokio::test]
+async fn after_a_signal_no_new_requests_are_taken() {
+    let backend = Backend::always(Reply::Hang).await;
+    let exporter = format!("otlp/out: {{endpoint: \"{}\", timeout: 10m}}", backend.url());
+    let program = Program::run(&explained("", &exporter));
+    let (grpc, _) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["x"])).await;
+    eventually("it is on its way", || backend.count() == 1).await;
+    program.signal("TERM");
+    eventually("the port is closed", || std::net::TcpStream::connect(grpc).is_err()).await;
+}
+
+/// Runs `run` with a configuration that cannot work: one sentence that has these words.
+async fn fails(config: &str, words: &[&str]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = write(directory.path(), "bad.yaml", config).display().to_string();
+    let (code, stdout, stderr) = finished(&["run", "--config", &path]).await;
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "`{word}` is not in: {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 1, "one sentence: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why_in_one_sentence() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let good = explained("", "debug: {}");
+    let grpc = "grpc: {endpoint: 127.0.0.1:0}";
+    let with_grpc = |inside: &str| good.replace(grpc, &format!("grpc: {{{inside}}}"));
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let busy_at = busy.local_addr().expect("an address").to_string();
+    fails(
+        &with_grpc(&format!("endpoint: {busy_at}")),
+        &[&busy_at, "taken by another program", "grpc::endpoint", "line 4"],
+    )
+    .await;
+    fails(
+        &with_grpc("endpoint: no-such-host.invalid:4317"),
+        &["cannot listen on no-such-host.invalid:4317", "grpc::endpoint", "line 4"],
+    )
+    .await;
+    fails(&with_grpc("endpoint: 192.0.2.1:4317"), &["cannot listen on 192.0.2.1:4317", "grpc::endpoint"]).await;
+
+    let authority = Authority::new();
+    let (files, other) = (authority.certify(directory.path(), "a.test"), authority.certify(directory.path(), "b.test"));
+    let no_pem = write(directory.path(), "no.pem", "nonsense").display().to_string();
+    let (certificate, key) = (files.certificate.display().to_string(), files.key.display().to_string());
+    let other_key = other.key.display().to_string();
+    let tls = |cert: &str, key: &str| {
+        with_grpc(&format!("endpoint: 127.0.0.1:0, tls: {{cert_file: {cert}, key_file: {key}}}"))
+    };
+    fails(&tls(&no_pem, &key), &["cannot use", "no.pem", "no certificate in PEM"]).await;
+    fails(&tls("/no/such.pem", &key), &["cannot use /no/such.pem", "No such file"]).await;
+    fails(&tls(&certificate, &no_pem), &["cannot use", "no.pem"]).await;
+    fails(&tls(&certificate, &other_key), &["cannot use", "b.test.key", "does not fit the certificate"]).await;
+
+    let out = |options: &str| explained("", &format!("otlp/out: {{{options}}}"));
+    fails(&out("endpoint: tempo"), &["exporters::otlp/out", "`tempo`", "4317", "line 9"]).await;
+    fails(&out("endpoint: \"ftp://tempo:4317\""), &["exporters::otlp/out", "ftp://tempo:4317", "http"]).await;
+    fails(&out("endpoint: tempo:4317, tls: {ca_file: /no/such.pem}"), &["exporters::otlp/out", "/no/such.pem"]).await;
+    fails(
+        &explained("", "file/out: {path: /no/such/dir/out.jsonl}"),
+        &["exporters::file/out", "/no/such/dir", "check"],
+    )
+    .await;
+    fails(&explained("log_formats: [plain text]", "debug: {}"), &["why502::log_formats", "no variable", ":7:"]).await;
+
+    let (code, _, stderr) = finished(&["run", "--config", "/no/such.yaml"]).await;
+    assert_eq!(code, 1);
+    assert!(stderr.contains("cannot read /no/such.yaml") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[tokio::test]
+async fn all_mistakes_of_a_configuration_come_at_once_with_their_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let text = explained("hodl: 8s, link: {threshold: 7}", "otlp/out: {endpiont: tempo:4317, compression: brotli}")
+        .replace("metrics: {receivers: [otlp]", "metrics: {receivers: [otpl]");
+    let path = write(directory.path(), "bad.yaml", &text).display().to_string();
+    let expected = [
+        ":7: `processors::why502` has no key `hodl`; did you mean `hold`?",
+        ":7: `processors::why502::link::threshold`: `7` is not a number, 0 to 1",
+        ":9: `exporters::otlp/out` has no key `endpiont`; did you mean `endpoint`?",
+        ":9: `exporters::otlp/out` needs an `endpoint`, such as tempo:4317",
+        ":9: `exporters::otlp/out::compression`: `brotli` is not one of gzip, zstd, none",
+        ":14: `receivers` has no entry `otpl`; did you mean `otlp`?",
+    ];
+    for command in ["run", "validate"] {
+        let (code, stdout, stderr) = finished(&[command, "--config", &path]).await;
+        assert_eq!((code, stdout.as_str()), (1, ""), "{command}");
+        let mut told: Vec<&str> = stderr.lines().map(|line| line.trim_start_matches(path.as_str())).collect();
+        told.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(told, expected, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn validate_and_its_connections() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let validate = async |exporter: &str, options: &[&str]| {
+        let path = write(directory.path(), "why502.yaml", &explained("", exporter)).display().to_string();
+        let mut arguments = vec!["validate", "--config", &path];
+        arguments.extend_from_slice(options);
+        finished(&arguments).await
+    };
+    let (code, stdout, stderr) = validate("debug: {}", &[]).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("valid") && stdout.contains("3 pipelines"), "{stdout}");
+    // Nothing is connected to unless it is asked for.
+    assert_eq!(validate("otlp/out: {endpoint: no-such-host.invalid:4317}", &[]).await.0, 0);
+    let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let alive = backend.local_addr().expect("an address").to_string();
+    let dead = {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        closed.local_addr().expect("an address").to_string()
+    };
+    for (exporter, expected, words) in [
+        (format!("otlp/out: {{endpoint: {alive}}}"), 0, "takes connections"),
+        (format!("otlphttp/out: {{endpoint: \"http://{alive}\"}}"), 0, "takes connections"),
+        (format!("otlp/out: {{endpoint: {dead}}}"), 1, "does not take connections"),
+        (format!("otlphttp/out: {{endpoint: \"http://{dead}/otlp\"}}"), 1, "does not take connections"),
+        ("otlp/out: {endpoint: no-such-host.invalid:4317}".to_owned(), 1, "name does not resolve"),
+    ] {
+        let (code, stdout, stderr) = validate(&exporter, &["--connect"]).await;
+        assert_eq!(code, expected, "{exporter}: {stderr}");
+        assert!(stdout.contains("valid"), "{exporter}: {stdout}");
+        assert!(stderr.contains(words) && stderr.contains("/out"), "{exporter}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{exporter}: {stderr}");
+        assert_eq!(expected == 1, stderr.contains("check exporters::") && stderr.contains("line 9"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_stay_out_of_the_log() {
+    const SECRET: &str = "s3cr3t-k3y-0123456789";
+    let words = format!("no such key: {SECRET}");
+    let backend = Backend::always(Reply::Http(403, Vec::new(), words.into_bytes())).await;
+    let exporter = format!("otlphttp/out: {{endpoint: \"{}\", headers: {{dd-api-key: {SECRET}}}}}", backend.url());
+    let config = format!("{}  telemetry: {{logs: {{level: trace}}}}\n", explained("", &exporter));
+    let mut program = Program::run(&config);
+    let (grpc, _) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["x"])).await;
+    eventually("it complains", || program.stderr().contains("answered 403")).await;
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert_eq!(backend.seen()[0].header("dd-api-key"), SECRET);
+    let said = program.stderr() + &program.stdout();
+    assert!(!said.contains(SECRET) && said.contains("dropped{refused} 1"), "{said}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let bad = config.replace("endpoint: \"http", "endpoint: \"ftp").replace("level: trace", "level: loud");
+    let path = write(directory.path(), "bad.yaml", &bad).display().to_string();
+    let (code, _, stderr) = finished(&["validate", "--config", &path]).await;
+    assert!(code == 1 && stderr.contains("loud") && !stderr.contains(SECRET), "{stderr}");
+}
