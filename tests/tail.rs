@@ -1,0 +1,112 @@
+//! `why502 tail` as a process: rotation by renaming and by truncation, files that appear later, a server that is away.
+
+#[allow(dead_code, reason = "each test uses its part")]
+mod common;
+
+use common::backend::{Backend, Reply};
+use common::eventually;
+use common::process::Program;
+use common::requests;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use tonic::Code;
+
+fn append(path: &Path, text: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).expect("opens");
+    file.write_all(text.as_bytes()).expect("writes");
+}
+
+/// Waits until these lines, in this order and no others, were taken by the backend.
+async fn arrived(backend: &Backend, expected: &[&str]) {
+    let lines = || -> Vec<String> {
+        let taken = backend.seen().into_iter().filter(|seen| seen.taken);
+        taken.flat_map(|seen| requests::bodies(&seen.message())).collect()
+    };
+    eventually(|| format!("{expected:?} in {:?}", lines()), || lines().len() >= expected.len()).await;
+    assert_eq!(lines(), expected);
+}
+
+#[tokio::test]
+async fn rotated_truncated_and_late_files_are_followed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("error.log");
+    append(&path, "before\n");
+    let backend = Backend::start(Vec::new()).await;
+    let pattern = directory.path().join("*.log").display().to_string();
+    let mut tail = Program::start(&["tail", &pattern, "--to", &backend.address.to_string(), "--service", "shop"]);
+    eventually("it follows", || tail.stderr().contains("following")).await;
+    // It begins at the end, wherever that is when it looks first: a line that is sure to come after is awaited.
+    let mut probes = 0;
+    while backend.count() == 0 {
+        probes += 1;
+        assert!(probes < 600, "{}", tail.stderr());
+        append(&path, "probe\n");
+        common::process::pause().await;
+    }
+    common::process::pause().await;
+    let told = || -> Vec<String> { backend.bodies().into_iter().filter(|line| line != "probe").collect() };
+    let expect = async |expected: &[&str]| {
+        eventually(|| format!("{expected:?} in {:?}", told()), || told().len() >= expected.len()).await;
+        assert_eq!(told(), expected);
+    };
+    append(&path, "one\r\ntwo\n");
+    expect(&["one", "two"]).await;
+    append(&path, "last of the old\n");
+    std::fs::rename(&path, directory.path().join("error.log.1")).expect("renames");
+    append(&path, "first of the new\n");
+    expect(&["one", "two", "last of the old", "first of the new"]).await;
+    // As copytruncate does it: the file is empty for longer than the follower takes to look.
+    OpenOptions::new().write(true).truncate(true).open(&path).expect("truncates");
+    for _ in 0..10 {
+        common::process::pause().await;
+    }
+    append(&path, "after\n");
+    expect(&["one", "two", "last of the old", "first of the new", "after"]).await;
+    append(&directory.path().join("late.log"), "late\n");
+    expect(&["one", "two", "last of the old", "first of the new", "after", "late"]).await;
+    append(&path, "without a line end");
+    tail.signal("TERM");
+    assert_eq!(tail.ended().await.code(), Some(0), "{}", tail.stderr());
+    expect(&["one", "two", "last of the old", "first of the new", "after", "late", "without a line end"]).await;
+    let late = backend.seen().into_iter().flat_map(|seen| requests::records(&seen.message()));
+    let late = late.into_iter().find(|record| requests::body(record) == "late").expect("it came");
+    let whole = directory.path().join("late.log").display().to_string();
+    assert_eq!(requests::attribute_of(&late.attributes, "log.file.path"), whole);
+    assert_eq!(requests::attribute_of(&late.attributes, "log.file.name"), "late.log");
+    assert!(late.observed_time_unix_nano > 0 && late.time_unix_nano == 0);
+    let resource = backend.seen()[0].message();
+    let resource = String::from_utf8_lossy(&resource).into_owned();
+    assert!(resource.contains("service.name") && resource.contains("shop"), "{resource}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_yet_and_a_server_that_is_away_cost_no_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("later.log");
+    let busy = vec![Reply::Grpc(Code::Unavailable, None), Reply::Close];
+    let backend = Backend::start(busy).await;
+    let url = backend.url();
+    let mut tail = Program::start(&["tail", &path.display().to_string(), "--to", &url]);
+    eventually("it says that it waits", || tail.stderr().contains("no such file yet")).await;
+    append(&path, "first\nsecond\n");
+    arrived(&backend, &["first", "second"]).await;
+    tail.signal("INT");
+    assert_eq!(tail.ended().await.code(), Some(0), "{}", tail.stderr());
+}
+
+#[tokio::test]
+async fn what_stands_in_a_file_already_is_sent_where_told_so() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("old.log");
+    append(&path, "old\n\n\u{1b}[31mred\u{1b}[0m\nbroken ");
+    OpenOptions::new().append(true).open(&path).expect("opens").write_all(b"\xff\xfe\n").expect("writes");
+    append(&path, &format!("{}\n", "x".repeat((1 << 20) + 5)));
+    let backend = Backend::start(Vec::new()).await;
+    let mut tail = Program::start(&["tail", "--from-start", &path.display().to_string(), "--to", &backend.url()]);
+    let long = "x".repeat(1 << 20);
+    arrived(&backend, &["old", "\u{1b}[31mred\u{1b}[0m", "broken \u{fffd}\u{fffd}", &long]).await;
+    tail.signal("TERM");
+    assert_eq!(tail.ended().await.code(), Some(0));
+    assert!(tail.stderr().contains("1 lines were longer than 1 MiB and were cut"), "{}", tail.stderr());
+}

@@ -1,0 +1,196 @@
+//! The query API of the built program and its client `why502 watch`: list, get and watch, filters, the bounded ring.
+
+#[allow(dead_code, reason = "each test uses its part")]
+mod common;
+
+use common::client::call;
+use common::eventually;
+use common::process::{Program, explained, finished};
+use common::requests;
+use std::net::SocketAddr;
+use tonic::Code;
+use tonic::transport::Channel;
+use why502::otlp::Signal;
+use why502::web::api::verdicts_client::VerdictsClient;
+use why502::web::api::{Filter, GetRequest, ListRequest, Verdict, WatchRequest};
+
+/// Unix time of the first failure; each number fails so many seconds later.
+const FIRST_SECOND: u64 = 1_772_615_700;
+
+/// The access line of a request that failed in the second of its number, and the error line that says how.
+fn failure(number: u64, how: &str) -> [String; 2] {
+    let target = format!("/{number}");
+    let access = format!(
+        r#"{{"msec":"{}.500","pid":"411","connection":"{number}","remote_addr":"198.51.100.20","request":"GET {target} HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"-","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}}"#,
+        FIRST_SECOND + number
+    );
+    let error = format!(
+        r#"2026/03/04 09:15:{number:02} [error] 411#411: *{number} {how}, client: 198.51.100.20, server: shop.test, request: "GET {target} HTTP/1.1", upstream: "http://127.0.0.1:8000{target}", host: "shop.test""#
+    );
+    [access, error]
+}
+
+const REFUSED: &str = "connect() failed (111: Connection refused) while connecting to upstream";
+const TOO_BIG: &str = "upstream sent too big header while reading response header from upstream";
+
+async fn fail(grpc: SocketAddr, number: u64, how: &str) {
+    let [access, error] = failure(number, how);
+    let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&[&access, &error])).await;
+    assert_eq!(answer.grpc().code(), Code::Ok);
+}
+
+async fn client(grpc: SocketAddr) -> VerdictsClient<Channel> {
+    let endpoint = Channel::from_shared(format!("http://{grpc}")).expect("a URL");
+    VerdictsClient::new(endpoint.connect().await.expect("connects"))
+}
+
+async fn list(grpc: SocketAddr, filter: Filter, limit: u32) -> Vec<Verdict> {
+    let request = ListRequest { filter: Some(filter), limit };
+    client(grpc).await.list(request).await.expect("a list").into_inner().verdicts
+}
+
+/// Waits until the newest verdict is this request's.
+async fn reached(grpc: SocketAddr, number: u64) {
+    for _ in 0..600 {
+        let newest = list(grpc, Filter::default(), 1).await;
+        if newest.first().is_some_and(|verdict| verdict.target == format!("/{number}")) {
+            return;
+        }
+        common::process::pause().await;
+    }
+    panic!("no verdict on /{number}");
+}
+
+fn targets(verdicts: &[Verdict]) -> Vec<&str> {
+    verdicts.iter().map(|verdict| verdict.target.as_str()).collect()
+}
+
+async fn program(verdicts_max: usize) -> (Program, SocketAddr) {
+    let processor = format!("hold: 100ms, limits: {{verdicts: {verdicts_max}}}");
+    let program = Program::run(&explained(&processor, "debug: {}"));
+    let (grpc, _) = program.addresses().await;
+    (program, grpc)
+}
+
+#[tokio::test]
+async fn list_and_get_by_cause_and_time_out_of_a_bounded_ring() {
+    let (mut program, grpc) = program(4).await;
+    for number in 1..=6 {
+        fail(grpc, number, if number % 2 == 0 { TOO_BIG } else { REFUSED }).await;
+        reached(grpc, number).await;
+    }
+    let all = list(grpc, Filter::default(), 0).await;
+    assert_eq!(targets(&all), ["/6", "/5", "/4", "/3"], "the newest four, newest first");
+    assert_eq!(targets(&list(grpc, Filter::default(), 2).await), ["/6", "/5"]);
+    let of = |causes: &[&str], since: u64, until: u64| {
+        let nanos = |number: u64| if number == 0 { 0 } else { (FIRST_SECOND + number) * 1_000_000_000 };
+        let causes = causes.iter().map(|cause| (*cause).to_owned()).collect();
+        Filter { causes, since_unix_nano: nanos(since), until_unix_nano: nanos(until) }
+    };
+    let cases: [(Filter, &[&str]); 7] = [
+        (of(&["gunicorn_not_running"], 0, 0), &["/5", "/3"]),
+        (of(&["response_header_too_big"], 0, 0), &["/6", "/4"]),
+        (of(&["gunicorn_not_running", "response_header_too_big"], 0, 0), &["/6", "/5", "/4", "/3"]),
+        (of(&["dns_failure"], 0, 0), &[]),
+        (of(&[], 5, 0), &["/6", "/5"]),
+        (of(&[], 0, 5), &["/4", "/3"]),
+        (of(&["gunicorn_not_running"], 4, 6), &["/5"]),
+    ];
+    for (filter, expected) in cases {
+        let shown = format!("{filter:?}");
+        assert_eq!(targets(&list(grpc, filter, 0).await), expected, "{shown}");
+    }
+    let newest = &all[0];
+    assert_eq!((newest.status, newest.method.as_str(), newest.cause.as_str()), (502, "GET", "response_header_too_big"));
+    assert_eq!(newest.symptom, "response_header_too_big");
+    assert!(newest.confidence > 0.5 && newest.confidence <= 1.0 && !newest.hint.is_empty());
+    assert!(!newest.evidence.is_empty() && newest.upstream == "127.0.0.1:8000", "{newest:?}");
+
+    let mut client = client(grpc).await;
+    let got = client.get(GetRequest { uid: newest.uid.clone() }).await.expect("it is kept").into_inner();
+    assert_eq!(&got, newest);
+    let unknown = client.get(GetRequest { uid: "no such uid".to_owned() }).await.expect_err("it is not kept");
+    assert_eq!(unknown.code(), Code::NotFound);
+    for filter in [of(&["worker_tiemout"], 0, 0), of(&["\u{1b}[31m"], 0, 0)] {
+        let request = ListRequest { filter: Some(filter.clone()), limit: 0 };
+        let refused = client.list(request).await.expect_err("no such cause");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(!refused.message().contains('\u{1b}'), "{refused:?}");
+        let refused = client.watch(WatchRequest { filter: Some(filter), backlog: 0 }).await.expect_err("no such cause");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let shown = program.stdout();
+    assert!(shown.contains("gunicorn_not_running") && shown.contains("GET /1") && !shown.contains('\u{1b}'), "{shown}");
+}
+
+#[tokio::test]
+async fn watch_sends_the_backlog_and_then_what_comes() {
+    let (_program, grpc) = program(100).await;
+    for number in 1..=3 {
+        fail(grpc, number, if number == 2 { TOO_BIG } else { REFUSED }).await;
+        reached(grpc, number).await;
+    }
+    let filter = Filter { causes: vec!["gunicorn_not_running".to_owned()], ..Filter::default() };
+    let mut client = client(grpc).await;
+    let mut some =
+        client.watch(WatchRequest { filter: Some(filter), backlog: 5 }).await.expect("a stream").into_inner();
+    let mut all = client.watch(WatchRequest { filter: None, backlog: 1 }).await.expect("a stream").into_inner();
+    let mut none = client.watch(WatchRequest { filter: None, backlog: 0 }).await.expect("a stream").into_inner();
+    for (number, how) in [(4, TOO_BIG), (5, REFUSED)] {
+        fail(grpc, number, how).await;
+        reached(grpc, number).await;
+    }
+    for (stream, expected) in [(&mut some, ["/1", "/3", "/5"]), (&mut all, ["/3", "/4", "/5"])] {
+        for target in expected {
+            let verdict = stream.message().await.expect("no error").expect("no end");
+            assert_eq!(verdict.target, target);
+        }
+    }
+    assert_eq!(none.message().await.expect("no error").expect("no end").target, "/4", "only what came after");
+}
+
+#[tokio::test]
+async fn the_client_shows_verdicts_as_they_come() {
+    let (program, grpc) = program(100).await;
+    fail(grpc, 1, REFUSED).await;
+    reached(grpc, 1).await;
+    let to = grpc.to_string();
+    let json = Program::start(&["watch", "--to", &to, "--backlog", "10", "--format", "json"]);
+    let text = Program::start(&["watch", "--to", &to, "--backlog", "10", "--cause", "response_header_too_big"]);
+    eventually("the backlog is shown", || json.stdout().lines().count() == 1).await;
+    // The other may not be there yet, so it gets more than one to see.
+    let mut number = 1;
+    while !text.stdout().contains("response_header_too_big") {
+        number += 1;
+        assert!(number < 50, "{} {}", text.stdout(), text.stderr());
+        fail(grpc, number, TOO_BIG).await;
+        reached(grpc, number).await;
+        common::process::pause().await;
+    }
+    eventually("all is shown", || json.stdout().lines().count() as u64 == number).await;
+    let shown = json.stdout();
+    for (line, number) in shown.lines().zip(1..) {
+        let verdict: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(verdict["target"], format!("/{number}"));
+        let cause = if number == 1 { "gunicorn_not_running" } else { "response_header_too_big" };
+        assert_eq!((&verdict["cause"], &verdict["status"]), (&cause.into(), &502.into()));
+        assert_eq!(verdict["time"], format!("2026-03-04T09:15:{number:02}.500Z"));
+        assert!(verdict["link"]["method"].is_string() && verdict["trace_id"].is_null());
+    }
+    assert!(!text.stdout().contains("gunicorn_not_running") && !text.stdout().contains('\u{1b}'), "{}", text.stdout());
+    drop(program);
+    eventually("it says that the server is gone", || json.stderr().contains(&to)).await;
+}
+
+#[tokio::test]
+async fn the_client_says_what_is_wrong() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let lonely = Program::start(&["watch", "--to", &free.to_string()]);
+    eventually("it says so", || lonely.stderr().contains("cannot connect") && lonely.stderr().contains("trying again"))
+        .await;
+    let (code, stdout, stderr) = finished(&["watch", "--cause", "worker_tiemout"]).await;
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert!(stderr.contains("did you mean `worker_timeout`?"), "{stderr}");
+}
