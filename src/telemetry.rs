@@ -161,6 +161,11 @@ fn refuse_loop(endpoint: &str, own: &[SocketAddr]) -> Result<(), TelemetryError>
     if same { Err(TelemetryError::Loop(endpoint.to_owned())) } else { Ok(()) }
 }
 
+/// Our own log on standard error alone, for commands without a configuration.
+pub fn warnings_to_stderr() {
+    log_to_stderr("warn", None);
+}
+
 fn log_to_stderr(level: &str, provider: Option<&SdkLoggerProvider>) {
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::SubscriberExt;

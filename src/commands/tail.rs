@@ -7,6 +7,7 @@ use crate::config::settings::{ClientTls, Compression, Exporter as Settings, Expo
 use crate::exporter::Exporter;
 use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::tail::{Follower, Line};
+use crate::telemetry;
 use bytes::Bytes;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub fn run(options: &Tail) -> anyhow::Result<ExitCode> {
 async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // A server that is away is told of by the exporter.
+    telemetry::warnings_to_stderr();
     let exporter =
         Exporter::start(&Settings { name: "tail".to_owned(), kind: ExporterKind::Grpc(remote(&options.to)) })?;
     let mut follower = Follower::new(options.files.clone(), options.from_start);

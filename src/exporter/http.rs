@@ -229,18 +229,18 @@ pub(super) fn unreachable(
         source = inner.source();
     }
     let host = url.authority().map_or("", http::uri::Authority::as_str);
+    let place =
+        if line == 0 { "the endpoint".to_owned() } else { format!("exporters::{name}::endpoint (line {line})") };
     let text = if let Some(tls) = tls {
         let advice = match tls {
             rustls::Error::InvalidCertificate(_) => format!(
                 "is exporters::{name}::tls::ca_file (or the system) the authority of its certificate, and its name right (tls::server_name_override)?"
             ),
-            _ => format!("does it speak TLS, and is exporters::{name}::endpoint (line {line}) right?"),
+            _ => format!("does it speak TLS, and is {place} right?"),
         };
         format!("cannot connect to {host} by TLS: {tls}; {advice}")
     } else if error.is_connect() {
-        format!(
-            "cannot connect to {host}: {words}; is it running, and is exporters::{name}::endpoint (line {line}) right?"
-        )
+        format!("cannot connect to {host}: {words}; is it running, and is {place} right?")
     } else {
         format!("the connection to {host} ended: {words}")
     };
