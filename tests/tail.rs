@@ -110,3 +110,19 @@ async fn what_stands_in_a_file_already_is_sent_where_told_so() {
     assert_eq!(tail.ended().await.code(), Some(0));
     assert!(tail.stderr().contains("1 lines were longer than 1 MiB and were cut"), "{}", tail.stderr());
 }
+
+#[tokio::test]
+async fn a_server_that_is_away_is_told_of() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.log");
+    append(&path, "waits\n");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let mut tail = Program::start(&["tail", "--from-start", &path.display().to_string(), "--to", &free.to_string()]);
+    let words = format!("cannot connect to {free}");
+    eventually("it says so", || tail.stderr().contains(&words)).await;
+    assert!(!tail.stderr().contains("line 0"), "{}", tail.stderr());
+    let backend = Backend::at(free).await;
+    arrived(&backend, &["waits"]).await;
+    tail.signal("TERM");
+    assert_eq!(tail.ended().await.code(), Some(0));
+}
