@@ -120,8 +120,9 @@ def test_all_that_why502_sends_arrives_intact(stage, protocol):
     assert wait_for(stage.live.verdicts, 15)
     # Each line, the record that was made here, the verdict.
     lines = stage.lines()
+    wait_for(lambda: len(stage.live.records()) >= len(lines) + 2)
     for one in behind.values():
-        wait_for(lambda: len(one.records()) >= len(lines) + 2)
+        wait_for(lambda: flat(harness.requests(one.out)) == flat(harness.requests(stage.live.out)))
 
     written = flat(harness.requests(stage.live.out))
     assert set(flat(sent.values())) <= set(written)
@@ -161,6 +162,9 @@ def test_a_collector_that_comes_back_gets_everything(stage, kind):
     def arrived():
         return sorted(record["body"]["stringValue"].strip() for record in behind.records() if not is_verdict(record))
 
-    wait_for(lambda: len(arrived()) >= len(stage.lines()), 30)
+    def causes():
+        return [attributes(record)["why502.cause"] for record in behind.records() if is_verdict(record)]
+
+    wait_for(lambda: len(arrived()) >= len(stage.lines()) and causes(), 30)
     assert arrived() == stage.lines()
-    assert [attributes(record)["why502.cause"] for record in behind.records() if is_verdict(record)] == ["worker_killed"]
+    assert causes() == ["worker_killed"]

@@ -72,6 +72,7 @@ def test_linked_by_the_request_id_that_nginx_sends_on(stage, monkeypatch):
     assert len(found) == 3
     for span in found:
         check(span, "/status/503", "app_returned_error", "request_id")
+    wait_for(lambda: len(stage.live.verdicts()) >= 3)
     verdicts = {attributes(one)["why502.request.uid"]: one["traceId"] for one in stage.live.verdicts()}
     assert {tags(span["tags"])["why502.request.uid"]: span["traceID"] for span in found} == verdicts
 
@@ -88,7 +89,7 @@ def test_linked_by_timing_alone(stage):
     found = wait_for(lambda: find(store, why502_cause="slow_request"), 25)
     assert len(found) == 1
     check(found[0], "/sleep/3", "slow_request", "timing")
-    verdict, = stage.live.verdicts()
+    verdict, = wait_for(stage.live.verdicts)
     assert verdict["traceId"] == found[0]["traceID"]
     # The healthy span is there too, without a cause.
     assert wait_for(lambda: len(find(store)) == 2)
