@@ -1,6 +1,7 @@
 //! The whole table of causes: ids are unique, every example is explained by its cause, no near miss is.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use why502::engine::causes::{all, by_id};
 use why502::engine::formats::Reader;
 use why502::explain::{Options, run};
@@ -61,5 +62,46 @@ fn the_table_is_whole() {
             "{}: a hint is whole sentences without values",
             cause.id
         );
+    }
+}
+
+/// All sources under a folder, but for what stands below `#[cfg(test)]`.
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("a source");
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+            found.push((path, code));
+        }
+    }
+}
+
+#[test]
+fn a_cause_is_one_file_and_one_line() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    assert!(files.len() > 100, "the sources are there");
+    for cause in all() {
+        let own = root.join(format!("engine/causes/{}.rs", cause.id));
+        let quoted = format!("\"{}\"", cause.id);
+        let named: Vec<&PathBuf> =
+            files.iter().filter(|(_, code)| code.contains(&quoted)).map(|(path, _)| path).collect();
+        // Symptoms have names of their own, some of them the same; `unknown` is what is said where no cause claims a case.
+        let elsewhere: Vec<&&PathBuf> = named
+            .iter()
+            .filter(|path| ***path != own && !path.ends_with("engine/evidence.rs") && cause.id != "unknown")
+            .collect();
+        assert!(named.contains(&&own), "{} has a file of its own", cause.id);
+        assert!(
+            elsewhere.is_empty(),
+            "{}: {elsewhere:?} know it by name; say it with a mark in its own file",
+            cause.id
+        );
+        let (_, table) = files.iter().find(|(path, _)| path.ends_with("engine/causes.rs")).expect("the table");
+        assert_eq!(table.lines().filter(|line| line.trim() == cause.id).count(), 1, "one line in the table");
     }
 }

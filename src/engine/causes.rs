@@ -118,6 +118,25 @@ impl Category {
     }
 }
 
+/// What the naming of a cause means beyond itself: for the spans that the request left, for workers, for late evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It blames one worker, whose end is spoken for.
+    BlamesWorker,
+    /// Little speaks for it: evidence that comes after the verdict may change it.
+    WantsMoreEvidence,
+    /// The application's span has the status that the client got.
+    SpanOfSameStatus,
+    /// The application finished and never knew: its span has any status and ends with the request.
+    SpanFinished,
+    /// The application went on after nginx gave up: its span ends later.
+    SpanEndsLater,
+    /// The worker died: a finished span cannot be the request's; one that an exception left has no status.
+    SpanWithoutStatus,
+    /// The same, where the client got a 500: Gunicorn answered as the worker was ended.
+    SpanWithoutStatusAt500,
+}
+
 /// One row of the table of causes.
 #[derive(Debug)]
 pub struct Cause {
@@ -135,10 +154,19 @@ pub struct Cause {
     pub facts: &'static str,
     /// Documentation of nginx, Gunicorn and others on it.
     pub links: &'static [&'static str],
+    /// What else its naming means.
+    pub marks: &'static [Mark],
     /// How likely it is for a case; `None` when it cannot be.
     pub judge: fn(&Case<'_>) -> Option<Claim>,
     /// Lines that it explains; the tests read them through the whole engine.
     pub example: &'static str,
     /// Lines that look like it and are something else.
     pub near_miss: &'static str,
+}
+
+impl Cause {
+    /// True when the table says so of it.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.marks.contains(&mark)
+    }
 }

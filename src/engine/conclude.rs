@@ -1,6 +1,7 @@
 //! From a request whose hold is over to its verdict, and to the records and spans that get it.
 
 use super::case::Case;
+use super::causes::Mark;
 use super::correlate::join::Request;
 use super::correlate::{self, Interval, Seen};
 use super::decide::{self, Outcome};
@@ -27,9 +28,10 @@ impl Engine {
             .rev()
             .take(256)
             .filter(|(_, request)| {
-                let unsure = request.verdict.as_ref().is_some_and(|verdict| {
-                    matches!(verdict.cause.id, "worker_died" | "unknown" | "keepalive_race") && verdict.status.is_some()
-                });
+                let unsure = request
+                    .verdict
+                    .as_ref()
+                    .is_some_and(|verdict| verdict.cause.has(Mark::WantsMoreEvidence) && verdict.status.is_some());
                 unsure && decide::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
             })
             .map(|(id, _)| id)
@@ -109,7 +111,7 @@ impl Engine {
         let verdict = Arc::new(verdict);
         let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
         if let Some(index) = death
-            && decide::blames_worker(verdict.cause)
+            && verdict.cause.has(Mark::BlamesWorker)
             && let Some(death) = self.world.gunicorns.deaths.get_mut(index)
         {
             death.explains += 1;

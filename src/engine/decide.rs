@@ -1,7 +1,7 @@
 //! From the records of a request to its verdict: did it fail, what did nginx see, why, and which trace is it.
 
 use super::case::{Case, Claim, Trigger, access_quote, conclusion};
-use super::causes::{self, Cause};
+use super::causes::{self, Cause, Mark};
 use super::correlate::address::AddressMatch;
 use super::correlate::gunicorn::{Death, Phase};
 use super::correlate::join::Request;
@@ -312,7 +312,7 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Claim) {
 /// What a claim is worth that rests on the time alone, nginx's own words about the request not being known.
 fn weight_of_time(case: &Case<'_>, cause: &Cause) -> f64 {
     let by_time = case.is_request() && case.symptom == Symptom::Unknown && case.status() != Some(500);
-    if by_time && blames_worker(cause) {
+    if by_time && cause.has(Mark::BlamesWorker) {
         BLAMED_BY_TIME
     } else if case.borrowed_symptom {
         BORROWED
@@ -348,7 +348,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         confidence *= 0.9;
     }
     let (link, span) = match case.trigger {
-        Trigger::Request => link::find(case.world, case, id, cause.id, threshold),
+        Trigger::Request => link::find(case.world, case, id, cause, threshold),
         Trigger::Death | Trigger::Phase(_) | Trigger::Host(_) => (Link::NONE, None),
     };
     let evidence = evidence_of(case, &claim);
@@ -478,20 +478,5 @@ pub fn is_fatal(phase: &Phase) -> bool {
     matches!(
         phase,
         Phase::Down(Down::BootFailed | Down::AppLoadFailed | Down::BindFailed | Down::Crashed | Down::MasterLost)
-    )
-}
-
-/// True when the cause blames one worker, so that its end is spoken for.
-pub fn blames_worker(cause: &Cause) -> bool {
-    matches!(
-        cause.id,
-        "worker_timeout"
-            | "worker_killed"
-            | "worker_oom_killed"
-            | "worker_crashed"
-            | "worker_exited"
-            | "gunicorn_files_exhausted"
-            | "worker_boot_failed"
-            | "app_load_failed"
     )
 }

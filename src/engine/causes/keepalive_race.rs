@@ -1,6 +1,6 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
 use super::worker_exited::silent_replacement;
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#keepalive",
         "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
     ],
+    marks: &[Mark::WantsMoreEvidence],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"POST /cart HTTP/1.1","status":"502","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}
 2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "POST /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test"

@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:20:11 [error] 411#411: *19 connect() to unix:/run/shop/web.sock failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:20:11 [crit] 411#411: *19 connect() to unix:/run/shop/web.sock failed (2: No such file or directory) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,

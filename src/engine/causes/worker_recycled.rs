@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Spread the restarts with `--max-requests-jitter`, run more workers, and let nginx send it again with `proxy_next_upstream error timeout` (and `non_idempotent` only where that is safe).",
     facts: "`Autorestarting worker after current request.` (gunicorn/workers/base.py and gthread.py), `Maximum request limit of N exceeded` (uvicorn). The leaving worker closes idle connections; sync workers keep none.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#max-requests-jitter"],
+    marks: &[],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 [2026-03-04 09:14:00 +0000] [300] [INFO] Using worker: gthread

@@ -4,6 +4,7 @@ use super::Interval;
 use super::spans::SpanSeen;
 use super::world::World;
 use crate::engine::case::Case;
+use crate::engine::causes::{Cause, Mark};
 use crate::engine::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts, Symptom, TraceContext};
 use crate::engine::verdict::{Link, LinkMethod};
 
@@ -29,8 +30,8 @@ pub enum Expected {
     Never,
 }
 
-/// Finds the trace. `cause` is the id of the cause that was found.
-pub fn find(world: &World, case: &Case<'_>, id: u64, cause: &str, threshold: f64) -> (Link, Option<u64>) {
+/// Finds the trace. `cause` is the one that was found.
+pub fn find(world: &World, case: &Case<'_>, id: u64, cause: &Cause, threshold: f64) -> (Link, Option<u64>) {
     if let Some(context) = case.request.trace {
         let span = best_of_trace(world, &context, case);
         let span_id = span.map(|(_, span)| span.facts.span_id).or(context.span_id);
@@ -46,28 +47,27 @@ pub fn find(world: &World, case: &Case<'_>, id: u64, cause: &str, threshold: f64
 }
 
 /// What kind of span a cause leaves.
-pub fn expected(case: &Case<'_>, cause: &str) -> Expected {
-    match cause {
-        "app_returned_error" => Expected::SameStatus,
-        "worker_timeout" | "worker_exited" | "gunicorn_restarting" if case.status() == Some(500) => Expected::NoStatus,
-        "worker_timeout" | "worker_killed" | "worker_oom_killed" | "worker_crashed" | "worker_exited" => {
-            Expected::NoStatus
+pub fn expected(case: &Case<'_>, cause: &Cause) -> Expected {
+    for mark in cause.marks {
+        match mark {
+            Mark::SpanOfSameStatus => return Expected::SameStatus,
+            Mark::SpanFinished => return Expected::Finished,
+            Mark::SpanEndsLater => return Expected::Late,
+            Mark::SpanWithoutStatus => return Expected::NoStatus,
+            Mark::SpanWithoutStatusAt500 if case.status() == Some(500) => return Expected::NoStatus,
+            Mark::SpanWithoutStatusAt500 | Mark::BlamesWorker | Mark::WantsMoreEvidence => {}
         }
-        "slow_request" | "workers_saturated" | "client_closed_request" => Expected::Late,
-        "response_header_too_big" | "response_header_invalid" | "request_body_unread" | "response_truncated" => {
+    }
+    match case.symptom {
+        Symptom::Relayed => Expected::SameStatus,
+        Symptom::ResponseTimedOut | Symptom::ClientClosed => Expected::Late,
+        Symptom::ResponseTruncated | Symptom::ResponseHeaderTooBig | Symptom::ResponseHeaderInvalid => {
             Expected::Finished
         }
-        _ => match case.symptom {
-            Symptom::Relayed => Expected::SameStatus,
-            Symptom::ResponseTimedOut | Symptom::ClientClosed => Expected::Late,
-            Symptom::ResponseTruncated | Symptom::ResponseHeaderTooBig | Symptom::ResponseHeaderInvalid => {
-                Expected::Finished
-            }
-            Symptom::ResponseClosedEarly | Symptom::ResponseReset | Symptom::RequestSendFailed | Symptom::Unknown => {
-                Expected::NoStatus
-            }
-            _ => Expected::Never,
-        },
+        Symptom::ResponseClosedEarly | Symptom::ResponseReset | Symptom::RequestSendFailed | Symptom::Unknown => {
+            Expected::NoStatus
+        }
+        _ => Expected::Never,
     }
 }
 
