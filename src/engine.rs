@@ -26,6 +26,7 @@ pub mod verdict;
 
 mod conclude;
 mod holding;
+mod moment;
 mod standalone;
 mod wanted;
 
@@ -127,9 +128,6 @@ pub enum Wake {
 const LOOK_BACK: Nanos = 180 * SECOND;
 /// A fatal record waits so much longer than the hold for the request that it explains.
 const STANDALONE_AFTER: Nanos = 2 * SECOND;
-
-/// Log streams whose clock is watched; past it all are forgotten and learned anew.
-const SOURCES_MAX: usize = 4_096;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
@@ -313,32 +311,6 @@ impl Engine {
         self.requests.count()
     }
 
-    fn moment(&mut self, now: Nanos, record: &Record) -> Interval {
-        let Some(stamp) = record.evidence.stamp else {
-            return Interval::about(if record.observed != 0 { record.observed } else { now });
-        };
-        let mut stamp = stamp;
-        if !stamp.year_known {
-            stamp.nanos = time::nearest_year(stamp.nanos, if record.observed != 0 { record.observed } else { now });
-        }
-        if !stamp.zone_known {
-            let offset = match self.settings.zone {
-                Some(offset) => offset,
-                None if record.observed != 0 => zone_offset(stamp.nanos, record.observed).unwrap_or(0),
-                None => 0,
-            };
-            stamp.nanos = stamp.nanos.saturating_sub(offset);
-        }
-        if record.observed != 0 {
-            if self.ahead.len() >= SOURCES_MAX && !self.ahead.contains_key(&record.source) {
-                self.ahead.clear();
-            }
-            let lead = self.ahead.entry(record.source).or_default().note(stamp.nanos, record.observed);
-            stamp.nanos = stamp.nanos.saturating_sub(lead);
-        }
-        Interval::of_stamp(stamp)
-    }
-
     fn handle_error(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
         let Proof::NginxError(error) = evidence.proof else { return Decision::Pass };
         self.world.has_error_log = true;
@@ -456,15 +428,6 @@ impl Engine {
             None => {}
         }
     }
-}
-
-/// How far a local stamp is ahead of UTC, in whole quarters of an hour, if it can be a zone at all (-12 to +14 h).
-fn zone_offset(local: Nanos, observed: Nanos) -> Option<Nanos> {
-    const QUARTER: Nanos = 900 * SECOND;
-    let ahead = local.saturating_sub(observed);
-    // A line is observed after it was written, a few minutes late at most.
-    let rounded = ahead.saturating_add(QUARTER / 2 + 300 * SECOND).div_euclid(QUARTER).saturating_mul(QUARTER);
-    (-12 * 3_600 * SECOND..=14 * 3_600 * SECOND).contains(&rounded).then_some(rounded)
 }
 
 fn failure_of(error: &Seen<evidence::NginxError>, symptom: evidence::Symptom) -> Failure {

@@ -6,7 +6,7 @@
 pub mod spans;
 
 use crate::engine::Wanted;
-use crate::engine::evidence::{Evidence, Nanos, TraceContext};
+use crate::engine::evidence::{Evidence, Nanos, Stamp, TraceContext};
 use crate::engine::formats::{Format, Reader, Reading, SourceMemory};
 use crate::engine::text::hash64;
 use crate::otlp::{AnyValue, Attributes, Item, LogRecord, Request, Surroundings};
@@ -201,6 +201,12 @@ fn found(
         }
     }
     let nanos = |time: u64| Nanos::try_from(time).unwrap_or(Nanos::MAX);
+    if record.time != 0 {
+        // A collector that took the stamp off the line, or a logger that writes none into it.
+        for evidence in evidences.iter_mut().filter(|evidence| evidence.stamp.is_none()) {
+            evidence.stamp = Some(Stamp::of_record(nanos(record.time)));
+        }
+    }
     let observed = if record.observed_time != 0 { record.observed_time } else { record.time };
     FoundRecord { range: item.range(), surroundings, source, observed: nanos(observed), evidences }
 }

@@ -28,6 +28,14 @@ pub struct Stamp {
     pub year_known: bool,
 }
 
+impl Stamp {
+    /// `LogRecord.time_unix_nano`: as coarse as its digits look, because it was read out of a text.
+    pub fn of_record(nanos: Nanos) -> Stamp {
+        let grain = [SECOND, MILLISECOND].into_iter().find(|grain| nanos % grain == 0).unwrap_or(1);
+        Stamp { nanos, grain, zone_known: true, year_known: true }
+    }
+}
+
 /// What nginx saw happen to a request. A fact; the names are a contract (`why502.symptom`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each name says what the string of `id` says")]

@@ -1,5 +1,11 @@
 //! The life of one Gunicorn as its log tells it: when it listened and where, when it stopped, which workers died.
 
+mod crew;
+mod death;
+
+pub use crew::{Boot, BootKind, Crew};
+pub use death::Death;
+
 use super::address::{AddressMatch, compare};
 use super::{Interval, Seen};
 use crate::engine::evidence::{Gunicorn, GunicornEvent, Nanos, SECOND};
@@ -142,209 +148,6 @@ impl Instance {
         // Streams are nearly in order; a late line finds its place from the end.
         let place = self.changes.iter().rposition(|change| change.at.from <= at.from).map_or(0, |index| index + 1);
         self.changes.insert(place, Change { at, phase, quote });
-    }
-}
-
-/// The workers of one instance, counted from its log: Gunicorn keeps their number, so that one which is replaced without a
-/// word about its end has left in silence.
-#[derive(Clone, Debug, Default)]
-pub struct Crew {
-    /// Workers that booted and whose end was not told.
-    alive: VecDeque<u32>,
-    /// Workers whose end was told last, so that its several lines count once.
-    ended: VecDeque<u32>,
-    /// Ends that no boot has made good yet.
-    vacancies: u32,
-    /// First boot of the first crew, or of the one after a reload, and how many followed it.
-    launch: Option<(Interval, u32)>,
-    /// Its start or a reload was seen, and no boot since.
-    launching: bool,
-    /// How many there were from when on, oldest first.
-    sizes: VecDeque<(Nanos, usize)>,
-}
-
-/// Workers counted of one instance.
-const CREW_MAX: usize = 4_096;
-const ENDED_MAX: usize = 256;
-/// Changes of their number remembered: as many as deaths in the window of a storm.
-const SIZES_MAX: usize = 1_024;
-/// Between two boots of a crew Gunicorn sleeps up to 100 ms (`gunicorn/arbiter.py`, `spawn_workers`).
-const LAUNCH_STEP: Nanos = SECOND / 10;
-
-/// What a `Booting worker` line follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BootKind {
-    /// The start of the server or a reload, or the told end of a worker.
-    Told,
-    /// Either the start of the server or a worker that left without a word: the stamps do not tell.
-    Doubtful,
-    /// A worker that left without a word.
-    Silent,
-}
-
-/// One `Booting worker with pid`.
-#[derive(Clone, Debug)]
-pub struct Boot {
-    /// When.
-    pub at: Interval,
-    /// The log stream.
-    pub source: u64,
-    /// The new worker.
-    pub worker: u32,
-    /// What it follows.
-    pub kind: BootKind,
-    /// The line.
-    pub quote: Quote,
-}
-
-impl Crew {
-    /// How many workers there were by the log; `None` when no boot was seen before this time.
-    pub fn size_at(&self, at: Interval) -> Option<usize> {
-        self.sizes.iter().rev().find(|(from, _)| *from <= at.to).map(|(_, size)| *size)
-    }
-
-    fn note_size(&mut self, at: Interval) {
-        if self.sizes.len() == SIZES_MAX {
-            self.sizes.pop_front();
-        }
-        self.sizes.push_back((at.from, self.alive.len()));
-    }
-
-    fn launches(&mut self) {
-        self.launch = None;
-        self.launching = true;
-    }
-
-    fn restarts(&mut self, at: Interval) {
-        let sizes = std::mem::take(&mut self.sizes);
-        *self = Crew { launching: true, sizes, ..Crew::default() };
-        self.note_size(at);
-    }
-
-    fn one_more(&mut self) {
-        self.vacancies += 1;
-    }
-
-    fn ends(&mut self, at: Interval, worker: u32) {
-        if self.ended.contains(&worker) {
-            return;
-        }
-        if self.ended.len() == ENDED_MAX {
-            self.ended.pop_front();
-        }
-        self.ended.push_back(worker);
-        self.alive.retain(|known| *known != worker);
-        self.vacancies += 1;
-        self.note_size(at);
-    }
-
-    fn boots(&mut self, at: Interval, worker: u32) -> BootKind {
-        self.ended.retain(|known| *known != worker);
-        if self.alive.len() == CREW_MAX {
-            self.alive.pop_front();
-        }
-        let knows_crew = !self.alive.is_empty();
-        self.alive.push_back(worker);
-        self.note_size(at);
-        if std::mem::take(&mut self.launching) {
-            self.launch = Some((at, 1));
-            return BootKind::Told;
-        }
-        if let Some((first, count)) = &mut self.launch {
-            let (earliest, latest) = (first.from, first.to.saturating_add(i64::from(*count) * LAUNCH_STEP));
-            if at.from <= latest {
-                *count += 1;
-                if self.vacancies > 0 {
-                    self.vacancies -= 1;
-                    return BootKind::Told;
-                }
-                // In the second of the first boot it is one of the crew for all that the stamps say.
-                return if at.from <= earliest { BootKind::Told } else { BootKind::Doubtful };
-            }
-        }
-        if self.vacancies > 0 {
-            self.vacancies -= 1;
-            return BootKind::Told;
-        }
-        // Of a log that begins later nobody knows what came before.
-        if knows_crew { BootKind::Silent } else { BootKind::Doubtful }
-    }
-}
-
-/// The end of one worker, or of one request inside a worker that lived on (`SystemExit`).
-#[derive(Clone, Debug)]
-pub struct Death {
-    /// The log stream.
-    pub source: u64,
-    /// The worker.
-    pub worker: u32,
-    /// First sign.
-    pub from: Interval,
-    /// Last sign.
-    pub to: Interval,
-    /// `WORKER TIMEOUT (pid:N)`.
-    pub timed_out: bool,
-    /// Signal that ended it.
-    pub signal: Option<u32>,
-    /// Exit code.
-    pub code: Option<i32>,
-    /// `Worker exiting (pid: N)`: it ended in good order.
-    pub exiting: bool,
-    /// `Exception in worker process`: it failed outside a request.
-    pub failed: bool,
-    /// `Error handling request /x`: the request that it was busy with; empty for `(no URI read)`.
-    pub request: Option<String>,
-    /// Last line of the traceback: class and message.
-    pub exception: Option<(String, String)>,
-    /// The lines that say so, at most 6.
-    pub quotes: Vec<Quote>,
-    /// The instance was stopping at the time: an ordered end.
-    pub ordered: bool,
-    /// Failed requests explained by it.
-    pub explains: u32,
-    /// A verdict of its own was given.
-    pub reported: bool,
-    /// Time on the caller's clock when it was first seen.
-    pub seen: Nanos,
-}
-
-impl Death {
-    /// True when the worker was torn away, not just leaving in good order.
-    pub fn is_violent(&self) -> bool {
-        self.timed_out
-            || self.is_exit_of_application()
-            || (self.signal.is_some() && self.signal != Some(15))
-            || self.exit_code_tells()
-    }
-
-    /// `SystemExit` out of a handler: the application called exit, or Gunicorn's own abort did.
-    pub fn is_exit_of_application(&self) -> bool {
-        self.request.is_some() && self.exception.as_ref().is_some_and(|(class, _)| class == "SystemExit")
-    }
-
-    /// An exit code that is neither success nor a boot failure.
-    pub fn exit_code_tells(&self) -> bool {
-        self.code.is_some_and(|code| !matches!(code, 0 | 3 | 4))
-    }
-
-    /// `Worker exiting` and nothing else: it left in good order, and no line says who told it to.
-    pub fn left_by_itself(&self) -> bool {
-        self.exiting
-            && !self.ordered
-            && !self.timed_out
-            && !self.failed
-            && self.request.is_none()
-            && self.signal.is_none()
-            && self.code.is_none()
-    }
-
-    /// Too many open files.
-    pub fn ran_out_of_files(&self) -> bool {
-        self.exception.as_ref().is_some_and(|(_, message)| {
-            message.contains("[Errno 24]")
-                || message.contains("Too many open files")
-                || message.contains("No file descriptors available")
-        })
     }
 }
 
@@ -573,12 +376,6 @@ impl Gunicorns {
             self.deaths_forgotten += 1;
         }
         self.deaths.push_back(death);
-    }
-}
-
-impl Death {
-    fn reported_or_harmless(&self) -> bool {
-        self.reported || self.explains > 0 || !self.is_violent()
     }
 }
 
