@@ -17,6 +17,9 @@ use std::ops::Range;
 const SOURCES_MAX: usize = 4_096;
 /// Attributes of a record that a collector parsed which are looked at.
 const FIELDS_MAX: usize = 64;
+/// Longest text that is read, as `explain` and `tail` cut their lines: a record may have 64 MiB, which would keep a core
+/// for seconds. The record itself goes on whole.
+const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Formats counted: the length of [`FORMATS`].
 const FORMATS_COUNT: usize = 7;
 
@@ -131,6 +134,7 @@ fn read(
     stream: &mut Stream,
 ) -> Reading {
     if let Some(line) = record.body_string().filter(|line| !line.is_empty()) {
+        let line = bounded(line);
         // The healthy lines of an access log end here, before any attribute is looked at.
         if let Some(format) = reader.dismiss(line, wanted) {
             return Reading::Healthy(format);
@@ -150,6 +154,10 @@ fn read(
         Some(AnyValue::Map(map)) => read_fields(map, reader, memory, wanted),
         _ => read_fields(record.attributes(), reader, memory, wanted),
     }
+}
+
+fn bounded(text: &[u8]) -> &[u8] {
+    text.get(..TEXT_BYTES_MAX).unwrap_or(text)
 }
 
 fn name_stream(record: &LogRecord<'_>, stream: &mut Stream) {
@@ -172,7 +180,7 @@ fn read_fields(attributes: Attributes<'_>, reader: &Reader, memory: &mut SourceM
     let mut fields: Vec<(String, String)> = Vec::new();
     for pair in attributes.take(FIELDS_MAX) {
         let value = match pair.value() {
-            AnyValue::String(text) => String::from_utf8_lossy(text).into_owned(),
+            AnyValue::String(text) => String::from_utf8_lossy(bounded(text)).into_owned(),
             AnyValue::Int(number) => number.to_string(),
             AnyValue::Double(number) => number.to_string(),
             AnyValue::Bool(flag) => flag.to_string(),
