@@ -17,6 +17,8 @@ use why502::otlp::{Signal, json};
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
+type Compress = fn(&[u8]) -> Vec<u8>;
+
 /// `google.rpc.Status`, read by code of our own.
 #[derive(Clone, PartialEq, Message)]
 struct Status {

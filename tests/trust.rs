@@ -5,7 +5,8 @@
 mod common;
 
 use common::backend::{Backend, Reply};
-use common::certificates::Authority;
+use common::certificates::{Authority, Files};
+use common::hop::{Hop, relay};
 use common::{remote, requests};
 use std::net::TcpListener;
 use tonic::Code;
@@ -103,5 +104,37 @@ async fn secrets_are_in_no_error_and_no_debug() {
         let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
         let told = try_once(&remote(kind, &format!("http://{free}"), &options)).await.expect_err("nothing listens");
         assert!(told.contains("cannot connect to") && told.contains("endpoint") && !told.contains(SECRET), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_receiver_speaks_tls_and_asks_for_certificates() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let our_file = ours.write(directory.path(), "ours.pem").display().to_string();
+    let server = ours.certify(directory.path(), "127.0.0.1");
+    let (friend, stranger) = (ours.certify(directory.path(), "friend"), theirs.certify(directory.path(), "stranger"));
+    let pair = |files: &Files| format!("cert_file: {}, key_file: {}", files.certificate.display(), files.key.display());
+    let anybody = format!("tls: {{{}}}", pair(&server));
+    let known = format!("tls: {{{}, client_ca_file: {our_file}}}", pair(&server));
+    let (nobody, friend, stranger) = (String::new(), format!(", {}", pair(&friend)), format!(", {}", pair(&stranger)));
+    let cases = [
+        (&anybody, &nobody, true),
+        (&anybody, &stranger, true),
+        (&known, &friend, true),
+        (&known, &nobody, false),
+        (&known, &stranger, false),
+    ];
+    for (tls, certificate, welcome) in cases {
+        let text = relay("logs", 256).replace("endpoint: 127.0.0.1:0,", &format!("endpoint: 127.0.0.1:0, {tls},"));
+        let hop = Hop::start(&text).await;
+        for (kind, address) in [("otlp", hop.grpc), ("otlphttp", hop.http)] {
+            let options = format!("tls: {{ca_file: {our_file}{certificate}}}");
+            let result = try_once(&remote(kind, &format!("https://{address}"), &options)).await;
+            assert_eq!(result.is_ok(), welcome, "{kind} {tls} {certificate}: {result:?}");
+            let plain = try_once(&remote(kind, &format!("http://{address}"), "")).await;
+            assert!(plain.is_err(), "{kind}: plain text is not taken");
+        }
+        assert_eq!(hop.kept.take().len(), if welcome { 2 } else { 0 }, "{tls} {certificate}");
     }
 }
