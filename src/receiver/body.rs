@@ -32,11 +32,13 @@ impl Encoding {
     /// # Errors
     /// [`Refusal::Encoding`] for one that is not read here.
     pub fn of(value: Option<&http::HeaderValue>) -> Result<Encoding, Refusal> {
-        match value.map(|value| value.as_bytes()) {
-            None | Some(b"" | b"identity") => Ok(Encoding::Identity),
-            Some(b"gzip") => Ok(Encoding::Gzip),
-            Some(b"zstd") => Ok(Encoding::Zstd),
-            Some(other) => Err(Refusal::Encoding(String::from_utf8_lossy(other).chars().take(40).collect())),
+        // Names of content codings are the same in any case (RFC 9110, 8.4.1).
+        let name = value.map(|value| value.as_bytes().trim_ascii().to_ascii_lowercase()).unwrap_or_default();
+        match name.as_slice() {
+            b"" | b"identity" => Ok(Encoding::Identity),
+            b"gzip" => Ok(Encoding::Gzip),
+            b"zstd" => Ok(Encoding::Zstd),
+            other => Err(Refusal::Encoding(String::from_utf8_lossy(other).chars().take(40).collect())),
         }
     }
 }
