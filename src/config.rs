@@ -306,6 +306,19 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
     let signal_endpoints =
         ["logs_endpoint", "traces_endpoint", "metrics_endpoint"].map(|key| section.text(context, key));
     let endpoint = section.text(context, "endpoint");
+    for (key, value) in [("endpoint", &endpoint)]
+        .into_iter()
+        .chain(["logs_endpoint", "traces_endpoint", "metrics_endpoint"].into_iter().zip(&signal_endpoints))
+    {
+        let rest = value.as_deref().unwrap_or_default();
+        let authority = rest.split_once("://").map_or(rest, |(_, rest)| rest).split(['/', '?']).next();
+        if authority.is_some_and(|authority| authority.contains('@')) {
+            // Not shown: it is a secret, and it would appear wherever the endpoint is named.
+            let text = format!("`{shown}::{key}` has a user or key before its `@`; send it as one of the `headers`");
+            context.mistake(section.line_of(key), text);
+            return None;
+        }
+    }
     if endpoint.is_none() && (!http || signal_endpoints.iter().all(Option::is_none)) {
         context.mistake(
             line,

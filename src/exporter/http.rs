@@ -97,7 +97,7 @@ impl Client {
         };
         let (head, body) = match tokio::time::timeout(self.timeout, whole).await {
             Ok(result) => result?,
-            Err(_) => return Err(timed_out(&self.name, &url.to_string(), self.timeout)),
+            Err(_) => return Err(timed_out(&self.name, &shown(&url), self.timeout)),
         };
         let status = head.status.as_u16();
         if head.status.is_success() {
@@ -114,7 +114,8 @@ impl Client {
             ),
             _ => String::new(),
         };
-        Err(DeliveryError { text: format!("{url} answered {status} {words}{advice}"), reason: "refused", then })
+        let text = format!("{} answered {status} {words}{advice}", shown(&url));
+        Err(DeliveryError { text, reason: "refused", then })
     }
 
     fn as_json(&self, signal: Signal, request: &[u8]) -> Result<Bytes, DeliveryError> {
@@ -154,6 +155,12 @@ pub(super) fn headers(remote: &Remote) -> HeaderMap {
         }
     }
     headers
+}
+
+/// An address for our log: some backends take their key in the query.
+fn shown(url: &Uri) -> String {
+    let authority = url.authority().map_or("", http::uri::Authority::as_str);
+    format!("{}://{authority}{}", url.scheme_str().unwrap_or("http"), url.path())
 }
 
 /// A backend's words for our log: short, printable, and without the secrets that it may have repeated.
