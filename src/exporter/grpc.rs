@@ -1,7 +1,7 @@
 //! OTLP over gRPC to a backend: a unary call framed by ourselves, so that bytes stay bytes.
 
 use super::StartError;
-use super::error::{Delivered, DeliveryError, Then, delivered, then_of_grpc, then_of_http};
+use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_of_grpc, then_of_http};
 use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint, headers, timed_out, unreachable, words};
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
@@ -98,11 +98,12 @@ impl Client {
         };
         if !head.status.is_success() {
             // A proxy in between, not a gRPC server.
+            let after = retry_after(head.headers.get(header::RETRY_AFTER));
             let text = format!(
                 "{} answered HTTP {} to a gRPC call; is it a gRPC endpoint? (line {})",
                 self.authority, head.status, self.line
             );
-            return Err(DeliveryError { text, reason: "refused", then: then_of_http(head.status.as_u16(), None) });
+            return Err(DeliveryError { text, reason: "refused", then: then_of_http(head.status.as_u16(), after) });
         }
         let (trailers, body) = match collected {
             Ok(collected) => (collected.trailers().cloned(), collected.to_bytes()),
