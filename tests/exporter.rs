@@ -144,6 +144,7 @@ async fn every_class_of_http_status_with_and_without_retry_after() {
     // A proxy in front of a gRPC backend answers in HTTP.
     for status in [429, 502, 503, 504] {
         cases.push((format!("a proxy's {status}"), "otlp", Reply::http(status), EAGER, RETRIED));
+        cases.push((format!("a proxy's {status} after 0"), "otlp", with(status, "0"), PATIENT, RETRIED));
     }
     for status in [400, 401, 404, 500] {
         cases.push((format!("a proxy's {status}"), "otlp", Reply::http(status), EAGER, DROPPED));

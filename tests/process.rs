@@ -106,6 +106,22 @@ async fn fails(config: &str, words: &[&str]) {
     assert!(!stderr.contains("panicked"), "{stderr}");
 }
 
+async fn finished_text(config: &str) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = write(directory.path(), "bad.yaml", config).display().to_string();
+    finished(&["validate", "--config", &path]).await.2
+}
+
+#[tokio::test]
+async fn a_backend_of_an_unknown_name_is_told_of_while_it_runs() {
+    let program = Program::run(&explained("", "otlp/out: {endpoint: \"http://no-such-host.invalid:4317\"}"));
+    let (grpc, _) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["x"])).await;
+    eventually("it says so", || program.stderr().contains("cannot connect to no-such-host.invalid:4317")).await;
+    let said = program.stderr();
+    assert!(said.contains("exporters::otlp/out::endpoint (line 9)") && said.lines().count() == 2, "{said}");
+}
+
 #[tokio::test]
 async fn what_cannot_start_says_why_in_one_sentence() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -140,6 +156,9 @@ async fn what_cannot_start_says_why_in_one_sentence() {
     fails(&tls(&certificate, &other_key), &["cannot use", "b.test.key", "does not fit the certificate"]).await;
 
     let out = |options: &str| explained("", &format!("otlp/out: {{{options}}}"));
+    let secret = out("endpoint: \"https://user:s3cr3t@tempo:4317\"");
+    fails(&secret, &[":9:", "exporters::otlp/out::endpoint", "headers"]).await;
+    assert!(!finished_text(&secret).await.contains("s3cr3t"));
     fails(&out("endpoint: tempo"), &["exporters::otlp/out", "`tempo`", "4317", "line 9"]).await;
     fails(&out("endpoint: \"ftp://tempo:4317\""), &["exporters::otlp/out", "ftp://tempo:4317", "http"]).await;
     fails(&out("endpoint: tempo:4317, tls: {ca_file: /no/such.pem}"), &["exporters::otlp/out", "/no/such.pem"]).await;

@@ -220,6 +220,17 @@ async fn content_types_with_parameters_are_read() {
 }
 
 #[tokio::test]
+async fn content_codings_are_the_same_in_any_case() {
+    let hop = Hop::relay().await;
+    let request = requests::logs(&["x"]);
+    for (encoding, body) in [("GZIP", gzip(&request)), ("Zstd", zstd(&request)), ("Identity", request.clone())] {
+        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
+        let answer = http1(hop.http, Method::POST, "/v1/logs", &headers, body).await;
+        assert_eq!(answer.status, 200, "{encoding}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_grpc_refuses() {
     let hop = Hop::relay().await;
     let (gzip_bomb, zstd_bomb) = bombs();

@@ -133,6 +133,19 @@ async fn it_never_feeds_itself() {
 }
 
 #[tokio::test]
+async fn a_dead_collector_does_not_keep_it_from_ending() {
+    let dead = Backend::always(Reply::Hang).await;
+    let telemetry =
+        format!("{{metrics: {{otlp_endpoint: \"{0}\", interval: 1s}}, logs: {{otlp_endpoint: \"{0}\"}}}}", dead.url());
+    let mut program = Program::run(&format!("{}  telemetry: {telemetry}\n", explained("", "debug: {}")));
+    let (grpc, _) = program.addresses().await;
+    let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&["x"])).await;
+    assert_eq!(answer.grpc().code(), Code::Ok);
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+}
+
+#[tokio::test]
 async fn metrics_and_unknown_fields_are_relayed_byte_for_byte() {
     let backend = Backend::start(Vec::new()).await;
     let exporter = format!("otlp/out: {{endpoint: \"{}\", compression: none}}", backend.url());

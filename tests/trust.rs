@@ -101,6 +101,13 @@ async fn secrets_are_in_no_error_and_no_debug() {
                 assert!(!shown.contains(SECRET), "{shown}");
             }
         }
+        let backend = Backend::always(Reply::http(404)).await;
+        if kind == "otlphttp" {
+            let url = format!("logs_endpoint: \"{}/v1/logs?key={SECRET}\"", backend.url());
+            let told = try_once(&remote(kind, &backend.url(), &url)).await.expect_err("it is refused");
+            assert!(told.contains("/v1/logs answered 404") && !told.contains(SECRET), "{told}");
+            assert_eq!(backend.seen()[0].path, "/v1/logs");
+        }
         let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
         let told = try_once(&remote(kind, &format!("http://{free}"), &options)).await.expect_err("nothing listens");
         assert!(told.contains("cannot connect to") && told.contains("endpoint") && !told.contains(SECRET), "{told}");
