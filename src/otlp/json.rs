@@ -3,6 +3,9 @@
 //! Trace and span ids are hexadecimal in any case, enums are numbers only, 64-bit numbers are written as strings and
 //! read as either, bytes are base64, keys are lowerCamelCase only, unknown keys are ignored, `null` is no field.
 //!
+//! A value that is nested deeper than 28 values is replaced by a text that says so, both ways; the rest of its request
+//! stays.
+//!
 //! Text is UTF-8 in JSON: bytes that are none become U+FFFD. Fields that OTLP does not know have no name and get lost,
 //! which is why nothing but the `file` exporter and a backend that asks for JSON goes this way.
 
@@ -32,7 +35,7 @@ pub struct JsonError {
 pub fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Vec<u8>, JsonError> {
     let mut out = Vec::new();
     let mut text = serde_json::Deserializer::from_slice(json);
-    MessageSeed { schema: schema::request(signal), out: &mut out }
+    MessageSeed { schema: schema::request(signal), out: &mut out, depth: 0 }
         .deserialize(&mut text)
         .and_then(|()| text.end())
         .map_err(|source| JsonError { signal, source })?;

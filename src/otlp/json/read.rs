@@ -1,7 +1,8 @@
 //! JSON text to protobuf bytes, in one pass and without a tree in between.
 
 use super::super::wire::{put_bytes, put_message, put_tag, put_varint};
-use super::schema::{FieldSchema, Kind, Message, Rule};
+use super::schema::{FieldSchema, Kind, Message, Rule, is_any_value};
+use super::write::DEPTH_MAX;
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -12,10 +13,17 @@ use std::fmt;
 /// can be eight of protobuf (`0,` in a list of bounds), so the limit on the JSON does not do.
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Number of `AnyValue.string_value`.
+const STRING_VALUE: u32 = 1;
+/// What stands in the place of a value that is nested deeper than [`DEPTH_MAX`].
+const TOO_DEEP: &[u8] = b"(nested too deeply to be read)";
+
 /// Reads the object of a message and appends the message's content.
 pub(super) struct MessageSeed<'o> {
     pub(super) schema: &'static Message,
     pub(super) out: &'o mut Vec<u8>,
+    /// Values that this message is inside of.
+    pub(super) depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
@@ -36,7 +44,9 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(known) = map.next_key_seed(NameSeed { schema: self.schema })? {
             match known {
-                Some(field) => map.next_value_seed(FieldSeed { field, out: self.out, in_list: false })?,
+                Some(field) => {
+                    map.next_value_seed(FieldSeed { field, out: self.out, in_list: false, depth: self.depth })?
+                }
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -76,6 +86,7 @@ struct FieldSeed<'o> {
     field: &'static FieldSchema,
     out: &'o mut Vec<u8>,
     in_list: bool,
+    depth: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
@@ -240,10 +251,19 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         match self.field.kind {
             Kind::Message(schema) if !self.wants_list() => {
-                put_message(self.out, self.field.number, |out| MessageSeed { schema, out }.visit_map(map))
+                let depth = self.depth + usize::from(is_any_value(schema));
+                if depth > DEPTH_MAX {
+                    // One value too deep costs this value, not the batch that it came in.
+                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                    return put_message(self.out, self.field.number, |out| {
+                        put_bytes(out, STRING_VALUE, TOO_DEEP);
+                        Ok(())
+                    });
+                }
+                put_message(self.out, self.field.number, |out| MessageSeed { schema, out, depth }.visit_map(map))
             }
             _ => Err(self.refused("an object")),
         }
@@ -255,11 +275,16 @@ impl<'de> Visitor<'de> for FieldSeed<'_> {
         }
         let field = self.field;
         if matches!(field.kind, Kind::Message(_) | Kind::String | Kind::Bytes | Kind::Id) {
-            while list.next_element_seed(FieldSeed { field, out: self.out, in_list: true })?.is_some() {}
+            while list
+                .next_element_seed(FieldSeed { field, out: self.out, in_list: true, depth: self.depth })?
+                .is_some()
+            {}
             return Ok(());
         }
         let mut packed = Vec::new();
-        while list.next_element_seed(FieldSeed { field, out: &mut packed, in_list: true })?.is_some() {}
+        while list.next_element_seed(FieldSeed { field, out: &mut packed, in_list: true, depth: self.depth })?.is_some()
+        {
+        }
         if !packed.is_empty() {
             put_bytes(self.out, field.number, &packed);
         }

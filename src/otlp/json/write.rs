@@ -6,9 +6,9 @@ use base64::Engine as _;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Values inside values that are written out. JSON readers stop at 128 brackets (serde_json); a value in the
+/// Values inside values that are written out and read. JSON readers stop at 128 brackets (serde_json); a value in the
 /// attributes of an exemplar stands in 15 of them, and each level of a map takes 4 more: 15 + 4 * 28 < 128.
-const DEPTH_MAX: usize = 28;
+pub(super) const DEPTH_MAX: usize = 28;
 
 /// What stands in the place of a value that is nested deeper.
 const TOO_DEEP: &str = r#"{"stringValue":"(nested too deeply to be written)"}"#;

@@ -136,14 +136,18 @@ fn nesting_has_a_floor() {
 }
 
 #[test]
-fn nested_json_is_refused_or_read() {
-    for (levels, fits) in [(10, true), (100, false), (100_000, false)] {
+fn nested_json_costs_its_own_value_alone() {
+    for levels in [10, 27, 28, 100, 100_000] {
         let open = "{\"arrayValue\":{\"values\":[".repeat(levels);
         let close = "]}}".repeat(levels);
         let text = format!(
-            "{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{{\"body\":{open}{{\"intValue\":1}}{close}}}]}}]}}]}}"
+            "{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{{\"body\":{open}{{\"stringValue\":\"core\"}}{close}}},{{\"body\":{{\"stringValue\":\"next\"}}}}]}}]}}]}}"
         );
-        assert_eq!(json::to_protobuf(Signal::Logs, text.as_bytes()).is_ok(), fits, "{levels}");
+        let request = json::to_protobuf(Signal::Logs, text.as_bytes()).expect("the rest is fine");
+        let found = |word: &[u8]| request.windows(word.len()).any(|window| window == word);
+        assert_eq!((found(b"core"), found(b"nested too deeply")), (levels < 28, levels >= 28), "{levels}");
+        let records: Vec<LogRecord<'_>> = Request::new(&request).items().map(|item| item.log_record()).collect();
+        assert_eq!((records.len(), records[1].body_string()), (2, Some(&b"next"[..])), "{levels}");
         let ignored = format!("{{\"x\":{}1{}}}", "[".repeat(levels), "]".repeat(levels));
         assert!(levels > 10_000 || json::to_protobuf(Signal::Logs, ignored.as_bytes()).is_ok());
     }
