@@ -43,9 +43,6 @@ fn status_of(answer: &Answer) -> Status {
     }
 }
 
-/// Compresses, or not.
-type Compress = fn(&[u8]) -> Vec<u8>;
-
 fn as_json(signal: Signal, request: &[u8]) -> Vec<u8> {
     json::from_protobuf(signal, request).expect("a request").into_bytes()
 }
