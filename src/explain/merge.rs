@@ -1,6 +1,6 @@
 //! All files as one stream in order of time.
 //!
-//! Of each stream ([`stream`]) one item is kept ahead: the next line that proves something.
+//! Of each stream (module `stream`) one item is kept ahead: the next line that proves something.
 
 use super::Totals;
 use super::input::Input;

@@ -1,7 +1,7 @@
 //! The report of `why502 explain`: for people, as JSON lines, or as Markdown for a ticket.
 //!
 //! What a person reads begins with the summary, which is known only at the end: until then finished blocks wait in a
-//! temporary file ([`spill`]), so that memory does not grow with the number of failures. JSON lines are written as they
+//! temporary file (module `spill`), so that memory does not grow with the number of failures. JSON lines are written as they
 //! come.
 
 pub mod json;

@@ -1,7 +1,7 @@
 //! Spans of OTLP JSON files, in order of their end.
 //!
 //! Files hold spans in the order in which they arrived, so they are sorted: in memory as long as they are few, else in
-//! runs in a temporary file that are merged ([`runs`]). Memory does not grow with the number of spans.
+//! runs in a temporary file that are merged (module `runs`). Memory does not grow with the number of spans.
 
 mod runs;
 mod stored;
