@@ -298,5 +298,7 @@ def explain(*files, traces=()):
     for trace in traces:
         command += ["--traces", str(trace)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    # nginx may write while it is read, which is said and makes the exit code 1.
+    problems = [line for line in done.stderr.splitlines() if "the file grew while it was read" not in line]
+    assert done.returncode in (0, 1) and not problems, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
