@@ -227,7 +227,8 @@ async fn it_outlives_everything_and_the_rest_arrives() {
         }
     }
     let late = program.resident_kib();
-    assert!(late < early + early / 2, "resident memory grew from {early} KiB after round 3 to {late} KiB");
+    // The allocator gives back what it likes when it likes; a request kept of each round would be 540 MiB.
+    assert!(late < early + (64 << 10), "resident memory grew from {early} KiB after round 3 to {late} KiB");
     program.signal("TERM");
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
     let said = program.stderr();
