@@ -59,7 +59,17 @@ struct Shared {
     request_bytes_max: usize,
     closing: CancellationToken,
     stats: Arc<Stats>,
-    complaints: Mutex<Option<(crate::engine::evidence::Nanos, u64)>>,
+    complaints: Mutex<[Complaint; 2]>,
+}
+
+/// When a complaint of its kind was told last, and how many were not told since.
+type Complaint = Option<(crate::engine::evidence::Nanos, u64)>;
+
+/// Kinds of complaints, each with a limit of its own: what is lost must not hide behind what is tried again.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Lost,
+    Other,
 }
 
 /// Starts the consumers.
@@ -182,8 +192,13 @@ impl Shared {
 
     /// Sends a request until it is taken or given up.
     async fn settle(&self, backend: &dyn Deliver, request: Waiting) {
-        let items = request.items;
+        let (signal, items) = (request.signal, request.items);
         let mut parts = VecDeque::from(batch::fit(request, self.request_bytes_max, &self.stats));
+        let lost = items.saturating_sub(parts.iter().map(|part| part.items).sum());
+        if lost > 0 {
+            let (limit, what) = (self.request_bytes_max, signal.items());
+            self.complain(Kind::Lost, &format!("{lost} {what} are larger than `max_request_bytes` ({limit}) and lost"));
+        }
         while let Some(part) = parts.pop_front() {
             if let Some(halves) = self.deliver(backend, part).await {
                 for half in halves.into_iter().rev() {
@@ -204,12 +219,9 @@ impl Shared {
                     self.stats.sent(part.signal, part.items.saturating_sub(delivered.rejected));
                     if delivered.rejected > 0 || !delivered.message.is_empty() {
                         self.stats.rejected(delivered.rejected);
-                        self.complain(&format!(
-                            "the backend rejected {} {}: {}",
-                            delivered.rejected,
-                            part.signal.items(),
-                            delivered.message
-                        ));
+                        let kind = if delivered.rejected > 0 { Kind::Lost } else { Kind::Other };
+                        let (rejected, what) = (delivered.rejected, part.signal.items());
+                        self.complain(kind, &format!("the backend rejected {rejected} {what}: {}", delivered.message));
                     }
                     return None;
                 }
@@ -229,21 +241,24 @@ impl Shared {
             };
             let Some(wait) = wait else {
                 self.stats.dropped(error.reason, part.items);
-                self.complain(&format!("{}; {} {} are lost", error.text, part.items, part.signal.items()));
+                let text = format!("{}; {} {} are lost", error.text, part.items, part.signal.items());
+                self.complain(Kind::Lost, &text);
                 return None;
             };
             self.stats.retried();
-            self.complain(&format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64()));
+            self.complain(Kind::Other, &format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64()));
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Says it in the log, once a minute: a backend that is down would fill it.
-    fn complain(&self, text: &str) {
+    /// Says it in the log, each kind once a minute: a backend that is down would fill it.
+    fn complain(&self, kind: Kind, text: &str) {
         const PAUSE: crate::engine::evidence::Nanos = 60 * crate::engine::evidence::SECOND;
         let now = crate::clock::now();
         let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *complaints {
+        let [lost, others] = &mut *complaints;
+        let complaint = if matches!(kind, Kind::Lost) { lost } else { others };
+        match complaint {
             Some((last, untold)) if now.saturating_sub(*last) < PAUSE => *untold += 1,
             other => {
                 let untold = other.map_or(0, |(_, untold)| untold);
