@@ -235,7 +235,7 @@ async fn it_outlives_everything_and_the_rest_arrives() {
     assert!(!said.contains("panicked"), "{said}");
     assert!(said.contains(&format!("refused{{malformed}} {refused}")), "{refused} were refused: {said}");
     assert!(
-        said.contains("otlp/out dropped{too_large} 12"),
+        said.contains("otlp/out dropped{too_large} 12") && said.contains("larger than `max_request_bytes` (4194304)"),
         "one record a round is larger than the backend takes: {said}"
     );
     let shown = program.stdout();
