@@ -14,6 +14,11 @@ pub(super) fn dismiss(line: &[u8], formats: &AccessFormats, wanted: &Wanted) -> 
     if let Some(status) = formats.quick_status(line) {
         return (is_healthy(status) && is_unwanted(line, wanted)).then_some(Format::NginxAccess);
     }
+    if let Some(inside) = line.strip_prefix(DOCKER_HEAD) {
+        let (status, request) = docker_access(inside)?;
+        let unwanted = wanted.is_empty() || is_unwanted_request(request, wanted);
+        return (is_healthy(status) && unwanted).then_some(Format::NginxAccess);
+    }
     if line.first() == Some(&b'{') {
         let digits = json_value(line, b"\"status\":")?;
         let [a @ b'1'..=b'4', b @ b'0'..=b'9', c @ b'0'..=b'9', end, ..] = digits else { return None };
@@ -23,6 +28,22 @@ pub(super) fn dismiss(line: &[u8], formats: &AccessFormats, wanted: &Wanted) -> 
     }
     let status = nginx_access::quick_status(line)?;
     (is_healthy(status) && is_unwanted(line, wanted)).then_some(Format::NginxAccess)
+}
+
+/// How Docker's `json-file` driver begins each line (`daemon/logger/jsonfilelog/jsonlog`).
+const DOCKER_HEAD: &[u8] = b"{\"log\":\"";
+
+/// Status and request of a line of the `combined` family inside a string of JSON: its quotes are `\"`. nginx itself has
+/// no quote inside a value, and what Gunicorn escapes has more than one backslash.
+fn docker_access(inside: &[u8]) -> Option<(u16, &[u8])> {
+    let head = inside.get(..400.min(inside.len()))?;
+    let open = memchr::memchr(b'"', head)?;
+    head.get(..open)?.ends_with(b"] \\").then_some(())?;
+    let rest = inside.get(open + 1..)?;
+    let close = memchr::memchr(b'"', rest)?;
+    let request = rest.get(..close)?.strip_suffix(b"\\").filter(|request| !request.ends_with(b"\\"))?;
+    let status = nginx_access::three_digits(rest.get(close + 1..close + 6)?)?;
+    Some((status, request))
 }
 
 fn is_healthy(status: u16) -> bool {
@@ -106,5 +127,23 @@ mod tests {
         check("192.0.2.7 - x [a] 200 [03/Mar/2027:10:20:30 +0000] \"GET /a HTTP/1.1\" 502 5", None);
         check("2027/03/03 10:20:30 [error] 7#7: *1 x, request: \"GET /a HTTP/1.1\", host: \"x\"", None);
         check("", None);
+    }
+
+    #[test]
+    fn healthy_lines_of_docker() {
+        let docker = |line: &str| {
+            let object = serde_json::json!({ "log": format!("{line}\n") }).to_string();
+            object.replacen('}', ",\"stream\":\"stdout\",\"time\":\"2027-03-03T10:20:30.1Z\"}", 1)
+        };
+        let line = |request: &str, status: &str| {
+            docker(&format!("192.0.2.7 - - [03/Mar/2027:10:20:30 +0000] \"{request}\" {status} 5 \"-\" \"x\""))
+        };
+        check(&line("GET /a HTTP/1.1", "200"), Some(Format::NginxAccess));
+        check(&line("GET /a HTTP/1.1", "502"), None);
+        // Gunicorn escapes a quote that a client sent.
+        check(&line("GET /\\\" 200 5 HTTP/1.1", "502"), None);
+        check(&docker("192.0.2.7 - \"x\" 200 [03/Mar/2027:10:20:30 +0000] \"GET /a HTTP/1.1\" 502 5"), None);
+        check(&docker("{\"status\":200}"), None);
+        check("{\"log\":\"", None);
     }
 }

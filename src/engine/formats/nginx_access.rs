@@ -47,7 +47,7 @@ pub fn quick_status(line: &[u8]) -> Option<u16> {
     three_digits(line.get(close + 1..close + 6)?)
 }
 
-fn three_digits(text: &[u8]) -> Option<u16> {
+pub(super) fn three_digits(text: &[u8]) -> Option<u16> {
     match text {
         [b' ', a, b, c, b' '] if a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit() => {
             Some(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
@@ -66,7 +66,8 @@ pub fn quick_request(line: &[u8]) -> Option<&[u8]> {
 /// When a healthy line was written, without parsing the rest.
 pub fn quick_stamp(line: &[u8]) -> Option<Nanos> {
     let text = |from: usize, length: usize| std::str::from_utf8(line.get(from..from + length)?).ok();
-    if line.first() == Some(&b'{') {
+    // A line of Docker's is text inside JSON, and its first bracket is that of the text.
+    if line.first() == Some(&b'{') && !line.starts_with(b"{\"log\":\"") {
         if let Some(at) = memchr::memmem::find(line, b"\"msec\":") {
             let at = if line.get(at + 7) == Some(&b'"') { at + 8 } else { at + 7 };
             return msec(text(at, 14)?).map(|stamp| stamp.nanos);

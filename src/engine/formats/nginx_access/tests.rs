@@ -143,6 +143,10 @@ fn stamps_without_reading_the_rest() {
     check(r#"{"time_local":"03/Mar/2027:10:20:30 +0000"}"#, Some("2027-03-03T10:20:30Z"));
     check(r#"{"time_iso8601":"2027-03-03T10:20:30+02:00"}"#, Some("2027-03-03T08:20:30Z"));
     check(r#"{"time_iso8601":"2027-03-03T10:20:30"}"#, None);
+    check(
+        r#"{"log":"192.0.2.7 - - [03/Mar/2027:10:20:30 +0000] \"GET / HTTP/1.1\" 200"}"#,
+        Some("2027-03-03T10:20:30Z"),
+    );
     check(r#"{"status":200}"#, None);
     check("GET / 200", None);
 }
