@@ -66,6 +66,10 @@ def as_json(f):
             '"body_bytes_sent":%(bytes)s,"http_user_agent":"%(agent)s","request_time":%(took)s}' % f)
 
 
+def docker(f):
+    return json.dumps({"log": main(f) + "\n", "stream": "stdout", "time": "@ISO@:00:00.1Z"}, separators=(",", ":"))
+
+
 def generate(path, line):
     """100,000 requests of one hour, copied for the next hours until the file is large enough; 0.01 % fail."""
     requests = [line(fields(number // 200, number % 10_000 == 7_777)) for number in range(100_000)]
@@ -130,7 +134,8 @@ def run(command):
 
 
 results = []
-cases = [("combined", combined, False), ("main", main, False), ("json", as_json, False), ("main, error log", main, True)]
+cases = [("combined", combined, False), ("main", main, False), ("json", as_json, False), ("main in Docker's", docker, False),
+         ("main, error log", main, True)]
 for name, line, with_errors in cases:
     path = os.path.join(directory, "access.log")
     generate(path, line)
