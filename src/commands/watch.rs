@@ -4,6 +4,7 @@ use crate::cli::{TextOrJson, Watch};
 use crate::commands::{INCOMPLETE, runtime, say};
 use crate::engine::text::printable;
 use crate::engine::time::rfc3339;
+use crate::engine::verdict::percent;
 use crate::web::api::verdicts_client::VerdictsClient;
 use crate::web::api::{Filter, Verdict, WatchRequest};
 use anstyle::{AnsiColor, Style};
@@ -91,9 +92,9 @@ fn text(verdict: &Verdict) -> String {
     let time = rfc3339(i64::try_from(verdict.time_unix_nano).unwrap_or(0));
     let status = if verdict.status == 0 { String::new() } else { format!("{} ", verdict.status) };
     let mut out = format!(
-        "{dim}{time}{dim:#} {red}{status}{}{red:#} {dim}({:.0}% sure){dim:#} {bold}{} {}{bold:#}\n",
+        "{dim}{time}{dim:#} {red}{status}{}{red:#} {dim}({}% sure){dim:#} {bold}{} {}{bold:#}\n",
         printable(&verdict.cause),
-        verdict.confidence * 100.0,
+        percent(verdict.confidence),
         printable(&verdict.method),
         printable(&verdict.target)
     );

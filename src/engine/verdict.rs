@@ -151,3 +151,8 @@ impl Verdict {
         format!("{what}: {}", self.cause.summary)
     }
 }
+
+/// A confidence in whole percent, for people; nothing is ever quite sure.
+pub fn percent(confidence: f64) -> f64 {
+    (confidence * 100.0).round().min(99.0)
+}

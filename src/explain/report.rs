@@ -135,8 +135,3 @@ impl<'a> Writer<'a> {
         self.out.flush()
     }
 }
-
-/// Whole percent; nothing is ever quite sure.
-fn percent(confidence: f64) -> f64 {
-    (confidence * 100.0).round().min(99.0)
-}

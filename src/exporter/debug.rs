@@ -3,7 +3,7 @@
 use super::Stats;
 use crate::engine::text::printable;
 use crate::engine::time::rfc3339;
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
@@ -70,7 +70,7 @@ pub fn text(verdict: &Verdict) -> String {
     };
     let revised = if verdict.revision > 0 { format!(" (revision {})", verdict.revision) } else { String::new() };
     let _ = writeln!(out, "{dim}{}{dim:#} {red}{status}{red:#}{bold}{request}{bold:#}{revised}", rfc3339(verdict.time));
-    let percent = (verdict.confidence * 100.0).round();
+    let percent = percent(verdict.confidence);
     let _ = writeln!(out, "  {red}{}{red:#} {dim}({percent}% sure){dim:#} {}", verdict.cause.id, verdict.cause.summary);
     for quote in &verdict.evidence {
         let _ = writeln!(out, "    {cyan}{}{cyan:#}: {}", quote.source.id(), quote.text);

@@ -6,6 +6,7 @@ use super::text::{read, what};
 use super::timeline;
 use crate::engine::text::shortened;
 use crate::engine::time::rfc3339;
+use crate::engine::verdict::percent;
 use crate::enrich::hex;
 use crate::explain::{Explained, Totals};
 use std::io::{self, Write};
@@ -46,7 +47,7 @@ impl Report for Markdown {
         let verdict = explained.verdict;
         let status = verdict.status.map_or_else(String::new, |status| format!("{status} "));
         let what = shortened(&what(verdict), 160).replace('`', "'");
-        let percent = super::percent(verdict.confidence);
+        let percent = percent(verdict.confidence);
         writeln!(
             out,
             "{} {status}`{what}`: **`{}`** ({percent}% sure)\n\n```text",

@@ -5,7 +5,7 @@ use super::summary::{Row, Summary, counted, sentence};
 use super::timeline;
 use crate::engine::text::{printable, shortened};
 use crate::engine::time::rfc3339;
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::explain::{Explained, Totals};
 use anstyle::{AnsiColor, Style};
@@ -56,7 +56,7 @@ impl Report for Text {
         let client =
             if verdict.client.is_empty() { String::new() } else { format!(" from {}", printable(&verdict.client)) };
         writeln!(out, "{DIM}{}{DIM:#} {status}{BOLD}{what}{BOLD:#}{client}", rfc3339(verdict.time))?;
-        let percent = super::percent(verdict.confidence);
+        let percent = percent(verdict.confidence);
         writeln!(out, "  {RED}{}{RED:#} {DIM}({percent}% sure){DIM:#}: {}", verdict.cause.id, verdict.cause.summary)?;
         for row in timeline::rows(explained) {
             self.row(out, &row)?;
