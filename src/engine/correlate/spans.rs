@@ -2,7 +2,7 @@
 
 use crate::engine::evidence::{Nanos, SpanFacts};
 use crate::engine::verdict::Ticket;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Spans of one trace that are looked at; a trace may have thousands, a request's own are among the first.
 const PER_TRACE_MAX: usize = 64;
@@ -25,8 +25,10 @@ pub struct SpanSeen {
 /// A bounded set of spans.
 #[derive(Debug, Default)]
 pub struct Spans {
-    next: u64,
-    by_id: BTreeMap<u64, SpanSeen>,
+    /// Number of the first of `seen`.
+    first: u64,
+    /// In order of arrival, which is the order in which they are forgotten.
+    seen: VecDeque<SpanSeen>,
     by_trace: HashMap<[u8; 16], Vec<u64>>,
     by_request_id: HashMap<String, u64>,
     by_end: BTreeMap<(Nanos, u64), ()>,
@@ -35,8 +37,7 @@ pub struct Spans {
 impl Spans {
     /// Remembers a span; returns its number and, when the set is full, the span that was forgotten.
     pub fn insert(&mut self, span: SpanSeen, limit: usize) -> (u64, Option<SpanSeen>) {
-        let number = self.next;
-        self.next += 1;
+        let number = self.first + self.seen.len() as u64;
         let of_trace = self.by_trace.entry(span.facts.trace_id).or_default();
         if of_trace.len() < PER_TRACE_MAX {
             of_trace.push(number);
@@ -45,18 +46,15 @@ impl Spans {
             self.by_request_id.insert(span.facts.request_id.clone(), number);
         }
         self.by_end.insert((span.facts.end, number), ());
-        self.by_id.insert(number, span);
-        let forgotten = if self.by_id.len() > limit.max(1) { self.pop_oldest() } else { None };
+        self.seen.push_back(span);
+        let forgotten = if self.seen.len() > limit.max(1) { self.pop_oldest() } else { None };
         (number, forgotten)
     }
 
     /// Forgets spans that came before the horizon on the caller's clock; returns those that were still held.
     pub fn forget(&mut self, horizon: Nanos) -> Vec<SpanSeen> {
         let mut held = Vec::new();
-        while let Some((_, span)) = self.by_id.first_key_value() {
-            if span.seen >= horizon {
-                break;
-            }
+        while self.seen.front().is_some_and(|span| span.seen < horizon) {
             if let Some(span) = self.pop_oldest()
                 && span.held
             {
@@ -68,24 +66,24 @@ impl Spans {
 
     /// One span by number.
     pub fn get(&self, number: u64) -> Option<&SpanSeen> {
-        self.by_id.get(&number)
+        self.seen.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     /// One span by number, to mark it.
     pub fn get_mut(&mut self, number: u64) -> Option<&mut SpanSeen> {
-        self.by_id.get_mut(&number)
+        self.seen.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     /// The spans of a trace with their numbers, in order of arrival.
     pub fn of_trace(&self, trace_id: &[u8; 16]) -> impl Iterator<Item = (u64, &SpanSeen)> {
         let numbers: &[u64] = self.by_trace.get(trace_id).map_or(&[], Vec::as_slice);
-        numbers.iter().filter_map(|number| self.by_id.get(number).map(|span| (*number, span)))
+        numbers.iter().filter_map(|number| self.get(*number).map(|span| (*number, span)))
     }
 
     /// The span whose request header carried this request id.
     pub fn of_request_id(&self, request_id: &str) -> Option<(u64, &SpanSeen)> {
         let number = *self.by_request_id.get(request_id)?;
-        self.by_id.get(&number).map(|span| (number, span))
+        self.get(number).map(|span| (number, span))
     }
 
     /// Spans that ended within a time, in order of their end.
@@ -93,16 +91,17 @@ impl Spans {
         let to = to.max(from);
         self.by_end
             .range((from, 0)..=(to, u64::MAX))
-            .filter_map(|((_, number), ())| self.by_id.get(number).map(|span| (*number, span)))
+            .filter_map(|((_, number), ())| self.get(*number).map(|span| (*number, span)))
     }
 
-    /// Number of the next span to come: every number below was given.
+    /// Spans in sight.
     pub fn count(&self) -> usize {
-        self.by_id.len()
+        self.seen.len()
     }
 
     fn pop_oldest(&mut self) -> Option<SpanSeen> {
-        let (number, span) = self.by_id.pop_first()?;
+        let (number, span) = (self.first, self.seen.pop_front()?);
+        self.first += 1;
         self.by_end.remove(&(span.facts.end, number));
         if let Some(numbers) = self.by_trace.get_mut(&span.facts.trace_id) {
             numbers.retain(|other| *other != number);
