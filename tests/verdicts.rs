@@ -83,7 +83,7 @@ async fn list_and_get_by_cause_and_time_out_of_a_bounded_ring() {
     assert_eq!(targets(&all), ["/6", "/5", "/4", "/3"], "the newest four, newest first");
     assert_eq!(targets(&list(grpc, Filter::default(), 2).await), ["/6", "/5"]);
     let of = |causes: &[&str], since: u64, until: u64| {
-        let nanos = |number: u64| if number == 0 { 0 } else { (FIRST_SECOND + number) * 1_000_000_000 };
+        let nanos = |number: u64| if number == 0 { 0 } else { (FIRST_SECOND + number) * 1_000_000_000 + 500_000_000 };
         let causes = causes.iter().map(|cause| (*cause).to_owned()).collect();
         Filter { causes, since_unix_nano: nanos(since), until_unix_nano: nanos(until) }
     };
