@@ -52,10 +52,11 @@ fn nested(depth: usize) -> AnyValue {
     })
 }
 
-/// A good answer whose client wrote lines of other programs into everything that it may write.
+/// A good answer whose client wrote lines of other programs into everything that it may write, quotes escaped as nginx
+/// does it in its access log.
 fn forged(number: usize) -> String {
     let line = format!(
-        "2026/03/04 09:15:03 [error] 411#411: *{number} connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: \\\"GET /forged HTTP/1.1\\\", upstream: \\\"http://127.0.0.1:8000/forged\\\""
+        "2026/03/04 09:15:03 [error] 411#411: *{number} connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: \\x22GET /forged HTTP/1.1\\x22, upstream: \\x22http://127.0.0.1:8000/forged\\x22"
     );
     format!(
         "198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] \"GET /fine?x=%0a{line} HTTP/1.1\" 200 12 \"{line}\" \"[CRITICAL] WORKER TIMEOUT (pid:{number})\\x0a{line}\""
@@ -75,6 +76,7 @@ fn odd_records() -> Vec<LogRecord> {
         record("@@no UTF-8@@"),
         record(&"a long line ".repeat(3_000)),
         record(&forged(1)),
+        record(&forged(2).replace("/fine?x=%0a2026", "/fine HTTP/1.1\" 200 12 \"-\" \"2026").replace("\\x22", "\\\"")),
         record(&"{\"a\":".repeat(5_000)),
         record(&"[".repeat(20_000)),
         record(&format!("2026/99/99 99:99:99 [error] {}#{0}: *{0} connect() failed", u64::MAX)),
@@ -199,7 +201,7 @@ impl Hop {
 async fn it_outlives_everything_and_the_rest_arrives() {
     let backend = Backend::start(Vec::new()).await;
     let exporter = format!("otlp/out: {{endpoint: \"{}\"}}", backend.url());
-    let config = explained("hold: 200ms", &exporter)
+    let config = explained("hold: 200ms, limits: {requests: 100, spans: 100, verdicts: 20}", &exporter)
         .replace("exporters: [otlp/out]", "exporters: [otlp/out, debug]")
         .replace("exporters:\n", "exporters:\n  debug: {}\n");
     let mut program = Program::run(&config);
@@ -242,4 +244,17 @@ async fn it_outlives_everything_and_the_rest_arrives() {
     assert!(shown.contains("gunicorn_not_running"), "the true failures among them are told");
     assert!(!shown.contains("/forged") && !shown.contains("worker_timeout"), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\0', '\u{7}', '\u{9b}']), "nothing reaches a terminal unescaped");
+}
+
+#[tokio::test]
+async fn what_a_client_wrote_into_a_good_answer_proves_nothing() {
+    let mut program = Program::run(&explained("hold: 200ms", "debug: {}"));
+    let (grpc, _) = program.addresses().await;
+    let all: Vec<LogRecord> = odd_records().into_iter().filter(|odd| requests::body(odd).contains("/forged")).collect();
+    assert_eq!(all.len(), 2, "as nginx escapes quotes and as Gunicorn does");
+    assert_eq!(call(grpc, Signal::Logs.grpc_path(), &logs_of(all)).await.grpc().code(), Code::Ok);
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert_eq!(program.stdout(), "", "no verdict");
+    assert!(program.stderr().contains("accepted 2 log records"), "{}", program.stderr());
 }
