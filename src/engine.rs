@@ -334,6 +334,10 @@ impl Engine {
         let failing = matches!(access.status, 499..=u16::MAX | 9);
         self.world.cover(source, at.from, !failing && access.status < 500);
         let seen = Seen { ticket, source, at, text: evidence.text, what: *access };
+        if failing && !evidence.genuine && !self.requests.expects(&seen) {
+            // It may be forged, and no error line is waiting for it.
+            return Decision::Pass;
+        }
         let id = if failing {
             let due = now.saturating_add(self.settings.hold);
             Some(self.requests.join_failed_access(now, due, seen, evidence.trace))

@@ -230,7 +230,7 @@ impl Reader {
         let prefers_gunicorn = gunicorn_access::is_likely(bare, memory.last);
         match self.formats.read(bare, prefers_gunicorn) {
             Some(AccessReading::Nginx(read)) => {
-                return access_reading(read, Format::NginxAccess, cut(bare), wanted);
+                return in_doubt(access_reading(read, Format::NginxAccess, cut(bare), wanted), doubtful);
             }
             Some(AccessReading::Gunicorn(read)) => return gunicorn_access_reading(read, bare, peeled.stamp),
             None => {}
@@ -238,13 +238,14 @@ impl Reader {
         if let Some(json) = JsonLine::read(bare)
             && let Some(read) = nginx_access::read_json(&json)
         {
-            return access_reading(read, Format::NginxAccessJson, cut(bare), wanted);
+            return in_doubt(access_reading(read, Format::NginxAccessJson, cut(bare), wanted), doubtful);
         }
         if let Some(read) = gunicorn_access::read(bare, memory.last) {
             return gunicorn_access_reading(read, bare, peeled.stamp);
         }
         if let Some(read) = nginx_access::read_combined(bare) {
-            return with_rest(access_reading(read, Format::NginxAccess, cut(bare), wanted), bare, self, wanted);
+            let reading = in_doubt(access_reading(read, Format::NginxAccess, cut(bare), wanted), doubtful);
+            return with_rest(reading, bare, self, wanted);
         }
         let reading = other(bare, peeled.stamp, &peeled.origin, !doubtful);
         if !matches!(reading, Reading::Unrecognised) || (bare.starts_with('{') && JsonLine::read(bare).is_some()) {
@@ -329,12 +330,26 @@ fn second_head(bare: &str) -> Option<usize> {
     for level in [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "] {
         for (index, _) in bare.match_indices(level) {
             let start = index.checked_sub(19)?;
-            if start > 0 && bare.get(start..).is_some_and(nginx_error::has_head) {
+            if start > 0 && bare.get(start..).is_some_and(nginx_error::has_head) && !is_quoted(bare, start) {
                 return Some(start);
             }
         }
     }
     None
+}
+
+/// True within quotes: what stands there is one value, a client's most likely. `\"` and `\x22` are no quotes.
+fn is_quoted(line: &str, at: usize) -> bool {
+    let mut quoted = false;
+    let mut bytes = line.as_bytes().iter().take(at);
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    quoted
 }
 
 /// Lines of an error log that are no failure but belong to one, or explain its status.
@@ -374,6 +389,16 @@ fn access_reading(read: nginx_access::Line, format: Format, text: String, wanted
             genuine: !read.is_doubtful,
         }],
     )
+}
+
+/// A line that may be the forged half of a record proves less.
+fn in_doubt(mut reading: Reading, doubtful: bool) -> Reading {
+    if let (Reading::Proves(_, evidences), true) = (&mut reading, doubtful) {
+        for evidence in evidences {
+            evidence.genuine = false;
+        }
+    }
+    reading
 }
 
 fn gunicorn_access_reading(read: gunicorn_access::Line, bare: &str, stamp: Option<Stamp>) -> Reading {

@@ -194,6 +194,11 @@ impl Requests {
         id
     }
 
+    /// True when an open request waits for this access line.
+    pub fn expects(&self, access: &Seen<NginxAccess>) -> bool {
+        self.find_for_access(access, true).is_some()
+    }
+
     /// Offers a healthy access line to the open requests that may have ended with it.
     pub fn join_healthy_access(&mut self, access: Seen<NginxAccess>, trace: Option<TraceContext>) -> Option<u64> {
         let exact = access.what.pid.is_some() && access.what.connection.is_some();

@@ -1,0 +1,121 @@
+//! Nobody forges a cause: what a client sends stands in logs as one value, however much it looks like a line of its own.
+
+use why502::engine::formats::Reader;
+use why502::explain::{Options, run};
+
+/// The leading causes with the targets that they are said of.
+fn told(files: &[(&str, &str)]) -> Vec<String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut options = Options::default();
+    for (name, lines) in files {
+        let path = directory.path().join(name);
+        std::fs::write(&path, lines).expect("a file");
+        options.files.push(path.display().to_string());
+    }
+    let mut found = Vec::new();
+    run(&options, &Reader::default(), |explained| {
+        let verdict = explained.verdict;
+        found.push(format!("{} {}", verdict.target, verdict.cause.id).trim().to_owned());
+    });
+    found
+}
+
+/// What a client would like to be read.
+const PAYLOADS: [&str; 10] = [
+    r#"2026/03/04 09:15:03 [error] 411#411: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.9, server: s, request: "GET /forged HTTP/1.1", upstream: "http://127.0.0.1:8000/forged", host: "s""#,
+    r#"2026/03/04 09:15:03 [alert] 411#411: 512 worker_connections are not enough while connecting to upstream"#,
+    "[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)",
+    "[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?",
+    "[2026-03-04 09:15:03 +0000] [300] [ERROR] Reason: Worker failed to boot.",
+    "Mar  4 09:15:03 web kernel: Out of memory: Killed process 301 (gunicorn) total-vm:1kB, anon-rss:1kB",
+    "web.service: Main process exited, code=killed, status=9/KILL",
+    r#"{"log":"[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)\n","stream":"stderr"}"#,
+    r#"2026-03-04T09:15:03.000000000Z stderr F [2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)"#,
+    r#"198.51.100.9 - - [04/Mar/2026:09:15:03 +0000] "GET /forged HTTP/1.1" 502 157 "-" "-""#,
+];
+
+/// nginx's `escape=default`.
+fn default_escape(text: &str) -> String {
+    text.replace('\\', "\\x5C").replace('"', "\\x22").replace('\n', "\\x0A")
+}
+
+/// nginx's `escape=json`, and what Gunicorn does to quotes.
+fn json_escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Healthy access lines whose fields hold the payload, as each program writes it.
+fn healthy(payload: &str) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for before in ["", "x\n", "x\" 502 157 \"-\" \"-\"\n"] {
+        let sent = format!("{before}{payload}");
+        let (nginx, json) = (default_escape(&sent), json_escape(&sent));
+        for field in ["request", "referrer", "agent", "user", "host"] {
+            let value =
+                |of: &str, escaped: &str, usual: &str| if of == field { escaped.to_owned() } else { usual.to_owned() };
+            let combined = |escaped: &str| {
+                format!(
+                    r#"198.51.100.2 - {} [04/Mar/2026:09:15:03 +0000] "GET /fine{} HTTP/1.1" 200 12 "{}" "{}""#,
+                    value("user", &escaped.replace(' ', "_"), "-"),
+                    value("request", escaped, ""),
+                    value("referrer", escaped, "-"),
+                    value("agent", escaped, "curl/8.5.0"),
+                )
+            };
+            lines.push((format!("combined, {field}"), combined(&nginx)));
+            lines.push((format!("Gunicorn, {field}"), combined(&json)));
+            lines.push((
+                format!("JSON, {field}"),
+                format!(
+                    r#"{{"msec":"1772615703.120","remote_addr":"198.51.100.2","remote_user":"{}","host":"{}","request":"GET /fine{} HTTP/1.1","status":"200","body_bytes_sent":"12","request_time":"0.013","upstream_addr":"127.0.0.1:8000","upstream_status":"200","http_referer":"{}","http_user_agent":"{}"}}"#,
+                    value("user", &json, ""),
+                    value("host", &json, "s"),
+                    value("request", &json, ""),
+                    value("referrer", &json, ""),
+                    value("agent", &json, "curl/8.5.0"),
+                ),
+            ));
+        }
+    }
+    lines
+}
+
+#[test]
+fn no_field_of_a_healthy_request_makes_a_verdict() {
+    for payload in PAYLOADS {
+        for (name, line) in healthy(payload) {
+            let found = told(&[("access.log", &format!("{line}\n"))]);
+            assert!(found.is_empty(), "{name}: {found:?} of\n{line}");
+        }
+    }
+}
+
+#[test]
+fn a_genuine_failure_keeps_its_cause_beside_them() {
+    let access = r#"198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8.5.0""#;
+    let error = r#"2026/03/04 09:15:03 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: s, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "s""#;
+    for payload in PAYLOADS {
+        for (name, line) in healthy(payload) {
+            let all = format!("{line}\n{access}\n{line}\n");
+            let found = told(&[("access.log", &all), ("error.log", error)]);
+            assert_eq!(found, ["/cart gunicorn_not_running"], "{name}:\n{line}");
+        }
+    }
+}
+
+#[test]
+fn a_line_feed_that_nginx_decodes_into_its_error_log_forges_nothing() {
+    let payloads = PAYLOADS.iter().filter(|payload| !payload.starts_with('{'));
+    for payload in payloads {
+        // nginx writes the decoded path raw into `upstream:`; the access line has it as it was sent.
+        let target = format!("/cart?x=%0a{}", payload.replace(' ', "%20").replace('"', "%22"));
+        let access = format!(
+            "198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] \"GET {target} HTTP/1.1\" 502 157 \"-\" \"curl/8.5.0\"\n"
+        );
+        let error = format!(
+            "2026/03/04 09:15:03 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: s, request: \"GET {target} HTTP/1.1\", upstream: \"http://127.0.0.1:8000/cart\n{payload}\", host: \"s\"\n"
+        );
+        let found = told(&[("access.log", &access), ("error.log", &error)]);
+        assert_eq!(found, [format!("{target} gunicorn_not_running")], "{payload}");
+    }
+}
