@@ -142,13 +142,16 @@ pub fn start(
 impl Telemetry {
     /// Sends what is left.
     pub fn shutdown(self) {
-        // At shutdown there is nobody left to tell of a failure.
-        if let Some(metrics) = self.metrics {
-            let _ = metrics.shutdown();
-        }
-        if let Some(logs) = self.logs {
-            let _ = logs.shutdown();
-        }
+        // At shutdown there is nobody left to tell of a failure. Both wait up to 5 s for a backend that is away, so they do
+        // it together.
+        std::thread::scope(|scope| {
+            if let Some(metrics) = &self.metrics {
+                scope.spawn(|| drop(metrics.shutdown()));
+            }
+            if let Some(logs) = &self.logs {
+                let _ = logs.shutdown();
+            }
+        });
     }
 }
 

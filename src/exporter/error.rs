@@ -34,8 +34,8 @@ pub struct Delivered {
     pub message: String,
 }
 
-/// The rules of OTLP 1.11.0, "Failures", for a gRPC code.
-pub fn then_of_grpc(code: tonic::Code, retry_info: Option<Duration>) -> Then {
+/// The rules of OTLP 1.11.0, "Failures", for a gRPC code and the words with it.
+pub fn then_of_grpc(code: tonic::Code, message: &str, retry_info: Option<Duration>) -> Then {
     use tonic::Code;
     match code {
         Code::Cancelled
@@ -45,10 +45,17 @@ pub fn then_of_grpc(code: tonic::Code, retry_info: Option<Duration>) -> Then {
         | Code::Unavailable
         | Code::DataLoss => Then::Retry(retry_info),
         Code::ResourceExhausted if retry_info.is_some() => Then::Retry(retry_info),
-        // Without RetryInfo this is "message too large" as well.
-        Code::ResourceExhausted => Then::Halve,
+        // The code for a quota as well, and then smaller requests would only be more of them.
+        Code::ResourceExhausted if says_too_large(message) => Then::Halve,
         _ => Then::Drop,
     }
+}
+
+/// `grpc: received message larger than max (N vs. M)` of grpc-go, `decoded message length too large` of tonic, `message
+/// size exceeds` of gRPC for Java and C++.
+fn says_too_large(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    ["larger than", "too large", "exceeds", "message size"].iter().any(|words| message.contains(words))
 }
 
 /// The rules of OTLP 1.11.0, "OTLP/HTTP Response", for a status.
@@ -117,8 +124,8 @@ mod tests {
     fn grpc_codes() {
         let soon = Some(Duration::from_secs(3));
         let check = |code: Code, plain: Then, with_info: Then| {
-            assert_eq!(then_of_grpc(code, None), plain, "{code:?}");
-            assert_eq!(then_of_grpc(code, soon), with_info, "{code:?} with RetryInfo");
+            assert_eq!(then_of_grpc(code, "no more", None), plain, "{code:?}");
+            assert_eq!(then_of_grpc(code, "no more", soon), with_info, "{code:?} with RetryInfo");
         };
         for code in [
             Code::Cancelled,
@@ -143,7 +150,15 @@ mod tests {
         ] {
             check(code, Then::Drop, Then::Drop);
         }
-        check(Code::ResourceExhausted, Then::Halve, Then::Retry(soon));
+        check(Code::ResourceExhausted, Then::Drop, Then::Retry(soon));
+        for message in [
+            "grpc: received message larger than max (5000000 vs. 4194304)",
+            "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes",
+            "gRPC message exceeds maximum size 4194304: 5000000",
+        ] {
+            assert_eq!(then_of_grpc(Code::ResourceExhausted, message, None), Then::Halve, "{message}");
+            assert_eq!(then_of_grpc(Code::Unknown, message, None), Then::Drop, "{message}");
+        }
     }
 
     #[test]

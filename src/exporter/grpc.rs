@@ -147,7 +147,7 @@ impl Client {
             _ => String::new(),
         };
         let text = format!("{} answered {:?} {words}{advice}", self.authority, status.code());
-        DeliveryError { text, reason: "refused", then: then_of_grpc(status.code(), retry_info) }
+        DeliveryError { text, reason: "refused", then: then_of_grpc(status.code(), status.message(), retry_info) }
     }
 }
 

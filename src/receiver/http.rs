@@ -63,9 +63,10 @@ async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, format: Format, req
     let message = match format {
         Format::Protobuf => bytes,
         Format::Json => {
-            // Protobuf is no longer than the JSON that it stands for.
-            admitted.grow(bytes.len())?;
-            Bytes::from(json::to_protobuf(signal, &bytes).map_err(|error| Refusal::Malformed(error.to_string()))?)
+            let message = json::to_protobuf(signal, &bytes).map_err(|error| Refusal::Malformed(error.to_string()))?;
+            // Usually shorter than its JSON, and never longer than the reader's own limit.
+            admitted.grow(message.len())?;
+            Bytes::from(message)
         }
     };
     calls.consumer.consume(signal, message).await

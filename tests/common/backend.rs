@@ -205,7 +205,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         None => Ok(plain(200, content_type, Vec::new(), Vec::new())),
         Some(Reply::Http(status, headers, body)) => Ok(plain(status, content_type, headers, body)),
         Some(Reply::GrpcOk(message)) => Ok(grpc(&tonic::Status::ok(""), &message)),
-        Some(Reply::Grpc(code, None)) => Ok(grpc(&tonic::Status::new(code, "as scripted"), &[])),
+        Some(Reply::Grpc(code, None)) => {
+            // The words of grpc-go: without them the code may be that of a quota.
+            let too_large = "grpc: received message larger than max (5000000 vs. 4194304)";
+            let words = if code == Code::ResourceExhausted { too_large } else { "as scripted" };
+            Ok(grpc(&tonic::Status::new(code, words), &[]))
+        }
         Some(Reply::Grpc(code, Some(delay))) => {
             let details = ErrorDetails::with_retry_info(Some(delay));
             Ok(grpc(&tonic::Status::with_error_details(code, "as scripted", details), &[]))
