@@ -20,7 +20,7 @@ COLLECTOR = ROOT / ".work/bin/otelcol"
 TICK = os.sysconf("SC_CLK_TCK")
 # Records a second of the load that is not as fast as it is taken, and for how long.
 RATE = 20_000
-RATE_SECONDS = 30
+RATE_SECONDS = 90
 
 # name -> (what it is, options of `compare load`)
 LOADS = {

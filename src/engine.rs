@@ -51,8 +51,7 @@ pub struct Settings {
     pub hold: Nanos,
     /// A link that is not exact is set at this confidence or above. 0 to 1, default 0.95.
     pub link_threshold: f64,
-    /// Failed requests open at once; past it the oldest gets its verdict early. As many decided ones are remembered for
-    /// late records. Default 10,000.
+    /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
     pub requests_max: usize,
     /// Spans remembered for linking; past it the oldest is forgotten. Default 50,000.
     pub spans_max: usize,

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// How long a decided request is remembered, so that late records of it still find their verdict.
 const LATE: Nanos = 60 * SECOND;
+/// Decided requests remembered for late records: 15 MiB. In a storm they are the newest.
+const DECIDED_MAX: usize = 4_096;
 /// Open requests of one path that a span is compared with; in a storm on one URL the newest ones.
 const SPAN_LOOKS_MAX: usize = 256;
 /// Uids of recent verdicts that are kept to tell equal requests apart.
@@ -133,7 +135,7 @@ impl Engine {
         self.resolve_spans(id, &verdict);
         if let Some(request) = self.requests.get_mut(id) {
             request.verdict = Some(Arc::clone(&verdict));
-            request.forget_texts();
+            request.settle();
         }
         if let Some(trace) = verdict.link.trace {
             self.requests.note_link(id, trace.trace_id);
@@ -143,7 +145,7 @@ impl Engine {
         if before.is_none() {
             self.set_timer(now.saturating_add(LATE), Timer::Forget(id));
             self.decided.push_back(id);
-            if self.decided.len() > self.settings.requests_max
+            if self.decided.len() > self.settings.requests_max.min(DECIDED_MAX)
                 && let Some(oldest) = self.decided.pop_front()
             {
                 self.forget_request(oldest);

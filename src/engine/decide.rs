@@ -360,6 +360,8 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
             records.push((quote.source, ticket));
         }
     }
+    // A verdict is kept for minutes.
+    records.shrink_to_fit();
     let access = request.access.as_ref();
     let attempts = access.map_or(0, |access| access.what.attempts.len());
     let attempts = if attempts > 0 {

@@ -75,14 +75,19 @@ impl Request {
         }
     }
 
-    /// Lets go of the lines themselves, which the uid alone is made of: what they say stays for late evidence.
-    pub fn forget_texts(&mut self) {
+    /// Takes less memory from now on: its verdict was given, and what its records say stays for late evidence. The lines
+    /// themselves go, which the uid alone is made of, and the room that lists keep for more.
+    pub fn settle(&mut self) {
         for error in &mut self.errors {
             error.text = String::new();
         }
         if let Some(access) = &mut self.access {
             access.text = String::new();
+            access.what.attempts.shrink_to_fit();
         }
+        self.errors.shrink_to_fit();
+        self.others.shrink_to_fit();
+        self.span_keys.shrink_to_fit();
     }
 
     /// The hash of its request line, and whether its access line is looked for, when that changed since the last call.
