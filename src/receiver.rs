@@ -24,6 +24,15 @@ pub trait Consumer: Clone + Send + Sync + 'static {
     fn refused(&self, refusal: &Refusal);
 }
 
+/// What a call of either protocol needs.
+#[derive(Clone)]
+struct Calls<C> {
+    consumer: C,
+    /// Bytes of one request after decompression.
+    limit: usize,
+    admission: admission::Admission,
+}
+
 /// Why a request is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -1,23 +1,12 @@
 //! Nobody forges a cause: what a client sends stands in logs as one value, however much it looks like a line of its own.
 
-use why502::engine::formats::Reader;
-use why502::explain::{Options, run};
+#[path = "common/told.rs"]
+mod told;
 
-/// The leading causes with the targets that they are said of.
+use told::target_and_cause;
+
 fn told(files: &[(&str, &str)]) -> Vec<String> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut options = Options::default();
-    for (name, lines) in files {
-        let path = directory.path().join(name);
-        std::fs::write(&path, lines).expect("a file");
-        options.files.push(path.display().to_string());
-    }
-    let mut found = Vec::new();
-    run(&options, &Reader::default(), |explained| {
-        let verdict = explained.verdict;
-        found.push(format!("{} {}", verdict.target, verdict.cause.id).trim().to_owned());
-    });
-    found
+    told::of(files, target_and_cause)
 }
 
 /// What a client would like to be read.

@@ -1,24 +1,14 @@
 //! Stories that lines of several programs tell together: which causes lead, in order. Each was first seen on a real nginx and
 //! Gunicorn (`tests/versions/matrix.py`); the lines here are the few that decide.
 
-use why502::engine::formats::Reader;
-use why502::explain::{Options, run};
+#[path = "common/told.rs"]
+mod told;
 
-/// Ids of the leading causes with the targets they are said of, in the order of the verdicts.
+use told::target_and_cause;
+
+/// The leading causes with the targets they are said of, a line each.
 fn told(files: &[(&str, &str)]) -> String {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut options = Options::default();
-    for (name, lines) in files {
-        let path = directory.path().join(name);
-        std::fs::write(&path, lines).expect("a file");
-        options.files.push(path.display().to_string());
-    }
-    let mut found = Vec::new();
-    run(&options, &Reader::default(), |explained| {
-        let verdict = explained.verdict;
-        found.push(format!("{} {}", verdict.target, verdict.cause.id).trim().to_owned());
-    });
-    found.join("\n")
+    told::of(files, target_and_cause).join("\n")
 }
 
 fn check(files: &[(&str, &str)], expected: &str) {
@@ -151,18 +141,7 @@ fn of_two_answers_in_one_second_nobody_can_tell_which_was_cut() {
         format!(r#"198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /a HTTP/1.1" 200 {bytes} "-" "curl/8.1.2""#)
     };
     let blamed = |access: &str| {
-        let directory = tempfile::tempdir().expect("a directory");
-        let paths = [("access.log", access), ("error.log", error)].map(|(name, text)| {
-            let path = directory.path().join(name);
-            std::fs::write(&path, text).expect("a file");
-            path.display().to_string()
-        });
-        let options = Options { files: paths.to_vec(), ..Options::default() };
-        let mut statuses = Vec::new();
-        run(&options, &Reader::default(), |explained| {
-            statuses.push((explained.verdict.cause.id, explained.verdict.status));
-        });
-        statuses
+        told::of(&[("access.log", access), ("error.log", error)], |verdict| (verdict.cause.id, verdict.status))
     };
     assert_eq!(blamed(&line(512)), [("response_truncated", Some(200))]);
     assert_eq!(blamed(&format!("{}\n{}\n", line(512), line(9_000))), [("response_truncated", None)]);

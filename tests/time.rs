@@ -1,5 +1,9 @@
 //! Stamps without a zone or a year: around the changes of daylight saving time, at midnight, at New Year, on any machine.
 
+#[path = "common/told.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
+mod told;
+
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
@@ -9,7 +13,6 @@ use why502::engine::time::{from_utc, rfc3339};
 use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings, Span, Wanted};
 use why502::enrich::hex;
-use why502::explain::{Options, run};
 
 const HOUR: Nanos = 3_600 * SECOND;
 
@@ -49,21 +52,10 @@ fn refused(number: u32, utc: Nanos, offset: Nanos) -> [String; 3] {
 
 /// The verdicts' times, status and causes. A request whose two lines did not meet would be two verdicts.
 fn verdicts(files: &[(&str, &str)]) -> Vec<String> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut options = Options::default();
-    for (name, text) in files {
-        let path = directory.path().join(name);
-        std::fs::write(&path, text).expect("a file");
-        options.files.push(path.display().to_string());
-    }
-    let mut found = Vec::new();
-    let totals = run(&options, &Reader::default(), |explained| {
-        let verdict = explained.verdict;
+    told::of(files, |verdict| {
         let records = verdict.records.len();
-        found.push(format!("{} {:?} {} {records}", rfc3339(verdict.time), verdict.status, verdict.cause.id));
-    });
-    assert!(totals.problems.is_empty(), "{:?}", totals.problems);
-    found
+        format!("{} {:?} {} {records}", rfc3339(verdict.time), verdict.status, verdict.cause.id)
+    })
 }
 
 /// One request each ten minutes from two hours before a change of the zone to two hours after it.

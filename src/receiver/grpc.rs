@@ -3,7 +3,7 @@
 
 use super::admission::{Admission, Admitted};
 use super::body::{self, Encoding};
-use super::{Consumer, Refusal, RpcStatus};
+use super::{Calls, Consumer, Refusal, RpcStatus};
 use crate::otlp::Signal;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -19,14 +19,6 @@ const PREFIX_BYTES: usize = 5;
 /// Encodings that senders may use.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-
-/// What a call needs.
-#[derive(Clone)]
-struct Calls<C> {
-    consumer: C,
-    limit: usize,
-    admission: Admission,
-}
 
 /// The three services as routes.
 pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Admission) -> Router {

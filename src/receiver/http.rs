@@ -2,7 +2,7 @@
 
 use super::admission::Admission;
 use super::body::{self, Encoding};
-use super::{Consumer, Refusal, RpcStatus, grpc};
+use super::{Calls, Consumer, Refusal, RpcStatus, grpc};
 use crate::otlp::{Signal, json};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -16,13 +16,6 @@ use prost::Message;
 enum Format {
     Protobuf,
     Json,
-}
-
-#[derive(Clone)]
-struct Calls<C> {
-    consumer: C,
-    limit: usize,
-    admission: Admission,
 }
 
 /// The three paths as routes; other methods are answered 405 with `Allow`, other paths 404.

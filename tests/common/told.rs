@@ -1,0 +1,25 @@
+//! What `why502 explain` says of a few lines.
+
+use why502::engine::formats::Reader;
+use why502::engine::verdict::Verdict;
+use why502::explain::{Options, run};
+
+/// What each verdict on these files says, in their order.
+pub(crate) fn of<T>(files: &[(&str, &str)], mut each: impl FnMut(&Verdict) -> T) -> Vec<T> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut options = Options::default();
+    for (name, lines) in files {
+        let path = directory.path().join(name);
+        std::fs::write(&path, lines).expect("a file");
+        options.files.push(path.display().to_string());
+    }
+    let mut found = Vec::new();
+    let totals = run(&options, &Reader::default(), |explained| found.push(each(explained.verdict)));
+    assert!(totals.problems.is_empty(), "{:?}", totals.problems);
+    found
+}
+
+/// The target, and the cause that leads.
+pub(crate) fn target_and_cause(verdict: &Verdict) -> String {
+    format!("{} {}", verdict.target, verdict.cause.id).trim().to_owned()
+}
