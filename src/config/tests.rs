@@ -68,6 +68,25 @@ fn all_mistakes_at_once() {
 }
 
 #[test]
+fn the_largest_request_must_fit_what_is_in_flight() {
+    check(
+        "receivers:
+  otlp:
+    protocols:
+      grpc:
+        endpoint: 127.0.0.1:4317
+        max_recv_msg_size_mib: 256
+      http: {max_request_body_size: 4MiB, max_bytes_in_flight: 8MiB}
+exporters: {debug: {}}
+service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
+",
+        &[
+            "5: `receivers::otlp::protocols::grpc::max_bytes_in_flight` must be at least twice `max_recv_msg_size_mib`, or the largest request is never taken",
+        ],
+    );
+}
+
+#[test]
 fn syntax_and_bombs() {
     check("a: [1\n", &["2: not YAML: while parsing a flow sequence, expected ',' or ']'"]);
     check("receivers: {}\nreceivers: {}\n", &["2: `receivers` stands here a second time, first in line 1; keep one"]);
