@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# why502 before Gunicorns of five versions and five worker classes: makes every fault for real and judges every verdict.
+# why502 before Gunicorns of five versions and seven worker classes: makes every fault for real and judges every verdict.
 # A command of its own, since it takes about an hour; `--only TEXT` (a regular expression) runs a part of it:
 #   tests/versions.sh --only 'killed|20.1' --transports tcp
 set -eu
@@ -15,7 +15,7 @@ for version in 20.1.0 21.2.0 22.0.0 23.0.0 27.0.1; do
     say "making a Python environment with Gunicorn $version"
     python3 -m venv "$venv"
     # Gunicorn 20.1 imports pkg_resources, which newer setuptools lack; gevent's worker wants packaging.
-    "$venv/bin/pip" install -q --disable-pip-version-check "gunicorn==$version" flask gevent packaging uvicorn uvicorn-worker 'setuptools==65.5.0'
+    "$venv/bin/pip" install -q --disable-pip-version-check "gunicorn==$version" flask gevent eventlet tornado packaging uvicorn uvicorn-worker 'setuptools==65.5.0'
   fi
   venvs+=("$version=$venv")
 done

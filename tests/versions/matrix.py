@@ -30,6 +30,8 @@ CLASSES = {
     "sync": ["-k", "sync"],
     "gthread": ["-k", "gthread", "--threads", "4"],
     "gevent": ["-k", "gevent"],
+    "eventlet": ["-k", "eventlet"],
+    "tornado": ["-k", "tornado"],
     "uvicorn": ["-k", "uvicorn_worker.UvicornWorker"],
     "asgi": ["-k", "asgi"],
 }
@@ -162,7 +164,7 @@ def timed_out(run):
     run.fault("/sleep/8", "worker_timeout", times=3)
 
 
-@fault(only={"uvicorn", "asgi", "gevent"})
+@fault(only={"uvicorn", "asgi", "gevent", "eventlet", "tornado"})
 def loop_blocked(run):
     run.around = {"worker_timeout"}
     run.gunicorn("--timeout", "2"), run.nginx(), run.healthy()
@@ -289,7 +291,8 @@ def all_busy(run):
     run.at_once("/sleep/1.5", "workers_saturated", times=14)
 
 
-@fault()
+# Tornado sends nothing before the view is done.
+@fault(unless={"tornado"})
 def cut_in_the_body(run):
     run.around = {"worker_exited", "response_truncated"}
     run.gunicorn(), run.nginx(), run.healthy()
@@ -441,6 +444,9 @@ def main():
                 major = int(version.split(".")[0])
                 # Gunicorn has its own ASGI worker since 25; uvicorn's wants Gunicorn 21 or later.
                 if (worker == "asgi" and major < 25) or (worker == "uvicorn" and major < 21):
+                    continue
+                # Its own eventlet worker is gone since 26; eventlet itself no longer fits older ones.
+                if worker == "eventlet" and not 23 <= major < 26:
                     continue
                 if (only and worker not in only) or (unless and worker in unless):
                     continue
