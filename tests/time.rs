@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod told;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
@@ -198,6 +199,7 @@ fn a_gunicorn_whose_clock_is_wrong_is_understood_in_files() {
 /// A live engine that is told lines with when they were seen.
 struct Live {
     engine: Engine,
+    memories: BTreeMap<u64, SourceMemory>,
     now: Nanos,
     verdicts: Vec<Arc<Verdict>>,
     tickets: u64,
@@ -205,7 +207,13 @@ struct Live {
 
 impl Live {
     fn new(now: Nanos) -> Live {
-        Live { engine: Engine::new(Settings::default()), now, verdicts: Vec::new(), tickets: 0 }
+        Live {
+            engine: Engine::new(Settings::default()),
+            memories: BTreeMap::new(),
+            now,
+            verdicts: Vec::new(),
+            tickets: 0,
+        }
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -214,7 +222,8 @@ impl Live {
     }
 
     fn line(&mut self, source: u64, text: &str) {
-        let reading = Reader::default().read(text.as_bytes(), &mut SourceMemory::default(), &Wanted::default());
+        let reading =
+            Reader::default().read(text.as_bytes(), self.memories.entry(source).or_default(), &Wanted::default());
         let Reading::Proves(_, evidences) = reading else { return };
         for evidence in evidences {
             let record = Record { ticket: self.ticket(), source, observed: self.now, evidence };
@@ -256,6 +265,73 @@ fn a_gunicorn_whose_clock_is_ahead_is_understood_live() {
         let causes: Vec<&str> = live.verdicts.iter().map(|verdict| verdict.cause.id).collect();
         assert_eq!(causes, ["worker_timeout"], "{ahead} s");
     }
+}
+
+/// What a client makes of a refused request whose path has a line feed, twice: behind it stand lines that tell of the same
+/// request some time later. Then other lines, until what a client can break is over, as nginx cuts a record.
+fn with_forged_halves(number: u32, utc: Nanos, later: Nanos) -> [String; 2] {
+    let target = format!("/cart/{number}");
+    let sent = format!("{target}%0a%0a");
+    let [error, access, _] =
+        refused(number, utc, 0).map(|line| line.replace(&format!("GET {target} "), &format!("GET {sent} ")));
+    let [forged, _, _] =
+        refused(number, utc + later, 0).map(|line| line.replace(&format!("GET {target} "), &format!("GET {sent} ")));
+    let broken = error.replace(&format!("8000{target}\""), &format!("8000{target}\n{forged}\n{forged}\""));
+    assert_ne!(broken, error, "the path was found");
+    let (date, clock) = local(utc, 0);
+    let other = format!(
+        "{} {clock} [warn] 411#411: *{number} a client request body is buffered to a temporary file\n",
+        date.replace('-', "/")
+    );
+    [format!("{broken}\n{}", other.repeat(30)), access]
+}
+
+#[test]
+fn forged_stamps_move_no_clock_live() {
+    let mut live = Live::new(from_utc(2026, 6, 30, 10, 0, 0).expect("a date"));
+    for number in 1..8 {
+        let [error, access] = with_forged_halves(number, live.now, 120 * SECOND);
+        for line in error.lines() {
+            live.line(1, line);
+        }
+        live.line(3, &access);
+        live.wait(20);
+    }
+    let [error, access, _] = refused(99, live.now, 0);
+    live.line(1, &error);
+    live.line(3, &access);
+    live.wait(20);
+    let last: Vec<(usize, Option<u16>)> = live
+        .verdicts
+        .iter()
+        .filter(|verdict| verdict.target == "/cart/99")
+        .map(|verdict| (verdict.records.len(), verdict.status))
+        .collect();
+    assert_eq!(last, [(2, Some(502))], "both of its lines at one time");
+}
+
+#[test]
+fn forged_stamps_move_no_zone_in_files() {
+    let start = from_utc(2026, 6, 30, 10, 0, 0).expect("a date");
+    let (mut error, mut access) = (String::new(), String::new());
+    for number in 1..8 {
+        let [lines, line] = with_forged_halves(number, start + Nanos::from(number) * 20 * SECOND, HOUR);
+        // Its user name looks like a stamp of another zone.
+        let line = line.replace("- - [", "- [30/Jun/2026:09:00:00 +0900] [");
+        writeln!(error, "{lines}").expect("memory");
+        writeln!(access, "{line}").expect("memory");
+    }
+    let [last_error, last_access, _] = refused(99, start + 200 * SECOND, 0);
+    let (error, access) = (error + &last_error + "\n", access + &last_access + "\n");
+    let found = verdicts(&[("access.log", &access), ("error.log", &error)]);
+    let last = format!("{} Some(502) gunicorn_not_running 2", rfc3339(start + 200 * SECOND));
+    assert!(found.contains(&last), "{found:#?}");
+    // Each request at its own time, whatever its user name says.
+    assert_eq!(
+        found.iter().filter(|verdict| verdict.starts_with("2026-06-30T10:0")).count(),
+        found.len(),
+        "{found:#?}"
+    );
 }
 
 #[test]

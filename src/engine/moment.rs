@@ -28,7 +28,12 @@ impl Engine {
             if self.ahead.len() >= SOURCES_MAX && !self.ahead.contains_key(&record.source) {
                 self.ahead.clear();
             }
-            let lead = self.ahead.entry(record.source).or_default().note(stamp.nanos, record.observed);
+            let clock = self.ahead.entry(record.source).or_default();
+            if record.evidence.genuine {
+                // The stamp of a half that a client forged says nothing about a clock.
+                clock.note(stamp.nanos, record.observed);
+            }
+            let lead = clock.lead();
             stamp.nanos = stamp.nanos.saturating_sub(lead);
         }
         Interval::of_stamp(stamp)

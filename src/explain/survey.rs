@@ -159,7 +159,8 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
     let mut joiner = Joiner::default();
     let mut take = |record: &[u8], others: &mut u64| {
         if let Reading::Proves(_, evidences) = reader.read(record, &mut memory, &Wanted::default()) {
-            for evidence in evidences {
+            // What a client forged votes for no zone and no clock.
+            for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
                 *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
                 samples.add(input.stream, &evidence);
             }

@@ -56,12 +56,16 @@ pub struct Ahead {
 const LEAD_MIN: Nanos = 1_500 * MILLISECOND;
 
 impl Ahead {
-    /// Notes a stamp with when its line was seen; returns how far to set the stamp back.
-    pub fn note(&mut self, stamp: Nanos, observed: Nanos) -> Nanos {
+    /// Notes a stamp with when its line was seen.
+    pub fn note(&mut self, stamp: Nanos, observed: Nanos) {
         if self.leads.len() == SAMPLES_MAX {
             self.leads.pop_front();
         }
         self.leads.push_back(stamp.saturating_sub(observed));
+    }
+
+    /// How far to set its stamps back; 0 while nothing says so.
+    pub fn lead(&self) -> Nanos {
         let lead = self.leads.iter().copied().max().unwrap_or(0);
         // One line alone may have a forged stamp.
         let is_sure = self.leads.len() >= SAMPLES_MIN
@@ -94,11 +98,17 @@ mod tests {
     #[test]
     fn lines_from_the_future_show_a_clock_that_is_ahead() {
         let mut ahead = Ahead::default();
-        let leads: Vec<Nanos> =
-            (0..6).map(|line| ahead.note((line * 60 + 7) * SECOND, line * 60 * SECOND) / SECOND).collect();
+        let mut leads = Vec::new();
+        for line in 0..6 {
+            ahead.note((line * 60 + 7) * SECOND, line * 60 * SECOND);
+            leads.push(ahead.lead() / SECOND);
+        }
         assert_eq!(leads, [0, 0, 0, 0, 7, 7]);
         let mut late = Ahead::default();
-        assert!((0..9).all(|line| late.note(line * SECOND, line * SECOND + 20 * SECOND) == 0), "late lines are late");
+        for line in 0..9 {
+            late.note(line * SECOND, line * SECOND + 20 * SECOND);
+        }
+        assert_eq!(late.lead(), 0, "late lines are late");
     }
 
     #[test]
@@ -106,7 +116,8 @@ mod tests {
         let mut ahead = Ahead::default();
         for line in 0..20 {
             let stamp = if line == 9 { 9_000 * SECOND } else { line * SECOND };
-            assert_eq!(ahead.note(stamp, line * SECOND), 0);
+            ahead.note(stamp, line * SECOND);
+            assert_eq!(ahead.lead(), 0);
         }
     }
 }

@@ -79,22 +79,35 @@ pub fn quick_stamp(line: &[u8]) -> Option<Nanos> {
         let at = memchr::memmem::find(line, b"\"time_local\":\"")? + 14;
         return time_local(text(at, 26)?).map(|stamp| stamp.nanos);
     }
-    let at = memchr::memchr(b'[', line)? + 1;
+    let head = head(line);
+    // Where the request comes first, the stamp is the first bracket behind it.
+    let at = memchr::memrchr(b'[', head).or_else(|| memchr::memchr(b'[', line))? + 1;
     time_local(text(at, 26)?).map(|stamp| stamp.nanos)
+}
+
+/// What stands before the first value in quotes of a line that is no JSON, or is text in Docker's. The last stamp in it is
+/// nginx's; what stands before that may be a client's user name.
+fn head(line: &[u8]) -> &[u8] {
+    let is_docker = line.starts_with(b"{\"log\":\"");
+    let end = if is_docker { memchr::memmem::find(line, b"\\\"") } else { memchr::memchr(b'"', line) };
+    end.and_then(|end| line.get(..end)).unwrap_or(line)
 }
 
 /// The zone in which a line was written, with when, where its stamp has one: `[29/Oct/2026:13:55:36 +0200]`, in JSON too,
 /// or `2026-10-29T13:55:36+02:00`. In nanoseconds ahead of UTC.
 pub fn quick_zone(line: &[u8]) -> Option<(Nanos, Nanos)> {
-    let text = |from: usize, length: usize| std::str::from_utf8(line.get(from..from.checked_add(length)?)?).ok();
-    if let Some(colon) = memchr::memmem::find(line, b"/20").filter(|at| line.get(at + 5) == Some(&b':')) {
+    let is_json = line.first() == Some(&b'{') && !line.starts_with(b"{\"log\":\"");
+    let head = if is_json { line } else { head(line) };
+    let text = |from: usize, length: usize| std::str::from_utf8(head.get(from..from.checked_add(length)?)?).ok();
+    let date = if is_json { memchr::memmem::find(head, b"/20") } else { memchr::memmem::rfind(head, b"/20") };
+    if let Some(colon) = date.filter(|at| head.get(at + 5) == Some(&b':')) {
         let stamp = text(colon.checked_sub(6)?, 26)?;
         let local = time_local(stamp.get(..20)?)?.nanos;
         let utc = time_local(stamp).filter(|stamp| stamp.zone_known)?.nanos;
         return Some((utc, local.saturating_sub(utc)));
     }
-    let at = memchr::memchr_iter(b'T', line).find(|at| {
-        line.get(at + 3) == Some(&b':') && at.checked_sub(3).is_some_and(|dash| line.get(dash) == Some(&b'-'))
+    let at = memchr::memchr_iter(b'T', head).find(|at| {
+        head.get(at + 3) == Some(&b':') && at.checked_sub(3).is_some_and(|dash| head.get(dash) == Some(&b'-'))
     })?;
     let stamp = text(at.checked_sub(10)?, 25)?;
     let utc = iso_stamp(stamp).filter(|stamp| stamp.zone_known)?.nanos;

@@ -190,11 +190,8 @@ fn read_head<'a>(head: &'a str, named: &mut Named<'a>) {
         None => (head, ""),
     };
     // Some formats have another bracket before the stamp: `192.0.2.1 - [192.0.2.1] - - [03/Mar/...`.
-    let stamp = if is_stamp(stamp) {
-        stamp
-    } else {
-        head.split('[').filter_map(|part| part.split(']').next()).find(|part| is_stamp(part)).unwrap_or(stamp)
-    };
+    // The last one counts: `$remote_user` stands before it, which a client chooses as it likes.
+    let stamp = head.rsplit('[').filter_map(|part| part.split(']').next()).find(|part| is_stamp(part)).unwrap_or(stamp);
     if is_stamp(stamp) {
         named.fields.push(("time_local", Cow::Borrowed(stamp)));
     }
