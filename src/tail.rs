@@ -14,6 +14,10 @@ use std::path::{Path, PathBuf};
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// Bytes read of one file in one turn, so that a busy file does not starve the others.
 const TURN_BYTES: usize = 1 << 20;
+/// Bytes read of all files in one turn, so that many files that are read from their start take no more memory than some.
+const TURN_BYTES_OF_ALL: usize = 16 << 20;
+/// Bytes of one read, of which each file has at least one in a turn: 64 MiB where [`FILES_MAX`] are followed.
+const CHUNK_BYTES: usize = 16 << 10;
 /// A last line without its line end is taken as whole after so many turns without growth: 4 s.
 const PARTIAL_TURNS: u32 = 20;
 /// Files followed at once.
@@ -61,15 +65,21 @@ impl Follower {
         self.files.len()
     }
 
-    /// One turn: looks for new files and reads what was appended, at most about a MiB of each. True when there may be
-    /// more at once.
+    /// One turn: looks for new files and reads what was appended, at most about a MiB of each and 16 MiB of all. True when
+    /// there may be more at once.
     pub fn turn(&mut self, lines: &mut Vec<Line>) -> bool {
         self.look_for_files();
         let mut more = false;
         let mut gone = Vec::new();
+        let share = (TURN_BYTES_OF_ALL / self.files.len().max(1)).clamp(CHUNK_BYTES, TURN_BYTES);
         for (path, followed) in &mut self.files {
-            match followed.read(path, lines, &mut self.cut) {
-                Ok(filled) => more |= filled,
+            match followed.read(path, share, lines, &mut self.cut) {
+                // It has its share; there is more of it, also where it was renamed away meanwhile.
+                Ok(true) => {
+                    more = true;
+                    continue;
+                }
+                Ok(false) => {}
                 // It may come back under its name.
                 Err(_) => gone.push(path.clone()),
             }
@@ -85,6 +95,12 @@ impl Follower {
         }
         self.first_turn = false;
         more
+    }
+
+    /// Bytes that stand in the files and were not read yet.
+    pub fn unread(&self) -> u64 {
+        let length = |followed: &Followed| followed.file.metadata().map_or(0, |metadata| metadata.len());
+        self.files.values().map(|followed| length(followed).saturating_sub(followed.offset)).sum()
     }
 
     /// Gives out last lines without a line end: nothing more is coming.
@@ -138,16 +154,17 @@ impl Followed {
         if (metadata.dev(), metadata.ino()) == self.inode { None } else { Followed::open(path, false).ok() }
     }
 
-    fn read(&mut self, path: &Path, lines: &mut Vec<Line>, cut: &mut u64) -> io::Result<bool> {
+    /// Reads about `share` bytes; true when it had as many.
+    fn read(&mut self, path: &Path, share: usize, lines: &mut Vec<Line>, cut: &mut u64) -> io::Result<bool> {
         let length = self.file.metadata()?.len();
         if length < self.offset {
             // Truncated (copytruncate): what was there is gone, what comes is new.
             self.flush(path, lines);
             self.offset = self.file.seek(SeekFrom::Start(0))?;
         }
-        let mut chunk = vec![0_u8; 64 * 1024];
+        let mut chunk = vec![0_u8; CHUNK_BYTES];
         let mut taken = 0;
-        while taken < TURN_BYTES {
+        while taken < share {
             let count = self.file.read(&mut chunk)?;
             if count == 0 {
                 break;
@@ -160,7 +177,7 @@ impl Followed {
         if self.idle_turns == PARTIAL_TURNS {
             self.flush(path, lines);
         }
-        Ok(taken >= TURN_BYTES)
+        Ok(taken >= share)
     }
 
     fn split(&mut self, path: &Path, mut bytes: &[u8], lines: &mut Vec<Line>, cut: &mut u64) {
@@ -231,6 +248,45 @@ mod tests {
         assert_eq!(turn(&mut follower), ["after"]);
         append(&directory.path().join("b.log"), "late\n");
         assert_eq!(turn(&mut follower), ["late"], "a new file is read from its start");
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_away_is_read_to_its_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        // Several turns of it, as where the server was away for a while.
+        let count = 5 * TURN_BYTES / 10;
+        append(&path, &"old line\n".repeat(count));
+        let mut follower = Follower::new(vec![path.display().to_string()], true);
+        std::fs::rename(&path, directory.path().join("a.log.1")).expect("renames");
+        let mut lines = Vec::new();
+        follower.files.insert(path.clone(), Followed::open(&directory.path().join("a.log.1"), false).expect("opens"));
+        append(&path, "new line\n");
+        assert!(follower.turn(&mut lines), "there is more");
+        assert!(lines.len() < count);
+        assert!(follower.unread() > 0);
+        let rest = turn(&mut follower);
+        assert_eq!(lines.len() + rest.len(), count + 1);
+        assert_eq!(rest.last().map(String::as_str), Some("new line"));
+        assert_eq!(follower.unread(), 0);
+    }
+
+    #[test]
+    fn many_files_share_a_turn() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for number in 0..64 {
+            append(&directory.path().join(format!("{number}.log")), &"some line\n".repeat(TURN_BYTES / 10));
+        }
+        let mut follower = Follower::new(vec![directory.path().join("*.log").display().to_string()], true);
+        let mut lines = Vec::new();
+        assert!(follower.turn(&mut lines));
+        let bytes: usize = lines.iter().map(|line| line.text.len() + 1).sum();
+        assert!(bytes <= TURN_BYTES_OF_ALL + 64 * CHUNK_BYTES, "{bytes}");
+        let mut count = lines.len();
+        while follower.turn(&mut lines) {
+            count += std::mem::take(&mut lines).len();
+        }
+        assert_eq!(count, 64 * (TURN_BYTES / 10));
     }
 
     #[test]

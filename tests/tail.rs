@@ -126,3 +126,25 @@ async fn a_server_that_is_away_is_told_of() {
     tail.signal("TERM");
     assert_eq!(tail.ended().await.code(), Some(0));
 }
+
+/// Every line is accounted for: those that were queued in vain, and the bytes that were never read.
+#[tokio::test]
+async fn what_was_not_delivered_is_told_at_the_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.log");
+    let line = format!("{}\n", "x".repeat(1023));
+    append(&path, &line.repeat(48 << 10));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let mut tail = Program::start(&["tail", "--from-start", &path.display().to_string(), "--to", &free.to_string()]);
+    eventually("it cannot send", || tail.stderr().contains("cannot connect")).await;
+    tail.signal("TERM");
+    assert_eq!(tail.ended().await.code(), Some(0), "{}", tail.stderr());
+    let told = tail.stderr();
+    let number = |words: &str| -> usize {
+        let (before, _) = told.split_once(words).unwrap_or_else(|| panic!("{words} in {told}"));
+        before.rsplit(|byte: char| !byte.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).expect("a number")
+    };
+    let unread = number(" bytes of the files were not read");
+    assert_eq!(number(" lines were not delivered") * line.len() + unread, 48 << 20, "{told}");
+    assert!(unread > 0);
+}

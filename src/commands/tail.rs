@@ -9,8 +9,9 @@ use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, res
 use crate::tail::{Follower, Line};
 use crate::telemetry;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How often files are looked at.
@@ -39,16 +40,17 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     let surroundings = surroundings(options.service.as_deref());
     let mut told_nothing = false;
     say(&format!("following {} to {}", options.files.join(", "), options.to));
+    let mut waiting = VecDeque::new();
     let mut ending = false;
     while !ending {
-        let mut lines = Vec::new();
-        let more = follower.turn(&mut lines);
+        // Files are read no further than there is room for.
+        let more = waiting.is_empty() && read(&mut follower, &surroundings, &mut waiting);
         if follower.count() == 0 && !told_nothing {
             told_nothing = true;
             say("no such file yet; waiting for one to appear");
         }
-        send_all(&exporter, &surroundings, lines, &mut terminate, &mut interrupt, &mut ending).await;
-        if !more && !ending {
+        queue(&exporter, &mut waiting);
+        if !more || !waiting.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(TURN) => {}
                 _ = terminate.recv() => ending = true,
@@ -56,17 +58,15 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let mut lines = Vec::new();
-    while follower.turn(&mut lines) && lines.len() < 100_000 {}
-    follower.finish(&mut lines);
-    for (request, items) in requests(&surroundings, &lines) {
-        if exporter.offer(Signal::Logs, request, items).is_err() {
-            say(&format!("{items} lines could not be queued at the end"));
-        }
-    }
-    let left = exporter.close(FLUSH_TIMEOUT).await;
+    let until = clock::instant() + FLUSH_TIMEOUT;
+    finish(&exporter, &mut follower, &surroundings, &mut waiting, until).await;
+    let queued = exporter.close(until.saturating_duration_since(clock::instant())).await;
+    let left = queued + waiting.iter().map(|(_, items)| items).sum::<u64>();
     if left > 0 {
         say(&format!("{left} lines were not delivered: {} did not take them in time", options.to));
+    }
+    if follower.unread() > 0 {
+        say(&format!("{} bytes of the files were not read, for the same reason", follower.unread()));
     }
     if follower.cut > 0 {
         say(&format!("{} lines were longer than 1 MiB and were cut", follower.cut));
@@ -74,23 +74,54 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Queues the lines; waits while there is no room, so that files are read no further.
-async fn send_all(
+/// Requests with the number of their lines, which wait for room in the exporter's queue.
+type Waiting = VecDeque<(Bytes, u64)>;
+
+/// One turn of the files; true when there may be more at once.
+fn read(follower: &mut Follower, surroundings: &Surroundings, waiting: &mut Waiting) -> bool {
+    let mut lines = Vec::new();
+    let more = follower.turn(&mut lines);
+    waiting.extend(requests(surroundings, &lines));
+    more
+}
+
+/// Queues what there is room for.
+fn queue(exporter: &Exporter, waiting: &mut Waiting) {
+    while let Some((request, items)) = waiting.pop_front() {
+        if let Err(back) = exporter.offer(Signal::Logs, request, items) {
+            waiting.push_front((back, items));
+            return;
+        }
+    }
+}
+
+/// Reads to the end of the files and queues everything, unless there is no room `until` then.
+async fn finish(
     exporter: &Exporter,
+    follower: &mut Follower,
     surroundings: &Surroundings,
-    lines: Vec<Line>,
-    terminate: &mut tokio::signal::unix::Signal,
-    interrupt: &mut tokio::signal::unix::Signal,
-    ending: &mut bool,
+    waiting: &mut Waiting,
+    until: Instant,
 ) {
-    for (mut request, items) in requests(surroundings, &lines) {
-        while let Err(back) = exporter.offer(Signal::Logs, request, items) {
-            request = back;
-            tokio::select! {
-                () = tokio::time::sleep(TURN) => {}
-                _ = terminate.recv() => { *ending = true; return; }
-                _ = interrupt.recv() => { *ending = true; return; }
+    let mut more = true;
+    loop {
+        if more && waiting.is_empty() {
+            more = read(follower, surroundings, waiting);
+            if !more {
+                let mut lines = Vec::new();
+                follower.finish(&mut lines);
+                waiting.extend(requests(surroundings, &lines));
             }
+        }
+        queue(exporter, waiting);
+        if waiting.is_empty() {
+            if !more {
+                return;
+            }
+        } else if clock::instant() >= until {
+            return;
+        } else {
+            tokio::time::sleep(TURN).await;
         }
     }
 }

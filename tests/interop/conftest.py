@@ -54,6 +54,11 @@ class Stage:
     def tail(self):
         return self.run(self.live.tail(*self.logs))
 
+    def end_of_lines(self):
+        """Gunicorn and nginx write their last lines and end: from here on the logs are what they are."""
+        for one in (self.back, self.front):
+            one.stop()
+
     def lines(self, *logs):
         """All lines of the logs in order, without what a file-log receiver strips."""
         return sorted(line.strip() for log in logs or self.logs for line in log.read_text().splitlines() if line.strip())

@@ -118,6 +118,7 @@ def test_all_that_why502_sends_arrives_intact(stage, protocol):
         assert front.get(f"/?n={number}") == 200
     assert front.get("/kill") == 502
     assert wait_for(stage.live.verdicts, 15)
+    stage.end_of_lines()
     # Each line, the record that was made here, the verdict.
     lines = stage.lines()
     wait_for(lambda: len(stage.live.records()) >= len(lines) + 2)
@@ -165,6 +166,7 @@ def test_a_collector_that_comes_back_gets_everything(stage, kind):
     def causes():
         return [attributes(record)["why502.cause"] for record in behind.records() if is_verdict(record)]
 
+    stage.end_of_lines()
     wait_for(lambda: len(arrived()) >= len(stage.lines()) and causes(), 30)
     assert arrived() == stage.lines()
     assert causes() == ["worker_killed"]

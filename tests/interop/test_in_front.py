@@ -38,6 +38,7 @@ def received(live):
 
 def all_arrived(stage):
     """Every line once and nothing else; says what differs."""
+    stage.end_of_lines()
     wait_for(lambda: sorted(map(body, received(stage.live))) == stage.lines())
     assert sorted(map(body, received(stage.live))) == stage.lines()
 
@@ -106,8 +107,6 @@ def test_traffic_with_failures_among_it(stage):
     assert {cause for _, cause in found} == {"worker_killed"}
 
 
-
-
 def test_every_protocol_that_the_collector_speaks(stage):
     """Nine exporters at once: every line arrives once from each."""
     live = stage.why502(hold="1s")
@@ -121,6 +120,7 @@ def test_every_protocol_that_the_collector_speaks(stage):
     follow(stage, exporters=exporters)
     for number in range(20):
         assert front.get(f"/?n={number}") == 200
+    stage.end_of_lines()
     lines = sorted(stage.lines() * len(exporters))
     wait_for(lambda: len(received(live)) >= len(lines))
     assert sorted(map(body, received(live))) == lines

@@ -76,6 +76,7 @@ def test_parsed_lines_are_known_still(stage, way):
     def of_log():
         return [record for record in received(stage.live) if attributes(record)["log.file.name"] == name]
 
+    stage.end_of_lines()
     wait_for(lambda: len(of_log()) >= len(stage.lines(log)))
     assert len(of_log()) == len(stage.lines(log))
     uid = attributes(verdicts[0])["why502.request.uid"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VENV = Path(os.environ.get("WHY502_VENV", ROOT / ".work" / "venv"))
 APP = Path(__file__).resolve().parent
+
+# Ports that free_port named.
+GIVEN = set()
 
 LOG_FORMAT = (
     'log_format rich escape=json \'{"msec":"$msec","pid":"$pid","connection":"$connection","request_id":"$request_id",'
@@ -40,9 +44,18 @@ def binary():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that the kernel gives to connections: none of them can take it meanwhile."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        if port in GIVEN:
+            continue
+        GIVEN.add(port)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_for(what, seconds=15.0, pause=0.05):

@@ -32,13 +32,19 @@ def stage(tmp_path):
         def nginx(self, upstream, **options):
             self.front = Nginx(tmp_path, upstream, **options)
             running.append(self.front)
-            running.append(self.live.tail(self.front.access, self.front.error, tmp_path / "gunicorn.log"))
+            self.tail = self.live.tail(self.front.access, self.front.error, tmp_path / "gunicorn.log")
+            running.append(self.tail)
             return self.front
 
         def gunicorn(self, bind, *options, **named):
             self.back = Gunicorn(tmp_path, bind, *options, **named)
             running.append(self.back)
             return self.back
+
+        def end(self, *ended):
+            """Ends these in this order, each by itself and well."""
+            for one in ended:
+                assert one.stop() == 0, one
 
         def check(self, target, cause, status=502):
             """Both ways: files and live."""
@@ -191,7 +197,9 @@ def test_boot_failed(stage):
     # It listens and boots workers for a moment before the import fails, so nothing but its end tells that it is over. A worker
     # that it tells to stop just as it forked misses that, and is waited for.
     back = stage.gunicorn(address, "--graceful-timeout", "3", app="no_such_module:app", wait=False)
-    assert back.process.child.wait(30) == 3
+    # 1 where a second worker's end interrupts its shutdown, which ends it with a traceback: then the log has no word about the
+    # primary process's own end.
+    assert back.process.child.wait(30) in (1, 3)
     time.sleep(1.2)
     assert front.get("/cart") == 502
     stage.check("/cart", "worker_boot_failed")
@@ -199,7 +207,8 @@ def test_boot_failed(stage):
 
 def test_restarting(stage):
     address = stage.address("tcp")
-    stage.why502(hold="4s")
+    # Longer than a busy machine takes to start Gunicorn.
+    stage.why502(hold="10s")
     back = stage.gunicorn(address)
     front = stage.nginx(address)
     assert front.get("/") == 200
@@ -322,8 +331,8 @@ def test_nothing_is_lost_and_healthy_records_are_not_held(stage):
     healthy = lambda: sum('"status":"200"' in record["body"]["stringValue"] for record in live.records())
     assert wait_for(lambda: healthy() == 50, 10), "healthy records wait for nobody's verdict"
     assert not live.verdicts()
-    # SIGTERM flushes the hold.
-    assert live.stop() == 0
+    # Each writes its last lines before it ends, the tail has sent all of them before it ends, and SIGTERM flushes the hold.
+    stage.end(stage.back, front, stage.tail, live)
     lines = [line for log in (front.access, front.error, stage.directory / "gunicorn.log") for line in log.read_text().splitlines() if line]
     bodies = [record["body"]["stringValue"] for record in live.records() if record.get("eventName") != "why502.verdict"]
     assert sorted(bodies) == sorted(lines)
