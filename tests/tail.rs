@@ -142,7 +142,11 @@ async fn what_was_not_delivered_is_told_at_the_end() {
     let told = tail.stderr();
     let number = |words: &str| -> usize {
         let (before, _) = told.split_once(words).unwrap_or_else(|| panic!("{words} in {told}"));
-        before.rsplit(|byte: char| !byte.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).expect("a number")
+        before
+            .rsplit(|byte: char| !byte.is_ascii_digit())
+            .next()
+            .and_then(|digits| digits.parse().ok())
+            .expect("a number")
     };
     let unread = number(" bytes of the files were not read");
     assert_eq!(number(" lines were not delivered") * line.len() + unread, 48 << 20, "{told}");

@@ -269,10 +269,10 @@ fn a_gunicorn_whose_clock_is_ahead_is_understood_live() {
 
 /// What a client makes of a refused request whose path has a line feed, twice: behind it stand lines that tell of the same
 /// request some time later. Then other lines, until what a client can break is over, as nginx cuts a record.
-fn with_forged_halves(number: u32, utc: Nanos, later: Nanos) -> [String; 2] {
+fn with_forged_halves(number: u32, utc: Nanos, later: Nanos) -> [String; 3] {
     let target = format!("/cart/{number}");
     let sent = format!("{target}%0a%0a");
-    let [error, access, _] =
+    let [error, access, json] =
         refused(number, utc, 0).map(|line| line.replace(&format!("GET {target} "), &format!("GET {sent} ")));
     let [forged, _, _] =
         refused(number, utc + later, 0).map(|line| line.replace(&format!("GET {target} "), &format!("GET {sent} ")));
@@ -283,14 +283,14 @@ fn with_forged_halves(number: u32, utc: Nanos, later: Nanos) -> [String; 2] {
         "{} {clock} [warn] 411#411: *{number} a client request body is buffered to a temporary file\n",
         date.replace('-', "/")
     );
-    [format!("{broken}\n{}", other.repeat(30)), access]
+    [format!("{broken}\n{}", other.repeat(30)), access, json]
 }
 
 #[test]
 fn forged_stamps_move_no_clock_live() {
     let mut live = Live::new(from_utc(2026, 6, 30, 10, 0, 0).expect("a date"));
     for number in 1..8 {
-        let [error, access] = with_forged_halves(number, live.now, 120 * SECOND);
+        let [error, access, _] = with_forged_halves(number, live.now, 120 * SECOND);
         for line in error.lines() {
             live.line(1, line);
         }
@@ -313,25 +313,25 @@ fn forged_stamps_move_no_clock_live() {
 #[test]
 fn forged_stamps_move_no_zone_in_files() {
     let start = from_utc(2026, 6, 30, 10, 0, 0).expect("a date");
-    let (mut error, mut access) = (String::new(), String::new());
+    let (mut error, mut combined, mut json) = (String::new(), String::new(), String::new());
     for number in 1..8 {
-        let [lines, line] = with_forged_halves(number, start + Nanos::from(number) * 20 * SECOND, HOUR);
+        let [lines, line, of_json] = with_forged_halves(number, start + Nanos::from(number) * 20 * SECOND, 5 * HOUR);
         // Its user name looks like a stamp of another zone.
         let line = line.replace("- - [", "- [30/Jun/2026:09:00:00 +0900] [");
         writeln!(error, "{lines}").expect("memory");
-        writeln!(access, "{line}").expect("memory");
+        writeln!(combined, "{line}").expect("memory");
+        writeln!(json, "{of_json}").expect("memory");
     }
-    let [last_error, last_access, _] = refused(99, start + 200 * SECOND, 0);
-    let (error, access) = (error + &last_error + "\n", access + &last_access + "\n");
-    let found = verdicts(&[("access.log", &access), ("error.log", &error)]);
-    let last = format!("{} Some(502) gunicorn_not_running 2", rfc3339(start + 200 * SECOND));
-    assert!(found.contains(&last), "{found:#?}");
-    // Each request at its own time, whatever its user name says.
-    assert_eq!(
-        found.iter().filter(|verdict| verdict.starts_with("2026-06-30T10:0")).count(),
-        found.len(),
-        "{found:#?}"
-    );
+    let [last_error, last_combined, last_json] = refused(99, start + 200 * SECOND, 0);
+    let error = error + &last_error + "\n";
+    // JSON with an epoch says of no zone: there the error log's is what the requests that both tell of say.
+    for (access, fraction) in [(combined + &last_combined + "\n", ""), (json + &last_json + "\n", ".300")] {
+        let found = verdicts(&[("access.log", &access), ("error.log", &error)]);
+        let time = rfc3339(start + 200 * SECOND).replace('Z', &format!("{fraction}Z"));
+        assert!(found.contains(&format!("{time} Some(502) gunicorn_not_running 2")), "{found:#?}");
+        // Each request at its own time, whatever its user name says.
+        assert!(found.iter().all(|verdict| verdict.starts_with("2026-06-30T10:0")), "{found:#?}");
+    }
 }
 
 #[test]
