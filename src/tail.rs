@@ -1,32 +1,28 @@
 //! Follows log files: what is appended, what is rotated away by renaming or truncation, what appears later.
 //!
-//! Nothing is remembered across restarts: it begins at the end of a file, or at its start where told so. It reads no
-//! further than its queue has room, so a server that is away costs no memory and no line, unless a file is rotated away
-//! twice meanwhile.
+//! A file is known by its inode, so one that is renamed is read to its end and not begun again under its new name. Nothing
+//! is remembered across restarts: it begins at the end of a file, or at its start where told so. It reads no further than
+//! its queue has room, so a server that is away costs no memory, and no line either unless a file is deleted or truncated
+//! before it was read.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+mod followed;
+
+use followed::{CHUNK_BYTES, Followed, Id, Left, Name, id};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Longest line that is sent whole; the rest of a longer one is cut and counted.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// Bytes read of one file in one turn, so that a busy file does not starve the others.
 const TURN_BYTES: usize = 1 << 20;
 /// Bytes read of all files in one turn, so that many files that are read from their start take no more memory than some.
+/// Each has at least one chunk in a turn: 64 MiB where [`FILES_MAX`] are followed.
 const TURN_BYTES_OF_ALL: usize = 16 << 20;
-/// Bytes of one read, of which each file has at least one in a turn: 64 MiB where [`FILES_MAX`] are followed.
-const CHUNK_BYTES: usize = 16 << 10;
-/// A last line without its line end is taken as whole after so many turns without growth: 4 s.
-const PARTIAL_TURNS: u32 = 20;
-/// Files followed at once.
+/// Files followed at once, and files that are known again when they were left.
 const FILES_MAX: usize = 4_096;
 
 /// One line with the file that it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The file.
+    /// The name under which the file was found.
     pub path: PathBuf,
     /// Without its line end.
     pub text: Vec<u8>,
@@ -36,28 +32,33 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Follower {
     patterns: Vec<String>,
-    files: BTreeMap<PathBuf, Followed>,
     from_start: bool,
     first_turn: bool,
-    /// Lines that were cut at [`LINE_BYTES_MAX`].
+    /// By the order in which they were found, which is that of their lines where one took the other's name.
+    files: BTreeMap<u64, Followed>,
+    found: u64,
+    left: Vec<Left>,
+    /// Files that are not followed, and why; each is told once.
+    refused: BTreeMap<PathBuf, String>,
+    problems: Vec<String>,
+    /// Lines that were cut at 1 MiB.
     pub cut: u64,
-}
-
-#[derive(Debug)]
-struct Followed {
-    file: File,
-    inode: (u64, u64),
-    offset: u64,
-    partial: Vec<u8>,
-    /// The rest of a line that is too long is skipped.
-    skipping: bool,
-    idle_turns: u32,
 }
 
 impl Follower {
     /// Follows what these paths and globs name, now and later.
     pub fn new(patterns: Vec<String>, from_start: bool) -> Follower {
-        Follower { patterns, files: BTreeMap::new(), from_start, first_turn: true, cut: 0 }
+        Follower {
+            patterns,
+            from_start,
+            first_turn: true,
+            files: BTreeMap::new(),
+            found: 0,
+            left: Vec::new(),
+            refused: BTreeMap::new(),
+            problems: Vec::new(),
+            cut: 0,
+        }
     }
 
     /// Files that are followed at the moment.
@@ -65,148 +66,139 @@ impl Follower {
         self.files.len()
     }
 
+    /// What is new about files that cannot be followed, as sentences.
+    pub fn problems(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.problems)
+    }
+
     /// One turn: looks for new files and reads what was appended, at most about a MiB of each and 16 MiB of all. True when
     /// there may be more at once.
     pub fn turn(&mut self, lines: &mut Vec<Line>) -> bool {
         self.look_for_files();
-        let mut more = false;
-        let mut gone = Vec::new();
+        let mut over = Vec::new();
+        // Files that have more; what came to stand under the same name waits for its turn.
+        let mut unfinished: BTreeSet<PathBuf> = BTreeSet::new();
         let share = (TURN_BYTES_OF_ALL / self.files.len().max(1)).clamp(CHUNK_BYTES, TURN_BYTES);
-        for (path, followed) in &mut self.files {
-            match followed.read(path, share, lines, &mut self.cut) {
-                // It has its share; there is more of it, also where it was renamed away meanwhile.
-                Ok(true) => {
-                    more = true;
-                    continue;
-                }
-                Ok(false) => {}
-                // It may come back under its name.
-                Err(_) => gone.push(path.clone()),
+        for (number, followed) in &mut self.files {
+            if unfinished.contains(&followed.path) {
+                continue;
             }
-            if let Some(next) = followed.replaced(path) {
-                // Renamed away: the old file was read to its end just now, so its last line is whole.
-                followed.flush(path, lines);
-                *followed = next;
-                more = true;
+            let name = followed.name();
+            match followed.read(share, lines, &mut self.cut) {
+                Ok(true) => {
+                    unfinished.insert(followed.path.clone());
+                }
+                Ok(false) => {
+                    if name == Name::Other {
+                        // Its last line is whole: the program that wrote it begins another file.
+                        followed.flush(lines);
+                    }
+                    if followed.is_over(name) {
+                        over.push(*number);
+                    }
+                }
+                Err(error) => {
+                    // It is opened again in the next turn where it can be.
+                    self.problems.push(format!("cannot read {}: {error}", followed.path.display()));
+                    over.push(*number);
+                }
             }
         }
-        for path in gone {
-            self.files.remove(&path);
+        for followed in over.iter().filter_map(|number| self.files.remove(number)).collect::<Vec<_>>() {
+            if self.left.len() >= FILES_MAX {
+                self.left.remove(0);
+            }
+            self.left.push(followed.leave(lines));
         }
         self.first_turn = false;
-        more
-    }
-
-    /// Bytes that stand in the files and were not read yet.
-    pub fn unread(&self) -> u64 {
-        let length = |followed: &Followed| followed.file.metadata().map_or(0, |metadata| metadata.len());
-        self.files.values().map(|followed| length(followed).saturating_sub(followed.offset)).sum()
+        !unfinished.is_empty()
     }
 
     /// Gives out last lines without a line end: nothing more is coming.
     pub fn finish(&mut self, lines: &mut Vec<Line>) {
-        for (path, followed) in &mut self.files {
-            followed.flush(path, lines);
+        for followed in self.files.values_mut() {
+            followed.flush(lines);
         }
+    }
+
+    /// Bytes that stand in the files and were not read yet.
+    pub fn unread(&self) -> u64 {
+        self.files.values().map(Followed::unread).sum()
     }
 
     fn look_for_files(&mut self) {
-        let mut found = Vec::new();
+        let known: BTreeSet<Id> = self.files.values().map(|followed| followed.id).collect();
+        for path in self.paths() {
+            match std::fs::metadata(&path) {
+                Ok(metadata) if known.contains(&id(&metadata)) => {}
+                Ok(metadata) if metadata.is_dir() => {
+                    self.refuse(
+                        &path,
+                        format!(
+                            "{} is a folder: name its files, such as {}",
+                            path.display(),
+                            path.join("*.log").display()
+                        ),
+                    );
+                }
+                // nginx's container image makes links to its standard output of its logs.
+                Ok(metadata) if !metadata.is_file() => {
+                    self.refuse(&path, format!("{} is a device or pipe, no file, and is not followed", path.display()));
+                }
+                Ok(_) if self.files.len() >= FILES_MAX => {
+                    self.refuse(&path, format!("{} is not followed: {FILES_MAX} files are already", path.display()));
+                }
+                Ok(_) => self.follow(&path),
+                // One that is named and not there yet is awaited.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => self.refuse(&path, format!("cannot read {}: {error}", path.display())),
+            }
+        }
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
         for pattern in &self.patterns {
             let literal = Path::new(pattern);
-            if literal.is_file() {
-                found.push(literal.to_owned());
-            } else if let Ok(paths) = glob::glob(pattern) {
-                found.extend(paths.flatten().filter(|path| path.is_file()));
+            match glob::glob(pattern) {
+                Ok(found) if pattern.contains(['*', '?', '[']) && !literal.exists() => {
+                    paths.extend(found.filter_map(|path| match path {
+                        Ok(path) => (!path.is_dir()).then_some(path),
+                        Err(error) => Some(error.path().to_owned()),
+                    }));
+                }
+                _ => paths.push(literal.to_owned()),
             }
         }
-        for path in found {
-            if self.files.len() >= FILES_MAX || self.files.contains_key(&path) {
-                continue;
+        paths
+    }
+
+    fn follow(&mut self, path: &Path) {
+        // A file that appears later is new from its start.
+        let at_end = self.first_turn && !self.from_start;
+        let opened = Followed::open(path, at_end, &self.left).and_then(|followed| {
+            let is_compressed = followed.is_compressed()?;
+            Ok((followed, is_compressed))
+        });
+        match opened {
+            Ok((_, true)) => self.refuse(path, format!("{} is compressed and is not followed", path.display())),
+            Ok((followed, false)) => {
+                self.refused.remove(path);
+                // Under one inode there is one file.
+                if !self.files.values().any(|other| other.id == followed.id) {
+                    self.left.retain(|left| left.id != followed.id);
+                    self.files.insert(self.found, followed);
+                    self.found += 1;
+                }
             }
-            // A file that appears later is new from its start.
-            let at_end = self.first_turn && !self.from_start;
-            if let Ok(followed) = Followed::open(&path, at_end) {
-                self.files.insert(path, followed);
-            }
-        }
-    }
-}
-
-impl Followed {
-    fn open(path: &Path, at_end: bool) -> io::Result<Followed> {
-        let mut file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let offset = if at_end { file.seek(SeekFrom::End(0))? } else { 0 };
-        Ok(Followed {
-            file,
-            inode: (metadata.dev(), metadata.ino()),
-            offset,
-            partial: Vec::new(),
-            skipping: false,
-            idle_turns: 0,
-        })
-    }
-
-    /// The file that stands under the name now, when it is another one.
-    fn replaced(&self, path: &Path) -> Option<Followed> {
-        let metadata = std::fs::metadata(path).ok()?;
-        if (metadata.dev(), metadata.ino()) == self.inode { None } else { Followed::open(path, false).ok() }
-    }
-
-    /// Reads about `share` bytes; true when it had as many.
-    fn read(&mut self, path: &Path, share: usize, lines: &mut Vec<Line>, cut: &mut u64) -> io::Result<bool> {
-        let length = self.file.metadata()?.len();
-        if length < self.offset {
-            // Truncated (copytruncate): what was there is gone, what comes is new.
-            self.flush(path, lines);
-            self.offset = self.file.seek(SeekFrom::Start(0))?;
-        }
-        let mut chunk = vec![0_u8; CHUNK_BYTES];
-        let mut taken = 0;
-        while taken < share {
-            let count = self.file.read(&mut chunk)?;
-            if count == 0 {
-                break;
-            }
-            taken += count;
-            self.offset += count as u64;
-            self.split(path, chunk.get(..count).unwrap_or_default(), lines, cut);
-        }
-        self.idle_turns = if taken > 0 { 0 } else { self.idle_turns.saturating_add(1) };
-        if self.idle_turns == PARTIAL_TURNS {
-            self.flush(path, lines);
-        }
-        Ok(taken >= share)
-    }
-
-    fn split(&mut self, path: &Path, mut bytes: &[u8], lines: &mut Vec<Line>, cut: &mut u64) {
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let (line, rest) = bytes.split_at(end);
-            self.keep(line, cut);
-            bytes = rest.get(1..).unwrap_or_default();
-            self.skipping = false;
-            let mut text = std::mem::take(&mut self.partial);
-            if text.last() == Some(&b'\r') {
-                text.pop();
-            }
-            lines.push(Line { path: path.to_owned(), text });
-        }
-        self.keep(bytes, cut);
-    }
-
-    fn keep(&mut self, bytes: &[u8], cut: &mut u64) {
-        let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
-        self.partial.extend_from_slice(bytes.get(..room.min(bytes.len())).unwrap_or_default());
-        if bytes.len() > room && !self.skipping {
-            self.skipping = true;
-            *cut += 1;
+            Err(error) => self.refuse(path, format!("cannot read {}: {error}", path.display())),
         }
     }
 
-    fn flush(&mut self, path: &Path, lines: &mut Vec<Line>) {
-        if !self.partial.is_empty() {
-            lines.push(Line { path: path.to_owned(), text: std::mem::take(&mut self.partial) });
+    fn refuse(&mut self, path: &Path, why: String) {
+        if self.refused.get(path) != Some(&why) && self.refused.len() < FILES_MAX {
+            self.problems.push(why.clone());
+            self.refused.insert(path.to_owned(), why);
         }
     }
 }
@@ -214,6 +206,7 @@ impl Followed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use followed::{LINE_BYTES_MAX, PARTIAL_TURNS};
     use std::io::Write;
 
     fn turn(follower: &mut Follower) -> Vec<String> {
@@ -250,25 +243,96 @@ mod tests {
         assert_eq!(turn(&mut follower), ["late"], "a new file is read from its start");
     }
 
+    fn rename(path: &Path, to: &str) {
+        std::fs::rename(path, path.with_file_name(to)).expect("renames");
+    }
+
     #[test]
-    fn a_file_that_was_renamed_away_is_read_to_its_end() {
+    fn a_file_that_was_renamed_away_is_read_to_its_end_before_the_next_one() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a.log");
-        // Several turns of it, as where the server was away for a while.
-        let count = 5 * TURN_BYTES / 10;
-        append(&path, &"old line\n".repeat(count));
+        append(&path, "first\n");
         let mut follower = Follower::new(vec![path.display().to_string()], true);
-        std::fs::rename(&path, directory.path().join("a.log.1")).expect("renames");
+        assert_eq!(turn(&mut follower), ["first"]);
+        // More than a turn takes, as where the server was away for a while.
+        let count = 5 * TURN_BYTES / 10;
+        append(&path, &"old lines\n".repeat(count));
+        rename(&path, "a.log.1");
+        append(&path, "new\n");
         let mut lines = Vec::new();
-        follower.files.insert(path.clone(), Followed::open(&directory.path().join("a.log.1"), false).expect("opens"));
-        append(&path, "new line\n");
         assert!(follower.turn(&mut lines), "there is more");
         assert!(lines.len() < count);
         assert!(follower.unread() > 0);
         let rest = turn(&mut follower);
         assert_eq!(lines.len() + rest.len(), count + 1);
-        assert_eq!(rest.last().map(String::as_str), Some("new line"));
+        assert_eq!(rest.last().map(String::as_str), Some("new"));
         assert_eq!(follower.unread(), 0);
+    }
+
+    #[test]
+    fn what_is_written_to_a_renamed_file_still_comes_and_it_is_left_in_the_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        append(&path, "one\n");
+        let mut follower = Follower::new(vec![directory.path().join("a.log*").display().to_string()], true);
+        assert_eq!(turn(&mut follower), ["one"]);
+        // The rotation makes the new file before the program is told to open it; the glob finds the old one's new name.
+        rename(&path, "a.log.1");
+        append(&path, "");
+        assert!(turn(&mut follower).is_empty());
+        append(&directory.path().join("a.log.1"), "late\n");
+        append(&path, "new\n");
+        assert_eq!(turn(&mut follower), ["late", "new"]);
+        for _ in 0..100 {
+            assert!(turn(&mut follower).is_empty());
+        }
+        assert_eq!(follower.count(), 2, "both names are still there");
+        std::fs::remove_file(directory.path().join("a.log.1")).expect("removes");
+        for _ in 0..100 {
+            assert!(turn(&mut follower).is_empty());
+        }
+        assert_eq!(follower.count(), 1);
+    }
+
+    #[test]
+    fn a_log_whose_name_alone_is_followed_is_left_when_it_is_rotated_away() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        append(&path, "one\n");
+        let mut follower = Follower::new(vec![path.display().to_string()], true);
+        for number in 0..5 {
+            turn(&mut follower);
+            rename(&path, &format!("a.log.{number}"));
+            append(&path, "more\n");
+            for _ in 0..30 {
+                turn(&mut follower);
+            }
+            assert_eq!(follower.count(), 1);
+        }
+        // One that comes back under the followed name goes on where it was left.
+        rename(&path, "away");
+        rename(&directory.path().join("a.log.0"), "a.log");
+        append(&path, "again\n");
+        assert_eq!(turn(&mut follower), ["again"]);
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_told_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        append(&directory.path().join("a.log"), "text\n");
+        std::fs::write(directory.path().join("a.log.1.gz"), [0x1f, 0x8b, 8, 0, 10, 10]).expect("writes");
+        let of = |name: &str| directory.path().join(name).display().to_string();
+        let patterns = [of("a.log*"), of(""), of("a.log/below"), of("none"), "/dev/null".to_owned()];
+        let mut follower = Follower::new(patterns.to_vec(), true);
+        assert_eq!(turn(&mut follower), ["text"]);
+        turn(&mut follower);
+        let problems = follower.problems();
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert!(problems[0].ends_with("a.log.1.gz is compressed and is not followed"), "{problems:?}");
+        assert!(problems[1].contains("is a folder: name its files"), "{problems:?}");
+        assert!(problems[2].contains("a.log/below: Not a directory"), "{problems:?}");
+        assert_eq!(problems[3], "/dev/null is a device or pipe, no file, and is not followed");
+        assert!(follower.problems().is_empty());
     }
 
     #[test]

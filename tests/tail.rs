@@ -138,7 +138,7 @@ async fn what_was_not_delivered_is_told_at_the_end() {
     let mut tail = Program::start(&["tail", "--from-start", &path.display().to_string(), "--to", &free.to_string()]);
     eventually("it cannot send", || tail.stderr().contains("cannot connect")).await;
     tail.signal("TERM");
-    assert_eq!(tail.ended().await.code(), Some(0), "{}", tail.stderr());
+    assert_eq!(tail.ended().await.code(), Some(1), "{}", tail.stderr());
     let told = tail.stderr();
     let number = |words: &str| -> usize {
         let (before, _) = told.split_once(words).unwrap_or_else(|| panic!("{words} in {told}"));

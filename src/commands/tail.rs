@@ -45,7 +45,9 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     while !ending {
         // Files are read no further than there is room for.
         let more = waiting.is_empty() && read(&mut follower, &surroundings, &mut waiting);
-        if follower.count() == 0 && !told_nothing {
+        let problems = follower.problems();
+        problems.iter().for_each(|problem| say(problem));
+        if follower.count() == 0 && problems.is_empty() && !told_nothing {
             told_nothing = true;
             say("no such file yet; waiting for one to appear");
         }
@@ -71,7 +73,7 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     if follower.cut > 0 {
         say(&format!("{} lines were longer than 1 MiB and were cut", follower.cut));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if left > 0 || follower.unread() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Requests with the number of their lines, which wait for room in the exporter's queue.
