@@ -74,6 +74,7 @@ pub enum StartError {
 #[derive(Debug, Default)]
 pub struct Stats {
     sent: [AtomicU64; 3],
+    failed: AtomicU64,
     retried: AtomicU64,
     rejected: AtomicU64,
     dropped: Mutex<BTreeMap<&'static str, u64>>,
@@ -89,7 +90,12 @@ impl Stats {
         }
     }
 
-    /// Requests that were sent again.
+    /// A try that failed.
+    pub fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that is sent again.
     pub fn retried(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
@@ -111,6 +117,11 @@ impl Stats {
             .position(|known| *known == signal)
             .and_then(|index| self.sent.get(index))
             .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Tries that failed.
+    pub fn failed_count(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Requests sent again.
@@ -191,6 +202,10 @@ impl Exporter {
         }
     }
 
+    fn is_closed(&self) -> bool {
+        matches!(&self.kind, Kind::Queued(sender) if sender.is_closed())
+    }
+
     /// Requests that wait, and their bytes.
     pub fn waiting(&self) -> (usize, usize) {
         match &self.kind {
@@ -214,7 +229,8 @@ impl Exporter {
 impl Outlet for Exporter {
     fn send(&self, signal: Signal, request: Bytes, items: u64) {
         if self.offer(signal, request, items).is_err() {
-            self.stats.dropped("queue_full", items);
+            let reason = if self.is_closed() { "shutdown" } else { "queue_full" };
+            self.stats.dropped(reason, items);
         }
     }
 

@@ -1,12 +1,14 @@
 //! Our own telemetry: counters, the log on standard error, and both over OTLP where configured. Never into itself.
 
+pub mod metrics;
+
 use crate::config::settings::Telemetry as Settings;
 use crate::engine::verdict::Verdict;
 use crate::exporter::Exporter;
 use crate::otlp::Signal;
 use crate::scan::FORMATS;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Meter, MeterProvider};
+use opentelemetry::metrics::MeterProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -203,104 +205,8 @@ fn meter_provider(
     let reader =
         opentelemetry_sdk::metrics::PeriodicReader::builder(exporter).with_interval(settings.metrics_interval).build();
     let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(own_resource()).build();
-    observe(&provider.meter("why502"), counters, exporters);
+    metrics::observe(&provider.meter("why502"), counters, exporters);
     Ok(provider)
-}
-
-/// Names analogous to the collector's own (`otelcol_receiver_accepted_log_records`).
-fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<Exporter>]) {
-    for signal in Signal::ALL {
-        let (name, items) = match signal {
-            Signal::Logs => ("why502_receiver_accepted_log_records", "why502_exporter_sent_log_records"),
-            Signal::Traces => ("why502_receiver_accepted_spans", "why502_exporter_sent_spans"),
-            Signal::Metrics => ("why502_receiver_accepted_metric_points", "why502_exporter_sent_metric_points"),
-        };
-        let of = Arc::clone(counters);
-        meter
-            .u64_observable_counter(name)
-            .with_callback(move |observer| observer.observe(of.accepted_count(signal), &[]))
-            .build();
-        let of = exporters.to_vec();
-        meter
-            .u64_observable_counter(items)
-            .with_callback(move |observer| {
-                for exporter in &of {
-                    observer.observe(
-                        exporter.stats.sent_count(signal),
-                        &[KeyValue::new("exporter", exporter.name.clone())],
-                    );
-                }
-            })
-            .build();
-    }
-    for (name, counter, label) in [
-        ("why502_receiver_refused_requests", "refused", "reason"),
-        ("why502_verdicts", "verdicts", "cause"),
-        ("why502_links", "links", "method"),
-    ] {
-        let of = Arc::clone(counters);
-        meter
-            .u64_observable_counter(name)
-            .with_callback(move |observer| {
-                for (_, value, count) in of.labelled().into_iter().filter(|(known, _, _)| *known == counter) {
-                    observer.observe(count, &[KeyValue::new(label, value)]);
-                }
-            })
-            .build();
-    }
-    let of = Arc::clone(counters);
-    meter
-        .u64_observable_counter("why502_recognised_records")
-        .with_callback(move |observer| {
-            let (by_format, unrecognised) = of.recognised_counts();
-            for (format, count) in by_format {
-                observer.observe(count, &[KeyValue::new("format", format)]);
-            }
-            observer.observe(unrecognised, &[KeyValue::new("format", "none")]);
-        })
-        .build();
-    let of = Arc::clone(counters);
-    meter
-        .u64_observable_gauge("why502_held_items")
-        .with_callback(move |observer| observer.observe(of.held_count(), &[]))
-        .build();
-    observe_exporters(meter, exporters);
-}
-
-fn observe_exporters(meter: &Meter, exporters: &[Arc<Exporter>]) {
-    let name = |exporter: &Exporter| KeyValue::new("exporter", exporter.name.clone());
-    let of = exporters.to_vec();
-    meter
-        .u64_observable_counter("why502_exporter_dropped_items")
-        .with_callback(move |observer| {
-            for exporter in &of {
-                for (reason, count) in exporter.stats.dropped_counts() {
-                    observer.observe(count, &[name(exporter), KeyValue::new("reason", reason)]);
-                }
-            }
-        })
-        .build();
-    let of = exporters.to_vec();
-    meter
-        .u64_observable_counter("why502_exporter_retried_requests")
-        .with_callback(move |observer| {
-            of.iter().for_each(|exporter| observer.observe(exporter.stats.retried_count(), &[name(exporter)]))
-        })
-        .build();
-    let of = exporters.to_vec();
-    meter
-        .u64_observable_counter("why502_exporter_rejected_items")
-        .with_callback(move |observer| {
-            of.iter().for_each(|exporter| observer.observe(exporter.stats.rejected_count(), &[name(exporter)]))
-        })
-        .build();
-    let of = exporters.to_vec();
-    meter
-        .u64_observable_gauge("why502_exporter_queue_size")
-        .with_callback(move |observer| {
-            of.iter().for_each(|exporter| observer.observe(exporter.waiting().0 as u64, &[name(exporter)]))
-        })
-        .build();
 }
 
 fn with_scheme(endpoint: &str) -> String {
@@ -312,23 +218,4 @@ fn own_resource() -> opentelemetry_sdk::Resource {
         .with_service_name("why502")
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build()
-}
-
-/// All counters in one line, for the log at shutdown.
-pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
-    let mut words = Vec::new();
-    for signal in Signal::ALL {
-        words.push(format!("accepted {} {}", counters.accepted_count(signal), signal.items()));
-    }
-    for (name, label, count) in counters.labelled() {
-        words.push(format!("{name}{{{label}}} {count}"));
-    }
-    for exporter in exporters {
-        let sent: u64 = Signal::ALL.iter().map(|signal| exporter.stats.sent_count(*signal)).sum();
-        words.push(format!("{} sent {sent}", exporter.name));
-        for (reason, count) in exporter.stats.dropped_counts() {
-            words.push(format!("{} dropped{{{reason}}} {count}", exporter.name));
-        }
-    }
-    words.join(", ")
 }

@@ -11,9 +11,10 @@ use common::requests;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{metric, number_data_point};
 use prost::Message;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tonic::Code;
 use why502::otlp::Signal;
+use why502::telemetry::metrics::METRICS;
 
 /// Every sum and gauge of the newest export: `name{key=value,...}` and its value.
 fn counted(collector: &Backend) -> BTreeMap<String, u64> {
@@ -93,6 +94,7 @@ async fn counters_say_what_became_of_everything() {
         // Two of the failure, its verdict, and one of the first two.
         ("why502_exporter_sent_log_records{exporter=otlphttp/out}", 4),
         ("why502_exporter_rejected_items{exporter=otlphttp/out}", 1),
+        ("why502_exporter_failed_requests{exporter=otlphttp/out}", 2),
         ("why502_exporter_retried_requests{exporter=otlphttp/out}", 1),
         ("why502_exporter_dropped_items{exporter=otlphttp/out,reason=refused}", 1),
         ("why502_verdicts{cause=gunicorn_not_running}", 1),
@@ -101,6 +103,7 @@ async fn counters_say_what_became_of_everything() {
         ("why502_recognised_records{format=none}", 3),
         ("why502_held_items{}", 0),
         ("why502_exporter_queue_size{exporter=otlphttp/out}", 0),
+        ("why502_exporter_queue_bytes{exporter=otlphttp/out}", 0),
     ];
     let last = expected.map(|(name, value)| (name.to_owned(), value));
     let all = || {
@@ -108,6 +111,10 @@ async fn counters_say_what_became_of_everything() {
         last.iter().all(|(name, value)| counted.get(name) == Some(value))
     };
     eventually(|| format!("{last:#?}\n{:#?}", counted(&collector)), all).await;
+    let told: BTreeSet<String> =
+        counted(&collector).into_keys().map(|name| name.split('{').next().unwrap_or_default().to_owned()).collect();
+    let documented: BTreeSet<String> = METRICS.iter().map(|metric| metric.name.to_owned()).collect();
+    assert_eq!(told, documented, "the table is what is sent");
     program.signal("TERM");
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
     let logs: Vec<String> = collector.bodies();

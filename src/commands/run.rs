@@ -106,7 +106,7 @@ async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Resu
         _ = terminate.recv() => return Ok(ended_at_once()),
         _ = interrupt.recv() => return Ok(ended_at_once()),
     };
-    tracing::info!("{}", telemetry::snapshot(&counters, &exporters));
+    tracing::info!("{}", telemetry::metrics::snapshot(&counters, &exporters));
     telemetry.shutdown();
     if left > 0 {
         say(&format!("{left} items were left behind: their backend did not take them in time"));

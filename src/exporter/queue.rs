@@ -122,6 +122,11 @@ impl Sender {
         Ok(())
     }
 
+    /// True when it takes nothing more.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closing.is_cancelled()
+    }
+
     /// Requests that wait, and their bytes.
     pub fn waiting(&self) -> (usize, usize) {
         let count = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
@@ -227,6 +232,7 @@ impl Shared {
                 }
                 Err(error) => error,
             };
+            self.stats.failed();
             let wait = match error.then {
                 Then::Retry(after)
                     if !self.closing.is_cancelled() || after.is_none_or(|after| after < Duration::from_secs(5)) =>
@@ -241,8 +247,12 @@ impl Shared {
             };
             let Some(wait) = wait else {
                 self.stats.dropped(error.reason, part.items);
-                let text = format!("{}; {} {} are lost", error.text, part.items, part.signal.items());
-                self.complain(Kind::Lost, &text);
+                let (items, what) = (part.items, part.signal.items());
+                match items {
+                    // Somebody sent it so, and there is nothing in it to lose.
+                    0 => self.complain(Kind::Other, &format!("{}; a request without {what} is dropped", error.text)),
+                    _ => self.complain(Kind::Lost, &format!("{}; {items} {what} are lost", error.text)),
+                }
                 return None;
             };
             self.stats.retried();
@@ -263,7 +273,10 @@ impl Shared {
             other => {
                 let untold = other.map_or(0, |(_, untold)| untold);
                 *other = Some((now, 0));
-                tracing::warn!(exporter = %self.name, untold, "{text}");
+                match untold {
+                    0 => tracing::warn!(exporter = %self.name, "{text}"),
+                    _ => tracing::warn!(exporter = %self.name, "{text} (and {untold} times more in the last minute)"),
+                }
             }
         }
     }

@@ -6,8 +6,8 @@ mod causes;
 mod configuration;
 mod emitted;
 mod names;
-
 mod registry;
+mod telemetry;
 
 use std::fs;
 use std::path::PathBuf;
@@ -85,6 +85,11 @@ fn attributes_are_documented() {
 #[test]
 fn settings_are_documented() {
     compare("docs/configuration.md", &configuration::markdown());
+}
+
+#[test]
+fn metrics_are_documented() {
+    compare("docs/telemetry.md", &telemetry::markdown());
 }
 
 #[test]

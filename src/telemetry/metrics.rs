@@ -1,0 +1,230 @@
+//! The metrics: their table, and where each number comes from.
+
+use super::Counters;
+use crate::exporter::Exporter;
+use crate::otlp::Signal;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Meter};
+use std::sync::Arc;
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A sum that only grows.
+    Counter,
+    /// A value of now.
+    Gauge,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// As the collector names its own (`otelcol_receiver_accepted_log_records`).
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// In UCUM.
+    pub unit: &'static str,
+    /// What is counted.
+    pub brief: &'static str,
+    /// Its attributes.
+    pub attributes: &'static [&'static str],
+}
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    attributes: &'static [&'static str],
+    brief: &'static str,
+) -> Metric {
+    Metric { name, kind, unit, brief, attributes }
+}
+
+/// Every metric.
+pub const METRICS: &[Metric] = &[
+    row(
+        "why502_receiver_accepted_log_records",
+        Kind::Counter,
+        "{record}",
+        &[],
+        "Log records of requests that were acknowledged.",
+    ),
+    row("why502_receiver_accepted_spans", Kind::Counter, "{span}", &[], "Spans of requests that were acknowledged."),
+    row(
+        "why502_receiver_accepted_metric_points",
+        Kind::Counter,
+        "{datapoint}",
+        &[],
+        "Data points of requests that were acknowledged.",
+    ),
+    row(
+        "why502_receiver_refused_requests",
+        Kind::Counter,
+        "{request}",
+        &["reason"],
+        "Requests that were refused, by reason.",
+    ),
+    row(
+        "why502_recognised_records",
+        Kind::Counter,
+        "{record}",
+        &["format"],
+        "Log records by the format that they are in; `none` for those in no known one.",
+    ),
+    row("why502_held_items", Kind::Gauge, "{item}", &[], "Log records and spans that wait for a verdict."),
+    row("why502_verdicts", Kind::Counter, "{verdict}", &["cause"], "Verdicts, by cause."),
+    row("why502_links", Kind::Counter, "{verdict}", &["method"], "Verdicts, by how they were linked to a trace."),
+    row(
+        "why502_exporter_sent_log_records",
+        Kind::Counter,
+        "{record}",
+        &["exporter"],
+        "Log records that the backend took.",
+    ),
+    row("why502_exporter_sent_spans", Kind::Counter, "{span}", &["exporter"], "Spans that the backend took."),
+    row(
+        "why502_exporter_sent_metric_points",
+        Kind::Counter,
+        "{datapoint}",
+        &["exporter"],
+        "Data points that the backend took.",
+    ),
+    row(
+        "why502_exporter_failed_requests",
+        Kind::Counter,
+        "{request}",
+        &["exporter"],
+        "Tries to send a request that failed, whatever became of it then.",
+    ),
+    row(
+        "why502_exporter_retried_requests",
+        Kind::Counter,
+        "{request}",
+        &["exporter"],
+        "Failed tries after which the request was sent again.",
+    ),
+    row(
+        "why502_exporter_rejected_items",
+        Kind::Counter,
+        "{item}",
+        &["exporter"],
+        "Items that the backend rejected out of a request that it took (partial success).",
+    ),
+    row(
+        "why502_exporter_dropped_items",
+        Kind::Counter,
+        "{item}",
+        &["exporter", "reason"],
+        "Items that are lost, by reason.",
+    ),
+    row("why502_exporter_queue_size", Kind::Gauge, "{request}", &["exporter"], "Requests that wait for the backend."),
+    row(
+        "why502_exporter_queue_bytes",
+        Kind::Gauge,
+        "By",
+        &["exporter"],
+        "Bytes of the requests that wait for the backend.",
+    ),
+];
+
+/// Registers every metric with where its value comes from.
+pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<Exporter>]) {
+    for signal in Signal::ALL {
+        let [accepted, sent] = match signal {
+            Signal::Logs => ["why502_receiver_accepted_log_records", "why502_exporter_sent_log_records"],
+            Signal::Traces => ["why502_receiver_accepted_spans", "why502_exporter_sent_spans"],
+            Signal::Metrics => ["why502_receiver_accepted_metric_points", "why502_exporter_sent_metric_points"],
+        };
+        let of = Arc::clone(counters);
+        register(meter, accepted, move |observer| observer.observe(of.accepted_count(signal), &[]));
+        of_exporters(meter, sent, exporters, move |exporter| exporter.stats.sent_count(signal));
+    }
+    for (name, counter, label) in [
+        ("why502_receiver_refused_requests", "refused", "reason"),
+        ("why502_verdicts", "verdicts", "cause"),
+        ("why502_links", "links", "method"),
+    ] {
+        let of = Arc::clone(counters);
+        register(meter, name, move |observer| {
+            for (_, value, count) in of.labelled().into_iter().filter(|(known, _, _)| *known == counter) {
+                observer.observe(count, &[KeyValue::new(label, value)]);
+            }
+        });
+    }
+    let of = Arc::clone(counters);
+    register(meter, "why502_recognised_records", move |observer| {
+        let (by_format, unrecognised) = of.recognised_counts();
+        for (format, count) in by_format {
+            observer.observe(count, &[KeyValue::new("format", format)]);
+        }
+        observer.observe(unrecognised, &[KeyValue::new("format", "none")]);
+    });
+    let of = Arc::clone(counters);
+    register(meter, "why502_held_items", move |observer| observer.observe(of.held_count(), &[]));
+    of_exporters(meter, "why502_exporter_failed_requests", exporters, |exporter| exporter.stats.failed_count());
+    of_exporters(meter, "why502_exporter_retried_requests", exporters, |exporter| exporter.stats.retried_count());
+    of_exporters(meter, "why502_exporter_rejected_items", exporters, |exporter| exporter.stats.rejected_count());
+    of_exporters(meter, "why502_exporter_queue_size", exporters, |exporter| exporter.waiting().0 as u64);
+    of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1 as u64);
+    let of = exporters.to_vec();
+    register(meter, "why502_exporter_dropped_items", move |observer| {
+        for exporter in &of {
+            for (reason, count) in exporter.stats.dropped_counts() {
+                observer.observe(count, &[named(exporter), KeyValue::new("reason", reason)]);
+            }
+        }
+    });
+}
+
+fn of_exporters(
+    meter: &Meter,
+    name: &str,
+    exporters: &[Arc<Exporter>],
+    value: impl Fn(&Exporter) -> u64 + Send + Sync + 'static,
+) {
+    let of = exporters.to_vec();
+    register(meter, name, move |observer| {
+        for exporter in &of {
+            observer.observe(value(exporter), &[named(exporter)]);
+        }
+    });
+}
+
+fn named(exporter: &Exporter) -> KeyValue {
+    KeyValue::new("exporter", exporter.name.clone())
+}
+
+/// Registers a metric of the table.
+fn register(meter: &Meter, name: &str, callback: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static) {
+    let Some(metric) = METRICS.iter().find(|metric| metric.name == name) else { return };
+    match metric.kind {
+        Kind::Counter => {
+            let builder = meter.u64_observable_counter(metric.name).with_unit(metric.unit);
+            builder.with_description(metric.brief).with_callback(callback).build();
+        }
+        Kind::Gauge => {
+            let builder = meter.u64_observable_gauge(metric.name).with_unit(metric.unit);
+            builder.with_description(metric.brief).with_callback(callback).build();
+        }
+    }
+}
+
+/// All counters in one line, for the log at shutdown.
+pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
+    let mut words = Vec::new();
+    for signal in Signal::ALL {
+        words.push(format!("accepted {} {}", counters.accepted_count(signal), signal.items()));
+    }
+    for (name, label, count) in counters.labelled() {
+        words.push(format!("{name}{{{label}}} {count}"));
+    }
+    for exporter in exporters {
+        let sent: u64 = Signal::ALL.iter().map(|signal| exporter.stats.sent_count(*signal)).sum();
+        words.push(format!("{} sent {sent}", exporter.name));
+        for (reason, count) in exporter.stats.dropped_counts() {
+            words.push(format!("{} dropped{{{reason}}} {count}", exporter.name));
+        }
+    }
+    words.join(", ")
+}
