@@ -11,7 +11,7 @@ use common::process::{Program, explained, finished, write};
 use common::requests;
 use std::net::SocketAddr;
 use tonic::Code;
-use why502::otlp::Signal;
+use why502::otlp::{Signal, json};
 
 async fn send(grpc: SocketAddr, signal: Signal, request: &[u8]) {
     assert_eq!(call(grpc, signal.grpc_path(), request).await.grpc().code(), Code::Ok);
@@ -256,4 +256,36 @@ async fn secrets_stay_out_of_the_log() {
     let path = write(directory.path(), "bad.yaml", &bad).display().to_string();
     let (code, _, stderr) = finished(&["validate", "--config", &path]).await;
     assert!(code == 1 && stderr.contains("loud") && !stderr.contains(SECRET), "{stderr}");
+}
+
+/// Where the disk is full for a while, whole lines are in the file before, and everything after: no half of a line.
+#[tokio::test]
+async fn a_file_that_cannot_grow_for_a_while_has_whole_lines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out.jsonl");
+    let config = write(directory.path(), "why502.yaml", &explained("", &format!("file: {{path: {}}}", out.display())));
+    // Files may have 32 KiB, and who writes more gets an error and no signal.
+    let limited = "trap '' XFSZ; ulimit -S -f 64";
+    let mut program = Program::start_after(limited, &["run", "--config", &config.display().to_string()]);
+    let (grpc, _) = program.addresses().await;
+    let bodies: Vec<String> = (0..60).map(|number| format!("{number} {}", "x".repeat(1_000))).collect();
+    for body in &bodies {
+        call(grpc, Signal::Logs.grpc_path(), &requests::logs(&[body])).await;
+    }
+    eventually("it says so", || program.stderr().contains("is the disk full?")).await;
+    let written = || -> Vec<String> {
+        let text = std::fs::read_to_string(&out).expect("text");
+        // What has no line end yet is being written.
+        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        let lines = whole.lines().map(|line| json::to_protobuf(Signal::Logs, line.as_bytes()).expect("a request"));
+        lines.flat_map(|request| requests::bodies(&request)).collect()
+    };
+    assert!(written().len() < bodies.len());
+    let id = program.id().to_string();
+    let lifted = std::process::Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status();
+    assert!(lifted.expect("prlimit of util-linux").success());
+    eventually("the rest is written", || written().len() == bodies.len()).await;
+    assert_eq!(written(), bodies, "each once and in order");
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
 }

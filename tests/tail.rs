@@ -152,3 +152,22 @@ async fn what_was_not_delivered_is_told_at_the_end() {
     assert_eq!(number(" lines were not delivered") * line.len() + unread, 48 << 20, "{told}");
     assert!(unread > 0);
 }
+
+#[tokio::test]
+async fn what_the_server_refuses_is_told_at_the_end() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.log");
+    append(&path, "one\ntwo\n");
+    let backend = Backend::always(Reply::Grpc(Code::Unimplemented, None)).await;
+    let mut tail = Program::start(&["tail", "--from-start", &path.display().to_string(), "--to", &backend.url()]);
+    eventually("it says so", || tail.stderr().contains("takes no logs")).await;
+    append(&path, "three\n");
+    eventually("it was refused again", || backend.count() == 2).await;
+    tail.signal("TERM");
+    assert_eq!(tail.ended().await.code(), Some(1), "{}", tail.stderr());
+    assert!(
+        tail.stderr().contains(&format!("3 lines were not delivered: {} refused them", backend.url())),
+        "{}",
+        tail.stderr()
+    );
+}

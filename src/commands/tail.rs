@@ -63,9 +63,14 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     let until = clock::instant() + FLUSH_TIMEOUT;
     finish(&exporter, &mut follower, &surroundings, &mut waiting, until).await;
     let queued = exporter.close(until.saturating_duration_since(clock::instant())).await;
-    let left = queued + waiting.iter().map(|(_, items)| items).sum::<u64>();
-    if left > 0 {
-        say(&format!("{left} lines were not delivered: {} did not take them in time", options.to));
+    let late = queued + waiting.iter().map(|(_, items)| items).sum::<u64>();
+    let refused: u64 = exporter.stats.dropped_counts().into_iter().map(|(_, items)| items).sum();
+    let refused = refused.saturating_sub(queued) + exporter.stats.rejected_count();
+    if refused > 0 {
+        say(&format!("{refused} lines were not delivered: {} refused them", options.to));
+    }
+    if late > 0 {
+        say(&format!("{late} lines were not delivered: {} did not take them in time", options.to));
     }
     if follower.unread() > 0 {
         say(&format!("{} bytes of the files were not read, for the same reason", follower.unread()));
@@ -73,7 +78,8 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     if follower.cut > 0 {
         say(&format!("{} lines were longer than 1 MiB and were cut", follower.cut));
     }
-    Ok(if left > 0 || follower.unread() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let all = refused == 0 && late == 0 && follower.unread() == 0;
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Requests with the number of their lines, which wait for room in the exporter's queue.

@@ -42,8 +42,16 @@ impl File {
             then: Then::Retry(None),
         };
         let mut file = self.file.lock().await;
-        file.write_all(text.as_bytes()).await.map_err(failed)?;
-        file.flush().await.map_err(failed)?;
+        let before = file.metadata().await.map_err(failed)?.len();
+        let mut written = file.write_all(text.as_bytes()).await;
+        if written.is_ok() {
+            written = file.flush().await;
+        }
+        if let Err(error) = written {
+            // Half a line would spoil the next one too. What is no file cannot be cut, and is not asked to be.
+            let _ = file.set_len(before).await;
+            return Err(failed(error));
+        }
         Ok(Delivered::default())
     }
 }

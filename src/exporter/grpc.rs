@@ -135,11 +135,7 @@ impl Client {
         let words = words(status.message(), &self.headers);
         let advice = match status.code() {
             tonic::Code::Unimplemented => {
-                format!(
-                    "; the backend does not take {}: leave exporters::{} out of that pipeline",
-                    signal.id(),
-                    self.name
-                )
+                format!("; the backend takes no {}: give them another one than that of {}", signal.id(), self.name)
             }
             tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
                 format!("; check exporters::{}::headers", self.name)

@@ -39,8 +39,17 @@ fn gather(stream: impl Read + Send + 'static, into: &Arc<Mutex<String>>) -> Join
 impl Program {
     /// Starts a subcommand.
     pub(crate) fn start(arguments: &[&str]) -> Program {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_why502"))
-            .args(arguments)
+        Program::spawn(Command::new(env!("CARGO_BIN_EXE_why502")).args(arguments))
+    }
+
+    /// Starts a subcommand out of a shell that was told this first.
+    pub(crate) fn start_after(words: &str, arguments: &[&str]) -> Program {
+        let script = format!("{words}; exec \"$0\" \"$@\"");
+        Program::spawn(Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_why502")]).args(arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Program {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
