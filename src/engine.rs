@@ -119,8 +119,14 @@ pub enum Output {
 /// Why the engine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The oldest open request is due for its verdict.
-    HoldOver,
+    /// A request is due for its verdict.
+    Verdict,
+    /// A held record or span that is part of no request may go on.
+    Release,
+    /// A process ended, and no request has shown up that its end explains.
+    Standalone,
+    /// A decided request is forgotten.
+    Forget,
 }
 
 /// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
@@ -144,6 +150,17 @@ enum Timer {
     Host(Ticket),
     /// A decided request is forgotten.
     Forget(u64),
+}
+
+impl Timer {
+    fn wake(self) -> Wake {
+        match self {
+            Timer::Request(_) => Wake::Verdict,
+            Timer::Ticket(_) | Timer::Span(_) => Wake::Release,
+            Timer::Death(_) | Timer::Phase(..) | Timer::Host(_) => Wake::Standalone,
+            Timer::Forget(_) => Wake::Forget,
+        }
+    }
 }
 
 /// Evidence in, verdicts out.
@@ -260,9 +277,9 @@ impl Engine {
         }
     }
 
-    /// When to call [`Engine::handle_timeout`] next, and why; `None` when nothing is open.
+    /// When to call [`Engine::handle_timeout`] next, and why; `None` when nothing is held and no request is in sight.
     pub fn poll_timeout(&self) -> Option<(Nanos, Wake)> {
-        self.timers.first_key_value().map(|((due, _), _)| (*due, Wake::HoldOver))
+        self.timers.first_key_value().map(|((due, _), timer)| (*due, timer.wake()))
     }
 
     /// The next thing to do; call until `None` after each `handle_*`.

@@ -23,6 +23,7 @@ use crate::otlp::Signal;
 use crate::scan::Memories;
 use crate::telemetry::Counters;
 use crate::web::Ring;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -48,6 +49,13 @@ impl Route {
     /// True when no pipeline has this signal from this receiver.
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.explained.is_empty()
+    }
+}
+
+/// Gives each the same request.
+fn send_all(outlets: &[Arc<dyn Outlet>], signal: Signal, request: &Bytes, items: u64) {
+    for outlet in outlets {
+        outlet.send(signal, request.clone(), items);
     }
 }
 

@@ -164,22 +164,6 @@ impl<'a> Case<'a> {
         self.request.access.as_ref().map(access_quote)
     }
 
-    /// True when the access line came out of a format that tells whether nginx made the status itself, and it did.
-    pub fn nginx_made_the_status(&self) -> bool {
-        self.last_attempt()
-            .is_some_and(|attempt| attempt.header_time.is_dash() || matches!(attempt.bytes_received.value(), Some(0)))
-    }
-
-    /// True when the access line proves that the upstream answered.
-    pub fn upstream_answered(&self) -> bool {
-        self.last_attempt().is_some_and(|attempt| attempt.header_time.value().is_some())
-    }
-
-    /// True for an attempt too short for any application to have looked at the request.
-    pub fn failed_at_once(&self) -> bool {
-        self.response_time().is_some_and(|time| time <= 20 * MILLISECOND)
-    }
-
     /// True when nginx served others well within so many seconds, by the access log that has this request.
     pub fn others_are_served(&self, seconds: i64) -> bool {
         let source = self.request.access.as_ref().map(|access| access.source);

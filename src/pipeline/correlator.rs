@@ -1,7 +1,7 @@
 //! The engine's side: one task that owns the engine and the bytes of what it holds.
 
 use super::intake::ITEM_OVERHEAD;
-use super::{Route, Shared};
+use super::{Route, Shared, send_all};
 use crate::clock;
 use crate::engine::evidence::{Evidence, Nanos, SECOND, SpanFacts};
 use crate::engine::verdict::{Source, Ticket, Verdict};
@@ -124,11 +124,15 @@ impl Correlator {
     /// Runs until it is told to finish.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         loop {
-            let wait = self.engine.poll_timeout().map_or(IDLE, |(due, _)| clock::until(due).min(IDLE));
+            let due = self.engine.poll_timeout();
+            let wait = due.map_or(IDLE, |(due, _)| clock::until(due).min(IDLE));
             let message = match tokio::time::timeout(wait, inbox.recv()).await {
                 Ok(Some(Message::Finish) | None) => break,
                 Ok(message) => message,
-                Err(_) => None,
+                Err(_) => {
+                    tracing::trace!(?due, "woken");
+                    None
+                }
             };
             let now = clock::now();
             self.note_healthy(now);
@@ -379,11 +383,5 @@ impl Builder {
         if let Some((route, signal, writer, items)) = self.writer.take() {
             send_all(&route.explained, signal, &Bytes::from(writer.finish()), items);
         }
-    }
-}
-
-fn send_all(outlets: &[Arc<dyn Outlet>], signal: Signal, request: &Bytes, items: u64) {
-    for outlet in outlets {
-        outlet.send(signal, request.clone(), items);
     }
 }

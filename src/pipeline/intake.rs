@@ -1,7 +1,7 @@
 //! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
 
 use super::correlator::{HeldRecord, Message};
-use super::{Route, Shared};
+use super::{Route, Shared, send_all};
 use crate::otlp::{self, Edits, Signal};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan;
@@ -139,9 +139,3 @@ impl Intake {
 
 /// What a held item takes beside its bytes: evidence, tickets, entries of maps; measured at about 2 KiB.
 pub(super) const ITEM_OVERHEAD: usize = 2_048;
-
-fn send_all(outlets: &[Arc<dyn crate::exporter::Outlet>], signal: Signal, request: &Bytes, items: u64) {
-    for outlet in outlets {
-        outlet.send(signal, request.clone(), items);
-    }
-}

@@ -5,7 +5,7 @@
 //! requests apart.
 
 use super::{Interval, Seen};
-use crate::engine::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, Symptom, TraceContext};
+use crate::engine::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, TraceContext};
 use crate::engine::formats::request_line_hash;
 use crate::engine::text::hash64;
 use crate::engine::verdict::{Source, Ticket, Verdict};
@@ -487,14 +487,10 @@ fn forget_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<u64>>, key: K, id
     }
 }
 
-/// True for an answer that was cut after its header went out: the access log shows the upstream's status.
-pub fn is_truncation(symptom: Symptom) -> bool {
-    symptom == Symptom::ResponseTruncated
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::evidence::Symptom;
 
     fn seen<T>(ticket: u64, second: Nanos, what: T) -> Seen<T> {
         let at = Interval { from: second * SECOND, to: second * SECOND + SECOND - 1 };

@@ -166,10 +166,5 @@ fn msec(text: &str) -> Option<Stamp> {
     Some(Stamp { nanos, grain: MILLISECOND, zone_known: true, year_known: true })
 }
 
-/// Undoes `escape=default`: `\xHH`.
-pub fn undo_default_escape(text: &str) -> String {
-    super::log_format::Escape::Default.undo(text.as_bytes()).into_owned()
-}
-
 #[cfg(test)]
 mod tests;
