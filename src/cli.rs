@@ -134,7 +134,7 @@ pub struct Explain {
     /// Text of Gunicorn's `access_log_format`; may be repeated
     #[arg(long, value_name = "TEXT", value_parser = gunicorn_format)]
     pub gunicorn_format: Vec<LogFormat>,
-    /// An nginx configuration, whose log formats are then known
+    /// An nginx configuration: its log formats are then known, and its upstreams and timeouts count as evidence
     #[arg(long, value_name = "FILE")]
     pub nginx_conf: Option<PathBuf>,
 }

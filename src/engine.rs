@@ -57,6 +57,8 @@ pub struct Settings {
     pub spans_max: usize,
     /// How far local time in error logs is ahead of UTC; inferred for each source where `None`, the default.
     pub zone: Option<Nanos>,
+    /// nginx's configuration, where it is known: its upstreams and timeouts.
+    pub nginx: Option<Arc<nginx_conf::NginxConf>>,
 }
 
 impl Default for Settings {
@@ -67,6 +69,7 @@ impl Default for Settings {
             requests_max: 10_000,
             spans_max: 50_000,
             zone: None,
+            nginx: None,
         }
     }
 }
@@ -188,12 +191,14 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(settings: Settings) -> Engine {
+        let mut world = World::default();
+        world.nginx.clone_from(&settings.nginx);
         Engine {
             settings,
             requests: Requests::default(),
             open: 0,
             decided: VecDeque::new(),
-            world: World::default(),
+            world,
             timers: BTreeMap::new(),
             next_timer: 0,
             held: HashMap::new(),

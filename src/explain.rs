@@ -22,6 +22,7 @@ pub mod zones;
 
 use crate::engine::evidence::{Nanos, SECOND};
 use crate::engine::formats::Reader;
+use crate::engine::nginx_conf::NginxConf;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
 use merge::{Merged, Merger};
@@ -51,6 +52,8 @@ pub struct Options {
     pub traces: Vec<String>,
     /// Offset of local time in nginx's error logs ahead of UTC; inferred where `None`.
     pub zone: Option<Nanos>,
+    /// nginx's configuration, where it is known: what it says of upstreams and timeouts feeds the causes.
+    pub nginx: Option<Arc<NginxConf>>,
     /// Says how many bytes of the files were read so far, as they are on disk, and of how many; `None` where a pipe is
     /// among them. Called about every MiB of lines.
     pub progress: Option<Progress>,
@@ -107,7 +110,8 @@ pub fn run_while(
     totals.notes.extend(surveyed.wrong_clocks(&inputs));
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
-    let settings = Settings { hold: HOLD, requests_max: REQUESTS_MAX, ..Settings::default() };
+    let settings =
+        Settings { hold: HOLD, requests_max: REQUESTS_MAX, nginx: options.nginx.clone(), ..Settings::default() };
     let mut engine = Engine::new(settings);
     engine.want(surveyed.wanted().clone());
     let mut places = Places::default();

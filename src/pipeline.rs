@@ -161,6 +161,7 @@ impl Pipeline {
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,
             zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::engine::evidence::SECOND)),
+            nginx: None,
         };
         let correlator = correlator::Correlator::new(
             settings,

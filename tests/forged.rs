@@ -1,6 +1,7 @@
 //! Nobody forges a cause: what a client sends stands in logs as one value, however much it looks like a line of its own.
 
 #[path = "common/told.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
 mod told;
 
 use told::target_and_cause;

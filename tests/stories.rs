@@ -2,6 +2,7 @@
 //! Gunicorn (`tests/versions/matrix.py`); the lines here are the few that decide.
 
 #[path = "common/told.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
 mod told;
 
 use told::target_and_cause;

@@ -4,7 +4,7 @@ use crate::cli::{Explain, Group, ReportFormat};
 use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say};
 use crate::engine::evidence::SECOND;
 use crate::engine::formats::{AccessFormats, LogFormat, Reader};
-use crate::engine::nginx_conf::variables;
+use crate::engine::nginx_conf::{NginxConf, variables};
 use crate::engine::text::printable;
 use crate::explain::report::{Filter, Report, Writer, json::Json, markdown::Markdown, text::Text};
 use crate::explain::{self, Options};
@@ -12,6 +12,7 @@ use anyhow::Context;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Problems that are listed; a directory of the wrong kind has thousands.
 const PROBLEMS_MAX: usize = 100;
@@ -30,7 +31,8 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(USAGE));
     }
     let mut problems = Vec::new();
-    let reader = Reader::with_access_formats(formats(options, &mut problems));
+    let nginx = configuration(options, &mut problems);
+    let reader = Reader::with_access_formats(formats(options, nginx.as_ref(), &mut problems));
     let filter = Filter {
         causes: options.cause.clone(),
         since: options.since,
@@ -55,6 +57,7 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         files: options.files.clone(),
         traces: options.traces.clone(),
         zone: options.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
+        nginx: nginx.map(Arc::new),
         progress: bar.map(|bar| Box::new(move |done, all| bar.show(done, all)) as Box<dyn Fn(u64, Option<u64>)>),
     };
     let mut writer = Writer::new(report.as_ref(), &filter, out.as_mut());
@@ -80,22 +83,28 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
-/// The formats that the user named, those of options before those of a configuration. What is wrong with them is a
-/// problem, not an end.
-fn formats(options: &Explain, problems: &mut Vec<String>) -> AccessFormats {
-    let mut nginx = options.log_format.clone();
-    for name in nginx.iter().flat_map(LogFormat::variables).filter(|name| !variables::is_known(name)) {
+/// nginx's configuration. What is wrong with it is a problem, not an end.
+fn configuration(options: &Explain, problems: &mut Vec<String>) -> Option<NginxConf> {
+    match options.nginx_conf.as_deref().map(nginx_conf::load)? {
+        Ok(conf) => {
+            problems.extend(conf.mistakes.iter().map(ToString::to_string));
+            Some(conf)
+        }
+        Err(error) => {
+            problems.push(format!("{error:#}; log formats are inferred from the lines"));
+            None
+        }
+    }
+}
+
+/// The formats that the user named, those of options before those of a configuration.
+fn formats(options: &Explain, nginx: Option<&NginxConf>, problems: &mut Vec<String>) -> AccessFormats {
+    let mut formats = options.log_format.clone();
+    for name in formats.iter().flat_map(LogFormat::variables).filter(|name| !variables::is_known(name)) {
         problems.push(format!("--log-format: {}", variables::unknown(name)));
     }
-    match options.nginx_conf.as_deref().map(nginx_conf::load) {
-        Some(Ok(conf)) => {
-            problems.extend(conf.mistakes.iter().map(ToString::to_string));
-            nginx.extend(conf.log_formats);
-        }
-        Some(Err(error)) => problems.push(format!("{error:#}; log formats are inferred from the lines")),
-        None => {}
-    }
-    AccessFormats::new(nginx, options.gunicorn_format.clone())
+    formats.extend(nginx.iter().flat_map(|conf| conf.log_formats.iter().cloned()));
+    AccessFormats::new(formats, options.gunicorn_format.clone())
 }
 
 /// A progress bar, for a person who waits: only on a terminal, and only where there is much to read.

@@ -6,6 +6,7 @@ use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, HostSeen, World};
 use super::correlate::{Interval, Seen};
 use super::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
+use super::nginx_conf::Pass;
 use super::text::{printable, shortened};
 use super::verdict::{Quote, Source};
 
@@ -70,6 +71,8 @@ pub struct Case<'a> {
     pub derived_from: Option<&'a Failure>,
     /// The symptom is that of the requests around it.
     pub borrowed_symptom: bool,
+    /// Where nginx's configuration sends it; empty where that is not known.
+    pub passes: Vec<&'a Pass>,
 }
 
 impl<'a> Case<'a> {
@@ -136,6 +139,26 @@ impl<'a> Case<'a> {
     /// True when the upstream is a unix socket.
     pub fn is_unix(&self) -> bool {
         self.upstream.is_some_and(|upstream| upstream.starts_with("unix:"))
+    }
+
+    /// What the configuration says of its timeout, if all passes that it may have taken say the same.
+    pub fn configured(&self, timeout: impl Fn(&Pass) -> Nanos) -> Option<(Nanos, &'a Pass)> {
+        let first = *self.passes.first()?;
+        let time = timeout(first);
+        self.passes.iter().all(|pass| timeout(pass) == time).then_some((time, first))
+    }
+
+    /// True when the configuration has nginx keep connections to its upstream open, false when it closes them; `None`
+    /// where that is not known.
+    pub fn keeps_connections(&self) -> Option<bool> {
+        let nginx = self.world.nginx.as_ref()?;
+        let mut kept = self.passes.iter().map(|pass| match nginx.block_of(pass) {
+            // nginx 1.29.7 and later keep some without being told.
+            Some(block) => block.keepalive.map(|count| count > 0),
+            None => Some(false),
+        });
+        let first = kept.next()??;
+        kept.all(|other| other == Some(first)).then_some(first)
     }
 
     /// How long the last attempt took.
@@ -224,6 +247,12 @@ pub fn seconds(time: Nanos) -> String {
 /// A conclusion of why502 itself.
 pub fn conclusion(text: impl Into<String>) -> Quote {
     Quote { source: Source::Why502, text: shortened(&printable(&text.into()), 200), ticket: None }
+}
+
+/// What the configuration sets for a request.
+pub fn configured_quote(pass: &Pass, what: &str, time: Nanos) -> Quote {
+    let kind = pass.scheme.trim_end_matches('s').replace("http", "proxy");
+    conclusion(format!("nginx's configuration has {kind}_{what}_timeout {} s for {}", seconds(time), pass.place()))
 }
 
 /// The deciding words of a line about a process.

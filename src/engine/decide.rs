@@ -2,12 +2,13 @@
 
 use super::case::{Case, Claim, Trigger, access_quote, conclusion};
 use super::causes::{self, Cause, Mark};
-use super::correlate::address::AddressMatch;
-use super::correlate::gunicorn::{Death, Phase};
-use super::correlate::join::Request;
+use super::correlate::address::{AddressMatch, compare};
+use super::correlate::gunicorn::{Death, Instance, Phase};
+use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, World};
 use super::correlate::{Interval, link};
-use super::evidence::{Logged, MILLISECOND, NginxAccess, SECOND, Symptom};
+use super::evidence::{Logged, MILLISECOND, Nanos, NginxAccess, SECOND, Symptom};
+use super::nginx_conf::Pass;
 use super::text::hash64;
 use super::verdict::{Link, Quote, Verdict};
 
@@ -158,7 +159,18 @@ pub fn failed_at(request: &Request) -> Option<Interval> {
 pub fn case_of<'a>(request: &'a Request, world: &'a World) -> Option<Case<'a>> {
     let mut symptom = symptom_of(request);
     let at = failed_at(request)?;
-    let mut upstream = upstream_of(request);
+    let passes = passes_of(request, world);
+    if symptom == Symptom::Unknown {
+        symptom = timer_of(request, &passes).unwrap_or(symptom);
+    }
+    let mut upstream = upstream_of(request).map_or_else(
+        || world.nginx.as_ref().and_then(|nginx| nginx.only_server_of(&passes)),
+        // The name of a block stands for its server where it has but one.
+        |upstream| match world.nginx.as_ref().filter(|_| passes.iter().all(|pass| pass.address == upstream)) {
+            Some(nginx) => nginx.only_server_of(&passes).or(Some(upstream)),
+            None => Some(upstream),
+        },
+    );
     let mut derived_from = None;
     if symptom == Symptom::NoLiveUpstreams
         && let Some(root) = root_of(request, world, at)
@@ -179,6 +191,7 @@ pub fn case_of<'a>(request: &'a Request, world: &'a World) -> Option<Case<'a>> {
         upstream = upstream.or(Some(other.upstream.as_str()));
     }
     let found = world.gunicorns.instance_for(upstream);
+    let found = found.filter(|(instance, _)| !world.is_of_another_upstream(instance, upstream));
     let mut case = Case {
         trigger: Trigger::Request,
         symptom,
@@ -191,9 +204,43 @@ pub fn case_of<'a>(request: &'a Request, world: &'a World) -> Option<Case<'a>> {
         death: None,
         derived_from,
         borrowed_symptom: borrowed.is_some(),
+        passes,
     };
     case.death = death_for(&case);
     Some(case)
+}
+
+/// Where nginx's configuration sends the request; where the peer is known, only the passes that lead to it.
+fn passes_of<'a>(request: &Request, world: &'a World) -> Vec<&'a Pass> {
+    let Some(nginx) = &world.nginx else { return Vec::new() };
+    let error = request.error().or(request.errors.last()).map(|error| &error.what);
+    let access = request.access.as_ref().map(|access| &access.what);
+    let of_error = error.and_then(|error| error.request.as_deref()).and_then(split_request_line);
+    let target = access.map(|access| access.target.as_str()).filter(|target| !target.is_empty());
+    let Some(target) = target.or(of_error.map(|(_, target)| target)) else { return Vec::new() };
+    let server = error.map(|error| error.server.as_str()).filter(|server| !server.is_empty());
+    let host = access.map(|access| access.host.as_str()).filter(|host| !host.is_empty());
+    let passes = nginx.passes_for(server.or(host), target);
+    let Some(upstream) = upstream_of(request) else { return passes };
+    let leads_there = |pass: &&Pass| {
+        pass.address == upstream
+            || nginx.servers_of(pass).iter().any(|server| compare(server, upstream) >= AddressMatch::Maybe)
+    };
+    passes.into_iter().filter(leads_there).collect()
+}
+
+/// Without an error line: the timer that a 504 took as long as. nginx's clock is up to some ten milliseconds behind, and
+/// a retry or a slow client make it longer.
+fn timer_of(request: &Request, passes: &[&Pass]) -> Option<Symptom> {
+    let access = request.access.as_ref().map(|access| &access.what)?;
+    let took = access.request_time.value().filter(|_| access.status == 504 && request.errors.is_empty())?;
+    let fits = |timer: Nanos| (-50 * MILLISECOND..=SECOND).contains(&took.saturating_sub(timer));
+    let all = |timer: fn(&Pass) -> Nanos| !passes.is_empty() && passes.iter().all(|pass| fits(timer(pass)));
+    match (all(|pass| pass.connect_timeout), all(|pass| pass.read_timeout)) {
+        (true, false) => Some(Symptom::ConnectTimedOut),
+        (false, true) => Some(Symptom::ResponseTimedOut),
+        _ => None,
+    }
 }
 
 fn upstream_of(request: &Request) -> Option<&str> {
@@ -261,9 +308,16 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(usize, &'a Death)> {
         return None;
     }
     let serial = case.instance.is_none_or(|instance| matches!(instance.worker_class.as_str(), "sync" | ""));
-    let deaths = case.world.gunicorns.deaths.iter().enumerate().rev().take(1_024);
+    let gunicorns = &case.world.gunicorns;
+    let is_stranger = |instance: &&Instance| case.world.is_of_another_upstream(instance, case.upstream);
+    let strangers = gunicorns.instances.iter().filter(is_stranger).map(|instance| instance.source);
+    let strangers: Vec<u64> = strangers.collect();
+    let deaths = gunicorns.deaths.iter().enumerate().rev().take(1_024);
     deaths
         .filter(|(_, death)| {
+            if strangers.contains(&death.source) {
+                return false;
+            }
             let of_instance = case.address < AddressMatch::Maybe
                 || case.instance.is_none_or(|instance| instance.source == death.source);
             // An abort that Gunicorn answered with 500 is another request's, unless this one was cut in its middle.

@@ -3,6 +3,7 @@
 //! Pure: the text comes in, and `include` goes out through a callback. Everything that is not listed in [`NginxConf`] is
 //! read over: a directive of a module that we do not know is no mistake.
 
+mod routes;
 mod statements;
 pub mod variables;
 
@@ -56,6 +57,18 @@ pub struct Upstream {
     pub keepalive: Option<u32>,
 }
 
+/// How a `location` is compared with a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocationKind {
+    /// `location /x` and `location ^~ /x`; also what stands outside of any.
+    #[default]
+    Prefix,
+    /// `location = /x`.
+    Exact,
+    /// `location ~ x` and `location ~* x`; also a named one (`@x`), which is reached by other ways than its name.
+    Regex,
+}
+
 /// Where requests are passed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pass {
@@ -67,6 +80,8 @@ pub struct Pass {
     pub server_names: Vec<String>,
     /// `location` around it; empty outside of one.
     pub location: String,
+    /// How that is compared.
+    pub location_kind: LocationKind,
     /// `proxy_connect_timeout` or its like; 60 s by default.
     pub connect_timeout: Nanos,
     /// `proxy_read_timeout` or its like; 60 s by default.
@@ -164,6 +179,7 @@ impl NginxConf {
 struct Context {
     server_names: Vec<String>,
     location: String,
+    location_kind: LocationKind,
     /// Name of a timeout directive and its value; each name once.
     timeouts: Vec<(String, Nanos)>,
 }
@@ -222,8 +238,14 @@ impl Reader<'_> {
             }
             ("error_log", [log, ..], None) => self.conf.error_logs.push(log.clone()),
             ("upstream", [name], Some(block)) => self.conf.upstreams.push(upstream(name, block)),
-            ("location", [.., location], Some(block)) => {
-                let inner = Context { location: location.clone(), ..context.clone() };
+            ("location", [modifiers @ .., location], Some(block)) => {
+                let location_kind = match modifiers.first().map(String::as_str) {
+                    Some("=") => LocationKind::Exact,
+                    Some("~" | "~*") => LocationKind::Regex,
+                    _ if location.starts_with('@') => LocationKind::Regex,
+                    _ => LocationKind::Prefix,
+                };
+                let inner = Context { location: location.clone(), location_kind, ..context.clone() };
                 self.block(path, text, block, &inner, depth);
             }
             (name, _, Some(block)) if name.starts_with("geoip2") => {
@@ -333,6 +355,7 @@ fn pass(kind: &str, target: &str, context: &Context) -> Pass {
         address,
         server_names: context.server_names.clone(),
         location: context.location.clone(),
+        location_kind: context.location_kind,
         connect_timeout: timeout("connect"),
         read_timeout: timeout("read"),
         send_timeout: timeout("send"),

@@ -109,6 +109,7 @@ impl Engine {
             death,
             derived_from: None,
             borrowed_symptom: false,
+            passes: Vec::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The connect timer ran out: packets vanish on the way.
 
 use super::{Case, Category, Cause, Claim};
+use crate::engine::case::configured_quote;
 use crate::engine::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -21,5 +22,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ConnectTimedOut {
         return None;
     }
-    Claim::of(if super::listen_backlog_full::gunicorn_is_there(case) { 0.2 } else { 0.96 })
+    let set = case.configured(|pass| pass.connect_timeout);
+    let quotes = set.map(|(time, pass)| configured_quote(pass, "connect", time)).into_iter().collect();
+    Claim::with(if super::listen_backlog_full::gunicorn_is_there(case) { 0.2 } else { 0.96 }, quotes)
 }

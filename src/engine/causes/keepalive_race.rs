@@ -10,7 +10,7 @@ pub static CAUSE: Cause = Cause {
     id: "keepalive_race",
     category: Category::Protocol,
     summary: "Gunicorn closed an idle kept-alive connection just as nginx reused it",
-    when: "The request was cut within 10 ms on a connection that was open before, no worker ended, and the workers are not sync; the surer where nginx may not send it again (POST).",
+    when: "The request was cut within 10 ms on a connection that was open before, no worker ended, and the workers are not sync; the surer where nginx may not send it again (POST). Never where nginx's configuration keeps no connections open.",
     hint: "Make Gunicorn's `--keep-alive` longer (75) than `keepalive_timeout` of nginx's upstream block (60 s by default), or let nginx keep none.",
     facts: "nginx keeps idle upstream connections 60 s (by default since 1.29.7), Gunicorn's asynchronous workers 2 s; sync workers keep none. nginx sends idempotent requests again, POST, PATCH and LOCK fail (src/http/ngx_http_upstream.c, ngx_http_upstream_next). Gunicorn writes nothing.",
     links: &[
@@ -31,6 +31,9 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
+        return None;
+    }
+    if case.keeps_connections() == Some(false) {
         return None;
     }
     let sync = case.instance.is_some_and(|instance| instance.worker_class == "sync");

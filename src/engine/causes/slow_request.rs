@@ -1,7 +1,7 @@
 //! nginx's read timer ran out on this URL while others are served.
 
 use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::case::conclusion;
+use crate::engine::case::{conclusion, configured_quote};
 use crate::engine::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -28,7 +28,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ResponseTimedOut {
         return None;
     }
-    Claim::of(0.85 - workers_busy(case))
+    let set = case.configured(|pass| pass.read_timeout);
+    let quotes = set.map(|(time, pass)| configured_quote(pass, "read", time)).into_iter().collect();
+    Claim::with(0.85 - workers_busy(case), quotes)
 }
 
 /// The cut is nginx's own: it waited `proxy_read_timeout` for the next bytes of the body.

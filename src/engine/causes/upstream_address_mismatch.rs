@@ -1,13 +1,14 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
 use super::{Case, Category, Cause, Claim};
+use crate::engine::case::conclusion;
 use crate::engine::correlate::address::AddressMatch;
 
 pub static CAUSE: Cause = Cause {
     id: "upstream_address_mismatch",
     category: Category::Unreachable,
     summary: "Gunicorn listens on another address or socket path than the one nginx tries",
-    when: "Connections are refused, or the unix socket's file is missing, while Gunicorn's log says that it listens elsewhere and serves; unlikely where nginx serves other requests at the same time.",
+    when: "Connections are refused, or the unix socket's file is missing, while Gunicorn's log says that it listens elsewhere and serves; unlikely where nginx serves other requests at the same time, and not where nginx's configuration has another upstream that is this Gunicorn.",
     hint: "Make Gunicorn's `--bind` and nginx's `proxy_pass` name the same address or socket path; in containers bind 0.0.0.0 and share the volume of the socket.",
     facts: "Gunicorn says where it listens at each start: `Listening at: http://127.0.0.1:8000 (PID)` (gunicorn/arbiter.py, start). nginx prints the peer that it tried in `upstream:`.",
     links: &[
@@ -29,5 +30,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     // nginx reaches this Gunicorn for other requests, so this address may be meant for another server, which is down.
     let reached = case.others_are_served(30);
-    Claim::with(if reached { 0.2 } else { 0.95 }, instance.listening.iter().cloned().collect())
+    let passed = case.passes.first().zip(case.upstream).map(|(pass, upstream)| {
+        conclusion(format!("nginx's configuration passes {} to {upstream}, and nothing to this Gunicorn", pass.place()))
+    });
+    Claim::with(if reached { 0.2 } else { 0.95 }, instance.listening.iter().cloned().chain(passed).collect())
 }

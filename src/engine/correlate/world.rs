@@ -1,12 +1,15 @@
 //! Everything in sight but the requests themselves: Gunicorns, hosts, spans, and how nginx's upstreams fare.
 
-use super::gunicorn::Gunicorns;
+use super::address::AddressMatch;
+use super::gunicorn::{Gunicorns, Instance};
 use super::skew::Skew;
 use super::spans::Spans;
 use super::{Interval, Seen};
 use crate::engine::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, SECOND, Symptom};
+use crate::engine::nginx_conf::NginxConf;
 use crate::engine::verdict::{Quote, Source, Ticket};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Lines of each kind remembered; at one failing request a millisecond this is eight seconds.
 const RECENT_MAX: usize = 8_192;
@@ -48,6 +51,8 @@ pub struct HostSeen {
 /// Everything in sight but the requests themselves.
 #[derive(Debug, Default)]
 pub struct World {
+    /// nginx's configuration, where it is known.
+    pub nginx: Option<Arc<NginxConf>>,
     /// The Gunicorns.
     pub gunicorns: Gunicorns,
     /// The spans.
@@ -77,6 +82,13 @@ pub struct World {
 }
 
 impl World {
+    /// True when nginx's configuration says that this Gunicorn is there for another upstream.
+    pub fn is_of_another_upstream(&self, gunicorn: &Instance, upstream: Option<&str>) -> bool {
+        let Some((nginx, upstream)) = self.nginx.as_ref().zip(upstream) else { return false };
+        gunicorn.matches(Some(upstream)) == AddressMatch::No
+            && nginx.is_of_another_upstream(&gunicorn.addresses, upstream)
+    }
+
     /// Takes evidence that is about no single request.
     pub fn handle(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) {
         match evidence.proof {
