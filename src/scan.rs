@@ -3,20 +3,20 @@
 //! A record that proves nothing costs a walk to its body and a look at its status. What is remembered of each source
 //! (the format of its lines) is a cache that may be lost.
 
+mod fields;
 pub mod spans;
 
 use crate::engine::Wanted;
 use crate::engine::evidence::{Evidence, Nanos, Stamp, TraceContext};
-use crate::engine::formats::{Format, Reader, Reading, SourceMemory};
+use crate::engine::formats::{Format, Reader, Reading, SourceMemory, parsed};
 use crate::engine::text::hash64;
-use crate::otlp::{AnyValue, Attributes, Item, LogRecord, Request, Surroundings};
+use crate::otlp::{AnyValue, Item, LogRecord, Request, Surroundings};
+use fields::Fields;
 use std::collections::HashMap;
 use std::ops::Range;
 
 /// Sources remembered; past it all are forgotten, which costs a second look at their next lines.
 const SOURCES_MAX: usize = 4_096;
-/// Attributes of a record that a collector parsed which are looked at.
-const FIELDS_MAX: usize = 64;
 /// Longest text that is read, as `explain` and `tail` cut their lines: a record may have 64 MiB, which would keep a core
 /// for seconds. The record itself goes on whole.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -142,18 +142,36 @@ fn read(
         name_stream(record, stream);
         let memory = memories.of(stream.source());
         let reading = reader.read(line, memory, wanted);
-        if !matches!(reading, Reading::Unrecognised) {
+        if matches!(reading, Reading::Healthy(_)) {
             return reading;
         }
         // A collector that parsed the line may have left only its message in the body.
-        return read_fields(record.attributes(), reader, memory, wanted);
+        let fields = Fields::of(record.attributes());
+        let get = |name: &str| fields.get(name);
+        let reading = match reading {
+            Reading::Unrecognised => reader.read_parsed(&get, memory, wanted),
+            proves => proves,
+        };
+        return parsed::complete(reading, &String::from_utf8_lossy(line), recorded(record), &get, memory);
     }
     name_stream(record, stream);
     let memory = memories.of(stream.source());
-    match record.body() {
-        Some(AnyValue::Map(map)) => read_fields(map, reader, memory, wanted),
-        _ => read_fields(record.attributes(), reader, memory, wanted),
+    let mut fields = Fields::default();
+    let mut reading = Reading::Unrecognised;
+    if let Some(AnyValue::Map(map)) = record.body() {
+        fields.add(map);
+        reading = reader.read_parsed(&|name| fields.get(name), memory, wanted);
     }
+    if matches!(reading, Reading::Unrecognised) {
+        let attributes = Fields::of(record.attributes());
+        reading = reader.read_parsed(&|name| attributes.get(name), memory, wanted);
+    }
+    if matches!(reading, Reading::Healthy(_)) {
+        return reading;
+    }
+    fields.add(record.attributes());
+    let get = |name: &str| fields.get(name);
+    parsed::complete(reading, &parsed::line_of(&get).unwrap_or_default(), recorded(record), &get, memory)
 }
 
 fn bounded(text: &[u8]) -> &[u8] {
@@ -175,24 +193,13 @@ fn name_stream(record: &LogRecord<'_>, stream: &mut Stream) {
     }
 }
 
-/// Reads named values: a structured body, or the attributes of a record that a collector parsed.
-fn read_fields(attributes: Attributes<'_>, reader: &Reader, memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
-    let mut fields: Vec<(String, String)> = Vec::new();
-    for pair in attributes.take(FIELDS_MAX) {
-        let value = match pair.value() {
-            AnyValue::String(text) => String::from_utf8_lossy(bounded(text)).into_owned(),
-            AnyValue::Int(number) => number.to_string(),
-            AnyValue::Double(number) => number.to_string(),
-            AnyValue::Bool(flag) => flag.to_string(),
-            _ => continue,
-        };
-        fields.push((String::from_utf8_lossy(pair.key).into_owned(), value));
-    }
-    if fields.is_empty() {
-        return Reading::Unrecognised;
-    }
-    let borrowed: Vec<(&str, &str)> = fields.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    reader.read_parsed(&borrowed, memory, wanted)
+/// The time that whoever read the line gave to its record.
+fn recorded(record: &LogRecord<'_>) -> Option<Stamp> {
+    (record.time != 0).then(|| Stamp::of_record(nanos(record.time)))
+}
+
+fn nanos(time: u64) -> Nanos {
+    Nanos::try_from(time).unwrap_or(Nanos::MAX)
 }
 
 fn found(
@@ -206,13 +213,6 @@ fn found(
         let context = TraceContext { trace_id, span_id: record.span_id() };
         for evidence in &mut evidences {
             evidence.trace = Some(context);
-        }
-    }
-    let nanos = |time: u64| Nanos::try_from(time).unwrap_or(Nanos::MAX);
-    if record.time != 0 {
-        // A collector that took the stamp off the line, or a logger that writes none into it.
-        for evidence in evidences.iter_mut().filter(|evidence| evidence.stamp.is_none()) {
-            evidence.stamp = Some(Stamp::of_record(nanos(record.time)));
         }
     }
     let observed = if record.observed_time != 0 { record.observed_time } else { record.time };

@@ -22,11 +22,14 @@ pub struct Peeled<'a> {
     pub origin: String,
     /// Names of the envelopes, outermost first.
     pub layers: Vec<&'static str>,
+    /// The innermost JSON object, which may say more than the text that was taken out of it.
+    pub object: Option<Cow<'a, str>>,
 }
 
 /// Peels a line.
 pub fn peel(line: &str) -> Peeled<'_> {
-    let mut peeled = Peeled { bare: Cow::Borrowed(line), stamp: None, origin: String::new(), layers: Vec::new() };
+    let mut peeled =
+        Peeled { bare: Cow::Borrowed(line), stamp: None, origin: String::new(), layers: Vec::new(), object: None };
     if line.contains('\x1b') {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
@@ -42,7 +45,10 @@ pub fn peel(line: &str) -> Peeled<'_> {
             peeled.origin = layer.origin;
         }
         peeled.layers.push(layer.name);
-        peeled.bare = Cow::Owned(layer.inner);
+        let outer = std::mem::replace(&mut peeled.bare, Cow::Owned(layer.inner));
+        if outer.starts_with('{') {
+            peeled.object = Some(outer);
+        }
     }
     peeled
 }
@@ -91,7 +97,7 @@ struct Layer {
 fn peel_one(line: &str) -> Option<Layer> {
     let plain =
         |name: &'static str, inner: &str| Layer { name, inner: inner.to_owned(), stamp: None, origin: String::new() };
-    let trimmed = line.trim_start_matches([' ', '\t', '>', '`', '*', '\u{feff}', '\u{3000}']);
+    let trimmed = without_indent(line);
     if trimmed.len() < line.len() {
         return Some(plain("indent", trimmed.trim_end_matches(['`', '*'])));
     }
@@ -109,6 +115,15 @@ fn peel_one(line: &str) -> Option<Layer> {
             }
             prefix::take_off(line).map(|(name, inner)| plain(name, inner))
         })
+}
+
+/// The line without blanks, quote and list marks. The star of `*7 `, nginx's connection where its head was cut off, stays.
+fn without_indent(line: &str) -> &str {
+    let trimmed = line.trim_start_matches([' ', '\t', '>', '`', '*', '\u{feff}', '\u{3000}']);
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let is_connection = digits > 0 && trimmed.as_bytes().get(digits) == Some(&b' ');
+    let starred = line.get(line.len().saturating_sub(trimmed.len() + 1)..).filter(|line| line.starts_with('*'));
+    starred.filter(|_| is_connection).unwrap_or(trimmed)
 }
 
 /// Docker's json-file, JSON loggers, journald's export: the text under a known key.
@@ -235,7 +250,7 @@ fn day_stamp(month: &str, day: &str, time: &str) -> Option<Stamp> {
 }
 
 /// Seconds, milliseconds, microseconds (journald) or nanoseconds since 1970, told by their length.
-fn epoch_stamp(text: &str) -> Option<Stamp> {
+pub(super) fn epoch_stamp(text: &str) -> Option<Stamp> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let number: i64 = whole.parse().ok().filter(|_| whole.bytes().all(|byte| byte.is_ascii_digit()))?;
     let unit = match whole.len() {

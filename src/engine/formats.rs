@@ -18,10 +18,12 @@ pub mod json_line;
 pub mod log_format;
 pub mod nginx_access;
 pub mod nginx_error;
+pub mod parsed;
 
 pub use access_formats::{AccessFormats, AccessReading};
 pub use describe::Description;
 pub use log_format::{LogFormat, LogFormatError};
+pub use nginx_access::Get;
 
 /// Formats that a line can be in. The id is what `why502 parse` prints and `recognised{format}` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,10 +80,6 @@ pub struct SourceMemory {
 pub struct Reader {
     formats: AccessFormats,
 }
-
-/// Names under which collectors and JSON loggers keep a line. First those of the line as it was before it was parsed
-/// (semantic conventions, Elastic Common Schema): the others may hold what is left of it.
-const WHOLE_LINE: [&str; 7] = ["log.record.original", "event.original", "message", "msg", "log", "MESSAGE", "event"];
 
 /// Lines of one record that are looked at: a traceback has some dozens.
 const LINES_MAX: usize = 256;
@@ -158,34 +156,36 @@ impl Reader {
         best
     }
 
-    /// Reads a record that a collector or a JSON logger already parsed into names and values.
-    pub fn read_parsed(&self, fields: &[(&str, &str)], memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
-        let get = |name: &str| {
-            fields.iter().find(|(known, _)| *known == name).map(|(_, value)| std::borrow::Cow::Borrowed(*value))
-        };
-        let mut read = nginx_access::Line::default();
-        if nginx_access::from_fields(&get, &mut read) {
-            memory.last = Some(Format::NginxAccessJson);
-            return access_reading(read, Format::NginxAccessJson, String::new(), wanted);
-        }
-        for name in WHOLE_LINE {
-            if let Some((_, text)) = fields.iter().find(|(known, _)| *known == name) {
-                return self.read(text.as_bytes(), memory, wanted);
-            }
-        }
-        Reading::Unrecognised
-    }
-
     fn read_line(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
         let peeled = envelope::peel(line);
+        let reading = self.read_peeled(&peeled, memory, wanted, place);
+        let Some(object) = &peeled.object else { return reading };
+        let may_gain = match &reading {
+            Reading::Healthy(_) => false,
+            Reading::Proves(..) => true,
+            Reading::Unrecognised => parsed::may_be_companion(&peeled.bare),
+        };
+        match JsonLine::read(object).filter(|_| may_gain) {
+            Some(json) => parsed::complete(reading, &peeled.bare, None, &|name| json.get_deep(name), memory),
+            None => reading,
+        }
+    }
+
+    fn read_peeled(
+        &self,
+        peeled: &envelope::Peeled<'_>,
+        memory: &mut SourceMemory,
+        wanted: &Wanted,
+        place: Place,
+    ) -> Reading {
         if !peeled.bare.contains('\n') {
-            return self.read_bare(&peeled.bare, &peeled, memory, wanted, place);
+            return self.read_bare(&peeled.bare, peeled, memory, wanted, place);
         }
         // The text of a JSON logger may have line ends of its own.
         let mut best = Reading::Unrecognised;
         for (index, bare) in peeled.bare.lines().take(LINES_MAX).enumerate() {
             let place = if place == Place::Alone { self::place(index, &best) } else { place };
-            let reading = self.read_bare(bare, &peeled, memory, wanted, place);
+            let reading = self.read_bare(bare, peeled, memory, wanted, place);
             best = both(best, reading);
         }
         best
@@ -207,9 +207,7 @@ impl Reader {
         }
         if let Some(read) = nginx_error::read(bare) {
             if read.may_be_broken {
-                // Counted from the first break on; a later break is part of the same record.
-                let rest = ERROR_BYTES_MAX.saturating_sub(u32::try_from(bare.len()).unwrap_or(u32::MAX));
-                memory.doubt_bytes = memory.doubt_bytes.max(rest);
+                note_break(memory, bare);
             }
             let interesting = read.error.symptom.is_some() || is_companion(&read.error.message);
             if !interesting {
@@ -253,6 +251,13 @@ impl Reader {
         }
         inside(bare, peeled.stamp, peeled.origin.clone(), !doubtful && !continues)
     }
+}
+
+/// Notes that a client may have broken the record of which this is the first line.
+fn note_break(memory: &mut SourceMemory, line: &str) {
+    // Counted from the first break on; a later break is part of the same record.
+    let rest = ERROR_BYTES_MAX.saturating_sub(u32::try_from(line.len()).unwrap_or(u32::MAX));
+    memory.doubt_bytes = memory.doubt_bytes.max(rest);
 }
 
 /// A record of nginx's error log that begins inside the line.
@@ -450,41 +455,4 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 /// Hash of a request line for [`Wanted`]: over method and target, so that it fits every format and protocol.
 pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
     super::text::hash64(method) ^ super::text::hash64(target).rotate_left(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ERROR: &str = "2026/03/04 09:15:03 [error] 411#411: *7 connect() failed (111: Connection refused) while \
-        connecting to upstream, client: 127.0.0.1, server: shop.test, request: \"GET /a HTTP/1.1\", upstream: \
-        \"http://127.0.0.1:8000/a\", host: \"shop.test\"";
-
-    fn check(fields: &[(&str, &str)], expected: &str) {
-        let reading = Reader::default().read_parsed(fields, &mut SourceMemory::default(), &Wanted::default());
-        let shown = match reading {
-            Reading::Proves(format, evidences) => {
-                let stamped = evidences.iter().filter(|evidence| evidence.stamp.is_some()).count();
-                format!("{} {stamped}/{}", format.id(), evidences.len())
-            }
-            Reading::Healthy(format) => format!("{} healthy", format.id()),
-            Reading::Unrecognised => "unrecognised".to_owned(),
-        };
-        assert_eq!(shown, expected, "{fields:?}");
-    }
-
-    #[test]
-    fn a_line_that_was_moved_is_found_by_the_names_that_are_used_for_it() {
-        for name in WHOLE_LINE {
-            check(&[("level", "error"), (name, ERROR)], "nginx_error 1/1");
-        }
-        check(&[("line", ERROR)], "unrecognised");
-    }
-
-    #[test]
-    fn the_line_as_it_was_says_more_than_its_message() {
-        let message = ERROR.split_once("*7 ").map_or("", |(_, message)| message);
-        check(&[("message", message)], "nginx_error 0/1");
-        check(&[("message", message), ("log.record.original", ERROR)], "nginx_error 1/1");
-    }
 }

@@ -79,7 +79,7 @@ fn head(line: &str) -> Option<usize> {
 }
 
 fn is_level(word: &str) -> bool {
-    matches!(word, "emerg" | "alert" | "crit" | "error" | "warn" | "notice" | "info" | "debug")
+    super::nginx_error::LEVELS.contains(&word)
 }
 
 fn message(line: &str) -> Option<usize> {

@@ -8,8 +8,8 @@
 mod fields;
 mod infer;
 
-pub(super) use fields::seconds;
-pub use fields::{from_fields, from_format};
+pub use fields::{Get, from_fields, from_format};
+pub(super) use fields::{TIME, beside, client_of, host_of, is_healthy, request_of, seconds, value};
 pub use infer::{named_fields, read_combined};
 
 use super::gunicorn_error::iso_stamp;

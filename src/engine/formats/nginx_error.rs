@@ -18,6 +18,18 @@ pub struct Line {
     pub may_be_broken: bool,
 }
 
+/// The stamp alone: `2026/11/22 07:14:39`.
+pub(super) fn stamp_alone(text: &str) -> Option<Stamp> {
+    stamp(text).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
+}
+
+/// Decides anew what a line means whose `upstream:` or `client:` was found elsewhere; `rest` is its text without head. True
+/// when the next physical lines may be the rest of it.
+pub(super) fn decide_anew(error: &mut NginxError, rest: &str) -> bool {
+    error.symptom = symptom(error);
+    may_be_broken(rest, error)
+}
+
 /// True for a line that starts with the stamp of an error log.
 pub fn has_head(line: &str) -> bool {
     stamp(line).is_some()
@@ -76,8 +88,10 @@ fn stamp(line: &str) -> Option<(Stamp, &str)> {
         .then(|| (Stamp { nanos, grain: SECOND, zone_known: false, year_known: true }, rest.trim_start()))
 }
 
+/// The words in brackets.
+pub(super) const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
+
 fn level(rest: &str) -> (&'static str, &str) {
-    const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
     if let Some(inner) = rest.strip_prefix('[') {
         for level in LEVELS {
             if let Some(after) = inner.strip_prefix(level).and_then(|after| after.strip_prefix(']')) {
@@ -228,7 +242,7 @@ fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// `http://127.0.0.1:8000/x` -> `127.0.0.1:8000`; `http://unix:/run/g.sock:/x` -> `unix:/run/g.sock`.
-fn split_upstream(value: &str, error: &mut NginxError) -> String {
+pub(super) fn split_upstream(value: &str, error: &mut NginxError) -> String {
     let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
     error.upstream_scheme = scheme.to_owned();
     if let Some(path) = rest.strip_prefix("unix:") {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 const ATTEMPTS_MAX: usize = 32;
 
 /// The value of a name; `None` when the line has no such name.
-type Get<'g, 'a> = &'g dyn Fn(&str) -> Option<Cow<'a, str>>;
+pub type Get<'g, 'a> = &'g dyn Fn(&str) -> Option<Cow<'a, str>>;
 
 const STATUS: &[&str] = &[
     "status",
@@ -22,6 +22,7 @@ const STATUS: &[&str] = &[
     "response_code",
     "statusCode",
     "code",
+    "response",
     "st",
 ];
 const REQUEST: &[&str] = &["request", "request_line", "req"];
@@ -36,11 +37,12 @@ const TARGET: &[&str] = &[
     "path",
     "url",
     "http.target",
+    "http.url",
     "requestUrl",
     "document_uri",
 ];
 const QUERY: &[&str] = &["args", "query_string", "url.query", "query"];
-const PROTOCOL: &[&str] = &["server_protocol", "protocol", "http_version"];
+const PROTOCOL: &[&str] = &["server_protocol", "protocol", "http_version", "httpversion"];
 const CLIENT: &[&str] = &[
     "remote_addr",
     "client.address",
@@ -57,11 +59,21 @@ const CLIENT: &[&str] = &[
     "clientIp",
     "source_ip",
     "net.peer.ip",
+    "network.client.ip",
+    "nginx.error.client",
 ];
 const HOST: &[&str] =
     &["host", "http_host", "server.address", "server_name", "vhost", "domain", "http.host", "hostname", "authority"];
-const BYTES: &[&str] = &["body_bytes_sent", "bytes", "bytes_sent", "http.response.body.size", "size", "body_bytes"];
-const TIME: &[&str] = &[
+const BYTES: &[&str] = &[
+    "body_bytes_sent",
+    "bytes",
+    "bytes_sent",
+    "http.response.body.size",
+    "http.response.body.bytes",
+    "size",
+    "body_bytes",
+];
+pub(in crate::engine::formats) const TIME: &[&str] = &[
     "time_iso8601",
     "time_local",
     "@timestamp",
@@ -72,6 +84,10 @@ const TIME: &[&str] = &[
     "datetime",
     "timeLocal",
     "local_time",
+    "asctime",
+    "date_access",
+    "nginx.access.time",
+    "nginx.error.time",
 ];
 const REQUEST_ID: &[&str] = &[
     "request_id",
@@ -84,6 +100,7 @@ const REQUEST_ID: &[&str] = &[
     "reqid",
     "http.request.header.x_request_id",
     "http.request.header.x-request-id",
+    "http.request.id",
     "request-id",
     "req-id",
 ];
@@ -117,8 +134,60 @@ pub fn from_format<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     fill_rest(get, read)
 }
 
+/// True for the names and values of a healthy answer, without reading the rest: the usual record at the least cost.
+pub(in crate::engine::formats) fn is_healthy(get: Get<'_, '_>) -> bool {
+    let status = STATUS.iter().filter_map(|name| get(name)).find_map(|value| status_of(&value));
+    if status.is_none_or(super::is_interesting) {
+        return false;
+    }
+    let has_method = || value(get, METHOD).is_some();
+    match request_line(get) {
+        Some(request) if !split_request(unquoted(&request)).0.is_empty() || !has_method() => true,
+        Some(request) if is_target(unquoted(&request)) => true,
+        _ => has_method() && value(get, TARGET).is_some(),
+    }
+}
+
+/// What named values add to a line that was read as text; `None` when they speak of another request, or of none.
+pub(in crate::engine::formats) fn beside<'a>(
+    get: Get<'_, 'a>,
+    status: u16,
+    method: &str,
+    target: &str,
+) -> Option<Line> {
+    let mut read = Line::default();
+    let (has_status, has_request) = (fill_status(get, &mut read), fill_request(get, &mut read));
+    let path = |target: &str| target.split('?').next().unwrap_or_default().to_owned();
+    let other_request = || read.access.method != method || path(&read.access.target) != path(target);
+    if !(has_status || has_request)
+        || (has_status && read.access.status != status)
+        || (has_request && !target.is_empty() && other_request())
+    {
+        return None;
+    }
+    fill_rest(get, &mut read).then_some(read)
+}
+
+/// The request among named values as nginx prints it; `None` without one.
+pub(in crate::engine::formats) fn request_of(get: Get<'_, '_>) -> Option<String> {
+    let mut read = Line::default();
+    fill_request(get, &mut read).then_some(())?;
+    let NginxAccess { method, target, protocol, .. } = read.access;
+    Some([method, target, protocol].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+}
+
+/// The client among named values; empty without one.
+pub(in crate::engine::formats) fn client_of(get: Get<'_, '_>) -> String {
+    text(get, CLIENT)
+}
+
+/// `$host` among named values; empty without one.
+pub(in crate::engine::formats) fn host_of(get: Get<'_, '_>) -> String {
+    text(get, HOST)
+}
+
 /// The first of the names that has a value.
-fn value<'a>(get: Get<'_, 'a>, names: &[&str]) -> Option<Cow<'a, str>> {
+pub(in crate::engine::formats) fn value<'a>(get: Get<'_, 'a>, names: &[&str]) -> Option<Cow<'a, str>> {
     names.iter().filter_map(|name| get(name)).find(|value| !is_none(value))
 }
 
@@ -145,13 +214,21 @@ fn status_of(text: &str) -> Option<u16> {
 
 fn fill_request<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     let access = &mut read.access;
-    // An object (`"request":{...}`) is looked into by its members' names.
-    if let Some(request) = value(get, REQUEST).filter(|request| !request.starts_with('{')) {
-        let (method, target, protocol) = split_request(request.trim());
-        if !method.is_empty() || value(get, METHOD).is_none() {
+    if let Some(request) = request_line(get) {
+        let request = unquoted(&request);
+        let (method, target, protocol) = split_request(request);
+        let named = value(get, METHOD);
+        if !method.is_empty() || named.is_none() {
             access.method = method.to_owned();
             access.target = target.to_owned();
             access.protocol = protocol.to_owned();
+            return true;
+        }
+        // Logstash's patterns call the target so.
+        if let Some(method) = named.filter(|_| is_target(request)) {
+            access.method = method.into_owned();
+            access.target = request.to_owned();
+            access.protocol = text(get, PROTOCOL);
             return true;
         }
     }
@@ -168,6 +245,21 @@ fn fill_request<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     !access.method.is_empty() && !access.target.is_empty()
 }
 
+/// The request line; an object (`"request":{...}`) is looked into by its members' names.
+fn request_line<'a>(get: Get<'_, 'a>) -> Option<Cow<'a, str>> {
+    value(get, REQUEST).filter(|request| !request.starts_with('{'))
+}
+
+/// Patterns that match a value with its quotes leave them on it.
+fn unquoted(request: &str) -> &str {
+    let request = request.trim();
+    request.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(request)
+}
+
+fn is_target(request: &str) -> bool {
+    request.starts_with('/') && !request.contains(' ')
+}
+
 fn fill_rest<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     let access = &mut read.access;
     access.client = text(get, CLIENT);
@@ -178,7 +270,7 @@ fn fill_rest<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     access.request_length = field(get, REQUEST_LENGTH, |text| text.parse().ok());
     let number = |names: &[&str]| value(get, names).and_then(|text| text.trim().parse::<u64>().ok());
     access.pid = number(&["pid", "process.pid"]).and_then(|pid| u32::try_from(pid).ok());
-    access.connection = number(&["connection", "conn", "c"]);
+    access.connection = number(&["connection", "conn", "c", "connection_id", "cid"]);
     access.connection_requests = number(&["connection_requests", "conn_req"]);
     Lists::of(get).fill(access);
     read.trace = TRACEPARENT
