@@ -1,12 +1,14 @@
 //! What a line of an access log costs: healthy ones that are dismissed, failing ones that are read. The throughput
-//! column is bytes of lines.
+//! column is bytes of lines; for records that a collector parsed it is records.
 //!
 //! `cargo bench --bench lines`
 
-use divan::counter::BytesCount;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use why502::engine::Wanted;
 use why502::engine::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, request_line_hash};
+use why502::otlp::{Attribute, NewRecord, RequestWriter, Surroundings, resource, scope};
+use why502::scan::{self, Memories};
 
 fn main() {
     divan::main();
@@ -141,5 +143,79 @@ mod failing {
     #[divan::bench]
     fn lists_between_bars(bencher: Bencher<'_, '_>) {
         read(bencher, &[ODD], &odd(502));
+    }
+}
+
+/// Healthy records whose lines a collector parsed into attributes.
+#[divan::bench_group]
+mod parsed {
+    use super::*;
+
+    const RECORDS: u64 = 1_000;
+
+    fn scan(bencher: Bencher<'_, '_>, body: &str, attributes: &[(&str, &str)]) {
+        let surroundings = Surroundings::new(&resource(&[]), &scope("filelog", "0.152.0"));
+        let attributes: Vec<_> = attributes.iter().map(|(name, value)| Attribute::new(name, *value)).collect();
+        let mut writer = RequestWriter::new();
+        for _ in 0..RECORDS {
+            let record = NewRecord { observed_time: 1, body, attributes: &attributes, ..NewRecord::default() };
+            writer.push(&surroundings, &record.encode());
+        }
+        let (request, reader, wanted) = (writer.finish(), Reader::default(), Wanted::default());
+        let mut memories = Memories::default();
+        assert!(scan::logs(&request, &reader, &mut memories, &wanted).found.is_empty());
+        bencher
+            .counter(ItemsCount::new(RECORDS))
+            .bench_local(|| scan::logs(black_box(&request), &reader, &mut memories, &wanted));
+    }
+
+    const VARIABLES: [(&str, &str); 12] = [
+        ("log.file.name", "access.log"),
+        ("remote_addr", "198.51.100.23"),
+        ("time_local", "03/Mar/2027:10:20:30 +0000"),
+        ("request", "GET /catalogue/item/4711?page=2 HTTP/1.1"),
+        ("status", "200"),
+        ("body_bytes_sent", "5711"),
+        ("http_referer", "https://shop.example.net/catalogue"),
+        ("http_user_agent", "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101"),
+        ("request_time", "0.204"),
+        ("upstream_addr", "10.0.0.7:8000"),
+        ("upstream_status", "200"),
+        ("upstream_response_time", "0.203"),
+    ];
+
+    #[divan::bench]
+    fn line_and_variables(bencher: Bencher<'_, '_>) {
+        scan(bencher, &combined(200), &VARIABLES);
+    }
+
+    #[divan::bench]
+    fn variables_alone(bencher: Bencher<'_, '_>) {
+        scan(bencher, "", &VARIABLES);
+    }
+
+    #[divan::bench]
+    fn error_line_of_no_failure(bencher: Bencher<'_, '_>) {
+        let head = [
+            ("log.file.name", "error.log"),
+            ("time", "2027/03/03 10:20:30"),
+            ("level", "info"),
+            ("pid", "411"),
+            ("tid", "411"),
+            ("connection", "7"),
+        ];
+        scan(bencher, "client 198.51.100.23 closed keepalive connection", &head);
+    }
+
+    #[divan::bench]
+    fn line_of_another_program(bencher: Bencher<'_, '_>) {
+        let names = [
+            ("log.file.name", "shop.log"),
+            ("level", "INFO"),
+            ("logger", "shop.cart"),
+            ("code.function", "add"),
+            ("order", "4711"),
+        ];
+        scan(bencher, "added an item to the cart of customer 4711", &names);
     }
 }

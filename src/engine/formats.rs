@@ -163,7 +163,7 @@ impl Reader {
         let may_gain = match &reading {
             Reading::Healthy(_) => false,
             Reading::Proves(..) => true,
-            Reading::Unrecognised => parsed::may_be_companion(&peeled.bare),
+            Reading::Unrecognised => parsed::may_gain(&peeled.bare),
         };
         match JsonLine::read(object).filter(|_| may_gain) {
             Some(json) => parsed::complete(reading, &peeled.bare, None, &|name| json.get_deep(name), memory),

@@ -1,5 +1,8 @@
 """The collector in front parses lines first, as people have it do: why502 knows them still."""
 
+import re
+import time
+
 import pytest
 
 from harness import attributes, wait_for
@@ -84,3 +87,46 @@ def test_parsed_lines_are_known_still(stage, way):
     assert {record["why502.cause"] for record in enriched} == {cause}
     # One access line, one error line; of Gunicorn's lines, those about the worker.
     assert len(enriched) == 1 or name == "gunicorn.log"
+
+
+# How the collector leaves nginx's error line, of which pid and connection are in attributes or in the body.
+HEADS = {
+    "message": parse(ERROR) + MESSAGE,
+    "attributes": parse(ERROR) + REMOVED,
+    "body": parse(ERROR, ", parse_to: body"),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_connection_joins_where_all_else_is_the_same(stage, head):
+    """Two requests of one client for one path in one second: the application answers one with 502, of which nginx's error
+    log knows nothing; the header of the other is too big."""
+    stage.why502(hold="2s")
+    stage.gunicorn()
+    front = stage.nginx()
+    follow(stage, {"access.log": "{type: json_parser}" + REMOVED, "error.log": HEADS[head]})
+    faults = {"status": "app_returned_error", "header": "response_header_too_big"}
+    traces = {"status": "1" * 32, "header": "2" * 32}
+    # Soon after a second began.
+    time.sleep(1.05 - time.time() % 1)
+    for fault, trace in traces.items():
+        sent = {"X-Fault": fault, "traceparent": f"00-{trace}-{'3' * 16}-01"}
+        assert front.get("/header-or-status", headers=sent) == 502
+
+    wait_for(lambda: len(stage.live.verdicts()) == 2)
+    found = {verdict["traceId"]: attributes(verdict)["why502.cause"] for verdict in stage.live.verdicts()}
+    assert found == {traces[fault]: cause for fault, cause in faults.items()}
+
+
+def test_the_worker_that_wrote_a_line_is_blamed(stage):
+    """The pid in the head of Gunicorn's line is in an attribute, and nowhere else."""
+    stage.why502(hold="2s")
+    stage.gunicorn(workers=3)
+    front = stage.nginx()
+    follow(stage, {"gunicorn.log": parse(GUNICORN) + MESSAGE})
+    assert front.get("/leave/1") == 500
+    written = wait_for(lambda: re.findall(r"\[(\d+)\] \[ERROR\] Error handling request /leave/1", stage.back.log.read_text()))
+    verdict, = wait_for(stage.live.verdicts)
+    found = attributes(verdict)
+    assert (found["why502.cause"], found["url.path"]) == ("worker_exited", "/leave/1")
+    assert [str(found["why502.worker.pid"])] == written

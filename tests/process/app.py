@@ -79,6 +79,12 @@ def header():
     return Response("ok\n", headers={"X-Large": "x" * 60_000})
 
 
+@app.get("/header-or-status")
+def header_or_status():
+    """Fails as a header of the request says, which is in no log."""
+    return header() if request.headers["X-Fault"] == "header" else status(502)
+
+
 @app.get("/status/<int:code>")
 def status(code):
     return Response("the application says so\n", status=code)
