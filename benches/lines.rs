@@ -153,9 +153,9 @@ mod parsed {
 
     const RECORDS: u64 = 1_000;
 
-    fn scan(bencher: Bencher<'_, '_>, body: &str, attributes: &[(&str, &str)]) {
+    fn scan(bencher: Bencher<'_, '_>, body: &str, attributes: &[(&'static str, &str)]) {
         let surroundings = Surroundings::new(&resource(&[]), &scope("filelog", "0.152.0"));
-        let attributes: Vec<_> = attributes.iter().map(|(name, value)| Attribute::new(name, *value)).collect();
+        let attributes: Vec<_> = attributes.iter().map(|(name, value)| Attribute::new(*name, *value)).collect();
         let mut writer = RequestWriter::new();
         for _ in 0..RECORDS {
             let record = NewRecord { observed_time: 1, body, attributes: &attributes, ..NewRecord::default() };

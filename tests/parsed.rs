@@ -266,3 +266,30 @@ fn the_worker_that_wrote_a_line_is_known_by_an_attribute() {
     assert_eq!(story(Some(32), Some(31)), ["1 worker_timeout 3 32", "2 worker_timeout 3 31"]);
     assert_ne!(story(None, None), known, "who wrote them is not in the lines");
 }
+
+#[test]
+fn hostile_names_and_values_cost_no_line() {
+    let whole = error_shapes(REFUSED, Some(9)).remove(0).1;
+    let expected = told(vec![whole.clone()]);
+    let mut deep = text("x");
+    for _ in 0..60 {
+        deep = map(&[("pid", deep)]);
+    }
+    let long = "x".repeat(1 << 20);
+    let hostile = [
+        ("pid", deep),
+        (&*long, map(&[(&*long, text("411"))])),
+        ("tid", text(&long)),
+        ("level", AnyValue { value: Some(Value::BytesValue(vec![0xff; 64])) }),
+        ("connection", AnyValue { value: Some(Value::DoubleValue(f64::NAN)) }),
+        ("cid", AnyValue { value: Some(Value::IntValue(i64::MIN)) }),
+        ("client", AnyValue { value: None }),
+        ("time", AnyValue { value: Some(Value::IntValue(i64::MAX)) }),
+        ("timestamp", text("9999-99-99T99:99:99Z")),
+    ];
+    let many: Vec<_> = (0..1_000).map(|_| ("", map(&[("", text(""))]))).collect();
+    for attributes in [&hostile[..], &many] {
+        let record = of_file("error.log", whole.body.clone(), attributes);
+        assert_eq!(told(vec![record]), expected);
+    }
+}
