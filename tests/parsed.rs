@@ -293,3 +293,13 @@ fn hostile_names_and_values_cost_no_line() {
         assert_eq!(told(vec![record]), expected);
     }
 }
+
+#[test]
+fn a_refusal_of_nginx_itself_is_no_failure_of_its_upstream() {
+    let line = r#"198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart HTTP/1.1" 503 197 "-" "curl/8.5.0""#;
+    let access = of_file("access.log", Some(text(line)), &[]);
+    assert_eq!(told(vec![access.clone()]), ["- unknown 1"], "without a word about it");
+    for (way, limited) in error_shapes("limiting requests, excess: 0.520 by zone \"shop\"", Some(9)) {
+        assert_eq!(told(vec![access.clone(), limited]), Vec::<String>::new(), "{way}");
+    }
+}
