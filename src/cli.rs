@@ -1,6 +1,6 @@
 //! The command line: every subcommand with its options.
 
-use crate::engine::formats::LogFormat;
+use crate::engine::formats::{LogFormat, gunicorn_format as of_gunicorn};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -40,8 +40,18 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a page of the manual, or write all of them
+    Man(Man),
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct Man {
+    /// The subcommand that the page is about; about all of them without it
+    pub command: Option<String>,
+    /// Write every page into this folder: `why502.1`, `why502-run.1` and so on
+    #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of `run`.
@@ -116,14 +126,15 @@ pub struct Explain {
     /// Only this cause; may be repeated
     #[arg(long, value_name = "ID", value_parser = cause)]
     pub cause: Vec<String>,
-    /// Only what failed at or after this time (2026-11-22T07:14:39Z)
+    /// Only what failed at or after this time: 2026-11-22T07:14:39Z, 2026-11-22 (UTC where no offset is written), or 2h for
+    /// so long ago
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: Option<i64>,
     /// Only what failed before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<i64>,
     /// Show at most so many requests one by one, of each cause with `--group cause`; the summary counts all
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<u64>,
     /// How the report is grouped
     #[arg(long, value_enum, default_value = "none")]
@@ -133,7 +144,7 @@ pub struct Explain {
     pub log_format: Vec<LogFormat>,
     /// Text of Gunicorn's `access_log_format`; may be repeated
     #[arg(long, value_name = "TEXT", value_parser = gunicorn_format)]
-    pub gunicorn_format: Vec<LogFormat>,
+    pub gunicorn_format: Vec<GunicornFormat>,
     /// An nginx configuration: its log formats are then known, and its upstreams and timeouts count as evidence
     #[arg(long, value_name = "FILE")]
     pub nginx_conf: Option<PathBuf>,
@@ -146,11 +157,11 @@ pub struct Parse {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// Text of an nginx `log_format` directive; every line is read by it
-    #[arg(long, value_name = "TEXT")]
-    pub log_format: Option<String>,
+    #[arg(long, value_name = "TEXT", value_parser = log_format)]
+    pub log_format: Option<LogFormat>,
     /// Text of Gunicorn's `access_log_format`; every line is read by it
-    #[arg(long, value_name = "TEXT", conflicts_with = "log_format")]
-    pub gunicorn_format: Option<String>,
+    #[arg(long, value_name = "TEXT", value_parser = gunicorn_format, conflicts_with = "log_format")]
+    pub gunicorn_format: Option<GunicornFormat>,
     /// An nginx configuration: its formats are known, and which file has which
     #[arg(long, value_name = "FILE")]
     pub nginx_conf: Option<PathBuf>,
@@ -202,8 +213,18 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
     LogFormat::compile(text).map_err(|error| error.to_string())
 }
 
-fn gunicorn_format(text: &str) -> Result<LogFormat, String> {
-    crate::engine::formats::gunicorn_format::compile(text).map_err(|error| error.to_string())
+/// A format of Gunicorn's, with what in it Gunicorn does not know.
+#[derive(Clone, Debug)]
+pub struct GunicornFormat {
+    /// The format.
+    pub format: LogFormat,
+    /// Atoms for which Gunicorn prints `-`.
+    pub unknown: Vec<String>,
+}
+
+fn gunicorn_format(text: &str) -> Result<GunicornFormat, String> {
+    let format = of_gunicorn::compile(text).map_err(|error| error.to_string())?;
+    Ok(GunicornFormat { format, unknown: of_gunicorn::unknown_atoms(text) })
 }
 
 fn zone(text: &str) -> Result<i64, String> {
@@ -211,8 +232,54 @@ fn zone(text: &str) -> Result<i64, String> {
 }
 
 fn time(text: &str) -> Result<i64, String> {
-    let stamp = crate::engine::formats::gunicorn_error::iso_stamp(text);
-    stamp.map(|stamp| stamp.nanos).ok_or_else(|| "a time such as 2026-11-22T07:14:39Z".to_owned())
+    moment(text, crate::clock::now()).ok_or_else(|| {
+        "a time such as 2026-11-22T07:14:39Z or 2026-11-22T07:14+01:00, a day such as 2026-11-22, or how long ago, such as 90m, 2h or 3d".to_owned()
+    })
+}
+
+/// Nanoseconds since 1970 of a time that somebody typed. UTC where no offset is written, as in the report.
+fn moment(text: &str, now: i64) -> Option<i64> {
+    let ago = match text.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Some(std::time::Duration::from_secs(u64::from(days) * 86_400)),
+        _ => crate::config::values::duration(text).filter(|_| text != "0"),
+    };
+    if let Some(ago) = ago {
+        return now.checked_sub(i64::try_from(ago.as_nanos()).ok()?);
+    }
+    let (date, rest) = text.split_at_checked(10)?;
+    let date = numbers(date, '-', &[4, 2, 2])?;
+    let (clock, offset) = match rest.strip_prefix(['T', 't', ' ']) {
+        None if rest.is_empty() => ("00:00", "Z"),
+        None => return None,
+        Some(rest) => {
+            rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && !":.".contains(c)).unwrap_or(rest.len()))
+        }
+    };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let clock = numbers(clock, ':', &[2, 2, 2]).or_else(|| numbers(clock, ':', &[2, 2]))?;
+    let offset = match offset.trim_start() {
+        "" => 0,
+        offset => crate::config::values::zone(offset)?,
+    };
+    if fraction.is_empty() || fraction.len() > 9 || fraction.bytes().any(|byte| !byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
+    let ([year, month, day], [hour, minute, rest @ ..]) = (date.as_slice(), clock.as_slice()) else { return None };
+    let second = rest.first().copied().unwrap_or(0);
+    let utc = crate::engine::time::from_utc(i64::from(*year), *month, *day, *hour, *minute, second)?;
+    utc.checked_add(nanos)?.checked_sub(offset.checked_mul(crate::engine::evidence::SECOND)?)
+}
+
+/// Numbers of so many digits each.
+fn numbers(text: &str, between: char, digits: &[usize]) -> Option<Vec<u32>> {
+    let parts: Vec<&str> = text.split(between).collect();
+    let fits = parts.len() == digits.len()
+        && parts
+            .iter()
+            .zip(digits)
+            .all(|(part, count)| part.len() == *count && part.bytes().all(|b| b.is_ascii_digit()));
+    if fits { parts.into_iter().map(|part| part.parse().ok()).collect() } else { None }
 }
 
 fn cause(text: &str) -> Result<String, String> {
@@ -224,5 +291,51 @@ fn cause(text: &str) -> Result<String, String> {
     match nearest {
         Some((distance, id)) if distance <= 4 => Err(format!("no such cause; did you mean `{id}`?")),
         _ => Err("no such cause; `why502 causes` lists them".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::time::rfc3339;
+
+    #[test]
+    fn times_as_people_type_them() {
+        let now = moment("2026-11-22T12:00:00Z", 0).expect("a time");
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(moment(text, now).map(rfc3339).as_deref(), expected, "{text}");
+        };
+        check("2026-11-22T07:14:39Z", Some("2026-11-22T07:14:39Z"));
+        check("2026-11-22 07:14:39.250", Some("2026-11-22T07:14:39.250Z"));
+        check("2026-11-22T07:14+01:00", Some("2026-11-22T06:14:00Z"));
+        check("2026-11-22 07:14:39 -0530", Some("2026-11-22T12:44:39Z"));
+        check("2026-11-22 07:14 UTC", Some("2026-11-22T07:14:00Z"));
+        check("2026-11-22", Some("2026-11-22T00:00:00Z"));
+        check("2h", Some("2026-11-22T10:00:00Z"));
+        check("1h30m", Some("2026-11-22T10:30:00Z"));
+        check("3d", Some("2026-11-19T12:00:00Z"));
+        for wrong in [
+            "",
+            "0",
+            "now",
+            "10:15",
+            "2026-11-22T",
+            "2026-11-22Z",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-11-22T25:00",
+            "2026-11-22T07:14:39Zjunk",
+            "2026-11-22T07:14:39 CET",
+            "2026-11-22T07:14:39+0200 junk",
+            "2026-11-22T7:14",
+            "2026-1-22",
+            "20261122",
+            "2026-11-22T07:14:39.",
+            "2026-11-22T07:14:39.1.2",
+            "99999999999999999h",
+            "\u{e4}026-11-22",
+        ] {
+            check(wrong, None);
+        }
     }
 }

@@ -10,7 +10,9 @@ pub mod tail;
 pub mod validate;
 pub mod watch;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, GunicornFormat};
+use crate::engine::formats::LogFormat;
+use crate::engine::nginx_conf::variables;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -31,7 +33,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Causes(options) => causes::run(&options),
         Command::Watch(options) => watch::run(&options),
         Command::Completions { shell } => completions::completions(shell),
-        Command::Man => completions::man(),
+        Command::Man(options) => completions::man(&options),
     };
     match result {
         Ok(code) => code,
@@ -67,4 +69,17 @@ pub fn environment(name: &str) -> Option<String> {
 /// When the system gives no threads.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// What is odd about formats that were given by options: names that nothing prints.
+pub fn unknown_names<'a>(
+    nginx: impl Iterator<Item = &'a LogFormat>,
+    gunicorn: impl Iterator<Item = &'a GunicornFormat>,
+) -> Vec<String> {
+    let names = nginx.flat_map(LogFormat::variables).filter(|name| !variables::is_known(name));
+    let of_nginx = names.map(|name| format!("--log-format: {}", variables::unknown(name)));
+    let atoms = gunicorn.flat_map(|format| &format.unknown);
+    of_nginx
+        .chain(atoms.map(|atom| format!("--gunicorn-format: Gunicorn has no %({atom})s and prints - for it")))
+        .collect()
 }

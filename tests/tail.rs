@@ -108,7 +108,7 @@ async fn what_stands_in_a_file_already_is_sent_where_told_so() {
     arrived(&backend, &["old", "\u{1b}[31mred\u{1b}[0m", "broken \u{fffd}\u{fffd}", &long]).await;
     tail.signal("TERM");
     assert_eq!(tail.ended().await.code(), Some(0));
-    assert!(tail.stderr().contains("1 lines were longer than 1 MiB and were cut"), "{}", tail.stderr());
+    assert!(tail.stderr().contains("lines longer than 1 MiB were cut: 1"), "{}", tail.stderr());
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! `why502 explain`: files in, every failed request with its cause out.
 
 use crate::cli::{Explain, Group, ReportFormat};
-use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say};
+use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say, unknown_names};
 use crate::engine::evidence::SECOND;
-use crate::engine::formats::{AccessFormats, LogFormat, Reader};
-use crate::engine::nginx_conf::{NginxConf, variables};
+use crate::engine::formats::{AccessFormats, Reader};
+use crate::engine::nginx_conf::NginxConf;
 use crate::engine::text::printable;
 use crate::explain::report::{Filter, Report, Writer, json::Json, markdown::Markdown, text::Text};
 use crate::explain::{self, Options};
@@ -79,7 +79,10 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     if let Some(more) = problems.len().checked_sub(PROBLEMS_MAX).filter(|more| *more > 0) {
         say(&format!("{more} more problems of this kind are not listed"));
     }
-    written.context("the report")?;
+    let hidden = written.context("the report")?;
+    if hidden > 0 {
+        say(&format!("note: {hidden} more failed requests are not shown; a larger --limit shows them"));
+    }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
 }
 
@@ -100,11 +103,9 @@ fn configuration(options: &Explain, problems: &mut Vec<String>) -> Option<NginxC
 /// The formats that the user named, those of options before those of a configuration.
 fn formats(options: &Explain, nginx: Option<&NginxConf>, problems: &mut Vec<String>) -> AccessFormats {
     let mut formats = options.log_format.clone();
-    for name in formats.iter().flat_map(LogFormat::variables).filter(|name| !variables::is_known(name)) {
-        problems.push(format!("--log-format: {}", variables::unknown(name)));
-    }
+    problems.extend(unknown_names(formats.iter(), options.gunicorn_format.iter()));
     formats.extend(nginx.iter().flat_map(|conf| conf.log_formats.iter().cloned()));
-    AccessFormats::new(formats, options.gunicorn_format.clone())
+    AccessFormats::new(formats, options.gunicorn_format.iter().map(|given| given.format.clone()).collect())
 }
 
 /// A progress bar, for a person who waits: only on a terminal, and only where there is much to read.

@@ -1,8 +1,8 @@
 //! `why502 parse`: what each line is read as.
 
 use crate::cli::{Parse, TextOrJson};
-use crate::commands::{INCOMPLETE, nginx_conf, say};
-use crate::engine::formats::{AccessFormats, Description, LogFormat, Reader, gunicorn_format};
+use crate::commands::{INCOMPLETE, nginx_conf, say, unknown_names};
+use crate::engine::formats::{AccessFormats, Description, LogFormat, Reader};
 use crate::engine::nginx_conf::NginxConf;
 use crate::engine::text::{printable, shortened};
 use crate::explain::input::{Input, Lines, expand};
@@ -19,7 +19,9 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
     let mut problems = Vec::new();
     let parser = Parser::of(options, &mut problems)?;
     let mut out = BufWriter::new(anstream::stdout().lock());
-    for input in expand(&options.files, &mut problems) {
+    let inputs = expand(&options.files, &mut problems);
+    let several = inputs.len() > 1;
+    for input in inputs {
         let mut lines = match Lines::open(&input) {
             Ok(lines) => lines,
             Err(error) => {
@@ -31,7 +33,16 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
         loop {
             let number = lines.number + 1;
             match lines.next_line() {
-                Ok(Some(line)) => write(&mut out, options.format, number, line, &how.describe(line), how.reason())?,
+                Ok(Some(line)) => {
+                    let found = how.describe(line);
+                    match options.format {
+                        TextOrJson::Json => write_json(&mut out, &input.name, number, &found, how.reason())?,
+                        TextOrJson::Text => {
+                            let place = if several { format!("{}:{number}", input.name) } else { number.to_string() };
+                            write_text(&mut out, &place, line, &found, how.reason())?;
+                        }
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => {
                     problems.push(format!("{}: line {number}: cannot be read on: {error}", input.name));
@@ -59,14 +70,13 @@ struct Parser {
 
 impl Parser {
     fn of(options: &Parse, problems: &mut Vec<String>) -> anyhow::Result<Parser> {
-        let nginx = options.log_format.as_deref().map(LogFormat::compile).transpose().context("--log-format")?;
-        let gunicorn = options.gunicorn_format.as_deref().map(gunicorn_format::compile);
-        let gunicorn = gunicorn.transpose().context("--gunicorn-format")?;
+        problems.extend(unknown_names(options.log_format.iter(), options.gunicorn_format.iter()));
+        let gunicorn = options.gunicorn_format.as_ref().map(|given| given.format.clone());
         let conf = options.nginx_conf.as_deref().map(nginx_conf::load).transpose().context("--nginx-conf")?;
         if let Some(conf) = &conf {
             problems.extend(conf.mistakes.iter().map(ToString::to_string));
         }
-        Ok(Parser { only: nginx.or(gunicorn), conf })
+        Ok(Parser { only: options.log_format.clone().or(gunicorn), conf })
     }
 
     /// A format of the configuration belongs to the files that it names; other files may be in any of its formats.
@@ -108,30 +118,32 @@ impl How<'_> {
     }
 }
 
-fn write(
+fn write_json(out: &mut impl Write, file: &str, number: u64, found: &Description, reason: &str) -> std::io::Result<()> {
+    let mut fields = Map::new();
+    for (name, value) in &found.fields {
+        let value = value.as_ref().filter(|value| !value.is_empty() && *value != "-");
+        fields.insert(name.clone(), value.map_or(Value::Null, |value| Value::from(value.as_str())));
+    }
+    let object = json!({
+        "file": file, "line": number, "envelope": found.envelopes, "format": found.format, "fields": fields,
+        "evidence": found.evidence, "reason": found.format.is_none().then_some(reason),
+    });
+    writeln!(out, "{object}")
+}
+
+fn write_text(
     out: &mut impl Write,
-    format: TextOrJson,
-    number: u64,
+    place: &str,
     line: &[u8],
     found: &Description,
     reason: &str,
 ) -> std::io::Result<()> {
-    if format == TextOrJson::Json {
-        let mut fields = Map::new();
-        for (name, value) in &found.fields {
-            let value = value.as_ref().filter(|value| !value.is_empty() && *value != "-");
-            fields.insert(name.clone(), value.map_or(Value::Null, |value| Value::from(value.as_str())));
-        }
-        let object = json!({
-            "line": number, "envelope": found.envelopes, "format": found.format, "fields": fields,
-            "evidence": found.evidence, "reason": found.format.is_none().then_some(reason),
-        });
-        return writeln!(out, "{object}");
-    }
     let text = String::from_utf8_lossy(line);
-    writeln!(out, "{number}: {}", shortened(&printable(&text), 160))?;
-    let read_as = found.format.map_or_else(|| format!("not recognised: {reason}"), str::to_owned);
-    writeln!(out, "    read as {read_as}")?;
+    writeln!(out, "{}: {}", printable(place), shortened(&printable(&text), 160))?;
+    match found.format {
+        Some(format) => writeln!(out, "    read as {format}")?,
+        None => writeln!(out, "    not recognised: {reason}")?,
+    }
     if !found.envelopes.is_empty() {
         writeln!(out, "    inside {}", found.envelopes.join(", "))?;
     }

@@ -76,7 +76,7 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
         say(&format!("{} bytes of the files were not read, for the same reason", follower.unread()));
     }
     if follower.cut > 0 {
-        say(&format!("{} lines were longer than 1 MiB and were cut", follower.cut));
+        say(&format!("lines longer than 1 MiB were cut: {}", follower.cut));
     }
     let all = refused == 0 && late == 0 && follower.unread() == 0;
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -311,10 +311,15 @@ impl Reader<'_> {
     }
 
     fn mistake(&mut self, path: &str, statement: &Statement, message: String) {
-        if self.conf.mistakes.len() == MISTAKES_MAX {
-            return;
-        }
-        self.conf.mistakes.push(Mistake { file: path.to_owned(), line: statement.line, message });
+        let mistake = Mistake { file: path.to_owned(), line: statement.line, message };
+        note(&mut self.conf.mistakes, mistake);
+    }
+}
+
+/// A file that is included several times has its mistakes once.
+fn note(mistakes: &mut Vec<Mistake>, mistake: Mistake) {
+    if mistakes.len() < MISTAKES_MAX && !mistakes.contains(&mistake) {
+        mistakes.push(mistake);
     }
 }
 

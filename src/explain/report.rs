@@ -80,6 +80,7 @@ pub struct Writer<'a> {
     out: &'a mut dyn Write,
     spill: Spill,
     shown: u64,
+    hidden: u64,
 }
 
 impl std::fmt::Debug for Writer<'_> {
@@ -91,7 +92,7 @@ impl std::fmt::Debug for Writer<'_> {
 impl<'a> Writer<'a> {
     /// A report of what the filter lets through.
     pub fn new(report: &'a dyn Report, filter: &'a Filter, out: &'a mut dyn Write) -> Writer<'a> {
-        Writer { report, filter, out, spill: Spill::new(), shown: 0 }
+        Writer { report, filter, out, spill: Spill::new(), shown: 0, hidden: 0 }
     }
 
     /// Takes one verdict.
@@ -105,18 +106,20 @@ impl<'a> Writer<'a> {
         }
         if fits && self.filter.limit.is_none_or(|limit| self.shown < limit) {
             self.shown += 1;
-            self.report.request(self.out, explained)?;
+            return self.report.request(self.out, explained);
         }
+        self.hidden += u64::from(fits);
         Ok(())
     }
 
-    /// Ends the report.
+    /// Ends the report; returns how many verdicts the limit left out of it without a word in it.
     ///
     /// # Errors
     /// When it cannot be written, or the temporary file cannot be read.
-    pub fn finish(mut self, totals: &Totals) -> io::Result<()> {
+    pub fn finish(mut self, totals: &Totals) -> io::Result<u64> {
         if self.report.is_bare() && !self.filter.by_cause {
-            return self.out.flush();
+            self.out.flush()?;
+            return Ok(self.hidden);
         }
         let summary = self.spill.summary()?;
         self.report.summary(self.out, &summary, totals)?;
@@ -131,7 +134,9 @@ impl<'a> Writer<'a> {
         } else {
             shown += self.spill.write(self.out, None, self.filter.limit)?;
         }
-        self.report.end(self.out, summary.total.saturating_sub(shown))?;
-        self.out.flush()
+        let hidden = summary.total.saturating_sub(shown);
+        self.report.end(self.out, hidden)?;
+        self.out.flush()?;
+        Ok(if self.report.is_bare() { hidden } else { 0 })
     }
 }

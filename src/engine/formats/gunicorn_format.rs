@@ -61,6 +61,28 @@ pub fn compile(text: &str) -> Result<LogFormat, LogFormatError> {
     }
 }
 
+/// Atoms of a format that no Gunicorn has (`gunicorn/glogging.py`, `Logger.atoms`); it prints `-` for them.
+pub fn unknown_atoms(text: &str) -> Vec<String> {
+    const ATOMS: &str = "hlutrsmUqHbBfaTDMLp";
+    let format = unquoted(text);
+    let mut unknown = Vec::new();
+    let mut rest = format.as_str();
+    while let Some((_, after)) = rest.split_once('%') {
+        rest = after.strip_prefix('%').unwrap_or(after);
+        let Some((atom, next)) = after.strip_prefix('(').and_then(|atom| atom.split_once(')')) else { continue };
+        rest = next;
+        let of_request = atom.strip_prefix('{').and_then(|rest| rest.rsplit_once('}'));
+        let known = match of_request {
+            Some((name, kind)) => !name.is_empty() && matches!(kind, "i" | "o" | "e"),
+            None => atom.len() == 1 && ATOMS.contains(atom),
+        };
+        if !known && !unknown.iter().any(|other| other == atom) {
+            unknown.push(atom.to_owned());
+        }
+    }
+    unknown
+}
+
 /// `%(name)s` and what follows; a width (`%(h)-15s`) only adds blanks.
 fn field(text: &str) -> Option<(&str, &str)> {
     let (atom, rest) = text.strip_prefix("%(")?.split_once(')')?;
@@ -136,6 +158,15 @@ mod tests {
             },
         };
         assert_eq!(read, expected, "{format}\n{line}");
+    }
+
+    #[test]
+    fn atoms_that_gunicorn_has_not() {
+        let none: [&str; 0] = [];
+        assert_eq!(unknown_atoms(DEFAULT), none);
+        assert_eq!(unknown_atoms("%(D)s %({x-request-id}i)s %({WSGI_ENV}e)s 100%% %(p)s %(q)s"), none);
+        assert_eq!(unknown_atoms("access_log_format = '%(zz)s %({x}z)s' '%(Z)s %(zz)s'"), ["zz", "{x}z", "Z"]);
+        assert_eq!(unknown_atoms("100% %(h %"), none);
     }
 
     #[test]

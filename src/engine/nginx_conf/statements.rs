@@ -9,7 +9,7 @@
 //!
 //! Blocks of Lua (`content_by_lua_block { ... }`) are skipped by Lua's rules for strings and comments.
 
-use super::{MISTAKES_MAX, Mistake};
+use super::Mistake;
 use std::ops::Range;
 
 /// Blocks within blocks; real files have five.
@@ -264,9 +264,6 @@ impl Parser<'_> {
     }
 
     fn mistake(&mut self, message: String) {
-        if self.mistakes.len() == MISTAKES_MAX {
-            return;
-        }
-        self.mistakes.push(Mistake { file: self.file.to_owned(), line: self.line, message });
+        super::note(self.mistakes, Mistake { file: self.file.to_owned(), line: self.line, message });
     }
 }

@@ -123,8 +123,8 @@ pub(super) fn read(totals: &Totals) -> String {
 
 fn unrecognised(out: &mut dyn Write, totals: &Totals) -> io::Result<()> {
     if totals.unrecognised * 2 > totals.lines {
-        let count = super::summary::grouped(totals.unrecognised);
-        writeln!(out, "{count} lines are in no known format: `why502 parse FILE` shows what each is read as.\n")?;
+        let lines = counted(totals.unrecognised, "line is", "lines are");
+        writeln!(out, "{lines} in no known format: `why502 parse FILE` shows what each is read as.\n")?;
     }
     Ok(())
 }
