@@ -260,8 +260,17 @@ fn note_break(memory: &mut SourceMemory, line: &str) {
     memory.doubt_bytes = memory.doubt_bytes.max(rest);
 }
 
-/// A record of nginx's error log that begins inside the line.
+/// A record of nginx's error log, or one of Gunicorn about an end, that begins inside the line.
 fn inside(bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Reading {
+    if let Some(found) = fragment::gunicorn_error(bare)
+        && let Some(rest) = bare.get(found.start..)
+        && let Some(read) = gunicorn_error::read(rest)
+    {
+        let proof = Proof::Gunicorn(read.gunicorn);
+        let text = cut(rest);
+        let evidence = Evidence { proof, stamp, text, origin, trace: None, genuine: genuine && found.clean };
+        return Reading::Proves(Format::Gunicorn, vec![evidence]);
+    }
     let Some(found) = fragment::nginx_error(bare) else { return Reading::Unrecognised };
     let Some(rest) = bare.get(found.start..) else { return Reading::Unrecognised };
     let rest = rest.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '`' | '*'));

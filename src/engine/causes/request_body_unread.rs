@@ -42,6 +42,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         (Symptom::RequestSendFailed, true) => {
             Claim::with(0.9, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
         }
+        // These have no body but by exception: the connection was gone before the request.
+        (Symptom::RequestSendFailed, false) if matches!(case.method(), "GET" | "HEAD" | "OPTIONS") => None,
         (Symptom::RequestSendFailed, false) => Claim::of(0.6),
         (Symptom::ResponseReset, true) => {
             Claim::with(0.7, vec![conclusion("nginx had not sent the whole body when the connection was closed")])

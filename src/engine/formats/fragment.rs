@@ -3,6 +3,7 @@
 //!
 //! Whatever stands before may quote text of a client, so a record found so is genuine only behind mere decoration.
 
+use super::gunicorn_error;
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::sync::LazyLock;
 
@@ -56,6 +57,37 @@ const SEARCH_BYTES_MAX: usize = 4_096;
 pub fn nginx_error(line: &str) -> Option<Found> {
     let start = head(line).or_else(|| message(line))?;
     Some(Found { start, clean: is_decoration(line.get(..start)?) })
+}
+
+/// How Gunicorn's messages about an end begin, where nothing else begins so (`gunicorn/arbiter.py`, `gunicorn/sock.py`).
+const ENDS: [&str; 6] = [
+    "WORKER TIMEOUT (pid:",
+    "Worker (pid:",
+    "Worker with pid ",
+    "Connection in use: (",
+    "Can't connect to (",
+    "gunicorn.errors.HaltServer: <HaltServer '",
+];
+
+/// A message of Gunicorn about an end inside a line: behind the words of a page, or what is left of a head. A line about
+/// a request may quote a client, and is never looked into; neither is what stands in double quotes.
+pub fn gunicorn_error(line: &str) -> Option<Found> {
+    if super::host::quotes_request(line) {
+        return None;
+    }
+    let (start, _) = ENDS.iter().filter_map(|end| line.find(end).map(|start| (start, end))).min()?;
+    let before = line.get(..start)?;
+    gunicorn_error::event(line.get(start..)?)?;
+    (!before.contains('"')).then(|| Found { start, clean: is_decoration(before) || is_marked(before) })
+}
+
+/// True behind what is left of Gunicorn's own head (`+0000] [6] [CRITICAL] `), and at the start of a page's code span.
+fn is_marked(before: &str) -> bool {
+    let before = before.trim_end();
+    let head = ["[WARNING]", "[ERROR]", "[CRITICAL]", "[INFO]"].iter().find_map(|level| before.strip_suffix(level));
+    let pid = head.and_then(|head| head.trim_end().strip_suffix(']')?.rsplit_once('[')).map(|(_, pid)| pid);
+    let has_pid = pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()));
+    has_pid || head.unwrap_or(before).ends_with('`')
 }
 
 /// `[error] 12#12: `, with the stamp before it where there is one.

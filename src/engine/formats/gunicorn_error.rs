@@ -345,6 +345,10 @@ pub fn exception(line: &str) -> Option<(&str, &str)> {
         None => (line.trim_end_matches(':'), ""),
     };
     let name = class.rsplit('.').next()?;
+    if class == "Error" {
+        // Every class of this name is written with its module (`binascii.Error`); without one it is somebody's heading.
+        return None;
+    }
     let named = class
         .split('.')
         .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));

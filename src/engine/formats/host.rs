@@ -4,8 +4,7 @@ use crate::engine::evidence::Host;
 
 /// Reads a bare line; `None` when it is none of these.
 pub fn read(line: &str) -> Option<Host> {
-    // What quotes a request quotes a client.
-    if ["HTTP/", "GET /", "POST /", "HEAD /", "PUT /"].iter().any(|mark| line.contains(mark)) {
+    if quotes_request(line) {
         return None;
     }
     kernel(line)
@@ -13,6 +12,11 @@ pub fn read(line: &str) -> Option<Host> {
         .or_else(|| kubernetes(line))
         .or_else(|| systemd(line))
         .or_else(|| supervisor(line))
+}
+
+/// True for a line that quotes a request: it quotes a client, who may have chosen any words.
+pub(super) fn quotes_request(line: &str) -> bool {
+    ["HTTP/", "GET /", "POST /", "HEAD /", "PUT /"].iter().any(|mark| line.contains(mark))
 }
 
 /// `mm/oom_kill.c` and `arch/x86/mm/fault.c`.

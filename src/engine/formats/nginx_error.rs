@@ -4,8 +4,11 @@
 //! 1.31. Nothing in the quoted fields is escaped, so the line is read from the left and the fields in their one order;
 //! what follows `, request: "` is the client's to choose. The line is cut at 2,048 bytes without a mark.
 
+mod errno;
+
 use crate::engine::evidence::{NginxError, SECOND, Stamp, Symptom};
 use crate::engine::time::from_utc;
+use errno::{Errno, errno};
 
 /// One line, read.
 #[derive(Debug)]
@@ -136,7 +139,9 @@ fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) ->
             }
         }
     };
-    let (message, action) = split_action(before);
+    // Nothing of nginx's own has two asterisks in a row, a page that shows the deciding words in bold has.
+    let plain = (before.contains("**") && !before.contains('"')).then(|| before.replace("**", ""));
+    let (message, action) = split_action(plain.as_deref().unwrap_or(before));
     let mut error = NginxError {
         level: level.to_owned(),
         pid,
@@ -263,64 +268,6 @@ fn detail(message: &str) -> String {
         .map_or(String::new(), |(inner, _)| inner.to_owned())
 }
 
-/// errno by number where the number says it on its platform, by text where the number was lost. Numbers: Linux, then
-/// BSD and macOS; texts: glibc, musl, BSD.
-fn errno(error: &NginxError) -> Errno {
-    let text = error.code_text.as_str();
-    match error.code {
-        Some(111 | 61) => Errno::Refused,
-        Some(2) => Errno::Missing,
-        Some(13 | 1) => Errno::Denied,
-        Some(11) => Errno::Again,
-        Some(35) if text.starts_with("Resource temporarily") => Errno::Again,
-        Some(110 | 60) => Errno::TimedOut,
-        Some(113 | 101 | 112 | 100 | 65 | 51 | 64 | 50) => Errno::Unreachable,
-        Some(99 | 49) => Errno::NoPort,
-        Some(104 | 54) => Errno::Reset,
-        Some(32) => Errno::Pipe,
-        Some(24 | 23) => Errno::Files,
-        _ => errno_by_text(text, &error.message),
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Errno {
-    Refused,
-    Missing,
-    Denied,
-    Again,
-    TimedOut,
-    Unreachable,
-    NoPort,
-    Reset,
-    Pipe,
-    Files,
-    Other,
-}
-
-fn errno_by_text(text: &str, message: &str) -> Errno {
-    const TEXTS: [(&str, Errno); 16] = [
-        ("onnection refused", Errno::Refused),
-        ("o such file", Errno::Missing),
-        ("ermission denied", Errno::Denied),
-        ("emporarily unavailable", Errno::Again),
-        ("imed out", Errno::TimedOut),
-        ("o route to host", Errno::Unreachable),
-        ("ost is unreachable", Errno::Unreachable),
-        ("etwork is unreachable", Errno::Unreachable),
-        ("etwork unreachable", Errno::Unreachable),
-        ("annot assign requested", Errno::NoPort),
-        ("an't assign requested", Errno::NoPort),
-        ("ddress not available", Errno::NoPort),
-        ("reset by peer", Errno::Reset),
-        ("roken pipe", Errno::Pipe),
-        ("oo many open files", Errno::Files),
-        ("o file descriptors", Errno::Files),
-    ];
-    let text = if text.is_empty() { message } else { text };
-    TEXTS.iter().find(|(words, _)| text.contains(words)).map_or(Errno::Other, |(_, errno)| *errno)
-}
-
 /// What the line means for the request; `None` when it is about something else.
 ///
 /// Decided by how the message begins: what follows may quote a path or a name that a client chose.
@@ -341,7 +288,8 @@ fn symptom(error: &NginxError) -> Option<Symptom> {
     {
         return Some(Symptom::NginxOutOfConnections);
     }
-    if starts(&["accept4() failed", "accept() failed", "socket() failed"]) {
+    // A listening socket's message names its address: `socket() 0.0.0.0:80 failed` (`src/core/ngx_connection.c`).
+    if starts(&["accept4() failed", "accept() failed", "socket() "]) && message.contains("failed") {
         return (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles);
     }
     if starts(&[
@@ -454,6 +402,8 @@ fn response_symptom(error: &NginxError) -> Option<Symptom> {
         "sendfilev() failed",
         "SSL_read() failed",
         "SSL_write() failed",
+        "WSARecv() failed",
+        "WSASend() failed",
     ];
     if !starts(&calls) || !action.contains("upstream") || action.starts_with("resolving") {
         let writes_body = starts(&["open() \"", "pwrite() \"", "mkdir() \""]) && action.starts_with("reading upstream");

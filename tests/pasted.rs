@@ -1,0 +1,81 @@
+//! Lines as people paste them: from other platforms, with their head lost, in the words and the marks of a page.
+
+#[path = "common/told.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
+mod told;
+
+/// What is said of these lines: symptom and cause of each verdict.
+fn told(lines: &str) -> String {
+    told::of(&[("pasted.log", lines)], |verdict| format!("{} {}", verdict.symptom.id(), verdict.cause.id)).join("\n")
+}
+
+fn check(lines: &str, expected: &str) {
+    assert_eq!(told(lines), expected, "\n{lines}");
+}
+
+/// An error line with this message and action.
+fn error(message: &str, action: &str) -> String {
+    format!(
+        r#"2026/03/04 09:15:02 [error] 411#972: *7 {message} while {action}, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#
+    )
+}
+
+#[test]
+fn the_numbers_of_windows() {
+    let connect = |code: &str| told(&error(&format!("connect() failed ({code})"), "connecting to upstream"));
+    assert_eq!(connect("10061: Es konnte keine Verbindung hergestellt werden"), "connect_refused gunicorn_not_running");
+    assert_eq!(connect("10060: A connection attempt failed"), "connect_timed_out connect_timeout");
+    assert_eq!(connect("10065: A socket operation was attempted"), "connect_unreachable host_unreachable");
+    assert_eq!(connect("10055: An operation on a socket"), "connect_no_local_port ephemeral_ports_exhausted");
+    assert_eq!(connect("10013: An attempt was made"), "connect_permission_denied security_policy_denied");
+    let reading = "reading response header from upstream";
+    check(&error("WSARecv() failed (10054: FormatMessage() error)", reading), "response_reset worker_died");
+    check(&error("WSASend() failed (10053: x)", "sending request to upstream"), "request_send_failed worker_died");
+    check(
+        &error("upstream timed out (10060: A connection attempt failed)", reading),
+        "response_timed_out slow_request",
+    );
+}
+
+#[test]
+fn deciding_words_in_bold() {
+    let reading = "reading response header from upstream";
+    let bold = error("**upstream prematurely closed connection", &format!("{reading}**"));
+    check(&bold, "response_closed_early worker_died");
+    check(
+        &error("connect() failed (111: **Connection refused**)", "connecting to upstream"),
+        "connect_refused gunicorn_not_running",
+    );
+    // Asterisks of a path are a path's.
+    let path = "2026/03/04 09:15:02 [error] 4#4: *7 open() \"/srv/**/a\" failed (2: No such file or directory), client: 198.51.100.20, server: shop.test, request: \"GET /a HTTP/1.1\", host: \"shop.test\"";
+    check(path, "");
+}
+
+#[test]
+fn a_listening_socket_without_a_descriptor() {
+    let line = |code: &str| format!("2026/03/04 09:15:02 [emerg] 411#411: socket() 0.0.0.0:80 failed ({code})");
+    check(&line("24: Too many open files"), "nginx_out_of_files nginx_files_exhausted");
+    check(&line("97: Address family not supported by protocol"), "");
+}
+
+#[test]
+fn an_end_of_a_worker_behind_what_is_left_of_its_head() {
+    check("web-1 web CRITICAL +0000] [6] [CRITICAL] WORKER TIMEOUT (pid:68)", "unknown worker_timeout");
+    check(
+        "We see `[ERROR] Worker (pid:31) was sent SIGKILL! Perhaps out of memory?` each hour.",
+        "unknown worker_killed",
+    );
+    check("Error: `Worker (pid:52) was sent SIGSEGV!`", "unknown worker_crashed");
+    // Words of somebody, perhaps of a client.
+    check("INFO searched for WORKER TIMEOUT (pid:68)", "");
+    check(r#"INFO query="x [6] [CRITICAL] WORKER TIMEOUT (pid:68)""#, "");
+    check("[2026-03-04 09:15:03 +0000] [6] [INFO] GET /?q=`WORKER TIMEOUT (pid:68)", "");
+}
+
+#[test]
+fn a_heading_is_no_exception() {
+    check(
+        "Error: `85#85: 1024 worker_connections are not enough`",
+        "nginx_out_of_connections nginx_connections_exhausted",
+    );
+}
