@@ -475,6 +475,7 @@ fn changes_phase(event: &GunicornEvent) -> bool {
         GunicornEvent::BootFailed
             | GunicornEvent::AppLoadFailed { .. }
             | GunicornEvent::StartupFailed
+            | GunicornEvent::PreloadFailed
             | GunicornEvent::BindFailed { .. }
             | GunicornEvent::ArbiterCrashed
             | GunicornEvent::WorkerExited { code: 3 | 4, .. }

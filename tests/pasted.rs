@@ -79,3 +79,65 @@ fn a_heading_is_no_exception() {
         "nginx_out_of_connections nginx_connections_exhausted",
     );
 }
+
+#[test]
+fn a_worker_that_cannot_boot_is_one_incident() {
+    let lines = "[2026-03-04 09:15:00 +0000] [301] [ERROR] Exception in worker process
+Traceback (most recent call last):
+  File \"/srv/env/gunicorn/arbiter.py\", line 608, in spawn_worker
+    worker.init_process()
+ModuleNotFoundError: No module named 'shop.settings'
+[2026-03-04 09:15:00 +0000] [301] [INFO] Worker exiting (pid: 301)
+[2026-03-04 09:15:01 +0000] [300] [ERROR] Worker (pid:301) exited with code 3
+[2026-03-04 09:15:01 +0000] [300] [ERROR] Shutting down: Master
+[2026-03-04 09:15:01 +0000] [300] [ERROR] Reason: Worker failed to boot.";
+    check(lines, "unknown worker_boot_failed");
+    let evidence = told::of(&[("a.log", lines)], |verdict| {
+        verdict.evidence.iter().any(|quote| quote.text.contains("No module named 'shop.settings'"))
+    });
+    assert_eq!(evidence, [true], "the line that says what to mend");
+    // A worker alone, and one of a `logconfig` without pids.
+    let (alone, _) = lines.split_once("[2026-03-04 09:15:01").expect("the halt");
+    check(alone, "unknown worker_boot_failed");
+    check("[ERROR] Exception in worker process\nImportError: cannot import name 'app'", "unknown worker_boot_failed");
+}
+
+#[test]
+fn an_application_that_the_master_cannot_import() {
+    let frames = |function: &str| {
+        format!(
+            "web-1  | Traceback (most recent call last):
+web-1  |   File \"/srv/env/gunicorn/arbiter.py\", line 120, in {function}
+web-1  |     self.app.wsgi()
+web-1  | ModuleNotFoundError: No module named 'shop'"
+        )
+    };
+    check(&frames("setup"), "unknown worker_boot_failed");
+    check(&frames("sleep"), "");
+}
+
+#[test]
+fn out_of_memory_is_as_sure_as_the_name_of_its_process() {
+    let killed = |process: &str, more: &str| {
+        let line = format!(
+            "Mar  4 09:15:03 web1 kernel: [ 4242.42] Out of memory: Killed process 301 ({process}) total-vm:9kB"
+        );
+        let lines = format!("{line}\n{more}");
+        told::of(&[("kern.log", &lines)], |verdict| (verdict.cause.id, verdict.confidence))
+    };
+    let gunicorn = "[2026-03-04 09:15:09 +0000] [300] [INFO] Booting worker with pid: 309";
+    assert_eq!(killed("gunicorn", ""), [("worker_oom_killed", 0.93)]);
+    assert_eq!(killed("python3", ""), [("worker_oom_killed", 0.5)]);
+    assert_eq!(killed("python3", gunicorn), [("worker_oom_killed", 0.8)]);
+    assert_eq!(killed("java", gunicorn), []);
+}
+
+#[test]
+fn an_access_log_that_ends_before_a_failure_says_nothing_of_it() {
+    let access = |second: u32| {
+        format!("198.51.100.9 - - [04/Mar/2026:09:15:{second:02} +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"\n")
+    };
+    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    check(&format!("{}{refused}", access(1)), "connect_refused gunicorn_not_running");
+    check(&format!("{}{refused}\n{}", access(1), access(3)), "");
+}

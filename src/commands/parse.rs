@@ -30,11 +30,12 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
             }
         };
         let how = parser.how(&input);
+        let mut in_traceback = false;
         loop {
             let number = lines.number + 1;
             match lines.next_line() {
                 Ok(Some(line)) => {
-                    let found = how.describe(line);
+                    let found = how.describe(line, &mut in_traceback);
                     match options.format {
                         TextOrJson::Json => write_json(&mut out, &input.name, number, &found, how.reason())?,
                         TextOrJson::Text => {
@@ -100,10 +101,10 @@ enum How<'a> {
 }
 
 impl How<'_> {
-    fn describe(&self, line: &[u8]) -> Description {
+    fn describe(&self, line: &[u8], in_traceback: &mut bool) -> Description {
         match self {
             How::Only(format) => Description::by_format(format, line),
-            How::Any(reader) => reader.describe(line),
+            How::Any(reader) => reader.describe_next(line, in_traceback),
         }
     }
 

@@ -439,7 +439,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         records,
         upstream: upstream_of(request).or(case.upstream).map(str::to_owned),
         attempts: attempts as u32,
-        worker_pid: claim.worker,
+        worker_pid: claim.worker.filter(|worker| *worker != Death::UNKNOWN_WORKER),
         link,
     };
     (verdict, span)

@@ -359,6 +359,8 @@ pub enum GunicornEvent {
     AppLoadFailed { detail: String },
     /// `Exception in worker process`
     ExceptionInWorker,
+    /// A frame of a traceback out of the primary process's own import of the application (`--preload`)
+    PreloadFailed,
     /// `Error handling request /x`, with `(no URI read)` as `None`
     ErrorHandlingRequest { target: Option<String> },
     /// `Socket error processing request.`

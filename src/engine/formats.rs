@@ -4,6 +4,7 @@ use super::Wanted;
 use super::envelope;
 use super::evidence::{Evidence, Host, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
 use json_line::JsonLine;
+use second::with_rest;
 
 pub mod access_formats;
 pub mod describe;
@@ -19,6 +20,8 @@ pub mod log_format;
 pub mod nginx_access;
 pub mod nginx_error;
 pub mod parsed;
+mod second;
+mod traceback;
 
 pub use access_formats::{AccessFormats, AccessReading};
 pub use describe::Description;
@@ -73,6 +76,8 @@ pub struct SourceMemory {
     /// Bytes that may still belong to a record of nginx's error log which a client broke with a line feed: what stands
     /// in them may be forged. 0 is the usual case.
     pub doubt_bytes: u32,
+    /// The last line was one of a Python traceback, not its last.
+    pub in_traceback: bool,
 }
 
 /// Reads lines. Immutable, shared by all tasks.
@@ -150,10 +155,18 @@ impl Reader {
             let reading = self.read_line(physical, memory, wanted, place(index, &best));
             best = both(best, reading);
         }
-        if let Reading::Healthy(format) | Reading::Proves(format, _) = &best {
-            memory.last = Some(*format);
+        match &best {
+            Reading::Proves(format, _) | Reading::Healthy(format) => {
+                memory.last = Some(*format);
+                // A frame may prove something; the code under it is still to come.
+                memory.in_traceback = text.contains("File \"") && traceback::continues(&text, &mut memory.in_traceback);
+                best
+            }
+            Reading::Unrecognised if traceback::continues(&text, &mut memory.in_traceback) => {
+                Reading::Healthy(Format::Exception)
+            }
+            Reading::Unrecognised => best,
         }
-        best
     }
 
     fn read_line(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
@@ -319,51 +332,6 @@ fn other(bare: &str, stamp: Option<Stamp>, origin: &str, genuine: bool) -> Readi
 
 fn host_evidence(found: Host, bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Evidence {
     Evidence { proof: Proof::Host(found), stamp, text: cut(bare), origin, trace: None, genuine }
-}
-
-/// A second record on the same physical line, as pastes have them. A client can put such text into a referrer, so it
-/// counts as doubtful.
-fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> Reading {
-    let Some(at) = second_head(bare) else { return reading };
-    let Some(rest) = bare.get(at..) else { return reading };
-    let mut memory = SourceMemory::default();
-    let second = match reader.read_line(rest, &mut memory, wanted, Place::Alone) {
-        Reading::Proves(format, mut evidences) => {
-            for evidence in &mut evidences {
-                evidence.genuine = false;
-            }
-            Reading::Proves(format, evidences)
-        }
-        other => other,
-    };
-    both(reading, second)
-}
-
-/// Where another record's head stands: ` [error] 12#12: ` after a stamp.
-fn second_head(bare: &str) -> Option<usize> {
-    for level in [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "] {
-        for (index, _) in bare.match_indices(level) {
-            let start = index.checked_sub(19)?;
-            if start > 0 && bare.get(start..).is_some_and(nginx_error::has_head) && !is_quoted(bare, start) {
-                return Some(start);
-            }
-        }
-    }
-    None
-}
-
-/// True within quotes: what stands there is one value, a client's most likely. `\"` and `\x22` are no quotes.
-fn is_quoted(line: &str, at: usize) -> bool {
-    let mut quoted = false;
-    let mut bytes = line.as_bytes().iter().take(at);
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => drop(bytes.next()),
-            b'"' => quoted = !quoted,
-            _ => {}
-        }
-    }
-    quoted
 }
 
 /// Lines of an error log that are no failure but belong to one, or explain its status.

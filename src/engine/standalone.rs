@@ -9,12 +9,23 @@ use super::verdict::{Ticket, Verdict};
 use super::{Engine, Output, decide};
 use std::sync::Arc;
 
+/// From a worker that fails to boot to the last words of the server that halts for it: it first waits for its other
+/// workers, 30 s by default (`gunicorn/arbiter.py`, `stop`).
+const HALT_MAX: i64 = 35 * SECOND;
+
+fn is_halt(phase: &Phase) -> bool {
+    matches!(phase, Phase::Down(Down::BootFailed | Down::AppLoadFailed))
+}
+
 impl Engine {
     pub(super) fn decide_death(&mut self, number: usize) {
         let Some(index) = number.checked_sub(self.world.gunicorns.deaths_forgotten) else { return };
         let Some(death) = self.world.gunicorns.deaths.get(index) else { return };
         let ordered = death.ordered && !death.timed_out;
         if death.explains > 0 || death.reported || ordered || !(death.is_violent() || death.failed) {
+            return;
+        }
+        if death.failed && !death.ran_out_of_files() && self.halts_after(death) {
             return;
         }
         let request = Request::empty();
@@ -36,12 +47,35 @@ impl Engine {
         });
         // A stop is no failure. It is shown only to one who has Gunicorn's log and nothing of nginx.
         let only_gunicorn = !self.world.has_error_log && !self.world.has_access_log;
-        if explained || self.is_told(instance, change) || !(decide::is_fatal(&change.phase) || only_gunicorn) {
+        if explained
+            || self.is_told(instance, change)
+            || self.is_told_by_worker(instance, change)
+            || !(decide::is_fatal(&change.phase) || only_gunicorn)
+        {
             return;
         }
         let case = self.standalone(Trigger::Phase(change), &request, change.at, None);
         let verdict = self.finish_standalone(case.map(|case| self.standalone_verdict(&case)));
         self.publish_standalone(verdict);
+    }
+
+    /// The server halts because this worker failed to boot: one incident, and the halt tells of it.
+    fn halts_after(&self, death: &Death) -> bool {
+        let of_source = self.world.gunicorns.instances.iter().find(|instance| instance.source == death.source);
+        let halts = |change: &Change| is_halt(&change.phase) && change.at.near(death.from, -SECOND, HALT_MAX);
+        of_source.is_some_and(|instance| instance.changes.iter().any(halts))
+    }
+
+    /// The worker that failed to boot was told of before the words about the halt came.
+    fn is_told_by_worker(&self, instance: &Instance, change: &Change) -> bool {
+        let mut deaths = self.world.gunicorns.deaths.iter().rev().take(256);
+        is_halt(&change.phase)
+            && deaths.any(|death| {
+                death.failed
+                    && death.reported
+                    && death.source == instance.source
+                    && change.at.near(death.from, -SECOND, HALT_MAX)
+            })
     }
 
     /// The same halt was told by a line before it, or its reason by a line about it.

@@ -13,10 +13,28 @@ mod timeline;
 
 use super::{Explained, Totals};
 use crate::engine::evidence::Nanos;
+use crate::engine::time::rfc3339;
 use crate::engine::verdict::Verdict;
 use spill::Spill;
 use std::io::{self, Write};
 use summary::{Row, Summary};
+
+/// A time as it is printed; `None` where no line of its file had a stamp.
+fn when(time: Nanos) -> Option<String> {
+    // Before all logs: the place of what has no time.
+    (time >= 0).then(|| rfc3339(time))
+}
+
+/// ` first to last` of a cause.
+fn span(row: &Row) -> String {
+    match (when(row.first), when(row.last)) {
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        (None, Some(last)) => format!("up to {last}"),
+        _ => NO_TIME.to_owned(),
+    }
+}
+
+const NO_TIME: &str = "at an unknown time";
 
 /// Which verdicts are shown, and in which order.
 #[derive(Clone, Debug, Default)]

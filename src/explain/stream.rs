@@ -262,7 +262,8 @@ impl<'a> Stream<'a> {
 
     fn look(&mut self, record: &[u8], number: u64, input: &Input, context: &mut Context<'_>, wanted: &Wanted) {
         match context.reader.read(record, &mut self.memory, wanted) {
-            Reading::Unrecognised => context.unrecognised += 1,
+            // A blank line is no line of a log.
+            Reading::Unrecognised => context.unrecognised += u64::from(!record.trim_ascii().is_empty()),
             Reading::Healthy(format) => {
                 if is_sampled(context.lines) {
                     self.covers(format, record);

@@ -141,7 +141,12 @@ fn with_exception(case: &Case<'_>, quote: Quote) -> Vec<Quote> {
     let failed =
         case.world.gunicorns.deaths.iter().rev().take(64).find(|death| death.failed && Some(death.source) == source);
     if let Some(death) = failed {
-        quotes.extend(death.quotes.iter().rev().take(2).cloned());
+        // The last line of the traceback says what to mend, so it comes first.
+        let class = death.exception.as_ref().map_or("", |(class, _)| class.as_str());
+        let (deciding, others): (Vec<&Quote>, Vec<&Quote>) =
+            death.quotes.iter().partition(|quote| !class.is_empty() && quote.text.contains(class));
+        quotes.splice(0..0, deciding.into_iter().take(1).cloned());
+        quotes.extend(others.into_iter().take(1).cloned());
     }
     quotes
 }

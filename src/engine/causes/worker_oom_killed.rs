@@ -9,7 +9,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_oom_killed",
     category: Category::Worker,
     summary: "the kernel killed the Gunicorn worker because memory ran out",
-    when: "A worker ended by signal 9 and a line of the kernel, systemd or Kubernetes says that it was for memory, with the same pid or within 10 s; or such a line stands alone.",
+    when: "A worker ended by signal 9 and a line of the kernel, systemd or Kubernetes says that it was for memory, with the same pid or within 10 s; or such a line stands alone, which is as sure as its process is known to be Gunicorn's.",
     hint: "Give the host or container more memory or run fewer workers; find the leak, and recycle workers with `--max-requests` and `--max-requests-jitter` until it is mended.",
     facts: "The kernel names the process: `Out of memory: Killed process N (gunicorn)` or `Memory cgroup out of memory: ...` (mm/oom_kill.c); Kubernetes says OOMKilled. Its pid is the host's, not the container's.",
     links: &[
@@ -25,8 +25,7 @@ Mar  4 09:15:03 web1 kernel: [ 4242.424242] Out of memory: Killed process 301 (g
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
-        return is_oom(host)
-            .then(|| Claim::with(if names_python(host) { 0.93 } else { 0.6 }, vec![host_quote(host)]))?;
+        return Claim::with(alone(case, host)?, vec![host_quote(host)]);
     }
     let death = case.violent_death().filter(|death| death.signal == Some(9) && !death.timed_out)?;
     let proof = case.world.hosts.iter().rev().filter(|host| is_oom(host)).find(|host| {
@@ -38,6 +37,27 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let mut claim = Claim::with(0.98, quotes)?;
     claim.worker = Some(death.worker);
     Some(claim)
+}
+
+/// What such a line proves by itself. `python3` is many a program's name, and a container or a unit is anybody's: they are
+/// Gunicorn's more likely where Gunicorn or its nginx is in sight. A process of another name is not Gunicorn's.
+fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
+    let name = match &host.seen.what {
+        Host::OomKill { process, .. } => process.as_str(),
+        Host::UnitOomKilled { unit } => unit.as_str(),
+        _ => "",
+    };
+    if !is_oom(host) || !names_python(host) && !is_app_server(name) {
+        return None;
+    }
+    let in_sight = case.world.has_gunicorn_log || case.world.has_error_log || case.world.has_access_log;
+    let is_named = ["gunicorn", "uvicorn"].iter().any(|server| name.contains(server));
+    Some(if is_named { 0.93 } else if in_sight { 0.8 } else { 0.5 })
+}
+
+/// Other servers that nginx has behind it.
+fn is_app_server(process: &str) -> bool {
+    ["uwsgi", "php-fpm", "unicorn", "puma", "hypercorn", "daphne"].iter().any(|name| process.contains(name))
 }
 
 fn is_oom(host: &HostSeen) -> bool {

@@ -237,9 +237,13 @@ impl Gunicorns {
                 self.death(now, seen, *worker, quote, |death| death.code = Some(code));
             }
             E::ExceptionInWorker => {
-                if let Some(worker) = emitter {
-                    self.death(now, seen, worker, quote, |death| death.failed = true);
-                }
+                // A `logconfig` without pids leaves the worker unknown, not its end.
+                let worker = emitter.unwrap_or(Death::UNKNOWN_WORKER);
+                self.death(now, seen, worker, quote, |death| death.failed = true);
+            }
+            E::PreloadFailed => {
+                instance.change(at, Phase::Down(Down::BootFailed), quote.clone());
+                self.death(now, seen, Death::UNKNOWN_WORKER, quote, |death| death.failed = true);
             }
             E::ErrorHandlingRequest { target } => {
                 if let Some(worker) = emitter {
@@ -306,7 +310,9 @@ impl Gunicorns {
     }
 
     fn death(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote, mark: impl FnOnce(&mut Death)) {
-        self.instance_mut(seen.source, seen.at).crew.ends(seen.at, worker);
+        if worker != Death::UNKNOWN_WORKER {
+            self.instance_mut(seen.source, seen.at).crew.ends(seen.at, worker);
+        }
         let known = self.deaths.iter_mut().rev().take(512).find(|death| {
             death.source == seen.source && death.worker == worker && death.to.distance(seen.at) < SAME_PROCESS_MAX
                 // A request that ended by SystemExit while the worker lived on is an end of its own.

@@ -144,10 +144,11 @@ impl World {
         }
     }
 
-    /// True when an access log wrote lines around this time, so that a request missing in it is missed.
+    /// True when an access log wrote lines around this time, so that a request missing in it is missed. The access line of
+    /// a request is written after its error lines: a log that ends before this time covers nothing of it.
     pub fn is_covered(&self, at: Interval) -> bool {
         let (from, to) = (at.from.div_euclid(SECOND), at.to.div_euclid(SECOND));
-        let around = |second: &i64| (from - 3..=to + 3).contains(second);
+        let around = |second: &i64| (from..=to + 3).contains(second);
         let before = |second: &i64| (from - 60..=to).contains(second);
         let after = |second: &i64| (from..=to + 60).contains(second);
         let seconds = &self.covered_seconds;

@@ -54,11 +54,19 @@ impl Description {
 impl Reader {
     /// Describes one line on its own, without what lines before it said.
     pub fn describe(&self, line: &[u8]) -> Description {
+        self.describe_next(line, &mut false)
+    }
+
+    /// Describes one line on its own but for the traceback that it may stand in: `in_traceback` says so of the line before
+    /// it, and then of this one.
+    pub fn describe_next(&self, line: &[u8], in_traceback: &mut bool) -> Description {
         let text = String::from_utf8_lossy(line);
         let peeled = envelope::peel(text.trim_end_matches(['\n', '\r']));
         let mut description = Description { envelopes: peeled.layers.clone(), ..Description::default() };
-        let mut memory = SourceMemory::default();
-        match self.read(line, &mut memory, &Wanted::default()) {
+        let mut memory = SourceMemory { in_traceback: *in_traceback, ..SourceMemory::default() };
+        let reading = self.read(line, &mut memory, &Wanted::default());
+        *in_traceback = memory.in_traceback;
+        match reading {
             Reading::Unrecognised => {}
             Reading::Healthy(format) => {
                 description.format = Some(format.id());
@@ -285,6 +293,7 @@ fn event_words(event: &GunicornEvent) -> String {
         E::BootFailed => "workers fail to boot".to_owned(),
         E::AppLoadFailed { .. } => "the application cannot be loaded".to_owned(),
         E::ExceptionInWorker => "a worker fails to boot".to_owned(),
+        E::PreloadFailed => "the master fails to import the application".to_owned(),
         E::ErrorHandlingRequest { .. } => "exception while handling a request".to_owned(),
         E::SocketError => "socket error".to_owned(),
         E::PlainRequestToTlsPort => "plain request to the TLS port".to_owned(),

@@ -247,6 +247,11 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         _ if starts("File \"") && message.ends_with("in handle_abort") && message.contains("gunicorn/workers/") => {
             E::Aborted
         }
+        // The primary process loads the application itself where `preload_app` is set, and ends with the traceback
+        // (`arbiter.py`, `setup`, which does nothing else that fails).
+        _ if starts("File \"") && message.ends_with("in setup") && message.contains("gunicorn/arbiter.py\"") => {
+            E::PreloadFailed
+        }
         _ if starts("Parent changed, shutting down") => E::ParentChanged,
         _ if starts("Connection in use: ") => E::BindFailed { address: after_colon(message) },
         _ if starts("Can't connect to ") || starts("Invalid address: ") => {

@@ -1,8 +1,7 @@
 //! One JSON object a line for each failed request.
 
-use super::Report;
 use super::summary::{Row, Summary};
-use crate::engine::time::rfc3339;
+use super::{Report, when};
 use crate::engine::verdict::{Quote, Source, Ticket, Verdict};
 use crate::enrich::hex;
 use crate::explain::places::Places;
@@ -66,7 +65,7 @@ pub fn object(verdict: &Verdict, places: &Places) -> Value {
     let none_if_empty = |text: &str| if text.is_empty() { Value::Null } else { Value::from(text) };
     let trace = verdict.link.trace;
     json!({
-        "time": rfc3339(verdict.time),
+        "time": when(verdict.time),
         "status": verdict.status,
         "method": none_if_empty(&verdict.method),
         "target": none_if_empty(&verdict.target),

@@ -1,11 +1,9 @@
 //! The report as Markdown, to paste into a ticket.
 
-use super::Report;
 use super::summary::{Row, Summary, grouped, sentence};
-use super::text::{read, what};
-use super::timeline;
+use super::text::{read, time_of, what};
+use super::{Report, timeline, when};
 use crate::engine::text::shortened;
-use crate::engine::time::rfc3339;
 use crate::engine::verdict::percent;
 use crate::enrich::hex;
 use crate::explain::{Explained, Totals};
@@ -27,7 +25,7 @@ impl Report for Markdown {
         writeln!(out, "## why502: {}\n\nIn {}.\n", summary.sentence(), read(totals))?;
         writeln!(out, "| cause | count | share | first | last |\n|---|---:|---:|---|---|")?;
         for row in summary.rows() {
-            let (first, last) = (rfc3339(row.first), rfc3339(row.last));
+            let [first, last] = [row.first, row.last].map(|time| when(time).unwrap_or_else(|| "-".to_owned()));
             let count = grouped(row.count);
             writeln!(out, "| `{}` | {count} | {:.0}% | {first} | {last} |", row.cause.id, row.percent)?;
         }
@@ -51,7 +49,7 @@ impl Report for Markdown {
         writeln!(
             out,
             "{} {status}`{what}`: **`{}`** ({percent}% sure)\n\n```text",
-            rfc3339(verdict.time),
+            time_of(verdict),
             verdict.cause.id
         )?;
         for row in timeline::rows(explained) {

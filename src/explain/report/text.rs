@@ -1,10 +1,8 @@
 //! The report for a person at three in the morning: causes and what to do, then each failed request with its lines.
 
-use super::Report;
 use super::summary::{Row, Summary, counted, sentence};
-use super::timeline;
+use super::{NO_TIME, Report, span, timeline, when};
 use crate::engine::text::{printable, shortened};
-use crate::engine::time::rfc3339;
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::explain::{Explained, Totals};
@@ -55,7 +53,7 @@ impl Report for Text {
         let what = shortened(&what(verdict), 160);
         let client =
             if verdict.client.is_empty() { String::new() } else { format!(" from {}", printable(&verdict.client)) };
-        writeln!(out, "{DIM}{}{DIM:#} {status}{BOLD}{what}{BOLD:#}{client}", rfc3339(verdict.time))?;
+        writeln!(out, "{DIM}{}{DIM:#} {status}{BOLD}{what}{BOLD:#}{client}", time_of(verdict))?;
         let percent = percent(verdict.confidence);
         writeln!(out, "  {RED}{}{RED:#} {DIM}({percent}% sure){DIM:#}: {}", verdict.cause.id, verdict.cause.summary)?;
         for row in timeline::rows(explained) {
@@ -103,12 +101,11 @@ impl Text {
 fn heading(out: &mut dyn Write, row: &Row) -> io::Result<()> {
     writeln!(
         out,
-        "{RED}{}{RED:#}  {} ({:.0}%)  {DIM}{} to {}{DIM:#}",
+        "{RED}{}{RED:#}  {} ({:.0}%)  {DIM}{}{DIM:#}",
         row.cause.id,
         super::summary::grouped(row.count),
         row.percent,
-        rfc3339(row.first),
-        rfc3339(row.last)
+        span(row)
     )
 }
 
@@ -127,6 +124,10 @@ fn unrecognised(out: &mut dyn Write, totals: &Totals) -> io::Result<()> {
         writeln!(out, "{lines} in no known format: `why502 parse FILE` shows what each is read as.\n")?;
     }
     Ok(())
+}
+
+pub(super) fn time_of(verdict: &Verdict) -> String {
+    when(verdict.time).unwrap_or_else(|| NO_TIME.to_owned())
 }
 
 /// `GET /x`, or that there is no request.

@@ -9,7 +9,7 @@ use crate::engine::verdict::Quote;
 pub struct Death {
     /// The log stream.
     pub source: u64,
-    /// The worker.
+    /// The worker; [`Death::UNKNOWN_WORKER`] where no line names it.
     pub worker: u32,
     /// First sign.
     pub from: Interval,
@@ -42,6 +42,9 @@ pub struct Death {
 }
 
 impl Death {
+    /// The pid of a worker that no line names.
+    pub const UNKNOWN_WORKER: u32 = 0;
+
     /// True when the worker was torn away, not just leaving in good order.
     pub fn is_violent(&self) -> bool {
         self.timed_out
