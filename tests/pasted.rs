@@ -141,3 +141,47 @@ fn an_access_log_that_ends_before_a_failure_says_nothing_of_it() {
     check(&format!("{}{refused}", access(1)), "connect_refused gunicorn_not_running");
     check(&format!("{}{refused}\n{}", access(1), access(3)), "");
 }
+
+#[test]
+fn a_terminal_that_filled_its_width_with_blanks() {
+    let blanks = " ".repeat(60);
+    let line = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    let wrapped =
+        line.replace("Connection", &format!("Con{blanks}nection")).replace("GET /cart", &format!("GET /c{blanks}art"));
+    assert_eq!(told::of(&[("a.log", &wrapped)], told::target_and_cause), ["/cart gunicorn_not_running"]);
+}
+
+#[test]
+fn an_access_line_and_an_error_line_run_together() {
+    let access = r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /cart HTTP/1.1" 504 167 "-" "-""#;
+    let timed_out = error("upstream timed out (110: Connection timed out)", "reading response header from upstream");
+    // The second could be the words of a client: it decides nothing.
+    check(&format!("{access} {timed_out}"), "unknown unknown");
+}
+
+/// What why502 adds of its own to the evidence of the first verdict.
+fn added(lines: &str) -> Vec<String> {
+    let quotes = told::of(&[("a.log", lines)], |verdict| verdict.evidence.clone());
+    quotes.into_iter().take(1).flatten().filter(|quote| quote.ticket.is_none()).map(|quote| quote.text).collect()
+}
+
+#[test]
+fn what_the_usual_advice_does_not_fit() {
+    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    assert_eq!(added(&refused), [""; 0]);
+    assert!(added(&refused.replace("http://10", "fastcgi://10")).iter().any(|text| text.contains("PHP-FPM")));
+    let file = "2026/03/04 09:15:02 [crit] 4#4: *7 open() \"/var/cache/nginx/7\" failed (13: Permission denied) while reading upstream";
+    assert!(added(file).iter().any(|text| text.contains("temporary file")));
+    let unit = "Mar  4 09:15:03 web1 systemd[1]: gunicorn.service: Main process exited, code=exited, status=";
+    assert!(added(&format!("{unit}203/EXEC")).iter().any(|text| text.contains("cannot be run")));
+    assert_eq!(added(&format!("{unit}3/n/a")), [""; 0]);
+}
+
+#[test]
+fn no_address_of_its_own_is_the_rule_for_ipv6() {
+    let line = |peer: &str| {
+        error(&format!("connect() to {peer} failed (99: Cannot assign requested address)"), "connecting to upstream")
+    };
+    check(&line("[::1]:8000"), "connect_no_local_port network_unreachable");
+    check(&line("127.0.0.1:8000"), "connect_no_local_port ephemeral_ports_exhausted");
+}

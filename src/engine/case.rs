@@ -161,6 +161,23 @@ impl<'a> Case<'a> {
         kept.all(|other| other == Some(first)).then_some(first)
     }
 
+    /// True when the upstream is an IPv6 address.
+    pub fn is_ipv6(&self) -> bool {
+        self.upstream.is_some_and(|upstream| upstream.starts_with('['))
+    }
+
+    /// The advice names Gunicorn; where nginx speaks another protocol than HTTP it is another server's.
+    pub fn other_server(&self) -> Option<Quote> {
+        let (protocol, server) = match self.error()?.what.upstream_scheme.as_str() {
+            "fastcgi" => ("FastCGI", "PHP-FPM or its like, not Gunicorn"),
+            "uwsgi" | "suwsgi" => ("uwsgi", "most likely uWSGI, not Gunicorn"),
+            "scgi" => ("SCGI", "not Gunicorn"),
+            "grpc" | "grpcs" => ("gRPC", "not Gunicorn"),
+            _ => return None,
+        };
+        Some(conclusion(format!("nginx speaks {protocol} to this upstream: it is {server}")))
+    }
+
     /// How long the last attempt took.
     pub fn response_time(&self) -> Option<Nanos> {
         let access = self.access()?;

@@ -22,6 +22,9 @@ const DOUBT_LEFT: f64 = 0.2;
 const BLAMED_BY_TIME: f64 = 0.6;
 /// What a claim is worth whose symptom is that of the other requests of the same second.
 const BORROWED: f64 = 0.75;
+/// What a cause that says no more than nginx is worth where no log could tell more. In lines that people post it is then
+/// never contradicted; the doubt is about what their logs would have shown.
+const CLOSED_AND_NOTHING_ELSE: f64 = 0.7;
 /// So many failures of one kind around a request without an error line, and none of another, make it one of them.
 const ALIKE_MIN: usize = 3;
 /// The quarantine of a server lasts `fail_timeout`, 10 s by default; the failures before it may be as old again.
@@ -383,6 +386,10 @@ fn stated(case: &Case<'_>, cause: &Cause, claimed: f64, rival: f64) -> f64 {
     if cause.id == "unknown" || !case.is_request() {
         return claimed;
     }
+    if cause.has(Mark::WantsMoreEvidence) && !case.world.has_gunicorn_log && rival == 0.0 {
+        // It says that the connection was closed and that nothing tells why: without Gunicorn's log nothing can.
+        return CLOSED_AND_NOTHING_ELSE;
+    }
     let complete = case.request.access.is_some() && case.error().is_some() && case.world.has_gunicorn_log;
     if !complete {
         return claimed;
@@ -495,6 +502,7 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
     {
         push(access_quote(access));
     }
+    case.other_server().into_iter().for_each(&mut push);
     for quote in &mut evidence {
         quote.text = super::text::shortened(&super::text::printable(&quote.text), 200);
     }

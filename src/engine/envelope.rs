@@ -34,6 +34,10 @@ pub fn peel(line: &str) -> Peeled<'_> {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
     }
+    if peeled.bare.trim().contains(PADDING) {
+        peeled.bare = Cow::Owned(without_padding(&peeled.bare));
+        peeled.layers.push("padding");
+    }
     if let Some((name, plain)) = without_escapes(&peeled.bare) {
         peeled.bare = Cow::Owned(plain);
         peeled.layers.push(name);
@@ -51,6 +55,22 @@ pub fn peel(line: &str) -> Peeled<'_> {
         }
     }
     peeled
+}
+
+/// Blanks that no program writes into a line: a terminal filled its width with them where it wrapped one.
+const PADDING: &str = "                                        ";
+
+/// The line as it was before a terminal wrapped it.
+fn without_padding(line: &str) -> String {
+    let body = line.trim_start();
+    let mut plain = line.get(..line.len() - body.len()).unwrap_or_default().to_owned();
+    let mut rest = body;
+    while let Some(at) = rest.find(PADDING) {
+        plain.push_str(rest.get(..at).unwrap_or_default());
+        rest = rest.get(at..).unwrap_or_default().trim_start();
+    }
+    plain.push_str(rest);
+    plain
 }
 
 /// A line that was quoted by another program or page: every quote is `\"` or `&quot;`, or typographic.

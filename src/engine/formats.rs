@@ -238,6 +238,13 @@ impl Reader {
             };
             return with_rest(Reading::Proves(Format::NginxError, vec![evidence]), bare, self, wanted);
         }
+        if let Some(at) = second::head(bare)
+            && let Some(first) = bare.get(..at)
+        {
+            // An access line that lost its end: what follows must not be read as its last values.
+            let reading = self.read_bare(first.trim_end(), peeled, memory, wanted, place);
+            return with_rest(reading, bare, self, wanted);
+        }
         let prefers_gunicorn = gunicorn_access::is_likely(bare, memory.last);
         match self.formats.read(bare, prefers_gunicorn) {
             Some(AccessReading::Nginx(read)) => {

@@ -19,10 +19,14 @@ use spill::Spill;
 use std::io::{self, Write};
 use summary::{Row, Summary};
 
-/// A time as it is printed; `None` where no line of its file had a stamp.
+/// A time as it is printed, without a year where nobody knows one; `None` where no line of its file had a stamp.
 fn when(time: Nanos) -> Option<String> {
+    let text = rfc3339(time);
+    if text.starts_with(YEAR_OF_NONE) {
+        return text.get(YEAR_OF_NONE.len()..).map(str::to_owned);
+    }
     // Before all logs: the place of what has no time.
-    (time >= 0).then(|| rfc3339(time))
+    (time >= 0).then_some(text)
 }
 
 /// ` first to last` of a cause.
@@ -33,6 +37,9 @@ fn span(row: &Row) -> String {
         _ => NO_TIME.to_owned(),
     }
 }
+
+/// What a stamp without a year has where no line of any file tells of one ([`crate::engine::evidence::Stamp`]).
+const YEAR_OF_NONE: &str = "1972-";
 
 const NO_TIME: &str = "at an unknown time";
 

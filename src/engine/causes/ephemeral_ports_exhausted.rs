@@ -19,5 +19,6 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::ConnectNoLocalPort).then_some(())?;
-    Claim::of(0.96)
+    // A host without an IPv6 address of its own says the same of every IPv6 peer, at the first request.
+    Claim::of(if case.is_ipv6() { 0.4 } else { 0.96 })
 }

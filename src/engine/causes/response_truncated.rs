@@ -1,7 +1,9 @@
 //! The header was sent, the body was cut; the client saw 200.
 
 use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::evidence::Symptom;
+use crate::engine::case::conclusion;
+use crate::engine::correlate::Seen;
+use crate::engine::evidence::{NginxError, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "response_truncated",
@@ -22,5 +24,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let confidence = if super::slow_request::timed_out_in_body(case) { 0.4 } else { 0.97 };
-    Claim::with(confidence, case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default())
+    let mut quotes = case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default();
+    // nginx's temporary files (`src/core/ngx_file.c`): nobody but nginx itself is to blame.
+    let of_file = |error: &Seen<NginxError>| ["open() ", "pwrite() ", "mkdir() "].iter().any(|call| error.what.message.starts_with(call));
+    if case.error().is_some_and(of_file) {
+        quotes.push(conclusion("nginx could not write the answer to its temporary file: its user needs that directory and room on its disk"));
+    }
+    Claim::with(confidence, quotes)
 }

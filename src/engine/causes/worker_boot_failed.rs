@@ -28,7 +28,11 @@ ModuleNotFoundError: No module named 'shop.settings'
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
-        return Claim::with(of_supervisor(&host.seen.what)?, vec![host_quote(host)]);
+        let mut quotes = vec![host_quote(host)];
+        if is_command_unusable(&host.seen.what) {
+            quotes.push(conclusion("its command cannot be run: look at its path, its permissions and its `#!` line"));
+        }
+        return Claim::with(of_supervisor(&host.seen.what)?, quotes);
     }
     down(case, Down::BootFailed)
 }
@@ -51,6 +55,19 @@ fn of_supervisor(host: &Host) -> Option<f64> {
             (server && code == "exited" && told).then_some(0.75)
         }
         _ => None,
+    }
+}
+
+/// A shell says 126 or 127 of such a command, systemd 203/EXEC.
+fn is_command_unusable(host: &Host) -> bool {
+    match host {
+        Host::SupervisorExited { detail, .. } => {
+            ["exit status 126", "exit status 127", "can't find command", "spawn error"]
+                .iter()
+                .any(|told| detail.contains(told))
+        }
+        Host::UnitProcessExited { status, .. } => ["126", "127", "203"].iter().any(|code| status.starts_with(code)),
+        _ => false,
     }
 }
 

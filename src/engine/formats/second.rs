@@ -6,7 +6,7 @@ use crate::engine::Wanted;
 /// A second record on the same physical line, as pastes have them. A client can put such text into a referrer, so it
 /// counts as doubtful.
 pub(super) fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> Reading {
-    let Some(at) = second_head(bare) else { return reading };
+    let Some(at) = head(bare) else { return reading };
     let Some(rest) = bare.get(at..) else { return reading };
     let mut memory = SourceMemory::default();
     let second = match reader.read_line(rest, &mut memory, wanted, Place::Alone) {
@@ -22,7 +22,7 @@ pub(super) fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &
 }
 
 /// Where another record's head stands: ` [error] 12#12: ` after a stamp.
-fn second_head(bare: &str) -> Option<usize> {
+pub(super) fn head(bare: &str) -> Option<usize> {
     for level in [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "] {
         for (index, _) in bare.match_indices(level) {
             let start = index.checked_sub(19)?;
