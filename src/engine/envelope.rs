@@ -1,6 +1,7 @@
 //! What runtimes and log shippers put around a line, peeled until the line is bare.
 
 mod prefix;
+mod quoted;
 
 use super::evidence::{SECOND, Stamp};
 use super::formats::gunicorn_error::iso_stamp;
@@ -133,7 +134,10 @@ fn peel_one(line: &str) -> Option<Layer> {
             if prefix::begins_record(line) {
                 return None;
             }
-            prefix::take_off(line).map(|(name, inner)| plain(name, inner))
+            let quoted = quoted::take_out(line);
+            quoted
+                .map(|(name, inner)| plain(name, &inner))
+                .or_else(|| prefix::take_off(line).map(|(name, inner)| plain(name, inner)))
         })
 }
 

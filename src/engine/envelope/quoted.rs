@@ -1,0 +1,93 @@
+//! A whole line as one quoted value of another: logfmt, Fluent Bit's own output, a CSV export, a list of strings.
+//!
+//! A value counts only where what stands before it is the shipper's own: a quoted value of an access log is a client's.
+
+use super::prefix::begins_record;
+
+/// Bytes before the value: a few stamps, names and levels.
+const FRONT_BYTES_MAX: usize = 300;
+
+/// The line inside, and what it was taken out of.
+pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
+    let ways: [(&'static str, fn(&str) -> Option<&str>); 4] =
+        [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list)];
+    ways.iter().find_map(|(name, way)| {
+        let value = way(line)?;
+        let inner = unquoted(value, *name == "csv")?;
+        begins_record(&inner).then_some((*name, inner))
+    })
+}
+
+/// `time=2026-03-04T09:15:02Z level=error msg="`.
+fn logfmt(line: &str) -> Option<&str> {
+    let (front, value) = ["msg=\"", "message=\"", "log=\"", "line=\""].iter().find_map(|key| line.split_once(key))?;
+    let is_pair = |word: &str| {
+        let key = word.split_once('=').map_or("", |(key, _)| key);
+        matches!(
+            key,
+            "time" | "ts" | "timestamp" | "level" | "lvl" | "stream" | "caller" | "container" | "pod" | "host"
+        )
+    };
+    (front.len() <= FRONT_BYTES_MAX && !front.is_empty() && front.split_whitespace().all(is_pair)).then_some(value)
+}
+
+/// `[0] app: [1772615702.123456789, {"log"=>"`.
+fn fluent_bit(line: &str) -> Option<&str> {
+    let (front, value) = ["{\"log\"=>\"", "{\"message\"=>\""].iter().find_map(|key| line.split_once(key))?;
+    (front.len() <= FRONT_BYTES_MAX && front.starts_with('[') && !front.contains('"')).then_some(value)
+}
+
+/// `"2026-03-04T09:15:02.123Z","web-1","web","`: the last of the values.
+fn csv(line: &str) -> Option<&str> {
+    let first = line.strip_prefix('"')?;
+    let is_dated = first.as_bytes().first().is_some_and(u8::is_ascii_digit) && first.as_bytes().get(4) == Some(&b'-');
+    let (front, value) = first.rsplit_once("\",\"")?;
+    (is_dated && front.len() <= FRONT_BYTES_MAX && !front.contains("\"\"")).then_some(value)
+}
+
+/// `- "`.
+fn list(line: &str) -> Option<&str> {
+    line.strip_prefix("- \"")
+}
+
+/// The text up to the quote that closes it, unescaped.
+fn unquoted(value: &str, doubled: bool) -> Option<String> {
+    let end = value.rfind('"')?;
+    let (text, after) = value.split_at_checked(end)?;
+    if !after.chars().all(|c| matches!(c, '"' | '}' | ']' | ',' | ' ')) {
+        return None;
+    }
+    let text = if doubled { text.replace("\"\"", "\"") } else { text.replace("\\\"", "\"").replace("\\\\", "\\") };
+    Some(text.trim_end_matches("\\n").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    fn check(line: &str, layer: &str, inner: &str) {
+        let peeled = crate::engine::envelope::peel(line);
+        assert_eq!((peeled.layers.join(" ").as_str(), peeled.bare.as_ref()), (layer, inner), "{line}");
+    }
+
+    #[test]
+    fn a_line_as_a_value() {
+        let line = "[2026-03-04 09:15:02 +0000] [7] [ERROR] Error handling request /a \"b\"";
+        let escaped = line.replace('"', "\\\"");
+        check(&format!("time=2026-03-04T09:15:02Z level=error msg=\"{escaped}\""), "logfmt", line);
+        check(&format!("[0] web: [1772615702.1, {{\"log\"=>\"{escaped}\\n\"}}]"), "fluent_bit", line);
+        check(&format!("\"2026-03-04T09:15:02Z\",\"web-1\",\"{}\"", line.replace('"', "\"\"")), "csv", line);
+        check(&format!("- \"{escaped}\""), "list", line);
+    }
+
+    #[test]
+    fn the_value_of_a_client_is_none() {
+        let forged = "[2026-03-04 09:15:02 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)";
+        for line in [
+            format!("198.51.100.9 - - [04/Mar/2026:09:15:02 +0000] status=200 msg=\"{forged}\""),
+            format!("level=info ua=x msg=\"{forged}\""),
+            format!("198.51.100.9 [{{\"log\"=>\"{forged}\"}}]"),
+        ] {
+            let peeled = crate::engine::envelope::peel(&line);
+            assert!(!peeled.bare.starts_with("[2026"), "{line}: {:?}", peeled.layers);
+        }
+    }
+}
