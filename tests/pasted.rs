@@ -185,3 +185,28 @@ fn no_address_of_its_own_is_the_rule_for_ipv6() {
     check(&line("[::1]:8000"), "connect_no_local_port network_unreachable");
     check(&line("127.0.0.1:8000"), "connect_no_local_port ephemeral_ports_exhausted");
 }
+
+#[test]
+fn a_bare_499_tells_who_closed_not_why() {
+    let line = |more: &str| {
+        format!("198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 499 0 \"-\" \"x\"{more}")
+    };
+    let sure = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.confidence));
+    assert_eq!(sure(&line("")), [("client_closed_request", 0.59)]);
+    let ingress = " 120 29.998 [web-8000] [] 10.1.2.3:8000 0 29.998 - 0f3c2a";
+    assert_eq!(sure(&line(ingress)), [("client_closed_request", 0.98)]);
+}
+
+#[test]
+fn a_child_of_a_worker_is_no_worker() {
+    let lines = |emitter: u32| {
+        format!(
+            "[2026-03-04 09:15:00 +0000] [300] [INFO] Starting gunicorn 22.0.0
+[2026-03-04 09:15:00 +0000] [300] [INFO] Using worker: aiohttp.GunicornWebWorker
+[2026-03-04 09:15:00 +0000] [301] [INFO] Booting worker with pid: 301
+[2026-03-04 09:15:09 +0000] [{emitter}] [ERROR] Worker (pid:399) exited with code 255"
+        )
+    };
+    check(&lines(301), "");
+    check(&lines(300), "unknown worker_exited");
+}

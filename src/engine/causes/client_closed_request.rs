@@ -8,7 +8,7 @@ pub static CAUSE: Cause = Cause {
     id: "client_closed_request",
     category: Category::Client,
     summary: "the client closed the connection before the answer came",
-    when: "The access log has status 499; or, where nothing of nginx was read, the application server says that its peer went away.",
+    when: "The access log has status 499, less surely where it logs no time and no upstream; or, where nothing of nginx was read, the application server says that its peer went away.",
     hint: "Look at how long the request had taken: an impatient client or load balancer has a shorter timeout than the application needs; raise that timeout or make the request faster.",
     facts: "nginx logs 499 and, at level info only, `client prematurely closed connection` (src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection). The application goes on with its work.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
@@ -26,5 +26,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return gone.then(|| Claim::with(0.55, vec![host_quote(host)]))?;
     }
     (case.is_request() && (case.symptom == Symptom::ClientClosed || case.status() == Some(499))).then_some(())?;
-    Claim::of(0.98)
+    // The bare status tells who closed, not whether that was the trouble: a crawler that leaves, an application that hangs.
+    let bare = case.error().is_none()
+        && case.access().is_some_and(|access| !access.has_upstream && !access.request_time.is_logged());
+    Claim::of(if bare { 0.59 } else { 0.98 })
 }

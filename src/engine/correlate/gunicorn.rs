@@ -222,6 +222,10 @@ impl Gunicorns {
                 });
             }
             E::WorkerExiting { worker } => self.death(now, seen, *worker, quote, |death| death.exiting = true),
+            // A worker keeps the arbiter's handler of SIGCHLD where its class sets none of its own (aiohttp's): then it tells
+            // so of its own children.
+            E::WorkerSignalled { worker, .. } | E::WorkerExited { worker, .. }
+                if emitter.is_some_and(|emitter| instance.crew.has(emitter)) && !instance.crew.has(*worker) => {}
             E::WorkerSignalled { worker, signal } => {
                 let signal = *signal;
                 self.death(now, seen, *worker, quote, |death| death.signal = Some(signal));

@@ -324,7 +324,7 @@ fn symptom(error: &NginxError) -> Option<Symptom> {
         || (starts(&["SSL_do_handshake() failed"])
             && (error.upstream.is_some() || (action.is_empty() && error.client.is_empty())))
     {
-        let rejected = message.contains("certificate verify failed");
+        let rejected = message.contains("certificate verify failed") || message.contains("upstream SSL certificate");
         return Some(if rejected { Symptom::TlsCertificateRejected } else { Symptom::TlsHandshakeFailed });
     }
     response_symptom(error)

@@ -66,6 +66,11 @@ impl Crew {
         self.sizes.iter().rev().find(|(from, _)| *from <= at.to).map(|(_, size)| *size)
     }
 
+    /// True for a worker that booted and whose end was not told.
+    pub(super) fn has(&self, worker: u32) -> bool {
+        self.alive.contains(&worker)
+    }
+
     pub(super) fn note_size(&mut self, at: Interval) {
         if self.sizes.len() == SIZES_MAX {
             self.sizes.pop_front();
