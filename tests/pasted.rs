@@ -210,3 +210,27 @@ fn a_child_of_a_worker_is_no_worker() {
     check(&lines(301), "");
     check(&lines(300), "unknown worker_exited");
 }
+
+#[test]
+fn a_frame_of_the_abort_is_a_timeout() {
+    let frame =
+        "  File \"/srv/env/gunicorn/workers/base.py\", line 204, in handle_abort\n    sys.exit(1)\nSystemExit: 1\n";
+    check(frame, "unknown worker_timeout");
+    let workers = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.worker_pid));
+    assert_eq!(workers(frame), [("worker_timeout", None)]);
+    let exits = format!("{frame}[2026-03-04 09:15:04 +0000] [301] [INFO] Worker exiting (pid: 301)\n");
+    assert_eq!(workers(&exits), [("worker_timeout", Some(301))]);
+    let request = format!("[2026-03-04 09:15:03 +0000] [301] [ERROR] Error handling request /slow\n{exits}");
+    assert_eq!(workers(&request), [("worker_timeout", Some(301))]);
+    let timeout = format!("[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)\n{request}");
+    assert_eq!(workers(&timeout), [("worker_timeout", Some(301))]);
+}
+
+#[test]
+fn lines_before_the_first_stamp_are_of_the_beginning() {
+    let lines =
+        "upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20
+[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)";
+    let found = told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.time));
+    assert_eq!(found, [("worker_timeout", 1_772_615_702_000_000_000)]);
+}

@@ -273,6 +273,9 @@ impl<'a> Stream<'a> {
                 let place = Place { file: Arc::clone(&input.name), line: number, text: text_of(record) };
                 for mut evidence in evidences {
                     self.complete_stamp(&mut evidence, context.survey);
+                    if evidence.stamp.is_none() && self.order == Nanos::MIN {
+                        self.order = context.survey.first(self.source).unwrap_or(Nanos::MIN);
+                    }
                     let order = self.order_of(&evidence);
                     let what = What::Evidence(Box::new(evidence), place.clone());
                     self.ahead.push_back(Ahead { order, what });

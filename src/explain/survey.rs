@@ -6,7 +6,7 @@ use super::input::{Input, Lines};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::Wanted;
 use crate::engine::correlate::join::split_request_line;
-use crate::engine::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Symptom};
+use crate::engine::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
 use crate::engine::formats::joiner::{Joiner, Pushed};
 use crate::engine::formats::{Reader, Reading, SourceMemory, request_line_hash};
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +37,8 @@ pub struct Survey {
     near: Option<Nanos>,
     /// How far the clocks of streams are ahead of nginx's.
     ahead: BTreeMap<u64, Nanos>,
+    /// The first stamp of streams.
+    firsts: BTreeMap<u64, Nanos>,
 }
 
 #[derive(Default)]
@@ -52,6 +54,8 @@ struct Samples {
     ends: BTreeMap<u64, Vec<Nanos>>,
     /// Answers that were cut, by stream, in local time.
     cuts: Vec<(u64, Nanos)>,
+    /// The first stamp of each stream.
+    firsts: BTreeMap<u64, Stamp>,
 }
 
 /// Looks at regular files and the beginning of standard input; other pipes can be read only once. `zone` is that of all
@@ -89,6 +93,10 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         .iter()
         .map(|(stream, local)| local_clocks.entry(*stream).or_default().utc(survey.zone_of(*stream), *local))
         .collect();
+    for (stream, first) in samples.firsts {
+        let utc = LocalClock::default().utc(survey.zone_of(stream), first.nanos);
+        survey.firsts.insert(stream, if first.zone_known { first.nanos } else { utc });
+    }
     for (stream, ends) in samples.ends {
         survey.ahead.insert(stream, clocks::ahead(ends, cuts.clone()));
     }
@@ -110,6 +118,11 @@ impl Survey {
     /// How far the clock of a stream is ahead of nginx's.
     pub fn ahead(&self, stream: u64) -> Nanos {
         self.ahead.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// When a stream begins: lines before its first stamp were written about then.
+    pub fn first(&self, stream: u64) -> Option<Nanos> {
+        Some(self.firsts.get(&stream)?.saturating_sub(self.ahead(stream)))
     }
 
     /// A sentence for each stream whose clock is wrong.
@@ -192,6 +205,9 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
 impl Samples {
     fn add(&mut self, stream: u64, evidence: &Evidence) {
         let stamp = evidence.stamp.filter(|stamp| stamp.year_known);
+        if let Some(stamp) = stamp {
+            self.firsts.entry(stream).or_insert(stamp);
+        }
         let known = stamp.filter(|stamp| stamp.zone_known).map(|stamp| stamp.nanos);
         let local = stamp.filter(|stamp| !stamp.zone_known).map(|stamp| stamp.nanos);
         let mut hash = None;

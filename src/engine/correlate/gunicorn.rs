@@ -21,6 +21,9 @@ pub const DEATHS_MAX: usize = 4_096;
 /// A pid that comes back after so long is another process.
 const SAME_PROCESS_MAX: Nanos = 90 * SECOND;
 
+/// The lines about one end of a worker follow each other within this time.
+const NEXT_LINES: Nanos = 5 * SECOND;
+
 /// What an instance is doing.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
@@ -83,8 +86,6 @@ pub struct Instance {
     pub changes: VecDeque<Change>,
     /// When the newest line was written.
     pub last_at: Interval,
-    /// A traceback out of SIGABRT's handler was seen; the next worker that exits is the one.
-    pub aborted: bool,
     /// Its workers.
     pub crew: Crew,
 }
@@ -99,7 +100,6 @@ impl Instance {
             listening: None,
             changes: VecDeque::new(),
             last_at: at,
-            aborted: false,
             crew: Crew::default(),
         }
     }
@@ -214,13 +214,7 @@ impl Gunicorns {
             }
             E::PlainRequestToTlsPort => push_recent(&mut self.plain_requests, (at, quote)),
             E::WorkerTimeout { worker } => self.death(now, seen, *worker, quote, |death| death.timed_out = true),
-            E::Aborted => instance.aborted = true,
-            E::WorkerExiting { worker } if std::mem::take(&mut instance.aborted) => {
-                self.death(now, seen, *worker, quote, |death| {
-                    death.exiting = true;
-                    death.timed_out = true;
-                });
-            }
+            E::Aborted => self.aborted(now, seen, quote),
             E::WorkerExiting { worker } => self.death(now, seen, *worker, quote, |death| death.exiting = true),
             // A worker keeps the arbiter's handler of SIGCHLD where its class sets none of its own (aiohttp's): then it tells
             // so of its own children.
@@ -317,6 +311,15 @@ impl Gunicorns {
         if worker != Death::UNKNOWN_WORKER {
             self.instance_mut(seen.source, seen.at).crew.ends(seen.at, worker);
         }
+        // The lines after one that names no worker tell whose it was.
+        let unnamed = self.deaths.iter_mut().rev().take(64).find(|death| {
+            death.source == seen.source
+                && death.worker == Death::UNKNOWN_WORKER
+                && death.to.distance(seen.at) < NEXT_LINES
+        });
+        if let Some(death) = unnamed {
+            death.worker = worker;
+        }
         let known = self.deaths.iter_mut().rev().take(512).find(|death| {
             death.source == seen.source && death.worker == worker && death.to.distance(seen.at) < SAME_PROCESS_MAX
                 // A request that ended by SystemExit while the worker lived on is an end of its own.
@@ -335,13 +338,30 @@ impl Gunicorns {
         self.push_death(death);
     }
 
+    /// A frame out of SIGABRT's handler: the arbiter sends that signal to a worker that timed out, and to no other.
+    fn aborted(&mut self, now: Nanos, seen: &Seen<Gunicorn>, quote: Quote) {
+        let told = self.deaths.iter_mut().rev().take(64).find(|death| {
+            death.source == seen.source
+                && (death.timed_out || death.request.is_some())
+                && death.to.distance(seen.at) < NEXT_LINES
+        });
+        match told {
+            Some(death) if death.timed_out => {}
+            Some(death) => {
+                death.timed_out = true;
+                push_quote(&mut death.quotes, quote);
+            }
+            None => self.death(now, seen, Death::UNKNOWN_WORKER, quote, |death| death.timed_out = true),
+        }
+    }
+
     fn error_in_request(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote, target: String) {
         let timeout = self.deaths.iter_mut().rev().take(512).find(|death| {
             death.source == seen.source
                 && death.worker == worker
                 && death.timed_out
                 && death.request.is_none()
-                && death.to.distance(seen.at) < 5 * SECOND
+                && death.to.distance(seen.at) < NEXT_LINES
         });
         if let Some(death) = timeout {
             death.request = Some(target);
