@@ -150,6 +150,11 @@ fn without_indent(line: &str) -> &str {
     starred.filter(|_| is_connection).unwrap_or(trimmed)
 }
 
+/// True for a line in one of the envelopes that runtimes and loggers put around theirs.
+fn is_enveloped(line: &str) -> bool {
+    compose(line).is_some() || iso_prefix(line).is_some() || syslog(line).is_some() || bracketed(line).is_some()
+}
+
 /// Docker's json-file, JSON loggers, journald's export: the text under a known key.
 fn json(line: &str) -> Option<Layer> {
     let object = JsonLine::read(line)?;

@@ -37,7 +37,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Some(answer) = answered {
         return Claim::with(0.96, vec![answer_quote(answer)]);
     }
-    let span = case.world.spans.ending_within(case.at.from - 2 * SECOND, case.at.to + 2 * SECOND).find(|(_, span)| {
+    let (from, to) = (case.at.from.saturating_sub(2 * SECOND), case.at.to.saturating_add(2 * SECOND));
+    let span = case.world.spans.ending_within(from, to).find(|(_, span)| {
         !span.facts.from_nginx
             && span.facts.http_status == Some(status)
             && crate::engine::correlate::link::same_target(&span.facts, case)

@@ -24,7 +24,8 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
     ];
     ways.iter().find_map(|(name, way)| {
         let rest = way(line)?;
-        begins_record(rest).then_some((*name, rest))
+        let is_enveloped = matches!(*name, "mark" | "number" | "grep") && super::is_enveloped(rest);
+        (is_enveloped || begins_record(rest)).then_some((*name, rest))
     })
 }
 
@@ -39,7 +40,7 @@ pub(super) fn begins_record(rest: &str) -> bool {
         || nginx_error::has_head(rest)
         || gunicorn_error::has_stamp(rest)
         || is_access(rest)
-        || gunicorn_error::event(rest).is_some()
+        || gunicorn_error::read(rest).is_some()
         || gunicorn_error::exception(rest).is_some()
         || rest.starts_with("Traceback (most")
         || fragment::nginx_error(rest).is_some_and(|found| found.start == 0)

@@ -95,6 +95,13 @@ static TELLTALES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
         "no live upstreams",
         "ut of memory",
         "] Worker (pid:",
+        "] Worker with pid ",
+        "] WORKER TIMEOUT",
+        "] Booting worker with",
+        "] Listening at:",
+        " prematurely",
+        "worker_connections are",
+        "accept4() failed",
         "\" 502 ",
         "\" 503 ",
         "\" 504 ",
@@ -117,11 +124,21 @@ fn is_whole(text: &str) -> bool {
     if trimmed.contains("ut of memory") {
         return trimmed.contains("process ") || !trimmed.contains("emory: Ki");
     }
-    if let Some((_, message)) = trimmed.split_once("] Worker (pid:") {
-        return gunicorn_error::event(&format!("Worker (pid:{message}")).is_some();
+    if let Some(message) = message_of_gunicorn(trimmed) {
+        return gunicorn_error::event(message).is_some() && !trimmed.ends_with(':');
     }
     let Some(start) = error_start(trimmed) else { return true };
     is_whole_error(trimmed.get(start..).unwrap_or_default())
+}
+
+/// What follows the level, where it is the beginning of a message that tells of an end, a start or an address.
+fn message_of_gunicorn(text: &str) -> Option<&str> {
+    const BEGINNINGS: [&str; 5] =
+        ["Worker (pid:", "Worker with pid ", "WORKER TIMEOUT", "Booting worker with", "Listening at:"];
+    BEGINNINGS.iter().find_map(|beginning| {
+        let at = text.find(&format!("] {beginning}"))?;
+        text.get(at + "] ".len()..)
+    })
 }
 
 fn error_start(text: &str) -> Option<usize> {
@@ -143,13 +160,28 @@ fn is_whole_error(record: &str) -> bool {
             quotes.is_multiple_of(2) && !about_request(record)
         };
     }
-    let has_action = record.contains(" while ");
-    if about_request(record) {
+    let action = record.rsplit_once(" while ").map(|(_, action)| action);
+    let is_cut = action
+        .is_some_and(|action| ACTIONS.iter().any(|known| known.len() > action.len() && known.starts_with(action)));
+    let in_parentheses = record.matches('(').count() > record.matches(')').count();
+    if about_request(record) || is_cut || in_parentheses || record.ends_with("worker_connections are") {
         return false;
     }
     // A bare message: whole with its action. Without one only the head says that more should follow.
-    has_action || quotes.is_multiple_of(2) && !record.contains("connect() to ") && !record.contains("recv() failed")
+    action.is_some()
+        || quotes.is_multiple_of(2) && !record.contains("connect() to ") && !record.contains("recv() failed")
 }
+
+/// What nginx is busy with when an upstream fails (`ngx_http_upstream.c`).
+const ACTIONS: [&str; 7] = [
+    "connecting to upstream",
+    "SSL handshaking to upstream",
+    "sending request to upstream",
+    "reading response header from upstream",
+    "reading upstream",
+    "proxying upgraded connection",
+    "sending to client",
+];
 
 /// With `*N` nginx writes `client:` and `request:`.
 fn about_request(record: &str) -> bool {
@@ -185,7 +217,7 @@ fn begins_record(line: &str) -> bool {
     let digits =
         |range: std::ops::Range<usize>| bytes.get(range).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
     let is_dated = digits(0..4) && matches!(bytes.get(4), Some(b'-' | b'/')) && digits(5..7);
-    let is_bracketed = bytes.first() == Some(&b'[') && !bare.starts_with("[] ");
+    let is_bracketed = bytes.first() == Some(&b'[') && !bare.starts_with("[] ") && !is_ipv6(bare);
     is_dated
         || is_bracketed
         || bytes.first() == Some(&b'{')
@@ -205,6 +237,13 @@ fn begins_record(line: &str) -> bool {
         || fragment::nginx_error(bare).is_some_and(|found| found.start == 0)
 }
 
+/// `[2001:db8::7]:8000`.
+fn is_ipv6(bare: &str) -> bool {
+    bare.strip_prefix('[').and_then(|rest| rest.split_once(']')).is_some_and(|(inside, _)| {
+        inside.contains(':') && inside.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':')
+    })
+}
+
 /// `Feb 16 20:07:06 `.
 fn is_syslog(bare: &str) -> bool {
     let bytes = bare.as_bytes();
@@ -216,9 +255,13 @@ fn is_syslog(bare: &str) -> bool {
 /// Lines of one width were cut by a terminal, in the middle of words; others by people, between words.
 fn join(lines: &[String]) -> String {
     let full = lines.split_last().map_or(&[][..], |(_, full)| full);
-    let width = full.first().map_or(0, |line| line.chars().count());
+    let is_of_one_width = |chars: fn(&str) -> usize| {
+        let width = full.first().map_or(0, |line| chars(line));
+        width >= WIDTH_MIN && full.len() > 1 && full.iter().all(|line| chars(line).abs_diff(width) <= 1)
+    };
+    // Counted from the edge of the terminal, or from where the lines after the first are indented to.
     let is_cut_by_width =
-        width >= WIDTH_MIN && full.len() > 1 && full.iter().all(|line| line.chars().count().abs_diff(width) <= 1);
+        is_of_one_width(|line| line.chars().count()) || is_of_one_width(|line| line.trim_start().chars().count());
     let mut joined = String::with_capacity(lines.iter().map(String::len).sum::<usize>() + lines.len());
     for (index, line) in lines.iter().enumerate() {
         if index == 0 {
