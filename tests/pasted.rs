@@ -235,3 +235,21 @@ fn lines_before_the_first_stamp_are_of_the_beginning() {
     // A line without a stamp is of this second or the one before.
     assert_eq!(found, [("worker_timeout", 1_772_615_701_000_000_000)]);
 }
+
+#[test]
+fn supervisord_tells_of_an_end_at_any_level() {
+    let of = |line: &str| told::of(&[("a.log", line)], |verdict| verdict.cause.id);
+    for words in [
+        "exited: gunicorn (terminated by SIGKILL; not expected)",
+        "exited: gunicorn (exit status 3; not expected)",
+        "gave up: gunicorn entered FATAL state, too many start retries too quickly",
+        "spawnerr: can't find command 'gunicorn'",
+    ] {
+        let bare = of(words);
+        assert_eq!(bare.len(), 1, "{words}: {bare:?}");
+        for level in ["INFO", "WARN", "CRIT", "ERRO"] {
+            assert_eq!(of(&format!("2026-03-04 09:15:01,123 {level} {words}")), bare, "{level} {words}");
+        }
+    }
+    assert_eq!(of("2026-03-04 09:15:01,123 INFO exited: gunicorn (exit status 0; expected)"), [""; 0]);
+}

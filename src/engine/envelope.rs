@@ -219,12 +219,15 @@ fn iso_prefix(line: &str) -> Option<Layer> {
             return Some(Layer { name: "cri", inner: inner.to_owned(), stamp: Some(stamp), origin: String::new() });
         }
     }
-    let rest = ["[inf]", "[err]", "[warn]", "app[web.1]:", "INFO", "ERROR"]
+    // supervisord has levels of four letters (`supervisor/loggers.py`, LevelsByName).
+    let rest = ["[inf]", "[err]", "[warn]", "app[web.1]:", "INFO", "ERROR", "WARN ", "CRIT ", "ERRO "]
         .iter()
         .find_map(|tag| rest.strip_prefix(tag))
         .map_or(rest, str::trim_start);
-    // `host unit[pid]: ` of `journalctl -o short-iso` and of RFC 5424 relays.
-    let inner = program_with_pid(rest).or_else(|| host_and_program(rest)).unwrap_or(rest);
+    // `host unit[pid]: ` of `journalctl -o short-iso` and of RFC 5424 relays, as which supervisord's words would pass.
+    let of_supervisord = ["exited: ", "gave up: ", "spawnerr: "].iter().any(|words| rest.starts_with(words));
+    let program = || program_with_pid(rest).or_else(|| host_and_program(rest));
+    let inner = if of_supervisord { rest } else { program().unwrap_or(rest) };
     Some(Layer { name: "timestamp", inner: inner.to_owned(), stamp: Some(stamp), origin: String::new() })
 }
 
