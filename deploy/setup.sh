@@ -2,6 +2,7 @@
 #
 #   need_rust      cargo 1.88 or later, by rustup where there is none
 #   need_nginx     nginx, and curl
+#   need_new_nginx .work/nginx/nginx, a newer one than distributions have, built of its sources
 #   need_python    .work/venv with Gunicorn, Flask and OpenTelemetry; `need_python test` adds pytest
 #   need_go        Go 1.25 or later
 #   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
@@ -49,6 +50,30 @@ need_nginx() {
   export PATH="$PATH:/usr/sbin:/sbin"
   command -v nginx >/dev/null || apt_install nginx-light
   command -v curl >/dev/null || apt_install curl ca-certificates
+}
+
+# nginx's sources are in the crate nginx-src, whose versions follow nginx's stable ones.
+need_new_nginx() {
+  local crate=1.28.5 sources library missing=()
+  [ "$(cat "$work/nginx/of" 2>/dev/null)" = "$crate" ] && return 0
+  need_rust
+  for library in libpcre2-dev zlib1g-dev libssl-dev make; do
+    dpkg -s "$library" >/dev/null 2>&1 || missing+=("$library")
+  done
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+  say "building nginx of the crate nginx-src $crate (a minute, once)"
+  rm -rf "$work/nginx"
+  mkdir -p "$work/nginx/src"
+  printf '[package]\nname = "sources"\nedition = "2024"\n[dependencies]\nnginx-src = "=%s"\n[workspace]\n' "$crate" >"$work/nginx/Cargo.toml"
+  : >"$work/nginx/src/lib.rs"
+  sources=$(cd "$work/nginx" && cargo metadata --format-version 1 | grep -oE '"manifest_path":"[^"]*/nginx-src-[^"]*"' | head -n1 | cut -d'"' -f4)
+  [ -n "$sources" ] || die "the sources of nginx could not be fetched"
+  cp -r "$(dirname "$sources")/nginx" "$work/nginx/build"
+  (cd "$work/nginx/build" && auto/configure --prefix="$work/nginx" --with-http_ssl_module && nice -n 10 make -j2) >"$work/nginx/build.log" 2>&1 \
+    || { tail -n 20 "$work/nginx/build.log" >&2; die "nginx could not be built"; }
+  mv "$work/nginx/build/objs/nginx" "$work/nginx/nginx"
+  rm -rf "$work/nginx/build"
+  printf '%s\n' "$crate" >"$work/nginx/of"
 }
 
 # The interpreter that makes the environment: python3 with venv.

@@ -144,7 +144,7 @@ proxy_read_timeout {read_timeout};
 }}
 }}
 """)
-        nginx = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        nginx = os.environ.get("WHY502_NGINX") or shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         self.process = Process([nginx, "-p", str(self.directory), "-c", str(self.directory / "nginx.conf"), "-e", str(self.error)],
                                self.directory / "nginx.out")
         if not wait_for(lambda: listens(self.port)):
