@@ -85,7 +85,7 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     let pipelines = pipelines(context, service.and_then(|service| member(service, "pipelines")), &names, &mut used);
     if pipelines.is_empty() && context.mistakes.is_empty() {
         context.mistake(
-            service.map_or(0, |service| service.line),
+            service.map_or(1, |service| service.line),
             "`service::pipelines` is empty; name at least one of logs, traces, metrics",
         );
     }
@@ -265,7 +265,7 @@ fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<Exporter>, 
             "file" => {
                 let section = Section::open(context, "file", &shown, Some(value));
                 let path = section.path(context, "path");
-                if path.is_none() {
+                if !section.has_value("path") {
                     context.mistake(*line, format!("`{shown}` needs a `path`"));
                 }
                 path.map(ExporterKind::File)
@@ -319,7 +319,9 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
             return None;
         }
     }
-    if endpoint.is_none() && (!http || signal_endpoints.iter().all(Option::is_none)) {
+    let keys: &[&str] =
+        if http { &["endpoint", "logs_endpoint", "traces_endpoint", "metrics_endpoint"] } else { &["endpoint"] };
+    if !keys.iter().any(|key| section.has_value(key)) {
         context.mistake(
             line,
             format!(

@@ -210,7 +210,7 @@ async fn validate_and_its_connections() {
     };
     let (code, stdout, stderr) = validate("debug: {}", &[]).await;
     assert_eq!((code, stderr.as_str()), (0, ""));
-    assert!(stdout.contains("valid") && stdout.contains("3 pipelines"), "{stdout}");
+    assert!(stdout.ends_with(": valid; 3 pipelines, 1 exporter\n"), "{stdout}");
     // Nothing is connected to unless it is asked for.
     assert_eq!(validate("otlp/out: {endpoint: no-such-host.invalid:4317}", &[]).await.0, 0);
     let backend = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

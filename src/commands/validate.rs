@@ -22,16 +22,20 @@ pub fn run(options: &Validate) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     writeln!(
         out,
-        "{}: valid; {} pipelines, {} exporters",
+        "{}: valid; {}, {}",
         options.config.display(),
-        config.pipelines.len(),
-        config.exporters.len()
+        counted(config.pipelines.len(), "pipeline"),
+        counted(config.exporters.len(), "exporter")
     )?;
     drop(out);
     if options.connect && !runtime()?.block_on(connect(&config)) {
         return Ok(ExitCode::from(INCOMPLETE));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Reads a configuration; its mistakes and warnings go to standard error as `FILE:LINE: text`.

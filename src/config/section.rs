@@ -83,6 +83,11 @@ impl<'n> Section<'n> {
         self.node(key).is_some()
     }
 
+    /// True when the key stands in the file with a value. What is wrong with the value has been reported then.
+    pub fn has_value(&self, key: &str) -> bool {
+        self.node(key).is_some_and(|node| node.kind != Kind::Null)
+    }
+
     /// Line of a key, else of the section.
     pub fn line_of(&self, key: &str) -> usize {
         self.members.iter().find(|(known, _, _)| known == key).map_or(self.line, |(_, line, _)| *line)

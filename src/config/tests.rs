@@ -90,7 +90,7 @@ service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
 fn syntax_and_bombs() {
     check("a: [1\n", &["2: not YAML: while parsing a flow sequence, expected ',' or ']'"]);
     check("receivers: {}\nreceivers: {}\n", &["2: `receivers` stands here a second time, first in line 1; keep one"]);
-    check("", &["0: the file is empty; leave `--config` away for the embedded default"]);
+    check("", &["1: the file is empty; leave `--config` away for the embedded default"]);
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let inner = format!("*a{}, ", level - 1).repeat(10);
@@ -112,12 +112,16 @@ fn variables_and_secrets() {
     assert_eq!(remote.headers[0].1.reveal(), "s3cret");
     assert!(!format!("{config:?}").contains("s3cret"));
     assert_eq!(config.warnings.len(), 1, "the processor is in no pipeline");
-    let text = format!("{HEAD}exporters: {{otlphttp: {{endpoint: \"https://${{env:NOBODY}}\"}}}}\n{pipelines}");
-    check(
-        &text,
-        &[
-            "3: `exporters::otlphttp::endpoint`: the environment has no `NOBODY`; set it, or write `${env:NOBODY:-default}`",
-            "3: `exporters::otlphttp` needs an `endpoint`, such as https://otlp.example.com",
-        ],
-    );
+    // One sentence: that there is no endpoint would be false.
+    for (exporter, key) in
+        [("otlphttp", "endpoint"), ("otlphttp", "logs_endpoint"), ("otlp", "endpoint"), ("file", "path")]
+    {
+        let text = format!("{HEAD}exporters: {{{exporter}: {{{key}: \"https://${{env:NOBODY}}\"}}}}\n{pipelines}");
+        let expected = format!(
+            "3: `exporters::{exporter}::{key}`: the environment has no `NOBODY`; set it, or write `${{env:NOBODY:-default}}`"
+        );
+        check(&text.replace("[otlphttp]", &format!("[{exporter}]")), &[&expected]);
+    }
+    let text = format!("{HEAD}exporters: {{otlphttp: {{endpoint: }}}}\n{pipelines}");
+    check(&text, &["3: `exporters::otlphttp` needs an `endpoint`, such as https://otlp.example.com"]);
 }

@@ -34,7 +34,7 @@ pub enum Kind {
 /// A mistake with its line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
-    /// Line, from 1; 0 is the file as a whole.
+    /// Line, from 1.
     pub line: usize,
     /// What is wrong and what to do.
     pub text: String,
@@ -47,7 +47,7 @@ pub struct Mistake {
 pub fn read(text: &str) -> Result<Node, Mistake> {
     if text.len() > FILE_BYTES_MAX {
         return Err(Mistake {
-            line: 0,
+            line: 1,
             text: format!("the file is larger than {FILE_BYTES_MAX} bytes; is it a configuration?"),
         });
     }
@@ -67,7 +67,7 @@ pub fn read(text: &str) -> Result<Node, Mistake> {
         }
     }
     root.ok_or_else(|| Mistake {
-        line: 0,
+        line: 1,
         text: "the file is empty; leave `--config` away for the embedded default".to_owned(),
     })
 }
@@ -151,7 +151,7 @@ fn next<'i>(events: &mut Parser<'i, impl saphyr_parser::Input>) -> Result<(Event
     match events.next() {
         Some(Ok((event, span))) => Ok((event, span.start.line())),
         Some(Err(error)) => Err(Mistake { line: error.marker().line(), text: format!("not YAML: {}", error.info()) }),
-        None => Err(Mistake { line: 0, text: "the file ends in the middle of a value".to_owned() }),
+        None => Err(Mistake { line: 1, text: "the file ends in the middle of a value".to_owned() }),
     }
 }
 
