@@ -1,7 +1,9 @@
 //! The command line: every subcommand with its options.
 
+use crate::config::settings::{Endpoint, Place};
 use crate::engine::formats::{LogFormat, gunicorn_format as of_gunicorn};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::uri::Scheme;
 use std::path::PathBuf;
 
 /// Tells why NGINX answered 502.
@@ -69,8 +71,8 @@ pub struct Tail {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// OTLP/gRPC endpoint
-    #[arg(long, default_value = "http://127.0.0.1:4317", value_name = "ENDPOINT")]
-    pub to: String,
+    #[arg(long, default_value = "http://127.0.0.1:4317", value_name = "ENDPOINT", value_parser = endpoint)]
+    pub to: Endpoint,
     /// Begin with what the files hold already
     #[arg(long)]
     pub from_start: bool,
@@ -196,8 +198,8 @@ pub struct Causes {
 #[derive(Debug, Args)]
 pub struct Watch {
     /// The gRPC endpoint of a running why502
-    #[arg(long, default_value = "http://127.0.0.1:4317", value_name = "ENDPOINT")]
-    pub to: String,
+    #[arg(long, default_value = "http://127.0.0.1:4317", value_name = "ENDPOINT", value_parser = endpoint)]
+    pub to: Endpoint,
     /// Only this cause; may be repeated
     #[arg(long, value_name = "ID", value_parser = cause)]
     pub cause: Vec<String>,
@@ -207,6 +209,11 @@ pub struct Watch {
     /// How verdicts are written
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    let url = crate::config::endpoint::grpc(text, Scheme::HTTP).map_err(|error| error.to_string())?;
+    Ok(Endpoint { url, place: Place { key: "--to".to_owned(), line: 0 } })
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod explain;
 pub mod nginx_conf;
 pub mod parse;
+pub mod preflight;
 pub mod run;
 pub mod tail;
 pub mod validate;

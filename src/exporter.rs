@@ -19,8 +19,10 @@ pub mod tls;
 use crate::config::settings::{Exporter as Settings, ExporterKind};
 use crate::engine::verdict::Verdict;
 use crate::otlp::Signal;
+use crate::pem::PemError;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,35 +38,24 @@ pub trait Outlet: Send + Sync {
 /// Why an exporter cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The endpoint is no URL.
-    #[error("exporters::{name}: `{endpoint}` is no endpoint: {problem} (line {line})")]
-    Endpoint {
-        /// The exporter.
-        name: String,
-        /// As configured.
-        endpoint: String,
-        /// What is wrong.
-        problem: String,
-        /// Of the configuration.
-        line: usize,
-    },
     /// A certificate or key cannot be used.
-    #[error("exporters::{name}: cannot use {file}: {problem}")]
-    Certificate {
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// Another part of its TLS cannot be used.
+    #[error("`exporters::{name}::tls`: {problem}")]
+    Tls {
         /// The exporter.
         name: String,
-        /// The file.
-        file: String,
         /// What is wrong.
         problem: String,
     },
     /// The file cannot be written.
-    #[error("exporters::{name}: cannot write {path}: {source}; check the directory and its permissions")]
+    #[error("exporters::{name}: cannot write {path}: {source}; check the directory and its permissions", path = .path.display())]
     File {
         /// The exporter.
         name: String,
         /// The file.
-        path: String,
+        path: PathBuf,
         /// What the system says.
         source: std::io::Error,
     },
@@ -182,8 +173,8 @@ impl Exporter {
                 let client = http::Client::new(&name, remote)?;
                 Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats)))
             }
-            ExporterKind::File(path) => {
-                let writer = file::File::open(&name, path)?;
+            ExporterKind::File(named) => {
+                let writer = file::File::open(&name, &named.path)?;
                 Kind::Queued(queue::start(&name, &file::queue_settings(), Arc::new(writer), Arc::clone(&stats)))
             }
             ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),

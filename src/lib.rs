@@ -12,6 +12,7 @@ pub mod enrich;
 pub mod explain;
 pub mod exporter;
 pub mod otlp;
+pub mod pem;
 pub mod pipeline;
 pub mod receiver;
 pub mod scan;

@@ -2,20 +2,21 @@
 
 pub mod metrics;
 
-use crate::config::settings::Telemetry as Settings;
+use crate::config::settings::{Endpoint, Telemetry as Settings};
 use crate::engine::verdict::Verdict;
 use crate::exporter::Exporter;
 use crate::otlp::Signal;
 use crate::scan::FORMATS;
+use http::uri::Scheme;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_otlp::{WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tonic::transport::ClientTlsConfig;
 
 /// What is counted, in plain numbers; the exported metrics read them.
 #[derive(Debug, Default)]
@@ -109,11 +110,6 @@ pub struct Telemetry {
 /// Why our own telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// It would feed itself.
-    #[error(
-        "service::telemetry sends to {0}, which is this why502 itself: its own metrics and logs would go in circles; name another backend"
-    )]
-    Loop(String),
     /// The exporter cannot be built.
     #[error("service::telemetry: {0}")]
     Exporter(String),
@@ -122,17 +118,13 @@ pub enum TelemetryError {
 /// Starts our log on standard error and, where configured, metrics and logs over OTLP. Called inside the runtime.
 ///
 /// # Errors
-/// When an endpoint is one of our own listeners, or is none.
+/// When an exporter cannot be built.
 pub fn start(
     settings: &Settings,
-    own: &[SocketAddr],
     counters: &Arc<Counters>,
     exporters: &[Arc<Exporter>],
 ) -> Result<Telemetry, TelemetryError> {
-    for endpoint in [&settings.metrics_endpoint, &settings.logs_endpoint].into_iter().flatten() {
-        refuse_loop(endpoint, own)?;
-    }
-    let logs = settings.logs_endpoint.as_deref().map(log_provider).transpose()?;
+    let logs = settings.logs_endpoint.as_ref().map(log_provider).transpose()?;
     log_to_stderr(&settings.level, logs.as_ref());
     let metrics = match &settings.metrics_endpoint {
         Some(endpoint) => Some(meter_provider(endpoint, settings, counters, exporters)?),
@@ -157,15 +149,6 @@ impl Telemetry {
     }
 }
 
-fn refuse_loop(endpoint: &str, own: &[SocketAddr]) -> Result<(), TelemetryError> {
-    let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    let Some((host, port)) = authority.rsplit_once(':') else { return Ok(()) };
-    let port: u16 = port.parse().unwrap_or(0);
-    let local = matches!(host, "localhost" | "0.0.0.0" | "[::]" | "[::1]") || host.starts_with("127.");
-    let same = own.iter().any(|address| address.port() == port && (local || address.ip().to_string() == host));
-    if same { Err(TelemetryError::Loop(endpoint.to_owned())) } else { Ok(()) }
-}
-
 /// Our own log on standard error alone, for commands without a configuration.
 pub fn warnings_to_stderr() {
     log_to_stderr("warn", None);
@@ -187,20 +170,19 @@ fn log_to_stderr(level: &str, provider: Option<&SdkLoggerProvider>) {
     let _ = tracing_subscriber::registry().with(to_stderr.with_filter(of_our_own)).with(over_otlp).try_init();
 }
 
-fn log_provider(endpoint: &str) -> Result<SdkLoggerProvider, TelemetryError> {
-    let exporter = opentelemetry_otlp::LogExporter::builder().with_tonic().with_endpoint(with_scheme(endpoint)).build();
+fn log_provider(endpoint: &Endpoint) -> Result<SdkLoggerProvider, TelemetryError> {
+    let exporter = to(opentelemetry_otlp::LogExporter::builder().with_tonic(), endpoint).build();
     let exporter = exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
     Ok(SdkLoggerProvider::builder().with_batch_exporter(exporter).with_resource(own_resource()).build())
 }
 
 fn meter_provider(
-    endpoint: &str,
+    endpoint: &Endpoint,
     settings: &Settings,
     counters: &Arc<Counters>,
     exporters: &[Arc<Exporter>],
 ) -> Result<SdkMeterProvider, TelemetryError> {
-    let exporter =
-        opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(with_scheme(endpoint)).build();
+    let exporter = to(opentelemetry_otlp::MetricExporter::builder().with_tonic(), endpoint).build();
     let exporter = exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
     let reader =
         opentelemetry_sdk::metrics::PeriodicReader::builder(exporter).with_interval(settings.metrics_interval).build();
@@ -209,8 +191,14 @@ fn meter_provider(
     Ok(provider)
 }
 
-fn with_scheme(endpoint: &str) -> String {
-    if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") }
+/// Trusts the authorities of the system where the endpoint begins with https.
+fn to<B: WithExportConfig + WithTonicConfig>(builder: B, endpoint: &Endpoint) -> B {
+    let builder = builder.with_endpoint(endpoint.url.to_string());
+    if endpoint.url.scheme() == Some(&Scheme::HTTPS) {
+        builder.with_tls_config(ClientTlsConfig::new().with_native_roots())
+    } else {
+        builder
+    }
 }
 
 fn own_resource() -> opentelemetry_sdk::Resource {

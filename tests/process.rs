@@ -159,7 +159,7 @@ async fn what_cannot_start_says_why_in_one_sentence() {
     let secret = out("endpoint: \"https://user:s3cr3t@tempo:4317\"");
     fails(&secret, &[":9:", "exporters::otlp/out::endpoint", "headers"]).await;
     assert!(!finished_text(&secret).await.contains("s3cr3t"));
-    fails(&out("endpoint: tempo"), &["exporters::otlp/out", "`tempo`", "4317", "line 9"]).await;
+    fails(&out("endpoint: tempo"), &[":9:", "exporters::otlp/out", "`tempo`", "4317"]).await;
     fails(&out("endpoint: \"ftp://tempo:4317\""), &["exporters::otlp/out", "ftp://tempo:4317", "http"]).await;
     fails(&out("endpoint: tempo:4317, tls: {ca_file: /no/such.pem}"), &["exporters::otlp/out", "/no/such.pem"]).await;
     fails(
@@ -232,6 +232,50 @@ async fn validate_and_its_connections() {
         assert!(stderr.contains(words) && stderr.contains("/out"), "{exporter}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{exporter}: {stderr}");
         assert_eq!(expected == 1, stderr.contains("check exporters::") && stderr.contains("line 9"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_on_the_command_line_is_a_matter_of_usage() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = write(directory.path(), "access.log", "").display().to_string();
+    for (to, words) in [
+        ("nonsense://x", "must be http or https"),
+        ("", "is empty"),
+        ("tempo", "names no port"),
+        ("h:99999", "is no port"),
+        ("unix:///run/x", "unix socket"),
+        ("http://h:4317/v1/logs", "has a path"),
+    ] {
+        for arguments in [vec!["tail", &file, "--to", to], vec!["watch", "--to", to]] {
+            let (code, stdout, stderr) = finished(&arguments).await;
+            assert_eq!((code, stdout.as_str()), (2, ""), "{arguments:?}: {stderr}");
+            assert!(stderr.contains("--to") && stderr.contains(words), "{arguments:?}: {stderr}");
+            assert!(!stderr.contains("line 0") && !stderr.contains("exporters::"), "{arguments:?}: {stderr}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_would_come_back_to_it_is_refused() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let port = free.port();
+    for (listens, exporter, line) in [
+        (format!("127.0.0.1:{port}"), format!("otlp/out: {{endpoint: 127.0.0.1:{port}}}"), 9),
+        (format!("127.0.0.1:{port}"), format!("otlphttp/out: {{endpoint: \"http://localhost:{port}\"}}"), 9),
+        (format!("\":{port}\""), format!("otlphttp/out: {{logs_endpoint: \"http://127.0.0.1:{port}/v1/logs\"}}"), 9),
+        (format!("\"[::]:{port}\""), format!("otlp/out: {{endpoint: \"http://127.0.0.2:{port}\"}}"), 9),
+    ] {
+        let config = explained("", &exporter).replacen("127.0.0.1:0", &listens, 1);
+        for command in ["run", "validate"] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = write(directory.path(), "loop.yaml", &config).display().to_string();
+            let (code, _, stderr) = finished(&[command, "--config", &path]).await;
+            assert_eq!((code, stderr.lines().count()), (1, 1), "{config}: {stderr}");
+            for words in [&format!(":{line}: `exporters::"), "circles", "grpc::endpoint`, line 4"] {
+                assert!(stderr.contains(words), "`{words}`: {stderr}");
+            }
+        }
     }
 }
 

@@ -60,8 +60,7 @@ async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Resu
     let counters = Arc::new(Counters::default());
     let exporters = config.exporters.iter().map(Exporter::start).collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
-    let own: Vec<_> = sockets.iter().map(|(_, _, _, bound)| bound.address).collect();
-    let telemetry = telemetry::start(&config.telemetry, &own, &counters, &exporters)?;
+    let telemetry = telemetry::start(&config.telemetry, &counters, &exporters)?;
     let outlets: Vec<Arc<dyn Outlet>> =
         exporters.iter().map(|exporter| Arc::clone(exporter) as Arc<dyn Outlet>).collect();
     let ring = Ring::new(config.processor.verdicts_max);

@@ -3,7 +3,9 @@
 use crate::cli::Tail;
 use crate::clock;
 use crate::commands::{runtime, say};
-use crate::config::settings::{ClientTls, Compression, Exporter as Settings, ExporterKind, Queue, Remote, Retry};
+use crate::config::settings::{
+    ClientTls, Compression, Endpoint, Exporter as Settings, ExporterKind, Queue, Remote, Retry,
+};
 use crate::exporter::Exporter;
 use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::tail::{Follower, Line};
@@ -24,7 +26,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Follows files until it is told to stop.
 ///
 /// # Errors
-/// When the endpoint is none.
+/// When the system gives no threads or signals.
 pub fn run(options: &Tail) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(follow(options))
 }
@@ -169,10 +171,9 @@ fn surroundings(service: Option<&str>) -> Surroundings {
 }
 
 /// Retries for ever: the files are the queue.
-fn remote(to: &str) -> Remote {
+fn remote(to: &Endpoint) -> Remote {
     Remote {
-        endpoint: if to.contains("://") { to.to_owned() } else { format!("http://{to}") },
-        signal_endpoints: [None, None, None],
+        endpoints: [Some(to.clone()), None, None],
         headers: Vec::new(),
         compression: Compression::Gzip,
         json: false,
@@ -188,6 +189,5 @@ fn remote(to: &str) -> Remote {
             max_elapsed_time: Duration::ZERO,
         },
         request_bytes_max: 4 << 20,
-        line: 0,
     }
 }

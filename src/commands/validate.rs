@@ -1,8 +1,9 @@
 //! `why502 validate`: every mistake at once, each with its line.
 
 use crate::cli::Validate;
-use crate::commands::{INCOMPLETE, environment, runtime, say};
-use crate::config::settings::{Config, ExporterKind};
+use crate::commands::{INCOMPLETE, environment, preflight, runtime, say};
+use crate::config::settings::{Config, Endpoint};
+use crate::config::tree::Mistake;
 use crate::config::{self};
 use anyhow::Context;
 use std::io::Write;
@@ -47,53 +48,54 @@ pub fn load(path: &Path) -> anyhow::Result<Option<Config>> {
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
     match config::read(&text, &environment) {
         Ok(config) => {
+            let mistakes = preflight::mistakes(&config);
+            if !mistakes.is_empty() {
+                tell(path, &mistakes);
+                return Ok(None);
+            }
             for warning in &config.warnings {
                 say(&format!("{}:{}: warning: {}", path.display(), warning.line, warning.text));
             }
             Ok(Some(config))
         }
         Err(mistakes) => {
-            for mistake in mistakes {
-                say(&format!("{}:{}: {}", path.display(), mistake.line, mistake.text));
-            }
+            tell(path, &mistakes);
             Ok(None)
         }
+    }
+}
+
+fn tell(path: &Path, mistakes: &[Mistake]) {
+    for mistake in mistakes {
+        say(&format!("{}:{}: {}", path.display(), mistake.line, mistake.text));
     }
 }
 
 async fn connect(config: &Config) -> bool {
     let mut all = true;
     for exporter in &config.exporters {
-        let (ExporterKind::Grpc(remote) | ExporterKind::Http(remote)) = &exporter.kind else { continue };
-        let endpoints =
-            std::iter::once(remote.endpoint.clone()).chain(remote.signal_endpoints.iter().flatten().cloned());
-        for endpoint in endpoints.filter(|endpoint| !endpoint.is_empty()) {
-            let result = try_endpoint(&endpoint).await;
+        let mut tried = Vec::new();
+        for endpoint in exporter.endpoints() {
+            // Signals differ by path alone, mostly.
+            if tried.contains(&endpoint.url.authority()) {
+                continue;
+            }
+            tried.push(endpoint.url.authority());
+            let result = try_endpoint(endpoint).await;
             all &= result.is_ok();
             let told = match result {
                 Ok(()) => "takes connections".to_owned(),
-                Err(problem) => {
-                    format!("{problem}; check exporters::{}::endpoint (line {})", exporter.name, remote.line)
-                }
+                Err(problem) => format!("{problem}; check {}", endpoint.place),
             };
-            say(&format!("exporters::{}: {endpoint}: {told}", exporter.name));
+            say(&format!("exporters::{}: {}:{}: {told}", exporter.name, endpoint.host(), endpoint.port()));
         }
     }
     all
 }
 
-async fn try_endpoint(endpoint: &str) -> Result<(), String> {
-    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let default_port = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => 4317,
-    };
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let address = if has_port { authority.to_owned() } else { format!("{authority}:{default_port}") };
-    let found = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::lookup_host(address.clone())).await;
-    let mut found = match found {
+async fn try_endpoint(endpoint: &Endpoint) -> Result<(), String> {
+    let found = tokio::net::lookup_host((endpoint.host(), endpoint.port()));
+    let mut found = match tokio::time::timeout(CONNECT_TIMEOUT, found).await {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => return Err(format!("its name does not resolve: {error}")),
         Err(_) => return Err("its name does not resolve in time".to_owned()),

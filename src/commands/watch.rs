@@ -19,14 +19,14 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// Shows verdicts until it is interrupted.
 ///
 /// # Errors
-/// When the endpoint is none, or standard output is closed.
+/// When standard output is closed.
 pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
-    let to = if options.to.contains("://") { options.to.clone() } else { format!("http://{}", options.to) };
+    let to = &options.to;
     runtime()?.block_on(async {
         let mut backlog = options.backlog;
         let mut told = false;
         loop {
-            match watch(options, &to, backlog).await {
+            match watch(options, backlog).await {
                 Ok(()) => {
                     say(&format!("{to} ended the stream; connecting again"));
                     told = false;
@@ -57,10 +57,10 @@ enum Ended {
     Refused(tonic::Status),
 }
 
-async fn watch(options: &Watch, to: &str, backlog: u32) -> Result<(), Ended> {
+async fn watch(options: &Watch, backlog: u32) -> Result<(), Ended> {
     let refused = |error: String| Ended::Refused(tonic::Status::unavailable(error));
-    let endpoint =
-        tonic::transport::Endpoint::from_shared(to.to_owned()).map_err(|error| refused(error.to_string()))?;
+    // With the authorities of the system where it begins with https.
+    let endpoint = tonic::transport::Endpoint::new(options.to.url.clone()).map_err(|error| refused(root(&error)))?;
     let channel = endpoint.connect().await.map_err(|error| refused(format!("cannot connect: {}", root(&error))))?;
     let filter = Filter { causes: options.cause.clone(), ..Filter::default() };
     let request = WatchRequest { filter: Some(filter), backlog };

@@ -1,9 +1,11 @@
 //! One section of the file: its keys read by the table, everything else a mistake with a suggestion.
 
+use super::endpoint::EndpointError;
+use super::settings::{Endpoint, Identity, NamedFile, Place};
 use super::table::{Kind as Written, find, keys_under};
 use super::tree::{Kind, Mistake, Node, expand};
 use super::values::{self, Secret};
-use std::path::PathBuf;
+use http::Uri;
 use std::time::Duration;
 
 /// What every section needs: where mistakes go, and the environment.
@@ -105,9 +107,41 @@ impl<'n> Section<'n> {
         written.or_else(|| default.map(str::to_owned))
     }
 
-    /// A path.
-    pub fn path(&self, context: &mut Context<'_>, key: &str) -> Option<PathBuf> {
-        self.text(context, key).map(PathBuf::from)
+    /// Where a key stands.
+    pub fn place(&self, key: &str) -> Place {
+        Place { key: format!("{}::{key}", self.shown), line: self.line_of(key) }
+    }
+
+    /// A file.
+    pub fn file(&self, context: &mut Context<'_>, key: &str) -> Option<NamedFile> {
+        self.text(context, key).map(|path| NamedFile { path: path.into(), place: self.place(key) })
+    }
+
+    /// Certificate and key, which go together.
+    pub fn identity(&self, context: &mut Context<'_>) -> Option<Identity> {
+        let (cert_file, key_file) = (self.file(context, "cert_file"), self.file(context, "key_file"));
+        if self.has_value("cert_file") != self.has_value("key_file") {
+            context.mistake(self.line, format!("`{}` needs both `cert_file` and `key_file`", self.shown));
+        }
+        cert_file.zip(key_file).map(|(cert_file, key_file)| Identity { cert_file, key_file })
+    }
+
+    /// An endpoint, read by one of the functions of [`super::endpoint`].
+    pub fn endpoint(
+        &self,
+        context: &mut Context<'_>,
+        key: &str,
+        read: impl Fn(&str) -> Result<Uri, EndpointError>,
+    ) -> Option<Endpoint> {
+        let text = self.text(context, key)?;
+        let place = self.place(key);
+        match read(&text) {
+            Ok(url) => Some(Endpoint { url, place }),
+            Err(problem) => {
+                context.mistake(place.line, format!("`{}`: {problem}", place.key));
+                None
+            }
+        }
     }
 
     /// A duration within the table's range.

@@ -1,9 +1,89 @@
 //! What the program needs to know, free of contradictions. Units and defaults stand in the [table](super::table).
 
+use super::endpoint;
 use super::values::Secret;
 use crate::otlp::Signal;
+use http::Uri;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where a setting stands, for messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `exporters::otlp/tempo::endpoint`, or `--to`.
+    pub key: String,
+    /// Line of the file; 0 where there is none.
+    pub line: usize,
+}
+
+/// `exporters::otlp/tempo::endpoint (line 9)`.
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => formatter.write_str(&self.key),
+            line => write!(formatter, "{} (line {line})", self.key),
+        }
+    }
+}
+
+/// What can be connected to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// With its scheme; `/` is the path of a gRPC endpoint.
+    pub url: Uri,
+    /// Where it is written.
+    pub place: Place,
+}
+
+impl Endpoint {
+    /// Without brackets.
+    pub fn host(&self) -> &str {
+        endpoint::host(&self.url)
+    }
+
+    /// That of the scheme where none is written.
+    pub fn port(&self) -> u16 {
+        endpoint::port(&self.url)
+    }
+}
+
+/// Without the query, which may be a secret.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&endpoint::without_query(&self.url))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Endpoint({self}, {:?})", self.place)
+    }
+}
+
+/// A file that the configuration names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedFile {
+    /// As written: a relative one starts where the program was started.
+    pub path: PathBuf,
+    /// Where it is written.
+    pub place: Place,
+}
+
+impl From<&str> for NamedFile {
+    fn from(path: &str) -> NamedFile {
+        NamedFile { path: path.into(), place: Place::default() }
+    }
+}
+
+/// Who we are in a TLS handshake.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// PEM of the certificate chain.
+    pub cert_file: NamedFile,
+    /// PEM of the private key.
+    pub key_file: NamedFile,
+}
 
 /// Everything.
 #[derive(Clone, Debug)]
@@ -22,6 +102,19 @@ pub struct Config {
     pub warnings: Vec<super::tree::Mistake>,
 }
 
+impl Config {
+    /// All sockets that are listened on, each with the key of its endpoint.
+    pub fn listeners(&self) -> impl Iterator<Item = (String, &Listener)> {
+        self.receivers.iter().flat_map(|receiver| {
+            let of = [("grpc", &receiver.grpc), ("http", &receiver.http)];
+            of.into_iter().filter_map(|(protocol, listener)| {
+                let key = format!("receivers::{}::protocols::{protocol}::endpoint", receiver.name);
+                Some((key, listener.as_ref()?))
+            })
+        })
+    }
+}
+
 /// An OTLP receiver.
 #[derive(Clone, Debug)]
 pub struct Receiver {
@@ -36,8 +129,12 @@ pub struct Receiver {
 /// One listening socket.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// `127.0.0.1:4317`.
+    /// `127.0.0.1:4317`, as written.
     pub endpoint: String,
+    /// Its host, without brackets; `0.0.0.0` where none is written.
+    pub host: String,
+    /// Its port; 0 is any free one.
+    pub port: u16,
     /// Largest request after decompression.
     pub request_bytes_max: usize,
     /// Requests worked on at once.
@@ -53,12 +150,10 @@ pub struct Listener {
 /// TLS of a listener.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    /// PEM.
-    pub cert_file: PathBuf,
-    /// PEM.
-    pub key_file: PathBuf,
+    /// Our certificate and key.
+    pub identity: Identity,
     /// PEM; clients must show a certificate of this authority.
-    pub client_ca_file: Option<PathBuf>,
+    pub client_ca_file: Option<NamedFile>,
 }
 
 /// The processor.
@@ -93,6 +188,17 @@ pub struct Exporter {
     pub kind: ExporterKind,
 }
 
+impl Exporter {
+    /// Where its signals go; nowhere across the network for `file` and `debug`.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        let remote = match &self.kind {
+            ExporterKind::Grpc(remote) | ExporterKind::Http(remote) => Some(remote),
+            ExporterKind::File(_) | ExporterKind::Debug => None,
+        };
+        remote.into_iter().flat_map(|remote| remote.endpoints.iter().flatten())
+    }
+}
+
 /// Kinds of exporters.
 #[derive(Clone, Debug)]
 pub enum ExporterKind {
@@ -101,7 +207,7 @@ pub enum ExporterKind {
     /// OTLP over HTTP.
     Http(Remote),
     /// OTLP JSON, one request a line.
-    File(PathBuf),
+    File(NamedFile),
     /// Verdicts for people on standard output.
     Debug,
 }
@@ -109,10 +215,8 @@ pub enum ExporterKind {
 /// A backend across the network.
 #[derive(Clone, Debug)]
 pub struct Remote {
-    /// As written.
-    pub endpoint: String,
-    /// Whole URLs for single signals: logs, traces, metrics.
-    pub signal_endpoints: [Option<String>; 3],
+    /// Where logs, traces and metrics go; `None` is nowhere. Of gRPC all three are the same.
+    pub endpoints: [Option<Endpoint>; 3],
     /// Sent with each request.
     pub headers: Vec<(String, Secret)>,
     /// Of request bodies.
@@ -129,8 +233,6 @@ pub struct Remote {
     pub retry: Retry,
     /// Largest request before compression.
     pub request_bytes_max: usize,
-    /// Line of the endpoint, for messages.
-    pub line: usize,
 }
 
 /// Compression of requests.
@@ -147,16 +249,12 @@ pub enum Compression {
 /// TLS towards a backend.
 #[derive(Clone, Debug, Default)]
 pub struct ClientTls {
-    /// Plain text for an endpoint without scheme.
-    pub insecure: bool,
     /// Trust any certificate.
     pub insecure_skip_verify: bool,
     /// PEM of the authority; the system's where `None`.
-    pub ca_file: Option<PathBuf>,
-    /// PEM of our certificate.
-    pub cert_file: Option<PathBuf>,
-    /// PEM of our key.
-    pub key_file: Option<PathBuf>,
+    pub ca_file: Option<NamedFile>,
+    /// Our certificate and key, if the backend asks for one.
+    pub identity: Option<Identity>,
     /// Name in the certificate, if not the endpoint's.
     pub server_name: Option<String>,
 }
@@ -210,9 +308,9 @@ pub struct Telemetry {
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: String,
     /// OTLP over gRPC; off where `None`.
-    pub metrics_endpoint: Option<String>,
+    pub metrics_endpoint: Option<Endpoint>,
     /// How often.
     pub metrics_interval: Duration,
     /// OTLP over gRPC; off where `None`.
-    pub logs_endpoint: Option<String>,
+    pub logs_endpoint: Option<Endpoint>,
 }

@@ -1,3 +1,4 @@
+use super::settings::ExporterKind;
 use super::*;
 
 fn environment(name: &str) -> Option<String> {
@@ -108,7 +109,9 @@ fn variables_and_secrets() {
     );
     let config = read(&text, &environment).expect("valid");
     let ExporterKind::Http(remote) = &config.exporters[0].kind else { panic!("otlphttp") };
-    assert_eq!(remote.endpoint, "https://example.com");
+    let urls = remote.endpoints.each_ref().map(|endpoint| endpoint.as_ref().map(|endpoint| endpoint.url.to_string()));
+    let expected = ["logs", "traces", "metrics"].map(|signal| Some(format!("https://example.com/v1/{signal}")));
+    assert_eq!(urls, expected);
     assert_eq!(remote.headers[0].1.reveal(), "s3cret");
     assert!(!format!("{config:?}").contains("s3cret"));
     assert_eq!(config.warnings.len(), 1, "the processor is in no pipeline");
@@ -124,4 +127,56 @@ fn variables_and_secrets() {
     }
     let text = format!("{HEAD}exporters: {{otlphttp: {{endpoint: }}}}\n{pipelines}");
     check(&text, &["3: `exporters::otlphttp` needs an `endpoint`, such as https://otlp.example.com"]);
+}
+
+#[test]
+fn endpoints_are_checked_where_they_stand() {
+    let text = format!(
+        "{HEAD}exporters:
+  otlp/a: {{endpoint: \"http://h:4317\"}}
+  otlp/b:
+    tls: {{cert_file: a.pem}}
+    endpoint: tempo
+  otlphttp/c: {{endpoint: \"https://h?k=s3cret\", logs_endpoint: \"ftp://h/x\"}}
+  otlphttp/d: {{traces_endpoint: \"https://s3cret@h/v1/traces\"}}
+service:
+  pipelines:
+    logs: {{receivers: [otlp], processors: [why502], exporters: [otlp/a, otlp/b, otlphttp/c, otlphttp/d]}}
+  telemetry:
+    logs: {{otlp_endpoint: \"unix:///run/x\"}}
+    metrics: {{otlp_endpoint: \"h:99999\"}}
+"
+    );
+    check(
+        &text,
+        &[
+            "6: `exporters::otlp/b::tls` needs both `cert_file` and `key_file`",
+            "7: `exporters::otlp/b::endpoint`: `tempo` names no port; 4317 is usual",
+            "8: `exporters::otlphttp/c::endpoint`: `https://h/` has a query, behind which no `/v1/SIGNAL` can stand; write whole URLs as `logs_endpoint` and so on",
+            "8: `exporters::otlphttp/c::logs_endpoint`: `ftp://h/x` has the scheme `ftp`; it must be http or https",
+            "9: `exporters::otlphttp/d::traces_endpoint`: it has a user or key before its `@`; send it as one of the `headers`",
+            "14: `service::telemetry::logs::otlp_endpoint`: `unix:///run/x` is a unix socket, which why502 does not speak gRPC over; write HOST:PORT",
+            "15: `service::telemetry::metrics::otlp_endpoint`: `h:99999`: `99999` is no port; it is a number, 1 to 65535",
+        ],
+    );
+}
+
+#[test]
+fn each_signal_has_its_url() {
+    let urls = |kind: &str, options: &str| {
+        let text = format!(
+            "{HEAD}exporters: {{{kind}: {{{options}}}}}\nservice: {{pipelines: {{logs: {{receivers: [otlp], processors: [why502], exporters: [{kind}]}}}}}}\n"
+        );
+        let config = read(&text, &environment).expect("valid");
+        let urls = config.exporters[0].endpoints().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert!(!format!("{config:?}").contains("s3cret"), "a query may be a secret");
+        urls
+    };
+    assert_eq!(urls("otlp", "endpoint: h:4317"), "https://h:4317 https://h:4317 https://h:4317");
+    assert_eq!(urls("otlp", "endpoint: h:1, tls: {insecure: true}"), "http://h:1 http://h:1 http://h:1");
+    assert_eq!(
+        urls("otlphttp", "endpoint: \"http://h/base/\", traces_endpoint: \"https://t/x?key=s3cret\""),
+        "http://h/base/v1/logs https://t/x http://h/base/v1/metrics"
+    );
+    assert_eq!(urls("otlphttp", "metrics_endpoint: \"http://m/x\""), "http://m/x");
 }

@@ -25,10 +25,9 @@ impl File {
     /// # Errors
     /// When it cannot be written.
     pub fn open(name: &str, path: &Path) -> Result<File, StartError> {
-        let shown = path.display().to_string();
-        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        let file = opened.map_err(|source| StartError::File { name: name.to_owned(), path: shown.clone(), source })?;
-        Ok(File { path: shown, file: Mutex::new(tokio::fs::File::from_std(file)) })
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|source| StartError::File { name: name.to_owned(), path: path.to_owned(), source })?;
+        Ok(File { path: path.display().to_string(), file: Mutex::new(tokio::fs::File::from_std(file)) })
     }
 
     async fn write(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
@@ -69,8 +68,7 @@ impl Deliver for File {
 /// One consumer keeps the order; requests are joined to lines of at most 4 MiB.
 pub fn queue_settings() -> Remote {
     Remote {
-        endpoint: String::new(),
-        signal_endpoints: [None, None, None],
+        endpoints: [None, None, None],
         headers: Vec::new(),
         compression: Compression::None,
         json: true,
@@ -86,6 +84,5 @@ pub fn queue_settings() -> Remote {
             max_elapsed_time: Duration::from_secs(300),
         },
         request_bytes_max: 4 << 20,
-        line: 0,
     }
 }

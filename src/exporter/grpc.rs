@@ -2,14 +2,15 @@
 
 use super::StartError;
 use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_of_grpc, then_of_http};
-use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint, headers, timed_out, unreachable, words};
+use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint_of, headers, timed_out, unreachable, words};
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
-use crate::config::settings::{Compression, Remote};
+use crate::config::endpoint::below;
+use crate::config::settings::{Compression, Endpoint, Remote};
 use crate::otlp::Signal;
 use bytes::{BufMut, Bytes, BytesMut};
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Full, Limited};
 use std::future::Future;
 use std::pin::Pin;
@@ -20,33 +21,18 @@ use tonic_types::StatusExt;
 pub struct Client {
     name: String,
     client: HttpClient,
-    scheme: Scheme,
-    authority: Authority,
+    endpoints: [Option<Endpoint>; 3],
     headers: HeaderMap,
     compression: Compression,
     timeout: Duration,
-    line: usize,
 }
 
 impl Client {
     /// A client that has no connection yet.
     ///
     /// # Errors
-    /// When the endpoint is none, or a certificate cannot be used.
+    /// When a certificate or key cannot be used.
     pub fn new(name: &str, remote: &Remote) -> Result<Client, StartError> {
-        let wrong = |problem: &str| endpoint(name, &remote.endpoint, problem, remote.line);
-        let (scheme, rest) = match remote.endpoint.split_once("://") {
-            Some(("http" | "grpc", rest)) => (Scheme::HTTP, rest),
-            Some(("https" | "grpcs", rest)) => (Scheme::HTTPS, rest),
-            Some(_) => return Err(wrong("the scheme is neither http nor https")),
-            None if remote.tls.insecure => (Scheme::HTTP, remote.endpoint.as_str()),
-            None => (Scheme::HTTPS, remote.endpoint.as_str()),
-        };
-        let authority = rest.trim_end_matches('/');
-        let authority: Authority = authority.parse().map_err(|_| wrong("it is not HOST:PORT"))?;
-        if authority.port().is_none() {
-            return Err(wrong("it names no port; 4317 is usual"));
-        }
         let mut headers = headers(remote);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -61,54 +47,49 @@ impl Client {
         Ok(Client {
             name: name.to_owned(),
             client,
-            scheme,
-            authority,
+            endpoints: remote.endpoints.clone(),
             headers,
             compression: remote.compression,
             timeout: remote.timeout,
-            line: remote.line,
         })
     }
 
     async fn send(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
-        let url = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(signal.grpc_path());
-        let url = url.build().map_err(|error| DeliveryError {
+        let endpoint = endpoint_of(&self.endpoints, &self.name, signal)?;
+        let url = below(&endpoint.url, signal.grpc_path()).map_err(|error| DeliveryError {
             text: error.to_string(),
             reason: "encoding",
             then: Then::Drop,
         })?;
+        let authority = endpoint.url.authority().map_or("", Authority::as_str);
         let mut call = http::Request::new(Full::new(framed(self.compression, &request)));
         *call.method_mut() = http::Method::POST;
-        *call.uri_mut() = url.clone();
+        *call.uri_mut() = url;
         *call.version_mut() = http::Version::HTTP_2;
         *call.headers_mut() = self.headers.clone();
         let whole = async {
-            let answer =
-                self.client.request(call).await.map_err(|error| unreachable(&self.name, &url, &error, self.line))?;
+            let answer = self.client.request(call).await.map_err(|error| unreachable(&self.name, endpoint, &error))?;
             let (head, body) = answer.into_parts();
             let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             Ok::<_, DeliveryError>((head, collected))
         };
         let (head, collected) = match tokio::time::timeout(self.timeout, whole).await {
             Ok(result) => result?,
-            Err(_) => return Err(timed_out(&self.name, self.authority.as_str(), self.timeout)),
+            Err(_) => return Err(timed_out(&self.name, authority, self.timeout)),
         };
         if !head.status.is_success() {
             // A proxy in between, not a gRPC server.
             let after = retry_after(head.headers.get(header::RETRY_AFTER));
             let text = format!(
-                "{} answered HTTP {} to a gRPC call; is it a gRPC endpoint? (line {})",
-                self.authority, head.status, self.line
+                "{authority} answered HTTP {} to a gRPC call; is {} a gRPC endpoint?",
+                head.status, endpoint.place
             );
             return Err(DeliveryError { text, reason: "refused", then: then_of_http(head.status.as_u16(), after) });
         }
         let (trailers, body) = match collected {
             Ok(collected) => (collected.trailers().cloned(), collected.to_bytes()),
             Err(error) => {
-                let text = format!("the answer of {} broke off: {error}", self.authority);
+                let text = format!("the answer of {authority} broke off: {error}");
                 return Err(DeliveryError { text, reason: "unreachable", then: Then::Retry(None) });
             }
         };
@@ -119,18 +100,16 @@ impl Client {
                 let told = delivered(body.get(5..).unwrap_or_default());
                 Ok(Delivered { message: words(&told.message, &self.headers), ..told })
             }
-            Some(status) => Err(self.refused(signal, &status)),
+            Some(status) => Err(self.refused(authority, signal, &status)),
             None => {
-                let text = format!(
-                    "{} answered without a gRPC status; is it a gRPC endpoint? (line {})",
-                    self.authority, self.line
-                );
+                let text =
+                    format!("{authority} answered without a gRPC status; is {} a gRPC endpoint?", endpoint.place);
                 Err(DeliveryError { text, reason: "unreachable", then: Then::Retry(None) })
             }
         }
     }
 
-    fn refused(&self, signal: Signal, status: &tonic::Status) -> DeliveryError {
+    fn refused(&self, authority: &str, signal: Signal, status: &tonic::Status) -> DeliveryError {
         let retry_info = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let words = words(status.message(), &self.headers);
         let advice = match status.code() {
@@ -142,7 +121,7 @@ impl Client {
             }
             _ => String::new(),
         };
-        let text = format!("{} answered {:?} {words}{advice}", self.authority, status.code());
+        let text = format!("{authority} answered {:?} {words}{advice}", status.code());
         DeliveryError { text, reason: "refused", then: then_of_grpc(status.code(), status.message(), retry_info) }
     }
 }

@@ -4,10 +4,10 @@ use super::StartError;
 use super::error::{Delivered, DeliveryError, Then, delivered, delivered_json, retry_after, then_of_http};
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
-use crate::config::settings::{Compression, Remote};
+use crate::config::settings::{Compression, Endpoint, Remote};
 use crate::otlp::{Signal, json};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt, Full, Limited};
 use std::future::Future;
 use std::io::Write;
@@ -27,58 +27,37 @@ const SECRET_BYTES_MIN: usize = 6;
 pub struct Client {
     name: String,
     client: HttpClient,
-    urls: [Option<Uri>; 3],
+    endpoints: [Option<Endpoint>; 3],
     headers: HeaderMap,
     compression: Compression,
     json: bool,
     timeout: Duration,
-    line: usize,
 }
 
 impl Client {
     /// A client that has no connection yet.
     ///
     /// # Errors
-    /// When an endpoint is no URL, or a certificate cannot be used.
+    /// When a certificate or key cannot be used.
     pub fn new(name: &str, remote: &Remote) -> Result<Client, StartError> {
-        let mut urls = [None, None, None];
-        for (index, signal) in Signal::ALL.into_iter().enumerate() {
-            let own = remote.signal_endpoints.get(index).cloned().flatten();
-            let text = match own {
-                Some(whole) => whole,
-                None if remote.endpoint.is_empty() => continue,
-                None => format!("{}{}", remote.endpoint.trim_end_matches('/'), signal.http_path()),
-            };
-            let parsed = text.parse::<Uri>().map_err(|error| endpoint(name, &text, &error.to_string(), remote.line))?;
-            if parsed.host().is_none() {
-                return Err(endpoint(name, &text, "it names no host", remote.line));
-            }
-            if let Some(url) = urls.get_mut(index) {
-                *url = Some(parsed);
-            }
-        }
         Ok(Client {
             name: name.to_owned(),
             client: client(name, remote, false)?,
-            urls,
+            endpoints: remote.endpoints.clone(),
             headers: headers(remote),
             compression: remote.compression,
             json: remote.json,
             timeout: remote.timeout,
-            line: remote.line,
         })
     }
 
     async fn send(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
-        let index = Signal::ALL.iter().position(|known| *known == signal).unwrap_or(0);
-        let Some(url) = self.urls.get(index).cloned().flatten() else {
-            let text = format!("exporters::{} has no endpoint for {}", self.name, signal.id());
-            return Err(DeliveryError { text, reason: "no_endpoint", then: Then::Drop });
-        };
+        let endpoint = endpoint_of(&self.endpoints, &self.name, signal)?;
         let body = if self.json { self.as_json(signal, &request)? } else { request };
         let body = compress(self.compression, &body);
-        let mut call =
-            http::Request::post(url.clone()).body(Full::new(body)).map_err(|error| local(&error.to_string()))?;
+        let mut call = http::Request::post(endpoint.url.clone())
+            .body(Full::new(body))
+            .map_err(|error| local(&error.to_string()))?;
         call.headers_mut().extend(self.headers.clone());
         let content_type = if self.json { "application/json" } else { "application/x-protobuf" };
         call.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -86,7 +65,7 @@ impl Client {
             call.headers_mut().insert(header::CONTENT_ENCODING, encoding);
         }
         let whole = async {
-            let answer = self.client.request(call).await.map_err(|error| self.unreachable(&url, &error))?;
+            let answer = self.client.request(call).await.map_err(|error| unreachable(&self.name, endpoint, &error))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX)
                 .collect()
@@ -97,7 +76,7 @@ impl Client {
         };
         let (head, body) = match tokio::time::timeout(self.timeout, whole).await {
             Ok(result) => result?,
-            Err(_) => return Err(timed_out(&self.name, &shown(&url), self.timeout)),
+            Err(_) => return Err(timed_out(&self.name, &endpoint.to_string(), self.timeout)),
         };
         let status = head.status.as_u16();
         if head.status.is_success() {
@@ -114,17 +93,13 @@ impl Client {
             ),
             _ => String::new(),
         };
-        let text = format!("{} answered {status} {words}{advice}", shown(&url));
+        let text = format!("{endpoint} answered {status} {words}{advice}");
         Err(DeliveryError { text, reason: "refused", then })
     }
 
     fn as_json(&self, signal: Signal, request: &[u8]) -> Result<Bytes, DeliveryError> {
         let text = json::from_protobuf(signal, request).map_err(|error| local(&error.to_string()))?;
         Ok(Bytes::from(text))
-    }
-
-    fn unreachable(&self, url: &Uri, error: &hyper_util::client::legacy::Error) -> DeliveryError {
-        unreachable(&self.name, url, error, self.line)
     }
 }
 
@@ -138,8 +113,22 @@ impl Deliver for Client {
     }
 }
 
-pub(super) fn endpoint(name: &str, text: &str, problem: &str, line: usize) -> StartError {
-    StartError::Endpoint { name: name.to_owned(), endpoint: text.to_owned(), problem: problem.to_owned(), line }
+/// Where a signal goes.
+pub(super) fn endpoint_of<'e>(
+    endpoints: &'e [Option<Endpoint>; 3],
+    name: &str,
+    signal: Signal,
+) -> Result<&'e Endpoint, DeliveryError> {
+    let [logs, traces, metrics] = endpoints;
+    let endpoint = match signal {
+        Signal::Logs => logs,
+        Signal::Traces => traces,
+        Signal::Metrics => metrics,
+    };
+    endpoint.as_ref().ok_or_else(|| {
+        let text = format!("exporters::{name} has no endpoint for {}", signal.id());
+        DeliveryError { text, reason: "no_endpoint", then: Then::Drop }
+    })
 }
 
 /// Configured headers and our name.
@@ -155,12 +144,6 @@ pub(super) fn headers(remote: &Remote) -> HeaderMap {
         }
     }
     headers
-}
-
-/// An address for our log: some backends take their key in the query.
-fn shown(url: &Uri) -> String {
-    let authority = url.authority().map_or("", http::uri::Authority::as_str);
-    format!("{}://{authority}{}", url.scheme_str().unwrap_or("http"), url.path())
 }
 
 /// A backend's words for our log: short, printable, and without the secrets that it may have repeated.
@@ -221,12 +204,7 @@ fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rus
 }
 
 /// No connection, or one that ended without an answer: try again.
-pub(super) fn unreachable(
-    name: &str,
-    url: &Uri,
-    error: &hyper_util::client::legacy::Error,
-    line: usize,
-) -> DeliveryError {
+pub(super) fn unreachable(name: &str, endpoint: &Endpoint, error: &hyper_util::client::legacy::Error) -> DeliveryError {
     let mut words = error.to_string();
     let mut tls = None;
     let mut source = std::error::Error::source(error);
@@ -235,9 +213,8 @@ pub(super) fn unreachable(
         tls = tls.or_else(|| tls_error(inner));
         source = inner.source();
     }
-    let host = url.authority().map_or("", http::uri::Authority::as_str);
-    let place =
-        if line == 0 { "the endpoint".to_owned() } else { format!("exporters::{name}::endpoint (line {line})") };
+    let host = endpoint.url.authority().map_or("", http::uri::Authority::as_str);
+    let place = &endpoint.place;
     let text = if let Some(tls) = tls {
         let advice = match tls {
             rustls::Error::InvalidCertificate(_) => format!(

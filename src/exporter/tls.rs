@@ -2,15 +2,14 @@
 
 use super::StartError;
 use crate::config::settings::{ClientTls, Remote};
+use crate::pem::{self, PemError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use std::path::Path;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +36,7 @@ pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClien
     let builder = match &remote.tls.server_name {
         Some(server) => {
             let parsed = ServerName::try_from(server.clone());
-            let parsed = parsed.map_err(|error| certificate(name, server, &format!("no server name: {error}")))?;
+            let parsed = parsed.map_err(|error| wrong(name, format!("server_name_override is no name: {error}")))?;
             builder.with_server_name_resolver(FixedServerNameResolver::new(parsed))
         }
         None => builder,
@@ -57,39 +56,37 @@ pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClien
         .build(connector))
 }
 
-fn certificate(name: &str, file: &str, problem: &str) -> StartError {
-    StartError::Certificate { name: name.to_owned(), file: file.to_owned(), problem: problem.to_owned() }
+fn wrong(name: &str, problem: String) -> StartError {
+    StartError::Tls { name: name.to_owned(), problem }
 }
 
 fn config(name: &str, tls: &ClientTls) -> Result<rustls::ClientConfig, StartError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| certificate(name, "TLS", &error.to_string()))?;
+        .map_err(|error| wrong(name, error.to_string()))?;
     let builder = if tls.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnything(provider)))
     } else {
-        builder.with_root_certificates(roots(name, tls)?)
+        builder.with_root_certificates(roots(tls)?)
     };
-    match (&tls.cert_file, &tls.key_file) {
-        (Some(cert_file), Some(key_file)) => {
-            let key = PrivateKeyDer::from_pem_file(key_file)
-                .map_err(|error| certificate(name, &key_file.display().to_string(), &error.to_string()))?;
-            builder
-                .with_client_auth_cert(certificates(name, cert_file)?, key)
-                .map_err(|error| certificate(name, &cert_file.display().to_string(), &error.to_string()))
+    match &tls.identity {
+        Some(identity) => {
+            let (chain, key) = pem::identity(identity)?;
+            let problem = |error| format!("it does not fit the certificate: {error}");
+            let config = builder.with_client_auth_cert(chain, key);
+            config.map_err(|error| PemError::new(&identity.key_file, problem(error)).into())
         }
-        (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err(certificate(name, "tls", "`cert_file` and `key_file` go together")),
+        None => Ok(builder.with_no_client_auth()),
     }
 }
 
-fn roots(name: &str, tls: &ClientTls) -> Result<rustls::RootCertStore, StartError> {
+fn roots(tls: &ClientTls) -> Result<rustls::RootCertStore, PemError> {
     let mut roots = rustls::RootCertStore::empty();
     match &tls.ca_file {
         Some(file) => {
-            for found in certificates(name, file)? {
-                roots.add(found).map_err(|error| certificate(name, &file.display().to_string(), &error.to_string()))?;
+            for found in pem::certificates(file)? {
+                roots.add(found).map_err(|error| PemError::new(file, error.to_string()))?;
             }
         }
         None => {
@@ -98,14 +95,6 @@ fn roots(name: &str, tls: &ClientTls) -> Result<rustls::RootCertStore, StartErro
         }
     }
     Ok(roots)
-}
-
-fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
-    let problem = |problem: String| certificate(name, &file.display().to_string(), &problem);
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|error| problem(error.to_string()))?.collect();
-    let found = found.map_err(|error| problem(error.to_string()))?;
-    if found.is_empty() { Err(problem("it holds no certificate in PEM".to_owned())) } else { Ok(found) }
 }
 
 /// `insecure_skip_verify`: for tests, as the collector has it.

@@ -1,6 +1,7 @@
 //! Listening sockets: bound first, so that a taken port is one clear sentence, then served until shutdown.
 
 use crate::config::settings::{Listener, ServerTls};
+use crate::pem::{self, PemError};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -8,7 +9,6 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -56,13 +56,8 @@ pub enum BindError {
         source: io::Error,
     },
     /// A certificate or key cannot be used.
-    #[error("cannot use {file}: {problem}", file = .file.display())]
-    Certificate {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Pem(#[from] PemError),
 }
 
 /// A socket that listens and is not served yet.
@@ -78,11 +73,7 @@ pub struct Bound {
 /// # Errors
 /// One sentence with what to do.
 pub async fn bind(listener: &Listener, key: &str) -> Result<Bound, BindError> {
-    let endpoint = if listener.endpoint.starts_with(':') {
-        format!("0.0.0.0{}", listener.endpoint)
-    } else {
-        listener.endpoint.clone()
-    };
+    let endpoint = &listener.endpoint;
     let line = if listener.line == 0 { String::new() } else { format!(" (line {})", listener.line) };
     let explain = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => {
@@ -91,33 +82,27 @@ pub async fn bind(listener: &Listener, key: &str) -> Result<Bound, BindError> {
         _ => BindError::Address { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone(), source },
     };
     let tls = listener.tls.as_ref().map(acceptor).transpose()?;
-    let socket = TcpListener::bind(&endpoint).await.map_err(explain)?;
+    let socket = TcpListener::bind((listener.host.as_str(), listener.port)).await.map_err(explain)?;
     let address = socket.local_addr().map_err(explain)?;
     Ok(Bound { listener: socket, tls, address })
 }
 
-fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, BindError> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let certificates = |file: &Path| -> Result<Vec<CertificateDer<'static>>, BindError> {
-        let problem = |problem: String| BindError::Certificate { file: file.to_owned(), problem };
-        let found: Result<Vec<_>, _> =
-            CertificateDer::pem_file_iter(file).map_err(|error| problem(error.to_string()))?.collect();
-        let found = found.map_err(|error| problem(error.to_string()))?;
-        if found.is_empty() { Err(problem("it holds no certificate in PEM".to_owned())) } else { Ok(found) }
-    };
-    let chain = certificates(&settings.cert_file)?;
-    let key_problem = |problem: String| BindError::Certificate { file: settings.key_file.clone(), problem };
-    let key = PrivateKeyDer::from_pem_file(&settings.key_file).map_err(|error| key_problem(error.to_string()))?;
+/// What greets TLS connections.
+///
+/// # Errors
+/// When a certificate or key cannot be used.
+pub fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, PemError> {
+    let (chain, key) = pem::identity(&settings.identity)?;
+    let key_problem = |problem: String| PemError::new(&settings.identity.key_file, problem);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| key_problem(error.to_string()))?;
     let builder = match &settings.client_ca_file {
         Some(file) => {
-            let problem = |problem: String| BindError::Certificate { file: file.clone(), problem };
+            let problem = |problem: String| PemError::new(file, problem);
             let mut roots = rustls::RootCertStore::empty();
-            for certificate in certificates(file)? {
+            for certificate in pem::certificates(file)? {
                 roots.add(certificate).map_err(|error| problem(error.to_string()))?;
             }
             let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)

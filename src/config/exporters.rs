@@ -1,0 +1,139 @@
+//! `exporters`: where everything goes.
+
+use super::section::{Context, Section, unknown_key};
+use super::settings::{ClientTls, Compression, Endpoint, Exporter, ExporterKind, Queue, Remote, Retry};
+use super::tree::Node;
+use super::{Named, endpoint, type_of};
+use crate::otlp::Signal;
+use http::uri::Scheme;
+
+/// Keys of whole URLs for single signals.
+const LOGS: &str = "logs_endpoint";
+const TRACES: &str = "traces_endpoint";
+const METRICS: &str = "metrics_endpoint";
+
+pub(super) fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<Exporter>, Named) {
+    let mut exporters = Vec::new();
+    let mut names = Vec::new();
+    for (name, line, value) in node.map_or(&[][..], |node| context.members(node, "exporters")) {
+        let shown = format!("exporters::{name}");
+        let kind = match type_of(name) {
+            "otlp" | "otlp_grpc" => Some(ExporterKind::Grpc(remote(context, &shown, value, *line, false))),
+            "otlphttp" | "otlp_http" => Some(ExporterKind::Http(remote(context, &shown, value, *line, true))),
+            "file" => {
+                let section = Section::open(context, "file", &shown, Some(value));
+                let path = section.file(context, "path");
+                if !section.has_value("path") {
+                    context.mistake(*line, format!("`{shown}` needs a `path`"));
+                }
+                path.map(ExporterKind::File)
+            }
+            "debug" => {
+                for (key, line, _) in context.members(value, &shown) {
+                    context.mistake(*line, format!("`{shown}` has no key `{key}`; it has none at all"));
+                }
+                Some(ExporterKind::Debug)
+            }
+            other => {
+                context.mistake(
+                    *line,
+                    unknown_key("exporters", other, &["otlp", "otlphttp", "file", "debug"]).replace("key", "exporter"),
+                );
+                None
+            }
+        };
+        // A broken one keeps its place, so that pipelines do not complain about it as well.
+        names.push((name.clone(), *line));
+        exporters.push(Exporter { name: name.clone(), kind: kind.unwrap_or(ExporterKind::Debug) });
+    }
+    (exporters, names)
+}
+
+fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http: bool) -> Remote {
+    let section = Section::open(context, "remote", shown, Some(node));
+    if !http {
+        for key in [LOGS, TRACES, METRICS, "encoding"] {
+            if section.has(key) {
+                context.mistake(
+                    section.line_of(key),
+                    format!("`{shown}::{key}` is for `otlphttp`; gRPC has one endpoint and one encoding"),
+                );
+            }
+        }
+    }
+    let tls = section.section(context, "tls", "remote::tls");
+    let scheme = if tls.boolean(context, "insecure") { Scheme::HTTP } else { Scheme::HTTPS };
+    let endpoints = if http {
+        urls(context, &section)
+    } else {
+        let endpoint = section.endpoint(context, "endpoint", |text| endpoint::grpc(text, scheme.clone()));
+        [endpoint.clone(), endpoint.clone(), endpoint]
+    };
+    let keys = if http { &["endpoint", LOGS, TRACES, METRICS][..] } else { &["endpoint"] };
+    if !keys.iter().any(|key| section.has_value(key)) {
+        let such = if http { "https://otlp.example.com" } else { "tempo:4317" };
+        context.mistake(line, format!("`{shown}` needs an `endpoint`, such as {such}"));
+    }
+    let queue = section.section(context, "sending_queue", "remote::sending_queue");
+    let retry = section.section(context, "retry_on_failure", "remote::retry_on_failure");
+    if !queue.boolean(context, "enabled") {
+        context.mistake(
+            queue.line_of("enabled"),
+            format!(
+                "`{shown}::sending_queue::enabled` cannot be false: nothing may wait for a backend but its own queue"
+            ),
+        );
+    }
+    Remote {
+        endpoints,
+        headers: section.headers(context, "headers"),
+        compression: match section.choice(context, "compression") {
+            "zstd" => Compression::Zstd,
+            "none" => Compression::None,
+            _ => Compression::Gzip,
+        },
+        json: section.choice(context, "encoding") == "json",
+        timeout: section.duration(context, "timeout"),
+        tls: ClientTls {
+            insecure_skip_verify: tls.boolean(context, "insecure_skip_verify"),
+            ca_file: tls.file(context, "ca_file"),
+            identity: tls.identity(context),
+            server_name: tls.text(context, "server_name_override"),
+        },
+        queue: Queue {
+            requests_max: queue.count(context, "queue_size"),
+            bytes_max: queue.bytes(context, "queue_bytes"),
+            consumers: queue.count(context, "num_consumers"),
+        },
+        retry: Retry {
+            enabled: retry.boolean(context, "enabled"),
+            initial_interval: retry.duration(context, "initial_interval"),
+            randomization_factor: retry.number(context, "randomization_factor"),
+            multiplier: retry.number(context, "multiplier"),
+            max_interval: retry.duration(context, "max_interval"),
+            max_elapsed_time: retry.duration(context, "max_elapsed_time"),
+        },
+        request_bytes_max: section.bytes(context, "max_request_bytes"),
+    }
+}
+
+/// Where each signal goes: its own URL, else one below the server's.
+fn urls(context: &mut Context<'_>, section: &Section<'_>) -> [Option<Endpoint>; 3] {
+    let base = section.endpoint(context, "endpoint", endpoint::http);
+    // Wrong for one signal is wrong for all three; it is said once.
+    let base = base.filter(|base| match endpoint::below(&base.url, Signal::Logs.http_path()) {
+        Ok(_) => true,
+        Err(problem) => {
+            context.mistake(base.place.line, format!("`{}`: {problem}", base.place.key));
+            false
+        }
+    });
+    [(LOGS, Signal::Logs), (TRACES, Signal::Traces), (METRICS, Signal::Metrics)].map(|(key, signal)| {
+        if section.has_value(key) {
+            return section.endpoint(context, key, endpoint::http);
+        }
+        let base = base.as_ref()?;
+        let url = endpoint::below(&base.url, signal.http_path()).ok()?;
+        Some(Endpoint { url, place: base.place.clone() })
+    })
+}
