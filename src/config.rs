@@ -17,7 +17,7 @@ use crate::otlp::Signal;
 use exporters::exporters;
 use http::uri::Scheme;
 use receivers::receivers;
-use section::{Context, Section, unknown_key};
+use section::{Context, Section, unknown, unknown_key};
 use settings::{Config, Pipeline, Processor, Telemetry};
 use tree::{Kind, Mistake, Node};
 
@@ -46,12 +46,13 @@ const ROOT_KEYS: [&str; 4] = ["receivers", "processors", "exporters", "service"]
 /// All mistakes, in order of their lines.
 pub fn read(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Mistake>> {
     let root = tree::read(text).map_err(|mistake| vec![mistake])?;
-    let mut context = Context { mistakes: Vec::new(), environment };
-    let config = read_root(&mut context, &root);
-    let mut mistakes = context.mistakes;
-    mistakes.sort();
-    mistakes.dedup();
-    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+    let mut context = Context { mistakes: Vec::new(), warnings: Vec::new(), environment };
+    let mut config = read_root(&mut context, &root);
+    // Two that read the same are about two entries; both are told.
+    context.mistakes.sort();
+    context.warnings.sort();
+    config.warnings = context.warnings;
+    if context.mistakes.is_empty() { Ok(config) } else { Err(context.mistakes) }
 }
 
 fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
@@ -92,20 +93,9 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
             "`service::pipelines` is empty; name at least one of logs, traces, metrics",
         );
     }
-    let mut warnings = unused(&names, &used);
-    for receiver in &receivers {
-        for listener in receiver.grpc.iter().chain(&receiver.http) {
-            if listener.tls.is_none() && matches!(listener.host.as_str(), "0.0.0.0" | "::") {
-                let text = format!(
-                    "{} listens on every address without TLS; anybody who reaches it can send logs",
-                    listener.endpoint
-                );
-                warnings.push(Mistake { line: listener.line, text });
-            }
-        }
-    }
+    context.warnings.extend(unused(&names, &used));
     let telemetry = telemetry(context, service.and_then(|service| member(service, "telemetry")));
-    Config { receivers, processor, exporters, pipelines, telemetry, warnings }
+    Config { receivers, processor, exporters, pipelines, telemetry, warnings: Vec::new() }
 }
 
 fn member<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
@@ -118,6 +108,14 @@ fn member<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
 /// `otlp/tempo` is of type `otlp`.
 fn type_of(name: &str) -> &str {
     name.split('/').next().unwrap_or(name)
+}
+
+/// `otlp/` has nothing behind its `/`.
+fn check_name(context: &mut Context<'_>, kind: &str, name: &str, line: usize) {
+    if let Some((known, "")) = name.split_once('/') {
+        context
+            .mistake(line, format!("`{kind}::{name}` has no name behind its `/`; write `{known}` or `{known}/NAME`"));
+    }
 }
 
 type Named = Vec<(String, usize)>;
@@ -182,35 +180,50 @@ fn pipelines(
         let Some(signal) = Signal::ALL.into_iter().find(|signal| signal.id() == type_of(name)) else {
             context.mistake(
                 *line,
-                unknown_key("service::pipelines", type_of(name), &["logs", "traces", "metrics"])
-                    .replace("key", "pipeline"),
+                unknown("service::pipelines", "pipeline", name, type_of(name), &["logs", "traces", "metrics"]),
             );
             continue;
         };
+        check_name(context, "service::pipelines", name, *line);
         let shown = format!("service::pipelines::{name}");
         let section = Section::open(context, "pipeline", &shown, Some(value));
         let receivers = resolve(context, &section, "receivers", names.receivers, used);
         let exporters = resolve(context, &section, "exporters", names.exporters, used);
         let processors = section.list(context, "processors");
-        for (processor, line) in &processors {
+        for (index, (processor, line)) in processors.iter().enumerate() {
             used.push(format!("processors::{processor}"));
-            if processor != "why502" {
-                context.mistake(
-                    *line,
-                    format!("why502 has no processor `{processor}`; put it into the collector in front or behind"),
-                );
+            let text = if processors.iter().take(index).any(|(before, _)| before == processor) {
+                format!("`{processor}` stands here twice; keep one")
+            } else if processor != "why502" {
+                format!("why502 has no processor `{processor}`; put it into the collector in front or behind")
             } else if !names.processors.iter().any(|(known, _)| known == "why502") {
-                context.mistake(*line, "`why502` is not defined under `processors`; write `why502:` there");
+                "`why502` is not defined under `processors`; write `why502:` there".to_owned()
             } else if signal == Signal::Metrics {
-                context.mistake(*line, "metrics are relayed untouched; take `why502` out of this pipeline");
-            }
+                "metrics are relayed untouched; take `why502` out of this pipeline".to_owned()
+            } else {
+                continue;
+            };
+            context.mistake(*line, format!("`{shown}::processors`: {text}"));
         }
-        for (key, found) in [("receivers", receivers.is_empty()), ("exporters", exporters.is_empty())] {
-            if found && !section.has(key) {
+        for (key, without) in [("receivers", "nothing would come in"), ("exporters", "what comes in would be dropped")]
+        {
+            if !section.has(key) {
                 context.mistake(*line, format!("`{shown}` names no {key}"));
+            } else if section.is_empty(key) {
+                context
+                    .mistake(section.line_of(key), format!("`{shown}::{key}` is empty: {without}; name at least one"));
             }
         }
         let explained = processors.iter().any(|(processor, _)| processor == "why502");
+        for debug in section.list(context, "exporters").iter().filter(|(name, _)| type_of(name) == "debug") {
+            if !explained {
+                let text = format!(
+                    "`{shown}` has no processor `why502`, so no verdicts, and `{}` shows nothing else: nothing of this pipeline",
+                    debug.0
+                );
+                context.warnings.push(Mistake { line: debug.1, text });
+            }
+        }
         pipelines.push(Pipeline { name: name.clone(), signal, receivers, explained, exporters });
     }
     pipelines
@@ -224,18 +237,23 @@ fn resolve(
     used: &mut Vec<String>,
 ) -> Vec<usize> {
     let mut indices = Vec::new();
+    let mut seen = Vec::new();
     for (name, line) in section.list(context, key) {
         used.push(format!("{key}::{name}"));
+        let place = section.place(key).key;
+        if seen.contains(&name) {
+            context.mistake(line, format!("`{place}`: `{name}` stands here twice; keep one"));
+            continue;
+        }
         match defined.iter().position(|(known, _)| *known == name) {
-            Some(index) if indices.contains(&index) => {
-                context.mistake(line, format!("`{name}` stands here twice; keep one"))
-            }
             Some(index) => indices.push(index),
             None => {
                 let known: Vec<&str> = defined.iter().map(|(name, _)| name.as_str()).collect();
-                context.mistake(line, unknown_key(key, &name, &known).replace("key", "entry"));
+                let text = unknown(key, "entry", &name, &name, &known);
+                context.mistake(line, format!("`{place}`: {text}"));
             }
         }
+        seen.push(name);
     }
     indices
 }

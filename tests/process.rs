@@ -93,6 +93,8 @@ async fn after_a_signal_no_new_requests_are_taken() {
     eventually("the port is closed", || std::net::TcpStream::connect(grpc).is_err()).await;
 }
 
+const GRPC: &str = "receivers::otlp::protocols::grpc";
+
 /// Runs `run` with a configuration that cannot work: one sentence that has these words.
 async fn fails(config: &str, words: &[&str]) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -125,7 +127,7 @@ async fn a_backend_of_an_unknown_name_is_told_of_while_it_runs() {
 #[tokio::test]
 async fn what_cannot_start_says_why_in_one_sentence() {
     let directory = tempfile::tempdir().expect("a directory");
-    let good = explained("", "debug: {}");
+    let good = explained("", &format!("file/out: {{path: \"{}\"}}", directory.path().join("good.jsonl").display()));
     let grpc = "grpc: {endpoint: 127.0.0.1:0}";
     let with_grpc = |inside: &str| good.replace(grpc, &format!("grpc: {{{inside}}}"));
     let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -150,10 +152,19 @@ async fn what_cannot_start_says_why_in_one_sentence() {
     let tls = |cert: &str, key: &str| {
         with_grpc(&format!("endpoint: 127.0.0.1:0, tls: {{cert_file: {cert}, key_file: {key}}}"))
     };
-    fails(&tls(&no_pem, &key), &["cannot use", "no.pem", "no certificate in PEM"]).await;
-    fails(&tls("/no/such.pem", &key), &["cannot use /no/such.pem", "No such file"]).await;
-    fails(&tls(&certificate, &no_pem), &["cannot use", "no.pem"]).await;
-    fails(&tls(&certificate, &other_key), &["cannot use", "b.test.key", "does not fit the certificate"]).await;
+    // Both files of one listener, at once.
+    let told = finished_text(&tls(&no_pem, "/no/such.pem")).await;
+    let expected = [
+        format!(":4: `{GRPC}::tls::cert_file`: cannot use {no_pem}: it holds no certificate in PEM"),
+        format!(":4: `{GRPC}::tls::key_file`: cannot use /no/such.pem: No such file"),
+    ];
+    assert!(expected.iter().all(|words| told.contains(words)) && told.lines().count() == 2, "{told}");
+    fails(&tls(&no_pem, &key), &["name the file of the certificate"]).await;
+    fails(&tls("/no/such.pem", &key), &["check the path and who may read it"]).await;
+    fails(&tls(&certificate, &no_pem), &[":4:", &format!("`{GRPC}::tls::key_file`"), "no private key in PEM"]).await;
+    fails(&tls(&certificate, &other_key), &[":4:", "b.test.key", "does not fit the certificate"]).await;
+    let with_ca = tls(&certificate, &key).replace("key_file", "client_ca_file: /no/ca.pem, key_file");
+    fails(&with_ca, &[":4:", &format!("`{GRPC}::tls::client_ca_file`"), "/no/ca.pem"]).await;
 
     let out = |options: &str| explained("", &format!("otlp/out: {{{options}}}"));
     let secret = out("endpoint: \"https://user:s3cr3t@tempo:4317\"");
@@ -161,12 +172,22 @@ async fn what_cannot_start_says_why_in_one_sentence() {
     assert!(!finished_text(&secret).await.contains("s3cr3t"));
     fails(&out("endpoint: tempo"), &[":9:", "exporters::otlp/out", "`tempo`", "4317"]).await;
     fails(&out("endpoint: \"ftp://tempo:4317\""), &["exporters::otlp/out", "ftp://tempo:4317", "http"]).await;
-    fails(&out("endpoint: tempo:4317, tls: {ca_file: /no/such.pem}"), &["exporters::otlp/out", "/no/such.pem"]).await;
-    fails(
-        &explained("", "file/out: {path: /no/such/dir/out.jsonl}"),
-        &["exporters::file/out", "/no/such/dir", "check"],
-    )
-    .await;
+    let ca_file = "`exporters::otlp/out::tls::ca_file`";
+    fails(&out("endpoint: tempo:4317, tls: {ca_file: /no/such.pem}"), &[":9:", ca_file, "/no/such.pem"]).await;
+    let identity = |cert: &str, key: &str| out(&format!("endpoint: h:1, tls: {{cert_file: {cert}, key_file: {key}}}"));
+    let cert_file = "`exporters::otlp/out::tls::cert_file`";
+    fails(&identity("/no/such.pem", &key), &[":9:", cert_file, "/no/such.pem"]).await;
+    fails(&identity(&certificate, &other_key), &[":9:", "b.test.key", "does not fit the certificate"]).await;
+
+    let file = |path: &str| explained("", &format!("file/out: {{path: \"{path}\"}}"));
+    let path = "`exporters::file/out::path`";
+    fails(&file("/no/such/dir/out.jsonl"), &[":9:", path, "/no/such/dir is no directory", "make it"]).await;
+    let here = directory.path().display().to_string();
+    fails(&file(&here), &[":9:", path, "is a directory"]).await;
+    let twice = file(&format!("{here}/out.jsonl"))
+        .replace("exporters:\n", &format!("exporters:\n  file: {{path: \"{here}/./out.jsonl\"}}\n"));
+    fails(&twice, &[":10:", path, "is written already by `exporters::file::path` (line 9)"]).await;
+    assert!(!directory.path().join("out.jsonl").exists(), "looking makes no file");
     fails(&explained("log_formats: [plain text]", "debug: {}"), &["why502::log_formats", "no variable", ":7:"]).await;
 
     let (code, _, stderr) = finished(&["run", "--config", "/no/such.yaml"]).await;
@@ -186,7 +207,7 @@ async fn all_mistakes_of_a_configuration_come_at_once_with_their_lines() {
         ":9: `exporters::otlp/out` has no key `endpiont`; did you mean `endpoint`?",
         ":9: `exporters::otlp/out` needs an `endpoint`, such as tempo:4317",
         ":9: `exporters::otlp/out::compression`: `brotli` is not one of gzip, zstd, none",
-        ":14: `receivers` has no entry `otpl`; did you mean `otlp`?",
+        ":14: `service::pipelines::metrics::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
     ];
     for command in ["run", "validate"] {
         let (code, stdout, stderr) = finished(&[command, "--config", &path]).await;
@@ -209,7 +230,8 @@ async fn validate_and_its_connections() {
         finished(&arguments).await
     };
     let (code, stdout, stderr) = validate("debug: {}", &[]).await;
-    assert_eq!((code, stderr.as_str()), (0, ""));
+    let warned = ":14: warning: `service::pipelines::metrics` has no processor `why502`";
+    assert!(code == 0 && stderr.contains(warned) && stderr.lines().count() == 1, "{stderr}");
     assert!(stdout.ends_with(": valid; 3 pipelines, 1 exporter\n"), "{stdout}");
     // Nothing is connected to unless it is asked for.
     assert_eq!(validate("otlp/out: {endpoint: no-such-host.invalid:4317}", &[]).await.0, 0);

@@ -1,8 +1,12 @@
 //! What a configuration needs of the machine that it is for: `validate` and `run` look before anything starts.
 
-use crate::config::settings::{Config, Endpoint, Listener};
+use crate::config::settings::{Config, Endpoint, Exporter, ExporterKind, Identity, Listener, NamedFile, Place};
 use crate::config::tree::Mistake;
+use crate::exporter::{StartError, tls};
+use crate::pem::{self, PemError};
+use crate::receiver::serve;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,8 +16,99 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Every mistake that only this machine can tell, in order of lines.
 pub fn mistakes(config: &Config) -> Vec<Mistake> {
     let mut mistakes = loops(config);
+    mistakes.extend(listeners_tls(config));
+    for exporter in &config.exporters {
+        mistakes.extend(exporter_tls(exporter));
+    }
+    mistakes.extend(files(config));
     mistakes.sort();
     mistakes
+}
+
+/// Certificates and keys of listeners.
+fn listeners_tls(config: &Config) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for tls in config.listeners().filter_map(|(_, listener)| listener.tls.as_ref()) {
+        let found = unusable(Some(&tls.identity), tls.client_ca_file.as_ref());
+        // Each file is sound; do they fit?
+        let together = if found.is_empty() { serve::acceptor(tls).err() } else { None };
+        mistakes.extend(found.into_iter().chain(together).map(of_pem));
+    }
+    mistakes
+}
+
+/// Certificates and keys of an exporter.
+fn exporter_tls(exporter: &Exporter) -> Vec<Mistake> {
+    let (ExporterKind::Grpc(remote) | ExporterKind::Http(remote)) = &exporter.kind else { return Vec::new() };
+    let found = unusable(remote.tls.identity.as_ref(), remote.tls.ca_file.as_ref());
+    if !found.is_empty() {
+        return found.into_iter().map(of_pem).collect();
+    }
+    match tls::config(&exporter.name, &remote.tls) {
+        Ok(_) => Vec::new(),
+        Err(StartError::Pem(error)) => vec![of_pem(error)],
+        Err(error) => {
+            let line = exporter.endpoints().next().map_or(1, |endpoint| endpoint.place.line);
+            vec![Mistake { line, text: error.to_string() }]
+        }
+    }
+}
+
+/// Files that hold no certificate or key.
+fn unusable(identity: Option<&Identity>, authority: Option<&NamedFile>) -> Vec<PemError> {
+    let certificate = identity.and_then(|identity| pem::certificates(&identity.cert_file).err());
+    let key = identity.and_then(|identity| pem::key(&identity.key_file).err());
+    let authority = authority.and_then(|file| pem::certificates(file).err());
+    certificate.into_iter().chain(key).chain(authority).collect()
+}
+
+fn of_pem(error: PemError) -> Mistake {
+    Mistake { line: error.place.line, text: error.to_string() }
+}
+
+/// Files that exporters write: into a directory that exists, and each by one of them.
+fn files(config: &Config) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let mut written: Vec<(PathBuf, &Place)> = Vec::new();
+    for exporter in &config.exporters {
+        let ExporterKind::File(NamedFile { path, place }) = &exporter.kind else { continue };
+        let mut wrong = |problem: String| {
+            mistakes.push(Mistake { line: place.line, text: format!("`{}`: {problem}", place.key) });
+        };
+        let directory = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        if path.is_dir() {
+            wrong(format!("{} is a directory; name a file in it", path.display()));
+        } else if !directory.is_dir() {
+            wrong(format!("{} is no directory; make it, or check the path", directory.display()));
+        } else if let Some(error) = refused(path) {
+            wrong(format!("{} cannot be written: {error}; check who may", path.display()));
+        }
+        // By any name: `out`, `./out`, through a link.
+        let whole = path.canonicalize().or_else(|_| {
+            let directory = directory.canonicalize()?;
+            Ok::<_, std::io::Error>(directory.join(path.file_name().unwrap_or_default()))
+        });
+        let whole = whole.unwrap_or_else(|_| path.clone());
+        match written.iter().find(|(known, _)| *known == whole) {
+            Some((_, first)) => wrong(format!(
+                "{} is written already by `{}` (line {}); choose another file",
+                path.display(),
+                first.key,
+                first.line
+            )),
+            None => written.push((whole, place)),
+        }
+    }
+    mistakes
+}
+
+/// Why a file that exists cannot be appended to; nothing is made or written.
+fn refused(path: &Path) -> Option<std::io::Error> {
+    // To open a pipe would wait for its reader.
+    path.is_file().then(|| std::fs::OpenOptions::new().append(true).open(path).err())?
 }
 
 /// Endpoints at which this why502 itself listens.

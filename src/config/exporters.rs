@@ -1,11 +1,12 @@
 //! `exporters`: where everything goes.
 
-use super::section::{Context, Section, unknown_key};
+use super::section::{Context, Section, unknown};
 use super::settings::{ClientTls, Compression, Endpoint, Exporter, ExporterKind, Queue, Remote, Retry};
 use super::tree::Node;
-use super::{Named, endpoint, type_of};
+use super::{Named, check_name, endpoint, type_of};
 use crate::otlp::Signal;
 use http::uri::Scheme;
+use rustls::pki_types::ServerName;
 
 /// Keys of whole URLs for single signals.
 const LOGS: &str = "logs_endpoint";
@@ -16,6 +17,7 @@ pub(super) fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
     let mut exporters = Vec::new();
     let mut names = Vec::new();
     for (name, line, value) in node.map_or(&[][..], |node| context.members(node, "exporters")) {
+        check_name(context, "exporters", name, *line);
         let shown = format!("exporters::{name}");
         let kind = match type_of(name) {
             "otlp" | "otlp_grpc" => Some(ExporterKind::Grpc(remote(context, &shown, value, *line, false))),
@@ -37,7 +39,7 @@ pub(super) fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
             other => {
                 context.mistake(
                     *line,
-                    unknown_key("exporters", other, &["otlp", "otlphttp", "file", "debug"]).replace("key", "exporter"),
+                    unknown("exporters", "exporter", name, other, &["otlp", "otlphttp", "file", "debug"]),
                 );
                 None
             }
@@ -84,6 +86,11 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
             ),
         );
     }
+    let server_name = tls.text(context, "server_name_override");
+    if let Some(problem) = server_name.clone().and_then(|name| ServerName::try_from(name).err()) {
+        let place = tls.place("server_name_override");
+        context.mistake(place.line, format!("`{}`: {problem}; write the name in the certificate", place.key));
+    }
     Remote {
         endpoints,
         headers: section.headers(context, "headers"),
@@ -98,7 +105,7 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
             insecure_skip_verify: tls.boolean(context, "insecure_skip_verify"),
             ca_file: tls.file(context, "ca_file"),
             identity: tls.identity(context),
-            server_name: tls.text(context, "server_name_override"),
+            server_name,
         },
         queue: Queue {
             requests_max: queue.count(context, "queue_size"),

@@ -1,9 +1,9 @@
 //! `receivers`: what is listened on.
 
 use super::section::{Context, Section, unknown_key};
-use super::settings::{Listener, Receiver, ServerTls};
-use super::tree::Node;
-use super::{Named, endpoint, type_of};
+use super::settings::{Listener, Receiver, ServerTls, listeners};
+use super::tree::{Mistake, Node};
+use super::{Named, check_name, endpoint, type_of};
 
 pub(super) fn receivers(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<Receiver>, Named) {
     let mut receivers = Vec::new();
@@ -11,6 +11,7 @@ pub(super) fn receivers(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
     let Some(node) = node else { return (receivers, names) };
     for (name, line, value) in context.members(node, "receivers") {
         names.push((name.clone(), *line));
+        check_name(context, "receivers", name, *line);
         if type_of(name) != "otlp" {
             context.mistake(
                 *line,
@@ -45,7 +46,37 @@ pub(super) fn receivers(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
         }
         receivers.push(receiver);
     }
+    check_listeners(context, &receivers);
     (receivers, names)
+}
+
+/// Two sockets cannot listen at one address, and one that everybody reaches should be protected.
+fn check_listeners(context: &mut Context<'_>, receivers: &[Receiver]) {
+    let all: Vec<(String, &Listener)> = listeners(receivers).collect();
+    for (index, (key, listener)) in all.iter().enumerate() {
+        let endpoint = &listener.endpoint;
+        if let Some((first, taken)) = all.iter().take(index).find(|(_, before)| overlap(before, listener)) {
+            let text =
+                format!("`{key}`: {endpoint} is taken already by `{first}` (line {}); choose another port", taken.line);
+            context.mistake(listener.line, text);
+        }
+        if listener.tls.is_none() && matches!(listener.host.as_str(), "0.0.0.0" | "::") {
+            let text = format!("{endpoint} listens on every address without TLS; anybody who reaches it can send logs");
+            context.warnings.push(Mistake { line: listener.line, text });
+        }
+    }
+}
+
+/// True when the system refuses the second of both.
+fn overlap(first: &Listener, second: &Listener) -> bool {
+    let [first_host, second_host] = [first, second].map(|listener| match listener.host.as_str() {
+        "localhost" => "127.0.0.1",
+        host => host,
+    });
+    // Every IPv6 address is every IPv4 address too, as Linux has it.
+    let covers = |all: &str, host: &str| all == "::" || (all == "0.0.0.0" && !host.contains(':'));
+    let same = first_host == second_host || covers(first_host, second_host) || covers(second_host, first_host);
+    same && first.port == second.port && first.port != 0
 }
 
 fn listener(context: &mut Context<'_>, path: &'static str, shown: &str, node: &Node) -> Listener {

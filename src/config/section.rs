@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Context<'e> {
     /// Collected mistakes.
     pub mistakes: Vec<Mistake>,
+    /// Collected warnings: what works and may not be meant.
+    pub warnings: Vec<Mistake>,
     /// Looks a variable up.
     pub environment: &'e dyn Fn(&str) -> Option<String>,
 }
@@ -88,6 +90,15 @@ impl<'n> Section<'n> {
     /// True when the key stands in the file with a value. What is wrong with the value has been reported then.
     pub fn has_value(&self, key: &str) -> bool {
         self.node(key).is_some_and(|node| node.kind != Kind::Null)
+    }
+
+    /// True when the key stands in the file and lists nothing.
+    pub fn is_empty(&self, key: &str) -> bool {
+        self.node(key).is_some_and(|node| match &node.kind {
+            Kind::Null => true,
+            Kind::List(items) => items.is_empty(),
+            Kind::Text(_) | Kind::Map(_) => false,
+        })
     }
 
     /// Line of a key, else of the section.
@@ -264,11 +275,17 @@ impl<'n> Section<'n> {
 
 /// The sentence about a key that we do not have, with the nearest one that we do.
 pub fn unknown_key(section: &str, key: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(key, known), *known)).min();
+    unknown(section, "key", key, key, known)
+}
+
+/// The same for any `kind` of thing; `compared` is the part of its `name` that we know others of.
+pub fn unknown(section: &str, kind: &str, name: &str, compared: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(compared, known), *known)).min();
     match nearest {
         Some((distance, nearest)) if distance <= 3 && distance < nearest.len() => {
-            format!("`{section}` has no key `{key}`; did you mean `{nearest}`?")
+            format!("`{section}` has no {kind} `{name}`; did you mean `{nearest}`?")
         }
-        _ => format!("`{section}` has no key `{key}`; it has {}", known.join(", ")),
+        Some(_) => format!("`{section}` has no {kind} `{name}`; it has {}", known.join(", ")),
+        None => format!("`{section}` has no {kind} `{name}`; it is empty"),
     }
 }

@@ -105,14 +105,19 @@ pub struct Config {
 impl Config {
     /// All sockets that are listened on, each with the key of its endpoint.
     pub fn listeners(&self) -> impl Iterator<Item = (String, &Listener)> {
-        self.receivers.iter().flat_map(|receiver| {
-            let of = [("grpc", &receiver.grpc), ("http", &receiver.http)];
-            of.into_iter().filter_map(|(protocol, listener)| {
-                let key = format!("receivers::{}::protocols::{protocol}::endpoint", receiver.name);
-                Some((key, listener.as_ref()?))
-            })
-        })
+        listeners(&self.receivers)
     }
+}
+
+/// All sockets of receivers, each with the key of its endpoint.
+pub(super) fn listeners(receivers: &[Receiver]) -> impl Iterator<Item = (String, &Listener)> {
+    receivers.iter().flat_map(|receiver| {
+        let of = [("grpc", &receiver.grpc), ("http", &receiver.http)];
+        of.into_iter().filter_map(|(protocol, listener)| {
+            let key = format!("receivers::{}::protocols::{protocol}::endpoint", receiver.name);
+            Some((key, listener.as_ref()?))
+        })
+    })
 }
 
 /// An OTLP receiver.

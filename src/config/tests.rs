@@ -60,8 +60,8 @@ fn all_mistakes_at_once() {
             "5: `exporters::otlphttp::endpoint`: `host:4318` needs a scheme, http:// or https://",
             "5: `exporters::otlphttp::timeout`: `10` is not a duration such as 8s or 1m30s, 10ms to 10m",
             "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, file, debug",
-            "9: `receivers` has no entry `otpl`; did you mean `otlp`?",
-            "9: why502 has no processor `batch`; put it into the collector in front or behind",
+            "9: `service::pipelines::logs::processors`: why502 has no processor `batch`; put it into the collector in front or behind",
+            "9: `service::pipelines::logs::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
             "10: `service::pipelines` has no pipeline `profiles`; it has logs, traces, metrics",
             "11: `the file` has no key `extension`; it has receivers, processors, exporters, service",
         ],
@@ -179,4 +179,118 @@ fn each_signal_has_its_url() {
         "http://h/base/v1/logs https://t/x http://h/base/v1/metrics"
     );
     assert_eq!(urls("otlphttp", "metrics_endpoint: \"http://m/x\""), "http://m/x");
+}
+
+#[test]
+fn what_would_take_and_drop() {
+    check(
+        "receivers: {otlp: {protocols: {grpc: {}}}, otlp/: {protocols: {http: {}}}}
+processors: {why502: {}}
+exporters: {debug: {}, file/: {path: x}}
+service:
+  pipelines:
+    logs: {receivers: [otlp], exporters: []}
+    logs/: {receivers: [otlp/], processors: [why502], exporters: [debug]}
+    traces: {receivers: , processors: [why502, why502], exporters: [debug, debug]}
+    traces/b: {processors: [why502], exporters: [file/]}
+    metrics: {receivers: [otlp], processors: [why502], exporters: [debug]}
+",
+        &[
+            "1: `receivers::otlp/` has no name behind its `/`; write `otlp` or `otlp/NAME`",
+            "3: `exporters::file/` has no name behind its `/`; write `file` or `file/NAME`",
+            "6: `service::pipelines::logs::exporters` is empty: what comes in would be dropped; name at least one",
+            "7: `service::pipelines::logs/` has no name behind its `/`; write `logs` or `logs/NAME`",
+            "8: `service::pipelines::traces::exporters`: `debug` stands here twice; keep one",
+            "8: `service::pipelines::traces::processors`: `why502` stands here twice; keep one",
+            "8: `service::pipelines::traces::receivers` is empty: nothing would come in; name at least one",
+            "9: `service::pipelines::traces/b` names no receivers",
+            "10: `service::pipelines::metrics::processors`: metrics are relayed untouched; take `why502` out of this pipeline",
+        ],
+    );
+}
+
+#[test]
+fn mistakes_of_two_entries_are_two() {
+    check(
+        "receivers: {otlp: {protocols: {grpc: {}}}}
+processors: {why502: {}}
+exporters: {debug: {}}
+service: {pipelines: {logs: {receivers: [x], processors: [batch, batch], exporters: [debug]}, traces: {receivers: [x], exporters: [debug]}}}
+",
+        &[
+            "4: `service::pipelines::logs::processors`: `batch` stands here twice; keep one",
+            "4: `service::pipelines::logs::processors`: why502 has no processor `batch`; put it into the collector in front or behind",
+            "4: `service::pipelines::logs::receivers`: `receivers` has no entry `x`; it has otlp",
+            "4: `service::pipelines::traces::receivers`: `receivers` has no entry `x`; it has otlp",
+        ],
+    );
+    check(
+        "receivers: {otlp: {protocols: {grpc: {}}}}
+exporters: {debug: {}, monkey: {}, otpl/a: {}}
+service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
+",
+        &[
+            "2: `exporters` has no exporter `monkey`; it has otlp, otlphttp, file, debug",
+            "2: `exporters` has no exporter `otpl/a`; did you mean `otlp`?",
+        ],
+    );
+}
+
+#[test]
+fn listeners_at_one_address() {
+    let told = |first: &str, second: &str| {
+        let text = format!(
+            "receivers:
+  otlp: {{protocols: {{grpc: {{endpoint: \"{first}\"}}}}}}
+  otlp/b: {{protocols: {{http: {{endpoint: \"{second}\"}}}}}}
+exporters: {{debug: {{}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp, otlp/b], exporters: [debug]}}}}}}
+"
+        );
+        read(&text, &environment).map_or_else(|mistakes| mistakes[0].text.clone(), |_| String::new())
+    };
+    for (first, second) in [
+        ("127.0.0.1:4317", "127.0.0.1:4317"),
+        ("localhost:4317", "127.0.0.1:4317"),
+        ("127.0.0.1:4317", ":4317"),
+        ("[::]:4317", "0.0.0.0:4317"),
+        ("[::1]:4317", "[::]:4317"),
+    ] {
+        assert_eq!(
+            told(first, second),
+            format!(
+                "`receivers::otlp/b::protocols::http::endpoint`: {second} is taken already by `receivers::otlp::protocols::grpc::endpoint` (line 2); choose another port"
+            )
+        );
+    }
+    for (first, second) in [
+        ("127.0.0.1:4317", "127.0.0.1:4318"),
+        ("127.0.0.1:4317", "127.0.0.2:4317"),
+        ("127.0.0.1:4317", "[::1]:4317"),
+        ("0.0.0.0:4317", "[::1]:4317"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ] {
+        assert_eq!(told(first, second), "", "{first} {second}");
+    }
+}
+
+#[test]
+fn debug_without_the_processor_is_told_of() {
+    let text = format!(
+        "{HEAD}exporters: {{debug: {{}}, debug/b: {{}}, file: {{path: x}}}}
+service:
+  pipelines:
+    logs: {{receivers: [otlp], processors: [why502], exporters: [debug]}}
+    logs/b: {{receivers: [otlp], exporters: [file, debug/b]}}
+    metrics: {{receivers: [otlp], exporters: [debug]}}
+"
+    );
+    let warnings = read(&text, &environment).expect("valid").warnings;
+    let told: Vec<String> = warnings.iter().map(|warning| format!("{}: {}", warning.line, warning.text)).collect();
+    assert_eq!(
+        told,
+        [("7", "logs/b", "debug/b"), ("8", "metrics", "debug")].map(|(line, pipeline, debug)| format!(
+            "{line}: `service::pipelines::{pipeline}` has no processor `why502`, so no verdicts, and `{debug}` shows nothing else: nothing of this pipeline"
+        ))
+    );
 }

@@ -60,7 +60,11 @@ fn wrong(name: &str, problem: String) -> StartError {
     StartError::Tls { name: name.to_owned(), problem }
 }
 
-fn config(name: &str, tls: &ClientTls) -> Result<rustls::ClientConfig, StartError> {
+/// What is shown and trusted in a handshake.
+///
+/// # Errors
+/// When a certificate or key cannot be used.
+pub fn config(name: &str, tls: &ClientTls) -> Result<rustls::ClientConfig, StartError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
