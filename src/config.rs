@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 mod exporters;
+mod processors;
 mod receivers;
 pub mod section;
 pub mod settings;
@@ -16,9 +17,10 @@ pub mod values;
 use crate::otlp::Signal;
 use exporters::exporters;
 use http::uri::Scheme;
+use processors::processors;
 use receivers::receivers;
 use section::{Context, Section, unknown, unknown_key};
-use settings::{Config, Pipeline, Processor, Telemetry};
+use settings::{Config, Pipeline, Telemetry};
 use tree::{Kind, Mistake, Node};
 
 /// What runs without a file: OTLP on the loopback, verdicts on the terminal, nothing leaves the machine.
@@ -119,49 +121,6 @@ fn check_name(context: &mut Context<'_>, kind: &str, name: &str, line: usize) {
 }
 
 type Named = Vec<(String, usize)>;
-
-fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Processor, Named) {
-    let mut names = Vec::new();
-    let mut found = None;
-    for (name, line, value) in node.map_or(&[][..], |node| context.members(node, "processors")) {
-        names.push((name.clone(), *line));
-        if name == "why502" {
-            found = Some(value);
-        } else if type_of(name) == "why502" {
-            context.mistake(
-                *line,
-                "there is one processor `why502`: logs are explained by spans, so all pipelines share it",
-            );
-        } else {
-            context.mistake(
-                *line,
-                format!("why502 has no processor `{name}`; put it into the collector in front or behind"),
-            );
-        }
-    }
-    let section = Section::open(context, "why502", "processors::why502", found);
-    let log_formats = section.list(context, "log_formats");
-    for (text, line) in &log_formats {
-        if let Err(problem) = crate::engine::formats::log_format::LogFormat::compile(text) {
-            context.mistake(*line, format!("`processors::why502::log_formats`: {problem}"));
-        }
-    }
-    let link = section.section(context, "link", "why502::link");
-    let enrich = section.section(context, "enrich", "why502::enrich");
-    let limits = section.section(context, "limits", "why502::limits");
-    let processor = Processor {
-        hold: section.duration(context, "hold"),
-        link_threshold: link.number(context, "threshold"),
-        enrich_http: enrich.boolean(context, "http"),
-        zone: section.zone(context, "time_zone"),
-        log_formats: log_formats.into_iter().map(|(text, _)| text).collect(),
-        requests_max: limits.count(context, "requests"),
-        spans_max: limits.count(context, "spans"),
-        held_bytes_max: limits.bytes(context, "held_bytes"),
-        verdicts_max: limits.count(context, "verdicts"),
-    };
-    (processor, names)
-}
 
 struct Names<'a> {
     receivers: &'a Named,

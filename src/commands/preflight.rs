@@ -1,7 +1,9 @@
 //! What a configuration needs of the machine that it is for: `validate` and `run` look before anything starts.
 
+use crate::commands::nginx_conf;
 use crate::config::settings::{Config, Endpoint, Exporter, ExporterKind, Identity, Listener, NamedFile, Place};
 use crate::config::tree::Mistake;
+use crate::engine::formats::AccessFormats;
 use crate::exporter::{StartError, tls};
 use crate::pem::{self, PemError};
 use crate::receiver::serve;
@@ -13,16 +15,43 @@ use std::time::Duration;
 /// A name must resolve within this time to be compared with our listeners'.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Every mistake that only this machine can tell, in order of lines.
-pub fn mistakes(config: &Config) -> Vec<Mistake> {
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What only this machine can tell, in order of lines.
+    pub mistakes: Vec<Mistake>,
+    /// What works and may not be meant.
+    pub warnings: Vec<Mistake>,
+    /// Formats of access logs that are named, those of the configuration before those of nginx's own.
+    pub formats: AccessFormats,
+}
+
+/// Looks at everything that the configuration names.
+pub fn look(config: &Config) -> Found {
     let mut mistakes = loops(config);
     mistakes.extend(listeners_tls(config));
     for exporter in &config.exporters {
         mistakes.extend(exporter_tls(exporter));
     }
     mistakes.extend(files(config));
-    mistakes.sort();
-    mistakes
+    let mut found = Found { mistakes, ..Found::default() };
+    let mut log_formats = config.processor.log_formats.clone();
+    if let Some(file) = &config.processor.nginx_conf {
+        let line = file.place.line;
+        match nginx_conf::load(&file.path) {
+            Ok(conf) => {
+                found.warnings.extend(conf.mistakes.iter().map(|told| Mistake { line, text: told.to_string() }));
+                log_formats.extend(conf.log_formats);
+            }
+            Err(error) => {
+                let text = format!("`{}`: {error:#}; check the path and who may read it", file.place.key);
+                found.mistakes.push(Mistake { line, text });
+            }
+        }
+    }
+    found.formats = AccessFormats::new(log_formats, config.processor.gunicorn_formats.clone());
+    found.mistakes.sort();
+    found
 }
 
 /// Certificates and keys of listeners.

@@ -4,7 +4,7 @@ use crate::cli::Run;
 use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
 use crate::config::settings::Config;
 use crate::config::{self};
-use crate::engine::formats::Reader;
+use crate::engine::formats::{AccessFormats, Reader};
 use crate::exporter::{Exporter, Outlet};
 use crate::pipeline::Pipeline;
 use crate::receiver::admission::Admission;
@@ -28,14 +28,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 /// One sentence with what to do: a port is taken, a certificate cannot be used.
 pub fn run(options: &Run) -> anyhow::Result<ExitCode> {
-    let config = match &options.config {
+    let (config, formats) = match &options.config {
         Some(path) => match validate::load(path)? {
-            Some(config) => config,
+            Some(loaded) => loaded,
             None => return Ok(ExitCode::from(INCOMPLETE)),
         },
-        None => embedded()?,
+        None => (embedded()?, AccessFormats::default()),
     };
-    let reader = Reader::with_formats(&config.processor.log_formats).context("processors::why502::log_formats")?;
+    let reader = Reader::with_access_formats(formats);
     runtime()?.block_on(live(config, reader, options.config.is_none()))
 }
 

@@ -5,6 +5,8 @@ use crate::commands::{INCOMPLETE, environment, preflight, runtime, say};
 use crate::config::settings::{Config, Endpoint};
 use crate::config::tree::Mistake;
 use crate::config::{self};
+use crate::engine::formats::AccessFormats;
+use crate::engine::text::printable;
 use anyhow::Context;
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +21,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// When the file cannot be read or the answer cannot be written.
 pub fn run(options: &Validate) -> anyhow::Result<ExitCode> {
-    let Some(config) = load(&options.config)? else { return Ok(ExitCode::from(INCOMPLETE)) };
+    let Some((config, _)) = load(&options.config)? else { return Ok(ExitCode::from(INCOMPLETE)) };
     let mut out = anstream::stdout().lock();
     writeln!(
         out,
@@ -39,35 +41,35 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// Reads a configuration; its mistakes and warnings go to standard error as `FILE:LINE: text`.
+/// Reads a configuration and what it names, with the formats of access logs that are then known; its mistakes and warnings
+/// go to standard error as `FILE:LINE: text`. `None` when there are mistakes.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn load(path: &Path) -> anyhow::Result<Option<Config>> {
+pub fn load(path: &Path) -> anyhow::Result<Option<(Config, AccessFormats)>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
     match config::read(&text, &environment) {
         Ok(config) => {
-            let mistakes = preflight::mistakes(&config);
-            if !mistakes.is_empty() {
-                tell(path, &mistakes);
+            let found = preflight::look(&config);
+            if !found.mistakes.is_empty() {
+                tell(path, "", &found.mistakes);
                 return Ok(None);
             }
-            for warning in &config.warnings {
-                say(&format!("{}:{}: warning: {}", path.display(), warning.line, warning.text));
-            }
-            Ok(Some(config))
+            tell(path, "warning: ", &config.warnings);
+            tell(path, "warning: ", &found.warnings);
+            Ok(Some((config, found.formats)))
         }
         Err(mistakes) => {
-            tell(path, &mistakes);
+            tell(path, "", &mistakes);
             Ok(None)
         }
     }
 }
 
-fn tell(path: &Path, mistakes: &[Mistake]) {
+fn tell(path: &Path, kind: &str, mistakes: &[Mistake]) {
     for mistake in mistakes {
-        say(&format!("{}:{}: {}", path.display(), mistake.line, mistake.text));
+        say(&printable(&format!("{}:{}: {kind}{}", path.display(), mistake.line, mistake.text)));
     }
 }
 

@@ -218,6 +218,9 @@ impl<'n> Section<'n> {
         match self.node(key) {
             None => Vec::new(),
             Some(Node { kind: Kind::List(items), .. }) => {
+                for item in items.iter().filter(|item| item.kind == Kind::Null) {
+                    context.mistake(item.line, format!("`{name}` has an empty entry; take it out"));
+                }
                 items.iter().filter_map(|item| context.text(item, &name).map(|text| (text, item.line))).collect()
             }
             Some(Node { kind: Kind::Null, .. }) => Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::endpoint;
 use super::values::Secret;
+use crate::engine::formats::LogFormat;
 use crate::otlp::Signal;
 use http::Uri;
 use std::fmt;
@@ -172,8 +173,12 @@ pub struct Processor {
     pub enrich_http: bool,
     /// Seconds that nginx's local time is ahead of UTC; inferred where `None`.
     pub zone: Option<i64>,
-    /// nginx `log_format` texts.
-    pub log_formats: Vec<String>,
+    /// nginx's `log_format` texts, compiled.
+    pub log_formats: Vec<LogFormat>,
+    /// Gunicorn's `access_log_format` texts, compiled.
+    pub gunicorn_formats: Vec<LogFormat>,
+    /// An nginx configuration that is read at the start.
+    pub nginx_conf: Option<NamedFile>,
     /// Failed requests open at once.
     pub requests_max: usize,
     /// Spans remembered for linking.

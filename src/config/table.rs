@@ -131,7 +131,24 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "How far local time in nginx's error log is ahead of UTC (`+02:00`); inferred from the collector's observed time without it.",
     ),
-    row("why502::log_formats", Kind::List, "", "Texts of nginx `log_format` directives whose lines are to be read."),
+    row(
+        "why502::log_formats",
+        Kind::List,
+        "",
+        "Texts of nginx `log_format` directives whose lines are to be read; nginx's `${name}` is written `$${name}` here.",
+    ),
+    row(
+        "why502::gunicorn_formats",
+        Kind::List,
+        "",
+        "Texts of Gunicorn's `access_log_format` whose lines are to be read.",
+    ),
+    row(
+        "why502::nginx_conf",
+        Kind::Path,
+        "",
+        "An nginx configuration, read with its includes at the start: its `log_format` directives are then known.",
+    ),
     row(
         "why502::limits::requests",
         Kind::Count(1, 1_000_000),

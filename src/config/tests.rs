@@ -294,3 +294,58 @@ service:
         ))
     );
 }
+
+#[test]
+fn formats_of_access_logs() {
+    let with = |inside: &str| {
+        format!(
+            "receivers: {{otlp: {{protocols: {{grpc: {{}}}}}}}}
+exporters: {{debug: {{}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], processors: [why502], exporters: [debug]}}}}}}
+processors:
+  why502:
+{inside}"
+        )
+    };
+    check(
+        &with(
+            "    log_formats: [plain, plain, \"%(h)s %(s)s\"]
+    gunicorn_formats:
+      - \"%(h)s %s\"
+      - $status
+      - plain
+      -
+      - \"%(h)s\"
+      - \"\"
+      - log_format x
+",
+        ),
+        &[
+            "6: `processors::why502::log_formats`: number 1: it has no variable; nginx's begin with $, such as $status",
+            "6: `processors::why502::log_formats`: number 2: it has no variable; nginx's begin with $, such as $status",
+            "6: `processors::why502::log_formats`: number 3: it looks like Gunicorn's access_log_format; write it under `processors::why502::gunicorn_formats`",
+            "8: `processors::why502::gunicorn_formats`: number 1: line 1, column 7: no name of a field; Gunicorn's fields look like %(h)s or %({x-request-id}i)s",
+            "9: `processors::why502::gunicorn_formats`: number 2: it looks like nginx's log_format; write it under `processors::why502::log_formats`",
+            "10: `processors::why502::gunicorn_formats`: number 3: it has no field; Gunicorn's look like %(h)s",
+            "11: `processors::why502::gunicorn_formats` has an empty entry; take it out",
+            "13: `processors::why502::gunicorn_formats`: number 5: it is empty; write the text of access_log_format, such as '%(h)s \"%(r)s\" %(s)s'",
+            "14: `processors::why502::gunicorn_formats`: number 6 (x): it has no field; Gunicorn's look like %(h)s",
+        ],
+    );
+    let named = "    log_formats: [\"log_format timed '$status $reqest_time'; x\", '$status']\n";
+    check(
+        &with(named),
+        &[
+            "6: `processors::why502::log_formats`: number 1 (timed): line 1, column 42: more text after the semicolon; give one log_format directive",
+        ],
+    );
+    let config = read(&with(&named.replace("; x", ";")), &environment).expect("valid");
+    assert_eq!(config.processor.log_formats.len(), 2);
+    let told: Vec<String> = config.warnings.iter().map(|told| format!("{}: {}", told.line, told.text)).collect();
+    assert_eq!(
+        told,
+        [
+            "6: `processors::why502::log_formats`: number 1 (timed): nginx has no variable $reqest_time; did you mean $request_time? What it holds is read as text"
+        ]
+    );
+}

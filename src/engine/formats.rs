@@ -113,15 +113,6 @@ fn place(index: usize, before: &Reading) -> Place {
 }
 
 impl Reader {
-    /// A reader that also knows these `log_format` texts.
-    ///
-    /// # Errors
-    /// The first that does not compile.
-    pub fn with_formats(texts: &[String]) -> Result<Reader, LogFormatError> {
-        let log_formats = texts.iter().map(|text| LogFormat::compile(text)).collect::<Result<_, _>>()?;
-        Ok(Reader::with_access_formats(AccessFormats::new(log_formats, Vec::new())))
-    }
-
     /// A reader that also knows these formats, nginx's and Gunicorn's.
     pub fn with_access_formats(formats: AccessFormats) -> Reader {
         Reader { formats }
