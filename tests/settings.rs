@@ -3,10 +3,18 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod common;
 
+use bytes::Bytes;
 use common::backend::{Backend, Reply};
-use common::client::call;
+use common::client::{call, frame};
+use common::hop::{Hop, relay};
 use common::process::{Program, explained, finished, write};
 use common::requests;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tonic::Code;
 use why502::otlp::Signal;
 
@@ -77,4 +85,70 @@ async fn an_nginx_configuration_that_cannot_be_read_is_a_mistake() {
             assert!(stderr.contains(words), "`{words}`: {stderr}");
         }
     }
+}
+
+/// A hop whose gRPC listener has these parameters.
+async fn hop(parameters: &str) -> Hop {
+    let keepalive = format!("keepalive: {{server_parameters: {{{parameters}}}}}");
+    Hop::start(&relay("logs", 256).replacen(
+        "endpoint: 127.0.0.1:0,",
+        &format!("endpoint: 127.0.0.1:0, {keepalive},"),
+        1,
+    ))
+    .await
+}
+
+/// What a peer gets that opens a connection and then answers nothing at all, until the server closes it.
+async fn told_to_a_silent_peer(address: SocketAddr) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    // The preface and empty settings (RFC 9113, sections 3.4 and 6.5).
+    let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
+    stream.write_all(hello).await.expect("it listens");
+    let mut told = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut told)).await;
+    // A reset is an end too.
+    let _ = closed.expect("it is closed within half a minute");
+    told
+}
+
+/// Types of the frames in these bytes.
+fn frames(mut bytes: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let [a, b, c, kind, _, _, _, _, _, rest @ ..] = bytes {
+        types.push(*kind);
+        bytes = rest.get(usize::from(*a) << 16 | usize::from(*b) << 8 | usize::from(*c)..).unwrap_or_default();
+    }
+    types
+}
+
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+#[tokio::test]
+async fn an_old_connection_is_closed_and_a_new_one_is_served() {
+    let hop = hop("max_connection_age: 2s").await;
+    let stream = TcpStream::connect(hop.grpc).await.expect("connects");
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post(format!("http://test{}", Signal::Logs.grpc_path()))
+        .header("content-type", "application/grpc")
+        .body(Full::new(frame(0, &requests::logs(&["x"]))))
+        .expect("a request");
+    assert_eq!(sender.send_request(request).await.expect("an answer").status(), 200);
+    // The client keeps it open: it ends because the server wants it.
+    let ended = tokio::time::timeout(Duration::from_secs(30), connection).await;
+    ended.expect("it is closed within half a minute").expect("no panic").expect("in good order");
+    assert!(sender.is_closed());
+    assert_eq!(call(hop.grpc, Signal::Logs.grpc_path(), &requests::logs(&["y"])).await.grpc().code(), Code::Ok);
+    assert_eq!(hop.kept.take().len(), 2);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_is_asked_and_then_closed() {
+    let hop = hop("time: 1s, timeout: 1s").await;
+    let told = frames(&told_to_a_silent_peer(hop.grpc).await);
+    assert!(told.ends_with(&[PING, GOAWAY]), "{told:?}");
 }

@@ -1,7 +1,7 @@
 //! `receivers`: what is listened on.
 
 use super::section::{Context, Section, unknown_key};
-use super::settings::{Listener, Receiver, ServerTls, listeners};
+use super::settings::{Keepalive, Listener, Receiver, ServerTls, listeners};
 use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, type_of};
 
@@ -112,5 +112,24 @@ fn listener(context: &mut Context<'_>, path: &'static str, shown: &str, node: &N
         );
     }
     let requests_max = section.count(context, "max_concurrent_requests");
-    Listener { endpoint, host, port, request_bytes_max, requests_max, in_flight_bytes_max, tls, line }
+    let keepalive = keepalive(context, (path == "grpc").then_some(&section));
+    Listener { endpoint, host, port, request_bytes_max, requests_max, in_flight_bytes_max, tls, keepalive, line }
+}
+
+/// The defaults hold for OTLP over HTTP too, where nothing of it can be set.
+fn keepalive(context: &mut Context<'_>, listener: Option<&Section<'_>>) -> Keepalive {
+    const PARAMETERS: &str = "grpc::keepalive::server_parameters";
+    let section = match listener {
+        Some(listener) => {
+            let keepalive = listener.section(context, "keepalive", "grpc::keepalive");
+            keepalive.section(context, "server_parameters", PARAMETERS)
+        }
+        None => Section::open(context, PARAMETERS, PARAMETERS, None),
+    };
+    let age = section.duration(context, "max_connection_age");
+    Keepalive {
+        time: section.duration(context, "time"),
+        timeout: section.duration(context, "timeout"),
+        age_max: (!age.is_zero()).then_some(age),
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::endpoint::EndpointError;
 use super::settings::{Endpoint, Identity, NamedFile, Place};
-use super::table::{Kind as Written, find, keys_under};
+use super::table::{Kind as Written, UNSUPPORTED, find, keys_under};
 use super::tree::{Kind, Mistake, Node, expand};
 use super::values::{self, Secret};
 use http::Uri;
@@ -70,7 +70,10 @@ impl<'n> Section<'n> {
         let members = node.map_or(&[][..], |node| context.members(node, shown));
         let known = keys_under(path);
         for (key, line, _) in members {
-            if !known.contains(&key.as_str()) {
+            if UNSUPPORTED.contains(&format!("{path}::{key}").as_str()) {
+                let text = format!("`{shown}::{key}` is not supported by why502; it has {} here", known.join(", "));
+                context.mistake(*line, text);
+            } else if !known.contains(&key.as_str()) {
                 context.mistake(*line, unknown_key(shown, key, &known));
             }
         }

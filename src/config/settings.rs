@@ -149,8 +149,21 @@ pub struct Listener {
     pub in_flight_bytes_max: usize,
     /// Certificate and key; plain text where `None`.
     pub tls: Option<ServerTls>,
+    /// How connections are looked after.
+    pub keepalive: Keepalive,
     /// Line of the endpoint, for messages.
     pub line: usize,
+}
+
+/// How connections are looked after.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// A connection that is silent for so long is asked whether it is alive.
+    pub time: Duration,
+    /// It is closed when it does not answer within this time.
+    pub timeout: Duration,
+    /// After about so long it takes no new requests; never where `None`.
+    pub age_max: Option<Duration>,
 }
 
 /// TLS of a listener.

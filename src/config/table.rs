@@ -80,6 +80,24 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "PEM file of an authority; clients must then show a certificate of it.",
     ),
+    row(
+        "grpc::keepalive::server_parameters::time",
+        Kind::Duration("1s", "720h"),
+        "60s",
+        "A connection that is silent for so long is asked whether it is alive.",
+    ),
+    row(
+        "grpc::keepalive::server_parameters::timeout",
+        Kind::Duration("1s", "1h"),
+        "20s",
+        "It is closed when it does not answer within this time.",
+    ),
+    row(
+        "grpc::keepalive::server_parameters::max_connection_age",
+        Kind::Duration("0", "720h"),
+        "0",
+        "A connection takes no new requests after so long, give or take a tenth, so that senders spread anew behind a load balancer; 0 is never.",
+    ),
     row("http::endpoint", Kind::Endpoint, "127.0.0.1:4318", "Address and port to listen on for OTLP over HTTP."),
     row("http::max_request_body_size", Kind::Bytes("1KiB", "1GiB"), "64MiB", "Largest request after decompression."),
     row(
@@ -251,6 +269,13 @@ pub const SETTINGS: &[Setting] = &[
     row("pipeline::receivers", Kind::List, "", "Names of receivers."),
     row("pipeline::processors", Kind::List, "", "`[why502]`, or none: then data is relayed untouched."),
     row("pipeline::exporters", Kind::List, "", "Names of exporters."),
+];
+
+/// Keys that the collector has beside ours, where a pasted file may well have them.
+pub const UNSUPPORTED: &[&str] = &[
+    "grpc::keepalive::enforcement_policy",
+    "grpc::keepalive::server_parameters::max_connection_idle",
+    "grpc::keepalive::server_parameters::max_connection_age_grace",
 ];
 
 /// The row of a path.

@@ -349,3 +349,46 @@ processors:
         ]
     );
 }
+
+#[test]
+fn keepalive_as_the_collector_has_it() {
+    let with = |keepalive: &str| {
+        format!(
+            "receivers:
+  otlp:
+    protocols:
+      grpc:
+        keepalive:
+          {keepalive}
+      http:
+exporters: {{debug: {{}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [debug]}}}}}}
+"
+        )
+    };
+    let seconds = |keepalive: &str| {
+        let config = read(&with(keepalive), &environment).expect("valid");
+        let of = |listener: Option<&settings::Listener>| {
+            let keepalive = listener.expect("a listener").keepalive;
+            (keepalive.time.as_secs(), keepalive.timeout.as_secs(), keepalive.age_max.map(|age| age.as_secs()))
+        };
+        (of(config.receivers[0].grpc.as_ref()), of(config.receivers[0].http.as_ref()))
+    };
+    let defaults = (60, 20, None);
+    assert_eq!(seconds("{}"), (defaults, defaults));
+    assert_eq!(
+        seconds("server_parameters: {time: 30s, timeout: 5s, max_connection_age: 1h}"),
+        ((30, 5, Some(3_600)), defaults)
+    );
+    check(
+        &with(
+            "{server_parameters: {max_connection_idle: 1s, max_connection_age_grace: 1s, tiem: 1s}, enforcement_policy: {min_time: 1s}}",
+        ),
+        &[
+            "6: `receivers::otlp::protocols::grpc::keepalive::enforcement_policy` is not supported by why502; it has server_parameters here",
+            "6: `receivers::otlp::protocols::grpc::keepalive::server_parameters::max_connection_age_grace` is not supported by why502; it has time, timeout, max_connection_age here",
+            "6: `receivers::otlp::protocols::grpc::keepalive::server_parameters::max_connection_idle` is not supported by why502; it has time, timeout, max_connection_age here",
+            "6: `receivers::otlp::protocols::grpc::keepalive::server_parameters` has no key `tiem`; did you mean `time`?",
+        ],
+    );
+}

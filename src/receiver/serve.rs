@@ -1,14 +1,15 @@
 //! Listening sockets: bound first, so that a taken port is one clear sentence, then served until shutdown.
 
-use crate::config::settings::{Listener, ServerTls};
+use crate::config::settings::{Keepalive, Listener, ServerTls};
 use crate::pem::{self, PemError};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -64,6 +65,7 @@ pub enum BindError {
 pub struct Bound {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    keepalive: Keepalive,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -84,7 +86,7 @@ pub async fn bind(listener: &Listener, key: &str) -> Result<Bound, BindError> {
     let tls = listener.tls.as_ref().map(acceptor).transpose()?;
     let socket = TcpListener::bind((listener.host.as_str(), listener.port)).await.map_err(explain)?;
     let address = socket.local_addr().map_err(explain)?;
-    Ok(Bound { listener: socket, tls, address })
+    Ok(Bound { listener: socket, tls, keepalive: listener.keepalive, address })
 }
 
 /// What greets TLS connections.
@@ -122,7 +124,6 @@ pub fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, PemError> {
 /// Serves until `shutdown`, then lets running requests end.
 pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let graceful = Arc::new(GracefulShutdown::new());
     let tasks = tokio_util::task::TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -142,21 +143,16 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
             // Closed at once: the sender retries, and what is connected goes on.
             continue;
         };
-        let (tls, router, watcher) = (bound.tls.clone(), router.clone(), graceful.watcher());
+        let (tls, keepalive, router) = (bound.tls.clone(), bound.keepalive, router.clone());
+        let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            connection(stream, tls, router, watcher).await;
+            connection(stream, tls, keepalive, router, shutdown).await;
             drop(permit);
         });
     }
     drop(bound.listener);
     tasks.close();
-    let drained = async {
-        if let Ok(graceful) = Arc::try_unwrap(graceful).map_err(|_| ()) {
-            graceful.shutdown().await;
-        }
-        tasks.wait().await;
-    };
-    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+    if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
         tracing::warn!(address = %bound.address, "some requests did not end in time; their senders will send them again");
     }
 }
@@ -164,8 +160,9 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
 async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
+    keepalive: Keepalive,
     router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+    shutdown: CancellationToken,
 ) {
     // Answers are small: waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
@@ -177,14 +174,20 @@ async fn connection(
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .keep_alive_interval(Duration::from_secs(60))
-        .keep_alive_timeout(Duration::from_secs(20));
+        .keep_alive_interval(keepalive.time)
+        .keep_alive_timeout(keepalive.timeout);
     let service = TowerToHyperService::new(router);
+    let ending = async {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = aged(keepalive.age_max) => {}
+        }
+    };
     let result = match tls {
-        None => watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()).await,
+        None => until(builder.serve_connection_with_upgrades(TokioIo::new(stream), service), ending).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()).await
+                until(builder.serve_connection_with_upgrades(TokioIo::new(stream), service), ending).await
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -195,5 +198,24 @@ async fn connection(
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Serves a connection; from `ending` on it takes no new requests and ends with those that run.
+async fn until<C: GracefulConnection>(connection: C, ending: impl Future<Output = ()>) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        () = ending => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
+
+/// When a connection is old. Connections that were made at once shall not all come back at once.
+async fn aged(age_max: Option<Duration>) {
+    match age_max {
+        Some(age) => tokio::time::sleep(age.mul_f64(rand::random_range(0.9..1.1))).await,
+        None => std::future::pending().await,
     }
 }
