@@ -47,14 +47,25 @@ const ROOT_KEYS: [&str; 4] = ["receivers", "processors", "exporters", "service"]
 /// # Errors
 /// All mistakes, in order of their lines.
 pub fn read(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, Vec<Mistake>> {
-    let root = tree::read(text).map_err(|mistake| vec![mistake])?;
+    let (config, mistakes) = draft(text, environment).map_err(|mistake| vec![mistake])?;
+    if mistakes.is_empty() { Ok(config) } else { Err(mistakes) }
+}
+
+/// Reads a configuration as far as it can be read, so that what it names can be looked at although something else is
+/// wrong: what is written wrongly has its default or is left out. Mistakes are in order of their lines; with one, the
+/// configuration is not to be run.
+///
+/// # Errors
+/// The first mistake of syntax: what follows it cannot be trusted.
+pub fn draft(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<(Config, Vec<Mistake>), Mistake> {
+    let root = tree::read(text)?;
     let mut context = Context { mistakes: Vec::new(), warnings: Vec::new(), environment };
     let mut config = read_root(&mut context, &root);
     // Two that read the same are about two entries; both are told.
     context.mistakes.sort();
     context.warnings.sort();
     config.warnings = context.warnings;
-    if context.mistakes.is_empty() { Ok(config) } else { Err(context.mistakes) }
+    Ok((config, context.mistakes))
 }
 
 fn read_root(context: &mut Context<'_>, root: &Node) -> Config {

@@ -200,14 +200,17 @@ async fn all_mistakes_of_a_configuration_come_at_once_with_their_lines() {
     let directory = tempfile::tempdir().expect("a directory");
     let text = explained("hodl: 8s, link: {threshold: 7}", "otlp/out: {endpiont: tempo:4317, compression: brotli}")
         .replace("metrics: {receivers: [otlp]", "metrics: {receivers: [otpl]");
+    // And what only this machine can tell.
+    let text = text.replace("exporters:\n", "exporters:\n  file: {path: /no/such/out.jsonl}\n");
     let path = write(directory.path(), "bad.yaml", &text).display().to_string();
     let expected = [
+        ":9: `exporters::file::path`: /no/such is no directory; make it, or check the path",
         ":7: `processors::why502` has no key `hodl`; did you mean `hold`?",
         ":7: `processors::why502::link::threshold`: `7` is not a number, 0 to 1",
-        ":9: `exporters::otlp/out` has no key `endpiont`; did you mean `endpoint`?",
-        ":9: `exporters::otlp/out` needs an `endpoint`, such as tempo:4317",
-        ":9: `exporters::otlp/out::compression`: `brotli` is not one of gzip, zstd, none",
-        ":14: `service::pipelines::metrics::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
+        ":10: `exporters::otlp/out` has no key `endpiont`; did you mean `endpoint`?",
+        ":10: `exporters::otlp/out` needs an `endpoint`, such as tempo:4317",
+        ":10: `exporters::otlp/out::compression`: `brotli` is not one of gzip, zstd, none",
+        ":15: `service::pipelines::metrics::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
     ];
     for command in ["run", "validate"] {
         let (code, stdout, stderr) = finished(&[command, "--config", &path]).await;

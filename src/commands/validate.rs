@@ -49,22 +49,23 @@ fn counted(count: usize, what: &str) -> String {
 pub fn load(path: &Path) -> anyhow::Result<Option<(Config, AccessFormats)>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
-    match config::read(&text, &environment) {
-        Ok(config) => {
-            let found = preflight::look(&config);
-            if !found.mistakes.is_empty() {
-                tell(path, "", &found.mistakes);
-                return Ok(None);
-            }
-            tell(path, "warning: ", &config.warnings);
-            tell(path, "warning: ", &found.warnings);
-            Ok(Some((config, found.formats)))
+    let (config, mut mistakes) = match config::draft(&text, &environment) {
+        Ok(draft) => draft,
+        Err(mistake) => {
+            tell(path, "", &[mistake]);
+            return Ok(None);
         }
-        Err(mistakes) => {
-            tell(path, "", &mistakes);
-            Ok(None)
-        }
+    };
+    let found = preflight::look(&config);
+    mistakes.extend(found.mistakes);
+    if !mistakes.is_empty() {
+        mistakes.sort();
+        tell(path, "", &mistakes);
+        return Ok(None);
     }
+    tell(path, "warning: ", &config.warnings);
+    tell(path, "warning: ", &found.warnings);
+    Ok(Some((config, found.formats)))
 }
 
 fn tell(path: &Path, kind: &str, mistakes: &[Mistake]) {

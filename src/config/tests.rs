@@ -125,6 +125,13 @@ fn variables_and_secrets() {
         );
         check(&text.replace("[otlphttp]", &format!("[{exporter}]")), &[&expected]);
     }
+    let text = format!("{HEAD}exporters: {{file: {{path: \"${{status}}\"}}}}\n{pipelines}");
+    check(
+        &text.replace("[otlphttp]", "[file]"),
+        &[
+            "3: `exporters::file::path`: the environment has no `status`; set it, or write `${env:status:-default}`, or `$${status}` where no variable is meant",
+        ],
+    );
     let text = format!("{HEAD}exporters: {{otlphttp: {{endpoint: }}}}\n{pipelines}");
     check(&text, &["3: `exporters::otlphttp` needs an `endpoint`, such as https://otlp.example.com"]);
 }

@@ -199,7 +199,9 @@ fn variable(inner: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result
         Some((name, default)) => (name, Some(default)),
         None => (name, None),
     };
-    environment(name)
-        .or_else(|| default.map(str::to_owned))
-        .ok_or_else(|| format!("the environment has no `{name}`; set it, or write `${{env:{name}:-default}}`"))
+    environment(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| {
+        let told = format!("the environment has no `{name}`; set it, or write `${{env:{name}:-default}}`");
+        // Variables of nginx are written alike.
+        if inner == name { format!("{told}, or `$${{{name}}}` where no variable is meant") } else { told }
+    })
 }
