@@ -17,6 +17,7 @@ pub mod intake;
 
 use crate::config::settings::Config;
 use crate::engine::formats::Reader;
+use crate::engine::nginx_conf::NginxConf;
 use crate::engine::{Settings, Wanted};
 use crate::exporter::Outlet;
 use crate::otlp::Signal;
@@ -145,6 +146,7 @@ impl Pipeline {
     pub fn start(
         config: &Config,
         reader: Reader,
+        nginx: Option<Arc<NginxConf>>,
         outlets: &[Arc<dyn Outlet>],
         ring: Ring,
         counters: Arc<Counters>,
@@ -161,7 +163,7 @@ impl Pipeline {
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,
             zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::engine::evidence::SECOND)),
-            nginx: None,
+            nginx,
         };
         let correlator = correlator::Correlator::new(
             settings,

@@ -365,7 +365,8 @@ service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [otlp/dead, otlpht
         config.exporters.iter().map(|settings| Arc::new(Exporter::start(settings).expect("it starts"))).collect();
     let outlets: Vec<Arc<dyn Outlet>> = exporters.iter().map(|one| Arc::clone(one) as Arc<dyn Outlet>).collect();
     let ring = why502::web::Ring::new(1);
-    let pipeline = why502::pipeline::Pipeline::start(&config, Default::default(), &outlets, ring, Default::default());
+    let pipeline =
+        why502::pipeline::Pipeline::start(&config, Default::default(), None, &outlets, ring, Default::default());
     let intake = pipeline.intake(0);
     for number in 0..100 {
         use why502::receiver::Consumer;

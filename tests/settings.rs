@@ -74,6 +74,21 @@ async fn gunicorns_access_log_in_any_format_is_read_when_it_is_named() {
 }
 
 #[tokio::test]
+async fn what_nginx_is_told_of_its_upstreams_counts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let conf = "upstream shop { server 127.0.0.1:8000; } upstream blog { server 127.0.0.1:9000; }
+        server { location / { proxy_pass http://shop; } location /blog { proxy_pass http://blog; } }";
+    let conf = write(directory.path(), "nginx.conf", conf).display().to_string();
+    // A Gunicorn that serves, elsewhere than where nginx looked for one.
+    let other = "[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:9000 (300)";
+    let [_, error] = requests::refused_by_upstream(7, "/cart");
+    let (found, _) = causes("", &[other, &error]).await;
+    assert_eq!(found[1], "upstream_address_mismatch", "it looks like it");
+    let (found, _) = causes(&format!(", nginx_conf: \"{conf}\""), &[other, &error]).await;
+    assert_eq!(found[1], "gunicorn_not_running", "it is the one of another upstream");
+}
+
+#[tokio::test]
 async fn an_nginx_configuration_that_cannot_be_read_is_a_mistake() {
     let directory = tempfile::tempdir().expect("a directory");
     let config = explained("nginx_conf: /no/such/nginx.conf", "debug: {}");

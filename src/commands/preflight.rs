@@ -4,12 +4,13 @@ use crate::commands::nginx_conf;
 use crate::config::settings::{Config, Endpoint, Exporter, ExporterKind, Identity, Listener, NamedFile, Place};
 use crate::config::tree::Mistake;
 use crate::engine::formats::AccessFormats;
+use crate::engine::nginx_conf::NginxConf;
 use crate::exporter::{StartError, tls};
 use crate::pem::{self, PemError};
 use crate::receiver::serve;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// A name must resolve within this time to be compared with our listeners'.
@@ -22,8 +23,17 @@ pub struct Found {
     pub mistakes: Vec<Mistake>,
     /// What works and may not be meant.
     pub warnings: Vec<Mistake>,
-    /// Formats of access logs that are named, those of the configuration before those of nginx's own.
+    /// What files that it names told.
+    pub learned: Learned,
+}
+
+/// What files that the configuration names tell of the logs.
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// Formats of access logs, those of the configuration before those of nginx's own.
     pub formats: AccessFormats,
+    /// nginx's configuration.
+    pub nginx: Option<Arc<NginxConf>>,
 }
 
 /// Looks at everything that the configuration names.
@@ -41,7 +51,8 @@ pub fn look(config: &Config) -> Found {
         match nginx_conf::load(&file.path) {
             Ok(conf) => {
                 found.warnings.extend(conf.mistakes.iter().map(|told| Mistake { line, text: told.to_string() }));
-                log_formats.extend(conf.log_formats);
+                log_formats.extend(conf.log_formats.iter().cloned());
+                found.learned.nginx = Some(Arc::new(conf));
             }
             Err(error) => {
                 let text = format!("`{}`: {error:#}; check the path and who may read it", file.place.key);
@@ -49,7 +60,7 @@ pub fn look(config: &Config) -> Found {
             }
         }
     }
-    found.formats = AccessFormats::new(log_formats, config.processor.gunicorn_formats.clone());
+    found.learned.formats = AccessFormats::new(log_formats, config.processor.gunicorn_formats.clone());
     found.mistakes.sort();
     found
 }

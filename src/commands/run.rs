@@ -1,10 +1,11 @@
 //! `why502 run`: bind, start, serve, drain.
 
 use crate::cli::Run;
+use crate::commands::preflight::Learned;
 use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
 use crate::config::settings::Config;
 use crate::config::{self};
-use crate::engine::formats::{AccessFormats, Reader};
+use crate::engine::formats::Reader;
 use crate::exporter::{Exporter, Outlet};
 use crate::pipeline::Pipeline;
 use crate::receiver::admission::Admission;
@@ -28,15 +29,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Errors
 /// One sentence with what to do: a port is taken, a certificate cannot be used.
 pub fn run(options: &Run) -> anyhow::Result<ExitCode> {
-    let (config, formats) = match &options.config {
+    let (config, learned) = match &options.config {
         Some(path) => match validate::load(path)? {
             Some(loaded) => loaded,
             None => return Ok(ExitCode::from(INCOMPLETE)),
         },
-        None => (embedded()?, AccessFormats::default()),
+        None => (embedded()?, Learned::default()),
     };
-    let reader = Reader::with_access_formats(formats);
-    runtime()?.block_on(live(config, reader, options.config.is_none()))
+    runtime()?.block_on(live(config, learned, options.config.is_none()))
 }
 
 fn embedded() -> anyhow::Result<Config> {
@@ -44,7 +44,7 @@ fn embedded() -> anyhow::Result<Config> {
         .map_err(|mistakes| anyhow::anyhow!("the embedded configuration: {mistakes:?}"))
 }
 
-async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Result<ExitCode> {
+async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut sockets = Vec::new();
@@ -64,7 +64,8 @@ async fn live(config: Config, reader: Reader, is_embedded: bool) -> anyhow::Resu
     let outlets: Vec<Arc<dyn Outlet>> =
         exporters.iter().map(|exporter| Arc::clone(exporter) as Arc<dyn Outlet>).collect();
     let ring = Ring::new(config.processor.verdicts_max);
-    let pipeline = Pipeline::start(&config, reader, &outlets, ring.clone(), Arc::clone(&counters));
+    let reader = Reader::with_access_formats(learned.formats);
+    let pipeline = Pipeline::start(&config, reader, learned.nginx, &outlets, ring.clone(), Arc::clone(&counters));
     let (api, health) = web::routes(ring).await.context("the descriptors of the verdict API")?;
     announce(&sockets, is_embedded);
     let shutdown = CancellationToken::new();

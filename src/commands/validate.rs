@@ -5,7 +5,6 @@ use crate::commands::{INCOMPLETE, environment, preflight, runtime, say};
 use crate::config::settings::{Config, Endpoint};
 use crate::config::tree::Mistake;
 use crate::config::{self};
-use crate::engine::formats::AccessFormats;
 use crate::engine::text::printable;
 use anyhow::Context;
 use std::io::Write;
@@ -41,12 +40,12 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// Reads a configuration and what it names, with the formats of access logs that are then known; its mistakes and warnings
-/// go to standard error as `FILE:LINE: text`. `None` when there are mistakes.
+/// Reads a configuration and the files that it names, with what those tell; its mistakes and warnings go to standard error as
+/// `FILE:LINE: text`. `None` when there are mistakes.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn load(path: &Path) -> anyhow::Result<Option<(Config, AccessFormats)>> {
+pub fn load(path: &Path) -> anyhow::Result<Option<(Config, preflight::Learned)>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
     let (config, mut mistakes) = match config::draft(&text, &environment) {
@@ -65,7 +64,7 @@ pub fn load(path: &Path) -> anyhow::Result<Option<(Config, AccessFormats)>> {
     }
     tell(path, "warning: ", &config.warnings);
     tell(path, "warning: ", &found.warnings);
-    Ok(Some((config, found.formats)))
+    Ok(Some((config, found.learned)))
 }
 
 fn tell(path: &Path, kind: &str, mistakes: &[Mistake]) {

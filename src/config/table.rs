@@ -165,7 +165,7 @@ pub const SETTINGS: &[Setting] = &[
         "why502::nginx_conf",
         Kind::Path,
         "",
-        "An nginx configuration, read with its includes at the start: its `log_format` directives are then known.",
+        "An nginx configuration, read with its includes at the start: its log formats are then known, and its upstreams and timeouts count as evidence.",
     ),
     row(
         "why502::limits::requests",

@@ -64,7 +64,7 @@ impl Hop {
             config.exporters.iter().map(|_| Arc::clone(&kept) as Arc<dyn Outlet>).collect();
         let counters = Arc::new(Counters::default());
         let ring = Ring::new(config.processor.verdicts_max);
-        let pipeline = Pipeline::start(&config, Reader::default(), &outlets, ring.clone(), Arc::clone(&counters));
+        let pipeline = Pipeline::start(&config, Reader::default(), None, &outlets, ring.clone(), Arc::clone(&counters));
         let (api, health) = web::routes(ring.clone()).await.expect("descriptors");
         let receiver = config.receivers.first().expect("a receiver");
         let (on_grpc, on_http) = (receiver.grpc.as_ref().expect("gRPC"), receiver.http.as_ref().expect("HTTP"));
