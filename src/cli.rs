@@ -1,6 +1,7 @@
 //! The command line: every subcommand with its options.
 
 use crate::config::settings::{Endpoint, Place};
+use crate::engine::formats::log_format::LogFormatError;
 use crate::engine::formats::{LogFormat, gunicorn_format as of_gunicorn};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Scheme;
@@ -217,7 +218,12 @@ fn endpoint(text: &str) -> Result<Endpoint, String> {
 }
 
 fn log_format(text: &str) -> Result<LogFormat, String> {
-    LogFormat::compile(text).map_err(|error| error.to_string())
+    LogFormat::compile(text).map_err(|error| match error {
+        LogFormatError::NoVariable if text.contains("%(") => {
+            "it looks like Gunicorn's access_log_format; give it with --gunicorn-format".to_owned()
+        }
+        other => other.to_string(),
+    })
 }
 
 /// A format of Gunicorn's, with what in it Gunicorn does not know.
@@ -230,7 +236,12 @@ pub struct GunicornFormat {
 }
 
 fn gunicorn_format(text: &str) -> Result<GunicornFormat, String> {
-    let format = of_gunicorn::compile(text).map_err(|error| error.to_string())?;
+    let format = of_gunicorn::compile(text).map_err(|error| match error {
+        LogFormatError::NoVariable if text.contains('$') => {
+            "it looks like nginx's log_format; give it with --log-format".to_owned()
+        }
+        other => other.to_string(),
+    })?;
     Ok(GunicornFormat { format, unknown: of_gunicorn::unknown_atoms(text) })
 }
 

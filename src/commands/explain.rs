@@ -105,7 +105,10 @@ fn formats(options: &Explain, nginx: Option<&NginxConf>, problems: &mut Vec<Stri
     let mut formats = options.log_format.clone();
     problems.extend(unknown_names(formats.iter(), options.gunicorn_format.iter()));
     formats.extend(nginx.iter().flat_map(|conf| conf.log_formats.iter().cloned()));
-    AccessFormats::new(formats, options.gunicorn_format.iter().map(|given| given.format.clone()).collect())
+    let gunicorn = options.gunicorn_format.iter().map(|given| given.format.clone()).collect();
+    let formats = AccessFormats::new(formats, gunicorn);
+    problems.extend(formats.left_out());
+    formats
 }
 
 /// A progress bar, for a person who waits: only on a terminal, and only where there is much to read.

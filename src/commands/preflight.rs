@@ -61,6 +61,10 @@ pub fn look(config: &Config) -> Found {
         }
     }
     found.learned.formats = AccessFormats::new(log_formats, config.processor.gunicorn_formats.clone());
+    if let Some(text) = found.learned.formats.left_out() {
+        let line = config.processor.nginx_conf.as_ref().map_or(1, |file| file.place.line);
+        found.warnings.push(Mistake { line, text });
+    }
     found.mistakes.sort();
     found
 }

@@ -2,7 +2,7 @@
 
 use super::section::{Context, Section, unknown};
 use super::settings::{ClientTls, Compression, Endpoint, Exporter, ExporterKind, Queue, Remote, Retry};
-use super::tree::Node;
+use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, type_of};
 use crate::otlp::Signal;
 use http::uri::Scheme;
@@ -85,6 +85,16 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
                 "`{shown}::sending_queue::enabled` cannot be false: nothing may wait for a backend but its own queue"
             ),
         );
+    }
+    let plain = endpoints.iter().flatten().all(|endpoint| endpoint.url.scheme() == Some(&Scheme::HTTP));
+    if plain && endpoints.iter().flatten().next().is_some() {
+        for key in ["ca_file", "cert_file", "key_file", "server_name_override", "insecure_skip_verify"] {
+            if tls.has_value(key) {
+                let place = tls.place(key);
+                let text = format!("`{}` does nothing: what is sent to `{shown}` is plain text", place.key);
+                context.warnings.push(Mistake { line: place.line, text });
+            }
+        }
     }
     let server_name = tls.text(context, "server_name_override");
     if let Some(problem) = server_name.clone().and_then(|name| ServerName::try_from(name).err()) {

@@ -282,6 +282,27 @@ service: {{pipelines: {{logs: {{receivers: [otlp, otlp/b], exporters: [debug]}}}
 }
 
 #[test]
+fn tls_of_a_plain_endpoint_is_told_of() {
+    let text = format!(
+        "{HEAD}exporters:
+  otlphttp: {{endpoint: \"http://x:4318\", tls: {{ca_file: ca.pem, insecure: true}}}}
+  otlp: {{endpoint: \"x:4317\", tls: {{insecure: true, server_name_override: y}}}}
+  otlp/b: {{endpoint: \"x:4317\", tls: {{ca_file: ca.pem}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], processors: [why502], exporters: [otlphttp, otlp, otlp/b]}}}}}}
+"
+    );
+    let warnings = read(&text, &environment).expect("valid").warnings;
+    let told: Vec<String> = warnings.iter().map(|warning| format!("{}: {}", warning.line, warning.text)).collect();
+    assert_eq!(
+        told,
+        [
+            "4: `exporters::otlphttp::tls::ca_file` does nothing: what is sent to `exporters::otlphttp` is plain text",
+            "5: `exporters::otlp::tls::server_name_override` does nothing: what is sent to `exporters::otlp` is plain text",
+        ]
+    );
+}
+
+#[test]
 fn debug_without_the_processor_is_told_of() {
     let text = format!(
         "{HEAD}exporters: {{debug: {{}}, debug/b: {{}}, file: {{path: x}}}}

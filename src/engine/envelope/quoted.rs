@@ -9,8 +9,8 @@ const FRONT_BYTES_MAX: usize = 300;
 
 /// The line inside, and what it was taken out of.
 pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
-    let ways: [(&'static str, fn(&str) -> Option<&str>); 4] =
-        [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list)];
+    type Way = fn(&str) -> Option<&str>;
+    let ways: [(&'static str, Way); 4] = [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list)];
     ways.iter().find_map(|(name, way)| {
         let value = way(line)?;
         let inner = unquoted(value, *name == "csv")?;

@@ -15,6 +15,7 @@ const FORMATS_MAX: usize = 64;
 pub struct AccessFormats {
     nginx: Vec<LogFormat>,
     gunicorn: Vec<LogFormat>,
+    left_out: usize,
 }
 
 /// One line, read by a named format.
@@ -29,9 +30,17 @@ pub enum AccessReading {
 impl AccessFormats {
     /// Keeps the formats; the first that fits reads a line. More than 64 of a kind are left out.
     pub fn new(mut nginx: Vec<LogFormat>, mut gunicorn: Vec<LogFormat>) -> AccessFormats {
+        let given = nginx.len() + gunicorn.len();
         nginx.truncate(FORMATS_MAX);
         gunicorn.truncate(FORMATS_MAX);
-        AccessFormats { nginx, gunicorn }
+        let left_out = given - nginx.len() - gunicorn.len();
+        AccessFormats { nginx, gunicorn, left_out }
+    }
+
+    /// What to say where there were too many.
+    pub fn left_out(&self) -> Option<String> {
+        let count = self.left_out;
+        (count > 0).then(|| format!("{count} formats of access logs are left out: no more than {FORMATS_MAX} of nginx's and of Gunicorn's are tried"))
     }
 
     /// True when no format was named.
@@ -112,6 +121,17 @@ mod tests {
             }
         };
         assert_eq!(read, expected, "{line}");
+    }
+
+    #[test]
+    fn formats_that_are_too_many_are_told() {
+        let format = |number: usize| LogFormat::compile(&format!("{number} $status")).expect("compiles");
+        let of = |count: usize| AccessFormats::new((0..count).map(format).collect(), Vec::new());
+        assert_eq!(of(FORMATS_MAX).left_out(), None);
+        let told = of(FORMATS_MAX + 2).left_out().expect("too many");
+        assert!(told.starts_with("2 formats of access logs are left out"), "{told}");
+        assert!(of(FORMATS_MAX + 2).read("63 502", false).is_some());
+        assert!(of(FORMATS_MAX + 2).read("64 502", false).is_none());
     }
 
     #[test]
