@@ -250,12 +250,28 @@ fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 pub(super) fn split_upstream(value: &str, error: &mut NginxError) -> String {
     let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
     error.upstream_scheme = scheme.to_owned();
-    if let Some(path) = rest.strip_prefix("unix:") {
-        // The socket's path ends at the colon before the URI; FastCGI peers have none.
-        let path = path.split(":/").next().unwrap_or(path).trim_end_matches(':');
-        return format!("unix:{path}");
+    match rest.strip_prefix("unix:") {
+        Some(path) => format!("unix:{}", socket_of(path, scheme, error.request.as_deref())),
+        None => rest.split('/').next().unwrap_or(rest).to_owned(),
     }
-    rest.split('/').next().unwrap_or(rest).to_owned()
+}
+
+/// The socket's path without the URI behind it. A `proxy_pass` that names the socket has a colon between them; a server of
+/// an `upstream` block has none: `/run/g.sock/x`. FastCGI, uwsgi and SCGI peers have no URI.
+fn socket_of<'v>(path: &'v str, scheme: &str, request: Option<&str>) -> &'v str {
+    let target = request.and_then(|request| request.split(' ').nth(1)).filter(|target| target.starts_with('/'));
+    let with_uri = scheme.starts_with("http") || scheme.starts_with("grpc");
+    // What the client sent stands at the end, so nothing in it is taken for the end of the socket's path.
+    if let Some(socket) = target.filter(|_| with_uri).and_then(|target| path.strip_suffix(target))
+        && !socket.is_empty()
+    {
+        return socket.trim_end_matches(':');
+    }
+    if let Some((socket, _)) = path.split_once(":/") {
+        return socket;
+    }
+    let end = [".sock/", ".socket/"].iter().filter_map(|end| Some(path.find(end)? + end.len() - 1)).min();
+    end.and_then(|end| path.get(..end)).unwrap_or(path).trim_end_matches(':')
 }
 
 fn detail(message: &str) -> String {
@@ -426,4 +442,34 @@ fn may_be_broken(rest: &str, error: &NginxError) -> bool {
     let broken_in_message = error.client.is_empty() && rest.contains('"') && !rest.contains(", client: ");
     let encoded = |text: &str| text.contains("%0a") || text.contains("%0A");
     (error.connection.is_some() && broken_in_message) || error.request.as_deref().is_some_and(encoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_an_upstream() {
+        let check = |upstream: &str, request: Option<&str>, expected: &str| {
+            let mut error = NginxError { request: request.map(str::to_owned), ..NginxError::default() };
+            assert_eq!(split_upstream(upstream, &mut error), expected, "{upstream} {request:?}");
+        };
+        let of = |target: &str| Some(format!("GET {target} HTTP/1.1"));
+        check("http://127.0.0.1:8000/x", of("/x").as_deref(), "127.0.0.1:8000");
+        check("http://unix:/run/g.sock:/x?y", of("/x?y").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:/", of("/").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:/inner", of("/api/inner/").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:", None, "unix:/run/g.sock");
+        // A server of an `upstream` block.
+        check("http://unix:/run/g.sock/x?y", of("/x?y").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/shop/socket/x", of("/x").as_deref(), "unix:/run/shop/socket");
+        check("http://unix:/run/g.sock/x", None, "unix:/run/g.sock");
+        check("http://unix:/run/g.socket/inner", of("/api/inner/").as_deref(), "unix:/run/g.socket");
+        // What a client chose is no part of it.
+        check("http://unix:/run/g.sock/a:/b", of("/a:/b").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:/a.sock/b", of("/a.sock/b").as_deref(), "unix:/run/g.sock");
+        // Peers without URI.
+        check("fastcgi://unix:/run/php.sock:", of("/php.sock").as_deref(), "unix:/run/php.sock");
+        check("fastcgi://unix:/run/php.sock", of("/php.sock").as_deref(), "unix:/run/php.sock");
+    }
 }
