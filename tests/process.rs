@@ -358,3 +358,26 @@ async fn a_file_that_cannot_grow_for_a_while_has_whole_lines() {
     program.signal("TERM");
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
 }
+
+#[tokio::test]
+async fn a_file_that_was_rotated_away_is_made_anew() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out.jsonl");
+    let program = Program::run(&explained("", &format!("file: {{path: {}}}", out.display())));
+    let (grpc, _) = program.addresses().await;
+    let bodies = |path: &std::path::Path| -> Vec<String> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let whole = text.lines().filter_map(|line| json::to_protobuf(Signal::Logs, line.as_bytes()).ok());
+        whole.flat_map(|request| requests::bodies(&request)).collect()
+    };
+    send(grpc, Signal::Logs, &requests::logs(&["one"])).await;
+    eventually("it is written", || bodies(&out) == ["one"]).await;
+    let old = directory.path().join("out.jsonl.1");
+    std::fs::rename(&out, &old).expect("renames");
+    send(grpc, Signal::Logs, &requests::logs(&["two"])).await;
+    eventually("it is written to a new file", || bodies(&out) == ["two"]).await;
+    assert_eq!(bodies(&old), ["one"]);
+    std::fs::remove_file(&out).expect("removes");
+    send(grpc, Signal::Logs, &requests::logs(&["three"])).await;
+    eventually("it is written to another one", || bodies(&out) == ["three"]).await;
+}

@@ -246,7 +246,12 @@ pub const SETTINGS: &[Setting] = &[
         "5m",
         "After so long a request is dropped and counted; 0 never gives up.",
     ),
-    row("file::path", Kind::Path, "", "File to append to: OTLP JSON, one request a line."),
+    row(
+        "file::path",
+        Kind::Path,
+        "",
+        "File to append to: OTLP JSON, one request a line. When it is renamed or deleted it is made anew.",
+    ),
     row(
         "telemetry::logs::level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),

@@ -7,15 +7,16 @@ use crate::config::settings::{ClientTls, Compression, Queue, Remote, Retry};
 use crate::otlp::{Signal, json};
 use bytes::Bytes;
 use std::future::Future;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
-/// An open file.
+/// An open file. One that was renamed or deleted, as rotation does, is made anew under its name.
 pub struct File {
-    path: String,
+    path: PathBuf,
     file: Mutex<tokio::fs::File>,
 }
 
@@ -25,9 +26,9 @@ impl File {
     /// # Errors
     /// When it cannot be written.
     pub fn open(name: &str, path: &Path) -> Result<File, StartError> {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        let file = appended().open(path);
         let file = file.map_err(|source| StartError::File { name: name.to_owned(), path: path.to_owned(), source })?;
-        Ok(File { path: path.display().to_string(), file: Mutex::new(tokio::fs::File::from_std(file)) })
+        Ok(File { path: path.to_owned(), file: Mutex::new(tokio::fs::File::from_std(file)) })
     }
 
     async fn write(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
@@ -36,12 +37,18 @@ impl File {
             text.map_err(|error| DeliveryError { text: error.to_string(), reason: "encoding", then: Then::Drop })?;
         text.push('\n');
         let failed = |error: std::io::Error| DeliveryError {
-            text: format!("cannot write {}: {error}; is the disk full?", self.path),
+            text: format!("cannot write {}: {error}; is the disk full?", self.path.display()),
             reason: "write_failed",
             then: Then::Retry(None),
         };
         let mut file = self.file.lock().await;
-        let before = file.metadata().await.map_err(failed)?.len();
+        let mut open = file.metadata().await.map_err(failed)?;
+        let named = tokio::fs::metadata(&self.path).await.ok();
+        if named.is_none_or(|named| (named.dev(), named.ino()) != (open.dev(), open.ino())) {
+            *file = tokio::fs::OpenOptions::from(appended()).open(&self.path).await.map_err(failed)?;
+            open = file.metadata().await.map_err(failed)?;
+        }
+        let before = open.len();
         let mut written = file.write_all(text.as_bytes()).await;
         if written.is_ok() {
             written = file.flush().await;
@@ -53,6 +60,12 @@ impl File {
         }
         Ok(Delivered::default())
     }
+}
+
+fn appended() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    options
 }
 
 impl Deliver for File {
