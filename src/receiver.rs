@@ -1,8 +1,8 @@
 //! OTLP comes in: gRPC and HTTP, three signals, protobuf and JSON. Every code and body as OTLP 1.11.0 says.
 //!
 //! No request is decoded because it arrived: its bytes go to a [`Consumer`], which says whether they are taken. Limits:
-//! size after decompression, held while it decompresses; requests at once, and their bytes; connections at once; time for
-//! a head and a body.
+//! size after decompression, held while it decompresses; bodies that come in, requests that are worked on, and their bytes;
+//! connections at once; time for a head and a body.
 
 pub mod admission;
 pub mod body;

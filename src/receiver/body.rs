@@ -6,10 +6,14 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::io::Read;
+use std::pin::pin;
 use std::time::Duration;
 
-/// A body must be whole within this time: a sender that trickles holds a slot.
+/// A body must be whole within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A body that takes longer than this gives its room up as soon as another sender lacks it: bodies that stand still must
+/// not keep others out. 64 MiB in this time are 13 MB/s.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// zstd frames may ask for a window of 8 MiB at most, which RFC 8878 asks every decoder to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Steps in which decompressed bytes grow.
@@ -46,16 +50,27 @@ impl Encoding {
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Refusal::TooLarge`], [`Refusal::Broken`] when it does not come whole in time, [`Refusal::Overloaded`] when all
-/// bodies together are too much.
+/// [`Refusal::TooLarge`], [`Refusal::Broken`] when it does not come whole in time or others need its room,
+/// [`Refusal::Overloaded`] when all bodies together are too much.
 pub async fn read<B>(body: B, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit, admitted)).await {
-        Ok(result) => result,
-        Err(_) => Err(Refusal::Broken(format!("nothing more came within {} s", BODY_TIMEOUT.as_secs()))),
+    let shortages = admitted.shortages();
+    let mut whole = pin!(collect(body, limit, admitted));
+    if let Ok(result) = tokio::time::timeout(PATIENCE, &mut whole).await {
+        return result;
+    }
+    tokio::select! {
+        biased;
+        result = whole => result,
+        () = shortages.notified() => {
+            Err(Refusal::Broken(format!("it took more than {} s and others need its room", PATIENCE.as_secs())))
+        }
+        () = tokio::time::sleep(BODY_TIMEOUT.saturating_sub(PATIENCE)) => {
+            Err(Refusal::Broken(format!("it took more than {} s", BODY_TIMEOUT.as_secs())))
+        }
     }
 }
 

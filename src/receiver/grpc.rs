@@ -58,6 +58,7 @@ async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -
     let mut admitted = calls.admission.admit()?;
     let encoding = Encoding::of(request.headers().get("grpc-encoding"))?;
     let framed = body::read(request.into_body(), calls.limit.saturating_add(PREFIX_BYTES), &mut admitted).await?;
+    admitted.start()?;
     let message = unframe(framed, encoding, calls.limit, &mut admitted)?;
     calls.consumer.consume(signal, message).await
 }

@@ -52,6 +52,7 @@ async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, format: Format, req
     let mut admitted = calls.admission.admit()?;
     let encoding = Encoding::of(request.headers().get(header::CONTENT_ENCODING))?;
     let body = body::read(request.into_body(), calls.limit, &mut admitted).await?;
+    admitted.start()?;
     let bytes = body::decompress(encoding, body, calls.limit, &mut admitted)?;
     let message = match format {
         Format::Protobuf => bytes,

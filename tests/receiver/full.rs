@@ -1,15 +1,25 @@
 //! Where a limit is reached or shutdown has begun, senders are asked to come back.
 
-use super::common::client::{Answer, call, frame, http1, post};
+use super::common::client::{Answer, call, call_raw, frame, http1, post};
+use super::common::config;
 use super::common::hop::{Hop, relay};
 use super::common::requests::{self, gzip, one};
 use super::{JSON, PROTOBUF, as_json, status_of};
-use http::Method;
+use ::http::Method;
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
+use why502::config::settings::Listener;
 use why502::otlp::Signal;
+use why502::receiver::admission::Admission;
+use why502::receiver::serve::{bind, serve};
+use why502::receiver::{Consumer, Refusal, grpc, http};
 
 /// An answer that says: busy, come back.
 fn is_busy(answer: &Answer, content_type: &str) {
@@ -25,30 +35,131 @@ fn is_busy_grpc(answer: &Answer) {
     assert!(!delay.is_zero() && delay <= Duration::from_secs(60));
 }
 
+/// Works on each request until it is told to end.
+#[derive(Clone)]
+struct Gate {
+    entered: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    refused: Arc<Mutex<Vec<Refusal>>>,
+}
+
+impl Consumer for Gate {
+    async fn consume(&self, _signal: Signal, _request: Bytes) -> Result<(), Refusal> {
+        self.entered.add_permits(1);
+        self.open.acquire().await.expect("never closed").forget();
+        Ok(())
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        self.refused.lock().expect("unbroken").push(refusal.clone());
+    }
+}
+
+impl Gate {
+    /// Through which so many may go.
+    fn open(count: usize) -> Gate {
+        Gate { entered: Arc::new(Semaphore::new(0)), open: Arc::new(Semaphore::new(count)), refused: Arc::default() }
+    }
+
+    fn refused(&self) -> Vec<&'static str> {
+        self.refused.lock().expect("unbroken").iter().map(Refusal::reason).collect()
+    }
+}
+
+/// A listener whose limits the test has a hand on.
+struct Listening {
+    address: SocketAddr,
+    admission: Admission,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Listening {
+    /// Works on so many requests at once, which take 2 MiB together.
+    async fn start(is_grpc: bool, requests_max: usize, gate: &Gate) -> Listening {
+        let receiver = config(&relay("logs", requests_max)).receivers.remove(0);
+        let listener = if is_grpc { receiver.grpc } else { receiver.http }.expect("a listener");
+        let listener = Listener { in_flight_bytes_max: 2 << 20, ..listener };
+        let (admission, shutdown) = (Admission::of(&listener), CancellationToken::new());
+        let router = match is_grpc {
+            true => grpc::routes(gate.clone(), 1 << 20, admission.clone()),
+            false => http::routes(gate.clone(), 1 << 20, admission.clone()),
+        };
+        let bound = bind(&listener, "endpoint").await.expect("a port");
+        let address = bound.address;
+        tokio::spawn(serve(bound, router, shutdown.clone()));
+        Listening { address, admission, shutdown }
+    }
+}
+
 #[tokio::test]
 async fn a_full_receiver_asks_to_come_back() {
+    let request = requests::logs(&["x"]);
+    for content_type in [PROTOBUF, JSON, "gRPC"] {
+        let is_grpc = content_type == "gRPC";
+        let gate = Gate::open(0);
+        let listening = Listening::start(is_grpc, 1, &gate).await;
+        let address = listening.address;
+        let body = if content_type == JSON { as_json(Signal::Logs, &request) } else { request.clone() };
+        let send = || {
+            let body = body.clone();
+            async move {
+                match is_grpc {
+                    true => call(address, Signal::Logs.grpc_path(), &body).await,
+                    false => post(address, "/v1/logs", content_type, body).await,
+                }
+            }
+        };
+        let first = tokio::spawn(send());
+        gate.entered.acquire().await.expect("never closed").forget();
+        let second = send().await;
+        if is_grpc {
+            is_busy_grpc(&second)
+        } else {
+            is_busy(&second, content_type)
+        }
+        gate.open.add_permits(2);
+        for answer in [first.await.expect("no panic"), send().await] {
+            assert!(answer.status == 200 && (!is_grpc || answer.grpc().code() == Code::Ok), "{answer:?}");
+        }
+        assert_eq!(gate.refused(), ["overloaded"]);
+    }
+}
+
+/// The head of a request whose body comes when the receiver waits for it.
+fn head(length: usize) -> String {
+    format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
+    )
+}
+
+/// Connects, and returns when the receiver waits for the body.
+async fn awaited(address: SocketAddr, length: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    stream.write_all(head(length).as_bytes()).await.expect("writes");
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_keep_nobody_out() {
     let hop = Hop::start(&relay("logs", 1)).await;
     let request = requests::logs(&["x"]);
-    for content_type in [PROTOBUF, JSON] {
-        // A request that does not end takes the only place.
-        let mut slow = TcpStream::connect(hop.http).await.expect("connects");
-        let head =
-            format!("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: 9\r\n\r\n");
-        slow.write_all(head.as_bytes()).await.expect("writes");
-        let body = if content_type == JSON { as_json(Signal::Logs, &request) } else { request.clone() };
-        let mut answer = post(hop.http, "/v1/logs", content_type, body.clone()).await;
-        for _ in 0..1_000 {
-            if answer.status != 200 {
-                break;
-            }
-            answer = post(hop.http, "/v1/logs", content_type, body.clone()).await;
-        }
-        is_busy(&answer, content_type);
-        drop(slow);
-        while post(hop.http, "/v1/logs", content_type, body.clone()).await.status != 200 {}
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        let mut stream = awaited(hop.http, request.len()).await;
+        stream.write_all(&request[..request.len() / 2]).await.expect("writes");
+        slow.push(stream);
     }
     // Over gRPC the one that does not end is a stream whose body waits.
-    let (more, body) = tokio::sync::mpsc::channel::<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>(1);
+    let (more, body) = tokio::sync::mpsc::channel::<Result<http_body::Frame<Bytes>, std::io::Error>>(1);
     let stream = TcpStream::connect(hop.grpc).await.expect("connects");
     let (mut sender, connection) = hyper::client::conn::http2::handshake(
         hyper_util::rt::TokioExecutor::new(),
@@ -57,68 +168,85 @@ async fn a_full_receiver_asks_to_come_back() {
     .await
     .expect("HTTP/2");
     tokio::spawn(connection);
-    let slow = http::Request::post(format!("http://test{}", Signal::Logs.grpc_path()))
+    let path = Signal::Logs.grpc_path();
+    let waiting = ::http::Request::post(format!("http://test{path}"))
         .header("content-type", "application/grpc")
         .body(http_body_util::StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(body)))
         .expect("a request");
-    let slow = tokio::spawn(sender.send_request(slow));
-    let mut answer = call(hop.grpc, Signal::Logs.grpc_path(), &request).await;
-    for _ in 0..1_000 {
-        if answer.grpc().code() != Code::Ok {
-            break;
-        }
-        answer = call(hop.grpc, Signal::Logs.grpc_path(), &request).await;
+    let waiting = tokio::spawn(sender.send_request(waiting));
+    for _ in 0..50 {
+        assert_eq!(post(hop.http, "/v1/logs", PROTOBUF, request.clone()).await.status, 200);
+        assert_eq!(call(hop.grpc, path, &request).await.grpc().code(), Code::Ok);
     }
-    is_busy_grpc(&answer);
+    // The slow ones are served all the same.
     more.send(Ok(http_body::Frame::data(frame(0, &request)))).await.expect("the body is awaited");
     drop(more);
-    let answer = slow.await.expect("no panic").expect("an answer");
-    assert_eq!(answer.status(), 200, "the slow one is served all the same");
-    assert!(hop.refused("overloaded") >= 3);
-}
-
-#[tokio::test]
-async fn large_requests_have_a_limit_together() {
-    let text = relay("logs", 256)
-        .replace("max_request_body_size: 1MiB", "max_request_body_size: 1MiB, max_bytes_in_flight: 2MiB");
-    let hop = Hop::start(&text).await;
-    let large = requests::logs(&["x".repeat(900 << 10).as_str()]);
-    let head = format!(
-        "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        large.len()
-    );
-    let (most, last) = large.split_at(large.len() - 1);
-    let mut slow = Vec::new();
-    for _ in 0..2 {
-        let mut stream = TcpStream::connect(hop.http).await.expect("connects");
-        stream.write_all(head.as_bytes()).await.expect("writes");
-        stream.write_all(most).await.expect("writes");
-        slow.push(stream);
-    }
-    // Plain and compressed: the same bytes in memory.
-    for (encoding, body) in [("identity", large.clone()), ("gzip", gzip(&large))] {
-        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
-        let mut answer = http1(hop.http, Method::POST, "/v1/logs", &headers, body.clone()).await;
-        for _ in 0..1_000 {
-            if answer.status != 200 {
-                break;
-            }
-            answer = http1(hop.http, Method::POST, "/v1/logs", &headers, body.clone()).await;
-        }
-        is_busy(&answer, PROTOBUF);
-    }
-    assert_eq!(
-        post(hop.http, "/v1/logs", PROTOBUF, requests::logs(&["small"])).await.status,
-        200,
-        "there is room for it"
-    );
-    for mut stream in slow {
-        stream.write_all(last).await.expect("writes");
+    assert_eq!(waiting.await.expect("no panic").expect("an answer").status(), 200);
+    for stream in &mut slow {
+        stream.write_all(&request[request.len() / 2..]).await.expect("writes");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
-    assert_eq!(post(hop.http, "/v1/logs", PROTOBUF, large).await.status, 200, "and again for all");
+    assert_eq!(hop.refused("overloaded"), 0);
+}
+
+/// A request of 900 KiB.
+fn large() -> Vec<u8> {
+    requests::logs(&["x".repeat(900 << 10).as_str()])
+}
+
+#[tokio::test]
+async fn large_requests_have_a_limit_together() {
+    let (gate, large) = (Gate::open(10), large());
+    let (over_http, over_grpc) = (Listening::start(false, 256, &gate).await, Listening::start(true, 256, &gate).await);
+    // As if two of them came in.
+    let taken = [&over_http, &over_grpc].map(|listening| {
+        let mut taken = listening.admission.admit().expect("room");
+        taken.grow(1800 << 10).expect("room");
+        taken
+    });
+    // Plain and compressed: the same bytes in memory.
+    for (encoding, flag, body) in [("identity", 0, large.clone()), ("gzip", 1, gzip(&large))] {
+        let headers = [("content-type", PROTOBUF), ("content-encoding", encoding)];
+        is_busy(&http1(over_http.address, Method::POST, "/v1/logs", &headers, body.clone()).await, PROTOBUF);
+        let headers = [("grpc-encoding", encoding)];
+        is_busy_grpc(&call_raw(over_grpc.address, Signal::Logs.grpc_path(), &headers, frame(flag, &body)).await);
+    }
+    let send = async |request: &[u8]| {
+        assert_eq!(post(over_http.address, "/v1/logs", PROTOBUF, request.to_vec()).await.status, 200);
+        assert_eq!(call(over_grpc.address, Signal::Logs.grpc_path(), request).await.grpc().code(), Code::Ok);
+    };
+    send(&requests::logs(&["there is room for a small one"])).await;
+    drop(taken);
+    send(&large).await;
+    send(&large).await;
+    assert_eq!(gate.refused(), ["overloaded"; 4]);
+}
+
+#[tokio::test]
+async fn bodies_that_stand_still_give_their_room_up() {
+    let (gate, large) = (Gate::open(0), large());
+    let listening = Listening::start(false, 256, &gate).await;
+    let mut taken = listening.admission.admit().expect("room");
+    taken.grow(1800 << 10).expect("room");
+    let mut still = awaited(listening.address, large.len()).await;
+    let still = tokio::spawn(async move {
+        let mut answer = String::new();
+        still.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    });
+    for _ in 0..3_000 {
+        if still.is_finished() {
+            break;
+        }
+        is_busy(&post(listening.address, "/v1/logs", PROTOBUF, large.clone()).await, PROTOBUF);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let answer = still.await.expect("no panic");
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("others need its room"), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    assert!(gate.refused().contains(&"broken_body"));
 }
 
 #[tokio::test]
