@@ -1,10 +1,13 @@
 //! The query API over published verdicts: `proto/why502/v1/verdicts.proto` on the gRPC listener, with health and
 //! reflection.
 
+pub mod limits;
 pub mod ring;
 pub mod service;
 
 pub use ring::Ring;
+
+use axum::Router;
 
 /// The generated messages and services.
 #[allow(
@@ -23,11 +26,14 @@ const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/why502_descr
 /// Health: says SERVING until it is told otherwise.
 pub type Health = tonic_health::server::HealthReporter;
 
+/// The services, as gRPC names them.
+pub const SERVICES: [&str; 3] = ["why502.v1.Verdicts", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+
 /// Verdicts, health and reflection as routes of the gRPC listener.
 ///
 /// # Errors
 /// Never in practice: when the descriptors of our own build cannot be read.
-pub async fn routes(ring: Ring) -> Result<(tonic::service::Routes, Health), tonic_reflection::server::Error> {
+pub async fn routes(ring: Ring) -> Result<(Router, Health), tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     for signal in crate::otlp::Signal::ALL {
@@ -38,10 +44,15 @@ pub async fn routes(ring: Ring) -> Result<(tonic::service::Routes, Health), toni
         .register_encoded_file_descriptor_set(DESCRIPTOR)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let verdicts = api::verdicts_server::VerdictsServer::new(service::Service::new(ring));
+    let limits = limits::Limits::default();
+    let verdicts = api::verdicts_server::VerdictsServer::new(service::Service::new(ring, limits.clone()));
     let mut routes = tonic::service::Routes::builder();
-    routes.add_service(health_service).add_service(reflection).add_service(verdicts);
-    Ok((routes.routes(), health))
+    routes
+        .add_service(health_service.max_decoding_message_size(limits::CALL_BYTES_MAX))
+        .add_service(reflection.max_decoding_message_size(limits::CALL_BYTES_MAX))
+        .add_service(verdicts.max_decoding_message_size(limits::CALL_BYTES_MAX));
+    let router = routes.routes().into_axum_router();
+    Ok((router.layer(axum::middleware::from_fn_with_state(limits, limits::keep_places)), health))
 }
 
 /// Tells health checks that shutdown has begun.

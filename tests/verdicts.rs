@@ -3,10 +3,14 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod common;
 
-use common::client::call;
+use bytes::Bytes;
+use common::client::{call, frame};
 use common::eventually;
+use common::hop::Hop;
 use common::process::{Program, explained, finished};
 use common::requests;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -193,4 +197,96 @@ async fn the_client_says_what_is_wrong() {
     let (code, stdout, stderr) = finished(&["watch", "--cause", "worker_tiemout"]).await;
     assert_eq!((code, stdout.as_str()), (2, ""));
     assert!(stderr.contains("did you mean `worker_timeout`?"), "{stderr}");
+}
+
+/// For reflection: list the services. For all others a field that they do not know.
+const NAMES: &[u8] = &[0x3a, 1, b'*'];
+
+/// What a call comes to; one that is answered without end has not been refused.
+async fn status(grpc: SocketAddr, path: &str) -> tonic::Status {
+    let path = format!("/{path}");
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(30), call(grpc, &path, NAMES));
+    answer.await.unwrap_or_else(|_| panic!("{path}: no end")).grpc()
+}
+
+/// A client that reads heads alone, so that answers stay on their way.
+struct Slow {
+    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+    answers: Vec<::http::Response<hyper::body::Incoming>>,
+}
+
+impl Slow {
+    async fn connect(grpc: SocketAddr) -> Slow {
+        let stream = tokio::net::TcpStream::connect(grpc).await.expect("connects");
+        let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(0)
+            .handshake(TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+        tokio::spawn(connection);
+        Slow { sender, answers: Vec::new() }
+    }
+
+    async fn call(&mut self, path: &str) {
+        let request = ::http::Request::post(format!("http://test/{path}")).header("content-type", "application/grpc");
+        let request = request.body(Full::new(frame(0, NAMES))).expect("a request");
+        let answer = self.sender.send_request(request).await.expect("an answer");
+        assert_eq!(answer.headers().get("grpc-status"), None, "{path}: it is answered");
+        self.answers.push(answer);
+    }
+}
+
+#[tokio::test]
+async fn what_is_served_at_once_has_limits() {
+    let hop = Hop::relay().await;
+    let reflection = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    // Calls that share a limit, the limit, what the next one is told.
+    let cases: [(&[&str], usize, Code, &str); 3] = [
+        (&["why502.v1.Verdicts/Watch"], 64, Code::ResourceExhausted, "64 watchers are there"),
+        (&["why502.v1.Verdicts/List"], 16, Code::Unavailable, "busy with 16 other calls"),
+        (
+            &["grpc.health.v1.Health/Watch", reflection],
+            64,
+            Code::ResourceExhausted,
+            "64 streams of reflection and health",
+        ),
+    ];
+    let mut slow = Slow::connect(hop.grpc).await;
+    for (paths, limit, code, words) in cases {
+        for path in paths.iter().cycle().take(limit) {
+            slow.call(path).await;
+        }
+        for path in paths {
+            let refused = status(hop.grpc, path).await;
+            assert_eq!(refused.code(), code, "{path}: {refused:?}");
+            assert!(refused.message().contains(words), "{path}: {refused:?}");
+        }
+    }
+    let refused = status(hop.grpc, "why502.v1.Verdicts/Get").await;
+    assert_eq!(refused.code(), Code::Unavailable, "it shares the limit of List: {refused:?}");
+    assert_eq!(status(hop.grpc, "grpc.health.v1.Health/Check").await.code(), Code::Ok);
+    let answer = call(hop.grpc, Signal::Logs.grpc_path(), &requests::logs(&["x"])).await;
+    assert_eq!(answer.grpc().code(), Code::Ok, "records come in all the same");
+    drop(slow);
+    for path in ["why502.v1.Verdicts/List", reflection] {
+        let mut code = Code::Unknown;
+        for _ in 0..600 {
+            code = status(hop.grpc, path).await.code();
+            if code == Code::Ok {
+                break;
+            }
+            common::process::pause().await;
+        }
+        assert_eq!(code, Code::Ok, "{path}: there is room again");
+    }
+    Slow::connect(hop.grpc).await.call("why502.v1.Verdicts/Watch").await;
+}
+
+#[tokio::test]
+async fn a_long_call_is_refused() {
+    let hop = Hop::relay().await;
+    for path in ["why502.v1.Verdicts/List", "grpc.health.v1.Health/Check"] {
+        let status = call(hop.grpc, &format!("/{path}"), &[0; 100_000]).await.grpc();
+        assert_eq!(status.code(), Code::OutOfRange, "{path}: {status:?}");
+    }
 }

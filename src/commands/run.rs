@@ -70,7 +70,6 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
     announce(&sockets, is_embedded);
     let shutdown = CancellationToken::new();
     let servers = TaskTracker::new();
-    let api = api.into_axum_router();
     for (index, is_grpc, listener, bound) in sockets {
         let intake = pipeline.intake(index);
         let bytes = listener.request_bytes_max;

@@ -38,10 +38,11 @@ pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
                 }
                 Err(Ended::Refused(status)) => {
                     if !told {
-                        say(&format!(
-                            "{to}: {}; is `why502 run` up, and is this its gRPC port? trying again",
-                            printable(status.message())
-                        ));
+                        let question = match status.code() {
+                            tonic::Code::ResourceExhausted => "",
+                            _ => " is `why502 run` up, and is this its gRPC port?",
+                        };
+                        say(&format!("{to}: {};{question} trying again", printable(status.message())));
                         told = true;
                     }
                 }

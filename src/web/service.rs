@@ -1,6 +1,7 @@
 //! List, get and watch.
 
 use super::api;
+use super::limits::{Limits, Place};
 use super::ring::Ring;
 use crate::engine::causes;
 use crate::engine::evidence::Nanos;
@@ -21,13 +22,21 @@ const LIST_DEFAULT: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Service {
     ring: Ring,
+    limits: Limits,
 }
 
 impl Service {
-    /// The service over this ring.
-    pub fn new(ring: Ring) -> Service {
-        Service { ring }
+    /// The service over this ring, within these limits.
+    pub fn new(ring: Ring, limits: Limits) -> Service {
+        Service { ring, limits }
     }
+}
+
+/// An answer that takes a place until it has been sent.
+fn placed<T>(message: T, place: Place) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(place);
+    response
 }
 
 #[tonic::async_trait]
@@ -35,6 +44,7 @@ impl api::verdicts_server::Verdicts for Service {
     async fn list(&self, request: Request<api::ListRequest>) -> Result<Response<api::ListResponse>, Status> {
         let request = request.into_inner();
         let filter = checked(request.filter)?;
+        let place = self.limits.call()?;
         let limit = match request.limit {
             0 => LIST_DEFAULT,
             limit => (limit as usize).min(LIST_MAX),
@@ -47,13 +57,14 @@ impl api::verdicts_server::Verdicts for Service {
             .take(limit)
             .map(|verdict| message(verdict))
             .collect();
-        Ok(Response::new(api::ListResponse { verdicts }))
+        Ok(placed(api::ListResponse { verdicts }, place))
     }
 
     async fn get(&self, request: Request<api::GetRequest>) -> Result<Response<api::Verdict>, Status> {
         let uid = request.into_inner().uid;
+        let place = self.limits.call()?;
         match self.ring.get(&uid) {
-            Some(verdict) => Ok(Response::new(message(&verdict))),
+            Some(verdict) => Ok(placed(message(&verdict), place)),
             None => Err(Status::not_found(
                 "no verdict with this uid is kept; it is unknown, or older than the newest `limits::verdicts`",
             )),
@@ -65,6 +76,7 @@ impl api::verdicts_server::Verdicts for Service {
     async fn watch(&self, request: Request<api::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let request = request.into_inner();
         let filter = checked(request.filter)?;
+        let place = self.limits.watcher()?;
         // Subscribed before the backlog is read: what comes between is sent twice rather than never.
         let news = self.ring.subscribe();
         let backlog = (request.backlog as usize).min(LIST_MAX);
@@ -84,7 +96,8 @@ impl api::verdicts_server::Verdicts for Service {
             Ok(verdict) => fits(&filter, &verdict).then(|| Ok(message(&verdict))),
             Err(error) => Some(Err(lagged(&error))),
         });
-        Ok(Response::new(Box::pin(old.chain(new))))
+        let verdicts: Self::WatchStream = Box::pin(old.chain(new));
+        Ok(placed(verdicts, place))
     }
 }
 

@@ -72,8 +72,9 @@ impl Hop {
             (bind(on_grpc, "grpc").await.expect("a port"), bind(on_http, "http").await.expect("a port"));
         let addresses = (bound_grpc.address, bound_http.address);
         let shutdown = CancellationToken::new();
-        let router = grpc::routes(pipeline.intake(0), on_grpc.request_bytes_max, Admission::of(on_grpc));
-        tokio::spawn(serve(bound_grpc, router.merge(api.into_axum_router()), shutdown.clone()));
+        let (admission, intake) = (Admission::of(on_grpc), pipeline.intake(0));
+        let router = grpc::routes(intake, on_grpc.request_bytes_max, admission).merge(api);
+        tokio::spawn(serve(bound_grpc, router, shutdown.clone()));
         let router = http::routes(pipeline.intake(0), on_http.request_bytes_max, Admission::of(on_http));
         tokio::spawn(serve(bound_http, router, shutdown.clone()));
         Hop { grpc: addresses.0, http: addresses.1, kept, counters, ring, health, pipeline, shutdown }
