@@ -278,8 +278,24 @@ async fn what_grpc_refuses() {
         let answer = http2(hop.grpc, Method::GET, path, &[("content-type", "application/grpc")], "").await;
         assert_eq!(answer.status, 405, "{signal:?}");
     }
-    for path in ["/opentelemetry.proto.collector.logs.v1.LogsService/Import", "/no.such.Service/Export", "/v1/logs"] {
-        assert_eq!(call(hop.grpc, path, b"").await.grpc().code(), Code::Unimplemented, "{path}");
+    for path in [
+        "/opentelemetry.proto.collector.logs.v1.LogsService/Import",
+        "/no.such.Service/Export",
+        "/why502.v1.Verdicts/Delete",
+        "/grpc.health.v1.Health/Treat",
+        "/v1/logs",
+    ] {
+        let status = call(hop.grpc, path, b"").await.grpc();
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+        for name in ["opentelemetry.proto.collector.trace.v1.TraceService/Export", "why502.v1.Verdicts"] {
+            assert!(status.message().contains(name), "{path}: {status:?}");
+        }
+    }
+    // OTLP over HTTP on the port of gRPC: nothing that its sender takes for success.
+    for path in ["/v1/logs", Signal::Logs.grpc_path(), "/"] {
+        let answer = post(hop.grpc, path, PROTOBUF, requests::logs(&["x"])).await;
+        assert_eq!((answer.status, answer.header("grpc-status")), (415, ""), "{path}");
+        assert!(String::from_utf8_lossy(&answer.body).contains("4318"), "{path}: {answer:?}");
     }
     assert!(hop.kept.take().is_empty(), "nothing of what was refused went on");
     assert_eq!(hop.refused("malformed"), 30, "{:?}", hop.counters.labelled());
@@ -324,7 +340,7 @@ async fn health_and_reflection() {
     let answer = call(hop.grpc, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[0x3a, 1, b'*']).await;
     assert_eq!(answer.grpc().code(), Code::Ok);
     let names = String::from_utf8_lossy(&answer.body).into_owned();
-    for service in ["why502.v1.Verdicts", "grpc.health.v1.Health"] {
+    for service in why502::web::SERVICES.iter().filter(|service| !service.contains("reflection")) {
         assert!(names.contains(service), "{names}");
     }
 }

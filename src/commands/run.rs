@@ -75,7 +75,7 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
         let bytes = listener.request_bytes_max;
         let admission = Admission::of(&listener);
         let router = if is_grpc {
-            grpc::routes(intake, bytes, admission).merge(api.clone())
+            grpc::routes(intake, bytes, admission, api.clone(), &web::SERVICES)
         } else {
             http::routes(intake, bytes, admission)
         };

@@ -19,9 +19,16 @@ const PREFIX_BYTES: usize = 5;
 /// Encodings that senders may use.
 const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const UNIMPLEMENTED: HeaderValue = HeaderValue::from_static("12");
 
-/// The three services as routes.
-pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Admission) -> Router {
+/// The three services as routes, beside `others`, which are services of these names.
+pub fn routes<C: Consumer>(
+    consumer: C,
+    request_bytes_max: usize,
+    admission: Admission,
+    others: Router,
+    names: &[&str],
+) -> Router {
     let calls = Calls { consumer, limit: request_bytes_max, admission };
     let mut router = Router::new();
     for signal in Signal::ALL {
@@ -29,13 +36,57 @@ pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Adm
             move |State(calls): State<Calls<C>>, request: Request| async move { answer(&calls, signal, request).await };
         router = router.route(signal.grpc_path(), post(handler));
     }
-    router.with_state(calls)
+    let served = served(names);
+    let explain = move |response: Response| std::future::ready(explained(response, &served));
+    let router = router.fallback(elsewhere::<C>).with_state(calls).merge(others.reset_fallback());
+    router.layer(axum::middleware::map_response(explain))
+}
+
+/// What a caller of something else is told.
+fn served(names: &[&str]) -> HeaderValue {
+    let otlp = Signal::ALL.map(|signal| signal.grpc_path().trim_start_matches('/'));
+    let words = format!(
+        "nothing is served under this name; OTLP is taken by {}, and beside them are {}",
+        otlp.join(", "),
+        names.join(", ")
+    );
+    // ASCII without percent signs, so it needs no escape.
+    HeaderValue::try_from(words).unwrap_or_else(|_| HeaderValue::from_static("nothing is served under this name"))
+}
+
+/// Unknown services come from [`elsewhere`], unknown methods from the service; neither has words.
+fn explained(mut response: Response, served: &HeaderValue) -> Response {
+    let headers = response.headers_mut();
+    let is_unknown = headers.get("grpc-status").is_some_and(|code| code.as_bytes() == UNIMPLEMENTED.as_bytes());
+    if is_unknown && !headers.contains_key("grpc-message") {
+        headers.insert("grpc-message", served.clone());
+    }
+    response
+}
+
+async fn elsewhere<C: Consumer>(State(calls): State<Calls<C>>, request: Request) -> Response {
+    if !is_grpc(&request) {
+        return no_grpc(&calls);
+    }
+    let mut response = plain(StatusCode::OK);
+    response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+    response.headers_mut().insert("grpc-status", UNIMPLEMENTED);
+    response
+}
+
+/// Mostly OTLP over HTTP that took the wrong port: a status of gRPC would be 200 and look like success to its sender.
+fn no_grpc<C: Consumer>(calls: &Calls<C>) -> Response {
+    calls.consumer.refused(&Refusal::ContentType);
+    let words = "this listener takes gRPC (content type application/grpc); OTLP over HTTP has a listener of its own, on port 4318 unless configured otherwise\n";
+    let mut response = Response::new(axum::body::Body::from(words));
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
 }
 
 async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Response {
     if !is_grpc(&request) {
-        calls.consumer.refused(&Refusal::ContentType);
-        return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        return no_grpc(calls);
     }
     match take(calls, signal, request).await {
         // All three response messages are empty on full success.

@@ -73,7 +73,7 @@ impl Hop {
         let addresses = (bound_grpc.address, bound_http.address);
         let shutdown = CancellationToken::new();
         let (admission, intake) = (Admission::of(on_grpc), pipeline.intake(0));
-        let router = grpc::routes(intake, on_grpc.request_bytes_max, admission).merge(api);
+        let router = grpc::routes(intake, on_grpc.request_bytes_max, admission, api, &web::SERVICES);
         tokio::spawn(serve(bound_grpc, router, shutdown.clone()));
         let router = http::routes(pipeline.intake(0), on_http.request_bytes_max, Admission::of(on_http));
         tokio::spawn(serve(bound_http, router, shutdown.clone()));

@@ -87,7 +87,7 @@ impl Listening {
         let listener = Listener { in_flight_bytes_max: 2 << 20, ..listener };
         let (admission, shutdown) = (Admission::of(&listener), CancellationToken::new());
         let router = match is_grpc {
-            true => grpc::routes(gate.clone(), 1 << 20, admission.clone()),
+            true => grpc::routes(gate.clone(), 1 << 20, admission.clone(), axum::Router::new(), &[]),
             false => http::routes(gate.clone(), 1 << 20, admission.clone()),
         };
         let bound = bind(&listener, "endpoint").await.expect("a port");
