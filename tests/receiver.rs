@@ -99,15 +99,45 @@ async fn success_is_an_empty_message_in_the_encoding_of_the_request() {
 
 #[tokio::test]
 async fn an_empty_request_is_a_success_and_goes_nowhere() {
-    let hop = Hop::relay().await;
-    for signal in Signal::ALL {
-        for (content_type, body) in [(PROTOBUF, ""), (JSON, "{}")] {
-            let answer = post(hop.http, signal.http_path(), content_type, body).await;
-            assert_eq!((answer.status, answer.header("content-type")), (200, content_type), "{signal:?}");
+    let untouched = relay("logs, traces, metrics", 256);
+    let explained = untouched
+        .replace("exporters: {debug", "processors: {why502: {}}\nexporters: {debug")
+        .replace("receivers: [otlp],", "receivers: [otlp], processors: [why502],")
+        .replace("metrics: {receivers: [otlp], processors: [why502],", "metrics: {receivers: [otlp],");
+    for text in [untouched, explained] {
+        let hop = Hop::start(&text).await;
+        for (signal, name) in Signal::ALL.into_iter().zip(["Logs", "Spans", "Metrics"]) {
+            // Nothing, a resource group without scopes, one with an empty scope.
+            for body in [&b""[..], &[0x0a, 0], &[0x0a, 2, 0x12, 0]] {
+                let answer = post(hop.http, signal.http_path(), PROTOBUF, body).await;
+                assert_eq!((answer.status, answer.header("content-type")), (200, PROTOBUF), "{signal:?} {body:?}");
+                assert_eq!(
+                    call(hop.grpc, signal.grpc_path(), body).await.grpc().code(),
+                    Code::Ok,
+                    "{signal:?} {body:?}"
+                );
+            }
+            let (group, scopes) = (format!("resource{name}"), format!("scope{name}"));
+            for body in [
+                "{}".to_owned(),
+                format!("{{\"{group}\":null}}"),
+                format!("{{\"{group}\":[{{}}]}}"),
+                format!("{{\"{group}\":[{{\"{scopes}\":[{{}}]}}]}}"),
+            ] {
+                let answer = post(hop.http, signal.http_path(), JSON, body.clone()).await;
+                assert_eq!((answer.status, answer.header("content-type")), (200, JSON), "{signal:?} {body}");
+            }
+            for body in ["null".to_owned(), "[{}]".to_owned(), format!("{{\"{group}\":[null]}}")] {
+                let answer = post(hop.http, signal.http_path(), JSON, body.clone()).await;
+                assert_eq!(answer.status, 400, "{signal:?} {body}: this is no empty request");
+            }
         }
-        assert_eq!(call(hop.grpc, signal.grpc_path(), b"").await.grpc().code(), Code::Ok, "{signal:?}");
+        assert_eq!(hop.kept.take(), [], "{text}");
+        // A metric without points known here is none of these: its points may be of a kind that is new.
+        let request = [0x0a, 8, 0x12, 6, 0x12, 4, 0x7a, 2, 0x0a, 0];
+        assert_eq!(call(hop.grpc, Signal::Metrics.grpc_path(), &request).await.grpc().code(), Code::Ok);
+        assert_eq!(hop.kept.take(), [(Signal::Metrics, request.to_vec().into(), 0)]);
     }
-    assert!(hop.kept.take().is_empty());
 }
 
 /// A few kilobytes that decompress to 4 MiB.

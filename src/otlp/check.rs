@@ -10,6 +10,9 @@ pub struct Counts {
     pub resources: u64,
     /// Scope groups.
     pub scopes: u64,
+    /// Log records, spans or metrics: what stands in a scope. A metric may have no data points, or some of a kind that this
+    /// version does not know.
+    pub entries: u64,
     /// Log records, spans or metric data points: what partial success counts.
     pub items: u64,
 }
@@ -49,6 +52,7 @@ pub fn check(signal: Signal, request: &[u8]) -> Result<Counts, Malformed> {
                     continue;
                 }
                 is_message(&item, 2)?;
+                counts.entries += 1;
                 let fields = items.inside(&item);
                 if signal == Signal::Metrics {
                     counts.items += count_data_points(fields)?;

@@ -1,7 +1,8 @@
 //! OTLP JSON, both ways (OTLP 1.11.0, "JSON Protobuf Encoding").
 //!
 //! Trace and span ids are hexadecimal in any case, enums are numbers only, 64-bit numbers are written as strings and
-//! read as either, bytes are base64, keys are lowerCamelCase only, unknown keys are ignored, `null` is no field.
+//! read as either, bytes are base64, keys are lowerCamelCase only, unknown keys are ignored, `null` is no field
+//! and no element of a list.
 //!
 //! A value that is nested deeper than 28 values is replaced by a text that says so, both ways; the rest of its request
 //! stays.

@@ -49,7 +49,8 @@ impl Intake {
         }
         let counts = otlp::check(signal, &request).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let items = counts.items;
-        if items == 0 && request.is_empty() {
+        // Nothing to send on; a receiver answers success (OTLP 1.11.0, "Full Success"), and senders should not send it.
+        if counts.entries == 0 {
             return Ok(());
         }
         if !route.explained.is_empty() {

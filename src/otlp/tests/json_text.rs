@@ -340,9 +340,13 @@ fn the_rules_of_otlp_json() {
     check_record(r#"{"future":{"x":[1,{"y":null}]},"eventName":"e"}"#, {
         Ok(LogRecord { event_name: "e".to_owned(), ..empty() })
     });
-    // null is no field.
+    // null is no field, and no element of a list.
     check_record(r#"{"body":null,"attributes":null,"traceId":null,"flags":null}"#, Ok(empty()));
-    check_record(r#"{"body":{"arrayValue":{"values":[null]}}}"#, {
+    check_record("null", Err("`logRecords` is null in a list, expected an object"));
+    check_record("{},null,{}", Err("`logRecords` is null in a list, expected an object"));
+    check_record(r#"{"attributes":[null]}"#, Err("`attributes` is null in a list"));
+    check_record(r#"{"body":{"arrayValue":{"values":[{},null]}}}"#, Err("`values` is null in a list"));
+    check_record(r#"{"body":{"arrayValue":{"values":[{}]}}}"#, {
         Ok(body(Value::ArrayValue(ArrayValue { values: vec![AnyValue::default()] })))
     });
     // base64 in both alphabets, with padding or without.
@@ -378,6 +382,9 @@ fn what_is_no_request_says_where() {
     for (text, words) in [
         ("", "EOF while parsing"),
         ("[]", "expected an object"),
+        ("[{}]", "expected an object"),
+        ("null", "null, expected an object"),
+        ("{\"resourceLogs\":[null]}", "`resourceLogs` is null in a list"),
         ("{} x", "trailing characters at line 1 column 4"),
         ("{\"resourceLogs\":[\n{\"scopeLogs\":7}]}", "line 2"),
     ] {
