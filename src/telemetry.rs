@@ -16,6 +16,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tonic::transport::ClientTlsConfig;
 
 /// What is counted, in plain numbers; the exported metrics read them.
@@ -134,18 +135,34 @@ pub fn start(
 }
 
 impl Telemetry {
-    /// Sends what is left.
-    pub fn shutdown(self) {
-        // At shutdown there is nobody left to tell of a failure. Both wait up to 5 s for a backend that is away, so they do
-        // it together.
-        std::thread::scope(|scope| {
-            if let Some(metrics) = &self.metrics {
-                scope.spawn(|| drop(metrics.shutdown()));
+    /// Sends what is left, at most so long.
+    pub async fn shutdown(self, within: Duration) {
+        // At shutdown there is nobody left to tell of a failure. Both wait on their thread for a backend that is away, the
+        // metrics 5 s whatever they are told, so they do it together and out of the way: the end of the process ends them.
+        let Telemetry { metrics, logs } = self;
+        let mut ended = Vec::new();
+        let mut out_of_the_way = |work: Box<dyn FnOnce() + Send>| {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let work = move || {
+                work();
+                let _ = tell.send(());
+            };
+            if std::thread::Builder::new().name("telemetry".to_owned()).spawn(work).is_ok() {
+                ended.push(told);
             }
-            if let Some(logs) = &self.logs {
-                let _ = logs.shutdown();
+        };
+        if let Some(metrics) = metrics {
+            out_of_the_way(Box::new(move || drop(metrics.shutdown())));
+        }
+        if let Some(logs) = logs {
+            out_of_the_way(Box::new(move || drop(logs.shutdown_with_timeout(within))));
+        }
+        let all = async {
+            for told in ended {
+                let _ = told.await;
             }
-        });
+        };
+        let _ = tokio::time::timeout(within, all).await;
     }
 }
 

@@ -9,6 +9,7 @@ use common::client::{call, post};
 use common::eventually;
 use common::process::{Program, explained, finished, write};
 use common::requests;
+use std::io::Write;
 use std::net::SocketAddr;
 use tonic::Code;
 use why502::otlp::{Signal, json};
@@ -79,6 +80,30 @@ async fn a_second_signal_ends_it_at_once() {
         assert_eq!(program.ended().await.code(), Some(130), "{first} {second}");
         assert!(program.stderr().contains("ended at once"), "{}", program.stderr());
     }
+}
+
+#[tokio::test]
+async fn it_ends_though_nobody_answers() {
+    // A backend and a collector of its own telemetry that hang, and a request that does not end.
+    let backend = Backend::always(Reply::Hang).await;
+    let collector = backend.url();
+    let telemetry = format!(
+        "  telemetry: {{metrics: {{otlp_endpoint: \"{collector}\"}}, logs: {{otlp_endpoint: \"{collector}\"}}}}\n"
+    );
+    let exporter = format!("otlp/out: {{endpoint: \"{}\", timeout: 10m}}", backend.url());
+    let mut program = Program::run(&format!("{}{telemetry}", explained("", &exporter)));
+    let (grpc, http) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["never delivered"])).await;
+    let mut slow = std::net::TcpStream::connect(http).expect("connects");
+    let head = "POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    slow.write_all(head.as_bytes()).expect("writes");
+    eventually("it is on its way", || backend.count() > 0).await;
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+    let said = program.stderr();
+    assert!(said.contains("stopping within 25 s") && said.contains("1 items were left behind"), "{said}");
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a document");
+    assert!(readme.contains("within 25 seconds in all"), "the README says the same");
 }
 
 #[tokio::test]

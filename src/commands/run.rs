@@ -1,6 +1,7 @@
 //! `why502 run`: bind, start, serve, drain.
 
 use crate::cli::Run;
+use crate::clock;
 use crate::commands::preflight::Learned;
 use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
 use crate::config::settings::Config;
@@ -21,8 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Backends get so long to take what waits: less than the 30 s that Kubernetes gives a container.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(20);
+/// A whole shutdown from the signal to the exit: 5 s less than Kubernetes gives a container (30 s by default).
+const SHUTDOWN_MAX: Duration = Duration::from_secs(25);
+/// The end of it is kept for our own telemetry, which says what was left behind.
+const TELEMETRY_SHARE: Duration = Duration::from_secs(3);
 
 /// Runs until it is told to stop.
 ///
@@ -86,18 +89,25 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    say("stopping: no new requests; open ones get their verdict, queues are flushed; a second signal ends at once");
+    let began = clock::instant();
+    say(&format!(
+        "stopping within {} s: no new requests; open ones get their verdict, queues are flushed; a second signal ends at once",
+        SHUTDOWN_MAX.as_secs()
+    ));
     let drained = async {
         web::set_draining(&health).await;
         pipeline.stop_intake();
         shutdown.cancel();
+        // Has a limit of its own, far within ours.
         servers.wait().await;
-        pipeline.drain().await;
-        let mut left = 0;
-        let closing: Vec<_> = exporters.iter().map(|exporter| exporter.close(FLUSH_TIMEOUT)).collect();
-        for closed in futures(closing).await {
-            left += closed;
+        if tokio::time::timeout(for_delivery(began.elapsed()), pipeline.drain()).await.is_err() {
+            tracing::error!("the engine did not come to its end; what it held is lost");
         }
+        let time = for_delivery(began.elapsed());
+        let closing: Vec<_> = exporters.iter().map(|exporter| exporter.close(time)).collect();
+        let left: u64 = futures(closing).await.into_iter().sum();
+        tracing::info!("{}", telemetry::metrics::snapshot(&counters, &exporters));
+        telemetry.shutdown(for_telemetry(began.elapsed())).await;
         left
     };
     let left = tokio::select! {
@@ -105,12 +115,20 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
         _ = terminate.recv() => return Ok(ended_at_once()),
         _ = interrupt.recv() => return Ok(ended_at_once()),
     };
-    tracing::info!("{}", telemetry::metrics::snapshot(&counters, &exporters));
-    telemetry.shutdown();
     if left > 0 {
         say(&format!("{left} items were left behind: their backend did not take them in time"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is left for verdicts and backends when so much of a shutdown has passed.
+fn for_delivery(elapsed: Duration) -> Duration {
+    SHUTDOWN_MAX.saturating_sub(TELEMETRY_SHARE).saturating_sub(elapsed)
+}
+
+/// What is left for our own telemetry when so much of a shutdown has passed.
+fn for_telemetry(elapsed: Duration) -> Duration {
+    SHUTDOWN_MAX.saturating_sub(elapsed)
 }
 
 fn ended_at_once() -> ExitCode {
@@ -146,5 +164,29 @@ fn announce(sockets: &[(usize, bool, crate::config::settings::Listener, Bound)],
         say(
             "no configuration: verdicts appear here and nothing leaves this machine; `why502 run --config FILE` forwards",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receiver::serve::DRAIN_TIMEOUT;
+
+    #[test]
+    fn a_shutdown_has_one_deadline_however_long_its_steps_take() {
+        let second = Duration::from_secs(1);
+        for servers in [Duration::ZERO, second, DRAIN_TIMEOUT] {
+            for verdicts in [Duration::ZERO, second, Duration::MAX] {
+                for backends in [Duration::ZERO, second, Duration::MAX] {
+                    let mut elapsed = servers;
+                    elapsed += verdicts.min(for_delivery(elapsed));
+                    elapsed += backends.min(for_delivery(elapsed));
+                    assert!(for_telemetry(elapsed) >= TELEMETRY_SHARE, "{servers:?} {verdicts:?} {backends:?}");
+                    assert_eq!(elapsed + for_telemetry(elapsed), SHUTDOWN_MAX);
+                }
+            }
+        }
+        assert!(for_delivery(DRAIN_TIMEOUT) >= 15 * second, "what waits has most of the time");
+        assert!(SHUTDOWN_MAX + 5 * second <= Duration::from_secs(30), "Kubernetes ends a container after 30 s");
     }
 }

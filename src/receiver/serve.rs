@@ -24,7 +24,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be done within this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests that run at shutdown may end within this time.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 streams of one connection; each is one request that is in memory.
 const STREAMS_MAX: u32 = 256;
 /// Flow-control windows: one request of the usual size (355 KB) fits without a round trip.
