@@ -253,3 +253,49 @@ fn supervisord_tells_of_an_end_at_any_level() {
     }
     assert_eq!(of("2026-03-04 09:15:01,123 INFO exited: gunicorn (exit status 0; expected)"), [""; 0]);
 }
+
+#[test]
+fn records_that_a_mail_or_a_narrow_terminal_wrapped() {
+    check("[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT\n(pid:301)", "unknown worker_timeout");
+    check(
+        "web-1  | [2026-03-04 09:15:02 +0000] [300] [WARNING] Worker with pid 301 was\nterminated due to signal 11",
+        "unknown worker_crashed",
+    );
+    check(
+        "recv() failed (104: Connection reset by peer) while reading response\nheader from upstream",
+        "response_reset worker_died",
+    );
+    check(
+        "2026/03/04 09:15:02 [alert] 4#4: 1024 worker_connections are\nnot enough",
+        "nginx_out_of_connections nginx_connections_exhausted",
+    );
+    let to_ipv6 =
+        error("connect() to\n[2001:db8::7]:8000 failed (101: Network is unreachable)", "connecting to upstream");
+    check(&to_ipv6, "connect_unreachable network_unreachable");
+    // Cut in the middle of words, every line after the first indented.
+    let line = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    let (mut wrapped, mut rest) = (String::new(), line.as_str());
+    while rest.len() > 70 {
+        let (part, after) = rest.split_at(70);
+        wrapped.push_str(&format!("{part}\n    "));
+        rest = after;
+    }
+    check(&format!("{wrapped}{rest}"), "connect_refused gunicorn_not_running");
+}
+
+#[test]
+fn marks_before_other_envelopes() {
+    for mark in ["- ", "3. ", "# "] {
+        check(&format!("{mark}[CRITICAL] WORKER TIMEOUT (pid:31)"), "unknown worker_timeout");
+        let syslog = "Mar  4 09:15:03 web1 gunicorn[300]: [CRITICAL] WORKER TIMEOUT (pid:31)";
+        check(&format!("{mark}{syslog}"), "unknown worker_timeout");
+    }
+}
+
+#[test]
+fn a_failure_without_any_time_is_judged_like_another() {
+    let lines = "198.51.100.20 - - [masked] \"GET /cart HTTP/1.1\" 502 157 \"-\" \"x\"";
+    assert_eq!(told::of(&[("a.log", lines)], |verdict| verdict.cause.id), ["unknown"]);
+    let json = r#"{"status":"502","request":"GET /cart HTTP/1.1","upstream_addr":"10.1.2.3:8000","upstream_status":"502","upstream_header_time":"0.010"}"#;
+    assert_eq!(told::of(&[("a.log", json)], |verdict| verdict.cause.id), ["app_returned_error"]);
+}

@@ -30,7 +30,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let set = case.configured(|pass| pass.read_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "read", time)).into_iter().collect();
-    Claim::with(0.85 - workers_busy(case), quotes)
+    // A line cut before its action may be about a connect or a handshake as well.
+    let is_cut = case.error().is_some_and(|error| error.what.action.is_empty());
+    Claim::with(if is_cut { 0.5 } else { 0.85 } - workers_busy(case), quotes)
 }
 
 /// The cut is nginx's own: it waited `proxy_read_timeout` for the next bytes of the body.
