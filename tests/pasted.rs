@@ -299,3 +299,15 @@ fn a_failure_without_any_time_is_judged_like_another() {
     let json = r#"{"status":"502","request":"GET /cart HTTP/1.1","upstream_addr":"10.1.2.3:8000","upstream_status":"502","upstream_header_time":"0.010"}"#;
     assert_eq!(told::of(&[("a.log", json)], |verdict| verdict.cause.id), ["app_returned_error"]);
 }
+
+#[test]
+fn a_log_that_begins_with_a_kill_does_not_tell_of_a_timeout_before() {
+    let kill = "[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?\n";
+    let sure = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.confidence));
+    assert_eq!(sure(kill), [("worker_killed", 0.75)]);
+    let boot = |pid: u32, second: u32| {
+        format!("[2026-03-04 09:15:{second:02} +0000] [{pid}] [INFO] Booting worker with pid: {pid}\n")
+    };
+    assert_eq!(sure(&format!("{}{kill}", boot(301, 2))), [("worker_killed", 0.97)], "its whole life is in sight");
+    assert_eq!(sure(&format!("{}{kill}", boot(302, 0))), [("worker_killed", 0.97)]);
+}

@@ -8,7 +8,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_killed",
     category: Category::Worker,
     summary: "the Gunicorn worker got SIGKILL from outside, most often from the kernel's OOM killer (not proven)",
-    when: "The request was cut as a worker ended by signal 9, without `WORKER TIMEOUT` before and without a line of the kernel or Kubernetes about memory.",
+    when: "The request was cut as a worker ended by signal 9, without `WORKER TIMEOUT` before and without a line of the kernel or Kubernetes about memory; less surely where the log begins with that end.",
     hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory, run fewer workers, or recycle them with `--max-requests`.",
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],
@@ -30,8 +30,13 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let mut quotes = death.quotes.clone();
-    quotes.push(conclusion("no WORKER TIMEOUT of this worker before, and no kernel line in sight"));
-    let mut claim = Claim::with(0.97, quotes)?;
+    let (confidence, known) = if death.begins_log {
+        (0.75, "the log begins here: a WORKER TIMEOUT just before is not in sight, nor is a kernel line")
+    } else {
+        (0.97, "no WORKER TIMEOUT of this worker before, and no kernel line in sight")
+    };
+    quotes.push(conclusion(known));
+    let mut claim = Claim::with(confidence, quotes)?;
     claim.worker = Some(death.worker);
     Some(claim)
 }

@@ -21,6 +21,8 @@ pub const DEATHS_MAX: usize = 4_096;
 /// A pid that comes back after so long is another process.
 const SAME_PROCESS_MAX: Nanos = 90 * SECOND;
 
+/// The arbiter kills a worker that its abort did not end after a second (`gunicorn/arbiter.py`, `murder_workers`).
+const KILLED_AFTER_ABORT: Nanos = 2 * SECOND;
 /// The lines about one end of a worker follow each other within this time.
 const NEXT_LINES: Nanos = 5 * SECOND;
 
@@ -84,6 +86,8 @@ pub struct Instance {
     pub listening: Option<Quote>,
     /// Changes of phase, oldest first.
     pub changes: VecDeque<Change>,
+    /// When the first line in sight was written.
+    pub first_at: Interval,
     /// When the newest line was written.
     pub last_at: Interval,
     /// Its workers.
@@ -99,6 +103,7 @@ impl Instance {
             addresses: Vec::new(),
             listening: None,
             changes: VecDeque::new(),
+            first_at: at,
             last_at: at,
             crew: Crew::default(),
         }
@@ -374,12 +379,15 @@ impl Gunicorns {
     }
 
     fn new_death(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote) -> Death {
-        let ordered = self.instances.iter().find(|instance| instance.source == seen.source).is_some_and(|instance| {
+        let instance = self.instances.iter().find(|instance| instance.source == seen.source);
+        let ordered = instance.is_some_and(|instance| {
             matches!(
                 instance.before(seen.at).map(|change| &change.phase),
                 Some(Phase::Stopping | Phase::Reloading | Phase::Down(Down::ShutDown))
             )
         });
+        let booted = self.boots.iter().any(|boot| boot.source == seen.source && boot.worker == worker);
+        let at_start = instance.is_some_and(|instance| instance.first_at.distance(seen.at) < KILLED_AFTER_ABORT);
         Death {
             source: seen.source,
             worker,
@@ -394,6 +402,7 @@ impl Gunicorns {
             exception: None,
             quotes: vec![quote],
             ordered,
+            begins_log: at_start && !booted,
             explains: 0,
             reported: false,
             seen: now,

@@ -7,9 +7,11 @@ use super::prefix::begins_record;
 /// Bytes before the value: a few stamps, names and levels.
 const FRONT_BYTES_MAX: usize = 300;
 
+/// Finds the value: its text behind the opening quote.
+type Way = fn(&str) -> Option<&str>;
+
 /// The line inside, and what it was taken out of.
 pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
-    type Way = fn(&str) -> Option<&str>;
     let ways: [(&'static str, Way); 4] = [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list)];
     ways.iter().find_map(|(name, way)| {
         let value = way(line)?;

@@ -33,6 +33,8 @@ pub struct Death {
     pub quotes: Vec<Quote>,
     /// The instance was stopping at the time: an ordered end.
     pub ordered: bool,
+    /// The log in sight begins with it: what was written just before is not known.
+    pub begins_log: bool,
     /// Failed requests explained by it.
     pub explains: u32,
     /// A verdict of its own was given.
