@@ -311,3 +311,19 @@ fn a_log_that_begins_with_a_kill_does_not_tell_of_a_timeout_before() {
     assert_eq!(sure(&format!("{}{kill}", boot(301, 2))), [("worker_killed", 0.97)], "its whole life is in sight");
     assert_eq!(sure(&format!("{}{kill}", boot(302, 0))), [("worker_killed", 0.97)]);
 }
+
+#[test]
+fn uwsgi_ends_a_worker_that_took_too_long() {
+    let limit = "Mar  4 09:15:01 web1 app: *** HARAKIRI ON WORKER 3 (pid: 301, try: 1) ***\n";
+    let again = limit.replace("15:01", "15:02").replace("try: 1", "try: 2");
+    let kill = "Mar  4 09:15:03 web1 app: DAMN ! worker 3 (pid: 301) died, killed by signal 9 :( trying respawn ...\n";
+    let told = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.confidence));
+    assert_eq!(told(&format!("{limit}{again}{kill}")), [("worker_timeout", 0.9)]);
+    assert_eq!(told(kill), [("worker_killed", 0.7)]);
+    let cut = error("upstream prematurely closed connection", "reading response header from upstream");
+    assert_eq!(told(&format!("{limit}{cut}")), [("worker_timeout", 0.85)]);
+    let rivals = told::of(&[("a.log", &format!("{limit}{cut}"))], |verdict| {
+        verdict.evidence.iter().filter(|quote| quote.text.contains("also be")).count()
+    });
+    assert_eq!(rivals, [0], "that nothing says why is no rival");
+}

@@ -159,6 +159,15 @@ fn a_kernel_line_without_a_year_meets_its_request() {
     }
 }
 
+#[test]
+fn a_line_without_a_year_takes_that_of_nginx_which_says_no_zone() {
+    let error = cut(1, from_utc(2024, 2, 29, 12, 0, 0).expect("a date"));
+    let kernel = "Feb 29 12:00:00 web kernel: gunicorn[301]: segfault at 0 ip 00007f sp 00007f error 4\n";
+    let expected = "2024-02-29T12:00:00Z None worker_crashed 2";
+    assert_eq!(verdicts(&[("error.log", &error), ("kern.log", kernel)]), [expected]);
+    assert_eq!(verdicts(&[("both.log", &(kernel.to_owned() + &error))]), [expected], "the year comes after it");
+}
+
 /// nginx's error line of an answer that was cut.
 fn cut(number: u32, utc: Nanos) -> String {
     let [error, _, _] = refused(number, utc, 0);

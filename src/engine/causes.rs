@@ -125,6 +125,8 @@ pub enum Mark {
     BlamesWorker,
     /// Little speaks for it: evidence that comes after the verdict may change it.
     WantsMoreEvidence,
+    /// It says what happened and not why: no rival of a cause that says why.
+    SaysNoReason,
     /// The application's span has the status that the client got.
     SpanOfSameStatus,
     /// The application finished and never knew: its span has any status and ends with the request.

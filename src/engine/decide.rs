@@ -16,6 +16,8 @@ use super::verdict::{Link, Quote, Verdict};
 const EVIDENCE_MAX: usize = 5;
 /// A cause this likely beside the leading one is named in the evidence.
 const ALSO_LIKELY: f64 = 0.15;
+/// A claim this sure says why.
+const SAYS_WHY: f64 = 0.8;
 /// What is left of a rule's doubt when all logs of the request were read and nothing else fits.
 const DOUBT_LEFT: f64 = 0.2;
 /// A worker's end in the same second as a failure of which nginx's words are not known: one in three is another's.
@@ -352,11 +354,14 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Claim) {
     let Some((cause, mut claim)) = claims.next() else {
         return (causes::UNKNOWN, Claim { confidence: 0.3, ..Claim::default() });
     };
+    let sure = claim.confidence;
     let mut rival: f64 = 0.0;
     let mut others: Vec<&str> = Vec::new();
     for (other, claim) in claims.filter(|(_, claim)| claim.confidence >= ALSO_LIKELY).take(3) {
         rival = rival.max(claim.confidence);
-        others.push(other.id);
+        if sure < SAYS_WHY || !other.has(Mark::SaysNoReason) {
+            others.push(other.id);
+        }
     }
     if !others.is_empty() && cause.id != "unknown" {
         claim.quotes.truncate(EVIDENCE_MAX - 2);

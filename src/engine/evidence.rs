@@ -435,6 +435,8 @@ pub enum Host {
     UnitStarted { unit: String },
     /// uWSGI: `uwsgi_response_write_body_do(): Broken pipe`; Gunicorn: `Ignoring EPIPE`
     PeerGone { program: String },
+    /// uWSGI: `*** HARAKIRI ON WORKER 3 (pid: N, try: 1) ***`, its own time limit
+    Harakiri { pid: Option<u32> },
     /// supervisord: `exited: web (exit status 1; not expected)`, `terminated by SIGKILL`
     SupervisorExited { program: String, detail: String },
 }

@@ -70,7 +70,11 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         }
     }
     samples.any.sort_unstable();
-    let near = samples.any.get(samples.any.len() / 2).copied();
+    let mut locals: Vec<Nanos> = samples.locals.iter().map(|(_, _, local)| *local).collect();
+    locals.sort_unstable();
+    let middle = |times: &[Nanos]| times.get(times.len() / 2).copied();
+    // For a year any zone will do.
+    let near = middle(&samples.any).or(middle(&locals));
     let known = if zone.is_some() { Vec::new() } else { zones_of_access_logs(inputs) };
     let usual = match known.as_slice() {
         _ if zone.is_some() => Zone::fixed(zone.unwrap_or_default()),
@@ -135,7 +139,7 @@ impl Survey {
         })
     }
 
-    /// A time about which most lines were written, for stamps without a year; `None` where no line has a year and a zone.
+    /// A time about which most lines were written, for stamps without a year; `None` where no line has a year.
     pub fn near(&self) -> Option<Nanos> {
         self.near
     }

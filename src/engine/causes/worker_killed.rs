@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
-use crate::engine::evidence::{Host, Symptom};
+use crate::engine::evidence::{Host, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_killed",
@@ -23,7 +23,11 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         let killed = matches!(&host.seen.what, Host::SupervisorExited { detail, .. } if detail.contains("SIGKILL") || detail.ends_with("signal 9"));
-        return killed.then(|| Claim::with(0.7, vec![host_quote(host)]))?;
+        // uWSGI ends a worker that took too long by itself.
+        let by_itself = case.world.hosts.iter().any(|other| {
+            matches!(other.seen.what, Host::Harakiri { .. }) && other.seen.at.near(host.seen.at, 0, 30 * SECOND)
+        });
+        return (killed && !by_itself).then(|| Claim::with(0.7, vec![host_quote(host)]))?;
     }
     let death = case.violent_death().filter(|death| death.signal == Some(9) && !death.timed_out && !death.ordered)?;
     if case.symptom == Symptom::ResponseTruncated {

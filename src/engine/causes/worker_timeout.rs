@@ -1,13 +1,18 @@
 //! Gunicorn killed the worker after `--timeout`.
 
-use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::evidence::Symptom;
+use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use crate::engine::case::{conclusion, host_quote};
+use crate::engine::correlate::world::HostSeen;
+use crate::engine::evidence::{Host, SECOND, Symptom};
+
+/// uWSGI tries again every second until the worker is gone.
+const HARAKIRI_MAX: i64 = 30 * SECOND;
 
 pub static CAUSE: Cause = Cause {
     id: "worker_timeout",
     category: Category::Worker,
     summary: "Gunicorn killed the worker because it did not finish within `--timeout`",
-    when: "The request was cut, or answered with 500, as a worker of which Gunicorn had written `WORKER TIMEOUT` came to its end.",
+    when: "The request was cut, or answered with 500, as a worker of which Gunicorn had written `WORKER TIMEOUT` (or uWSGI `HARAKIRI`) came to its end.",
     hint: "Make the request faster or move its work to a background job; if it must be slow, raise Gunicorn's `--timeout` and nginx's `proxy_read_timeout` together, or use `--worker-class gthread`.",
     facts: "`WORKER TIMEOUT (pid:N)` is written as SIGABRT is sent, and SIGKILL follows at the next turn if the worker still lives, with `was sent SIGKILL! Perhaps out of memory?`: that line is no proof of an OOM kill (gunicorn/arbiter.py, murder_workers and reap_workers). Gunicorn 22 and later answer 500 if Python can still run (gunicorn/workers/base.py, handle_abort).",
     links: &[
@@ -24,7 +29,10 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    let death = case.violent_death().filter(|death| death.timed_out)?;
+    if let Trigger::Host(host) = case.trigger {
+        return harakiri_alone(case, host);
+    }
+    let Some(death) = case.violent_death().filter(|death| death.timed_out) else { return harakiri(case) };
     if case.symptom == Symptom::ResponseTruncated {
         return None;
     }
@@ -33,4 +41,27 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let mut claim = Claim::with(confidence, death.quotes.clone())?;
     claim.worker = Some(death.worker);
     Some(claim)
+}
+
+/// uWSGI's line by itself; its second and third try are told with the first.
+fn harakiri_alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
+    let Host::Harakiri { pid } = host.seen.what else { return None };
+    let of_pid = |other: &&HostSeen| matches!(other.seen.what, Host::Harakiri { pid: other } if other == pid);
+    let near = |other: &&HostSeen| other.seen.at.near(host.seen.at, 0, HARAKIRI_MAX);
+    let first = case.world.hosts.iter().filter(of_pid).find(near)?;
+    (first.seen.ticket == host.seen.ticket).then(|| claim_harakiri(0.9, host))?
+}
+
+/// uWSGI ended a worker as the request was cut.
+fn harakiri(case: &Case<'_>) -> Option<Claim> {
+    let at_the_cut = |host: &&HostSeen| {
+        matches!(host.seen.what, Host::Harakiri { .. }) && host.seen.at.near(case.at, -SECOND, 5 * SECOND)
+    };
+    let host = case.world.hosts.iter().rev().find(at_the_cut).filter(|_| case.is_cut_off())?;
+    claim_harakiri(0.85, host)
+}
+
+fn claim_harakiri(confidence: f64, host: &HostSeen) -> Option<Claim> {
+    let limit = "the worker is uWSGI's, and the time limit is its `harakiri`, not Gunicorn's `--timeout`";
+    Claim::with(confidence, vec![host_quote(host), conclusion(limit)])
 }

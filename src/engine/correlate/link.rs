@@ -55,7 +55,7 @@ pub fn expected(case: &Case<'_>, cause: &Cause) -> Expected {
             Mark::SpanEndsLater => return Expected::Late,
             Mark::SpanWithoutStatus => return Expected::NoStatus,
             Mark::SpanWithoutStatusAt500 if case.status() == Some(500) => return Expected::NoStatus,
-            Mark::SpanWithoutStatusAt500 | Mark::BlamesWorker | Mark::WantsMoreEvidence => {}
+            Mark::SpanWithoutStatusAt500 | Mark::BlamesWorker | Mark::WantsMoreEvidence | Mark::SaysNoReason => {}
         }
     }
     match case.symptom {

@@ -323,6 +323,7 @@ fn host_words(host: &Host) -> String {
         Host::UnitStopping { unit } => format!("{unit} stops"),
         Host::UnitStarted { unit } => format!("{unit} starts"),
         Host::PeerGone { program } => format!("the peer of {program} went away"),
+        Host::Harakiri { .. } => "uWSGI ends a worker that took too long".to_owned(),
         Host::SupervisorExited { program, detail } => format!("{program} exited: {detail}"),
     }
 }

@@ -254,7 +254,7 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         }
         _ if starts("Parent changed, shutting down") => E::ParentChanged,
         _ if starts("Connection in use: ") => E::BindFailed { address: after_colon(message) },
-        _ if starts("Can't connect to ") || starts("Invalid address: ") => {
+        _ if starts("Can't connect to ") || starts("Can not connect to (") || starts("Invalid address: ") => {
             E::BindFailed { address: message.to_owned() }
         }
         _ if message.contains("[Errno 98] Address already in use")

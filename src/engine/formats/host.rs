@@ -143,6 +143,9 @@ fn supervisor(line: &str) -> Option<Host> {
     if let Some((_, rest)) = line.split_once("DAMN ! worker ") {
         return uwsgi_death(rest);
     }
+    if let Some((_, rest)) = line.split_once("HARAKIRI ON WORKER ") {
+        return rest.split_once("pid: ").map(|(_, rest)| Host::Harakiri { pid: leading_number(rest) });
+    }
     if let Some((_, rest)) = line.split_once("!!! uWSGI process ") {
         let pid = leading_number(rest);
         return rest.contains("Segmentation Fault").then(|| Host::Segfault { pid, process: "uwsgi".to_owned() });
