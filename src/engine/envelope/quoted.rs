@@ -2,6 +2,7 @@
 //!
 //! A value counts only where what stands before it is the shipper's own: a quoted value of an access log is a client's.
 
+use super::is_enveloped;
 use super::prefix::begins_record;
 
 /// Bytes before the value: a few stamps, names and levels.
@@ -12,11 +13,14 @@ type Way = fn(&str) -> Option<&str>;
 
 /// The line inside, and what it was taken out of.
 pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
-    let ways: [(&'static str, Way); 4] = [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list)];
+    let ways: [(&'static str, Way); 5] =
+        [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list), ("quoted", whole)];
     ways.iter().find_map(|(name, way)| {
         let value = way(line)?;
         let inner = unquoted(value, *name == "csv")?;
-        begins_record(&inner).then_some((*name, inner))
+        // Of a quote that nothing closes the end is the line's own.
+        let closed = *name != "quoted" || inner.matches('"').count() % 2 == 0;
+        (closed && (begins_record(&inner) || is_enveloped(&inner))).then_some((*name, inner))
     })
 }
 
@@ -52,6 +56,11 @@ fn list(line: &str) -> Option<&str> {
     line.strip_prefix("- \"")
 }
 
+/// `"` before a whole line, as in an array of strings or where somebody cites one.
+fn whole(line: &str) -> Option<&str> {
+    line.strip_prefix('"')
+}
+
 /// The text up to the quote that closes it, unescaped.
 fn unquoted(value: &str, doubled: bool) -> Option<String> {
     let end = value.rfind('"')?;
@@ -78,6 +87,9 @@ mod tests {
         check(&format!("[0] web: [1772615702.1, {{\"log\"=>\"{escaped}\\n\"}}]"), "fluent_bit", line);
         check(&format!("\"2026-03-04T09:15:02Z\",\"web-1\",\"{}\"", line.replace('"', "\"\"")), "csv", line);
         check(&format!("- \"{escaped}\""), "list", line);
+        check(&format!("    \"{escaped}\","), "indent quoted", line);
+        check(&format!("\"{line}\""), "quoted", line);
+        check(&format!("\"web-1 | {line}\""), "quoted compose", line);
     }
 
     #[test]
