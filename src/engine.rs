@@ -22,11 +22,14 @@ pub mod formats;
 pub mod nginx_conf;
 pub mod text;
 pub mod time;
+mod timers;
 pub mod verdict;
 
 mod conclude;
+mod gather;
 mod holding;
 mod moment;
+mod outcome;
 mod standalone;
 mod wanted;
 
@@ -42,6 +45,8 @@ use evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
 use holding::Held;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use timers::Timer;
+pub use timers::Wake;
 use verdict::{Ticket, Verdict};
 
 /// What the engine may keep, and for how long.
@@ -119,52 +124,10 @@ pub enum Output {
     Verdict(Arc<Verdict>),
 }
 
-/// Why the engine wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// A request is due for its verdict.
-    Verdict,
-    /// A held record or span that is part of no request may go on.
-    Release,
-    /// A process ended, and no request has shown up that its end explains.
-    Standalone,
-    /// A decided request is forgotten.
-    Forget,
-}
-
 /// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
 const LOOK_BACK: Nanos = 180 * SECOND;
 /// A fatal record waits so much longer than the hold for the request that it explains.
 const STANDALONE_AFTER: Nanos = 2 * SECOND;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timer {
-    /// A request is due for its verdict.
-    Request(u64),
-    /// A held record that is part of no request may go on.
-    Ticket(Ticket),
-    /// A held span may go on, unless a request that opened later is still open and may be its own.
-    Span(u64),
-    /// A worker's end that no request joined: its place among all deaths ever seen.
-    Death(usize),
-    /// A Gunicorn went down: its stream and the record.
-    Phase(u64, Ticket),
-    /// A line about a process.
-    Host(Ticket),
-    /// A decided request is forgotten.
-    Forget(u64),
-}
-
-impl Timer {
-    fn wake(self) -> Wake {
-        match self {
-            Timer::Request(_) => Wake::Verdict,
-            Timer::Ticket(_) | Timer::Span(_) => Wake::Release,
-            Timer::Death(_) | Timer::Phase(..) | Timer::Host(_) => Wake::Standalone,
-            Timer::Forget(_) => Wake::Forget,
-        }
-    }
-}
 
 /// Evidence in, verdicts out.
 #[derive(Debug)]

@@ -4,11 +4,12 @@ use super::case::Case;
 use super::causes::Mark;
 use super::correlate::join::Request;
 use super::correlate::{self, Interval, Seen};
-use super::decide::{self, Outcome};
 use super::evidence::{Nanos, NginxAccess, SECOND, SpanFacts, Symptom};
+use super::outcome::{self, Outcome};
 use super::text;
 use super::verdict::{LinkMethod, Ticket, Verdict};
 use super::{Engine, Output, STANDALONE_AFTER, Timer};
+use super::{decide, gather};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl Engine {
                     .verdict
                     .as_ref()
                     .is_some_and(|verdict| verdict.cause.has(Mark::WantsMoreEvidence) && verdict.status.is_some());
-                unsure && decide::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
+                unsure && outcome::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
             })
             .map(|(id, _)| id)
             .collect();
@@ -69,7 +70,7 @@ impl Engine {
         if !first_time && !std::mem::take(&mut request.stale) {
             return;
         }
-        let outcome = decide::outcome(request, &self.world);
+        let outcome = outcome::outcome(request, &self.world);
         if first_time {
             self.open = self.open.saturating_sub(1);
         }
@@ -88,7 +89,7 @@ impl Engine {
 
     pub(super) fn give_verdict(&mut self, now: Nanos, id: u64) {
         let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = decide::case_of(request, &self.world) else {
+        let Some(case) = gather::case_of(request, &self.world) else {
             self.forget_request(id);
             return;
         };
@@ -167,7 +168,7 @@ impl Engine {
     pub(super) fn resolve_spans(&mut self, id: u64, verdict: &Arc<Verdict>) {
         let Some(trace) = verdict.link.trace else { return };
         let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = decide::case_of(request, &self.world) else { return };
+        let Some(case) = gather::case_of(request, &self.world) else { return };
         let own: Vec<Ticket> = self
             .world
             .spans
@@ -205,7 +206,7 @@ impl Engine {
         let fits = |request: &Request| {
             let verdict = request.verdict.as_ref()?;
             let trace = verdict.link.trace?;
-            let case = decide::case_of(request, &self.world)?;
+            let case = gather::case_of(request, &self.world)?;
             (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
         };
         self.requests.linked_to(facts.trace_id).find_map(|(_, request)| fits(request))
@@ -223,12 +224,12 @@ impl Engine {
                 return true;
             }
             // The cheap questions first: there may be hundreds of open requests on one path.
-            let in_time = decide::failed_at(request).is_some_and(|at| {
+            let in_time = outcome::failed_at(request).is_some_and(|at| {
                 facts.start <= at.to.saturating_add(2 * SECOND) && facts.end >= at.from.saturating_sub(2 * SECOND)
             });
             facts.kind == 2
                 && in_time
-                && decide::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
+                && gather::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
         })
     }
 }

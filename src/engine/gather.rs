@@ -1,0 +1,199 @@
+//! The case of a request: whom it went to, which Gunicorn that is, which of its workers ended, and what others met.
+
+use super::case::{Case, Trigger};
+use super::causes;
+use super::correlate::Interval;
+use super::correlate::address::{AddressMatch, compare};
+use super::correlate::gunicorn::{Death, Instance};
+use super::correlate::join::{Request, split_request_line};
+use super::correlate::world::{Failure, World};
+use super::evidence::{MILLISECOND, Nanos, SECOND, Symptom};
+use super::nginx_conf::Pass;
+use super::outcome::{death_interval, death_of_500, failed_at, symptom_of};
+
+/// So many failures of one kind around a request without an error line, and none of another, make it one of them.
+const ALIKE_MIN: usize = 3;
+/// The quarantine of a server lasts `fail_timeout`, 10 s by default; the failures before it may be as old again.
+const ROOT_AGE_MAX_SECONDS: i64 = 30;
+
+/// Builds the case of a request.
+pub(super) fn case_of<'a>(request: &'a Request, world: &'a World) -> Option<Case<'a>> {
+    let mut symptom = symptom_of(request);
+    let at = failed_at(request)?;
+    let passes = passes_of(request, world);
+    if symptom == Symptom::Unknown {
+        symptom = timer_of(request, &passes).unwrap_or(symptom);
+    }
+    let mut upstream = upstream_of(request).map_or_else(
+        || world.nginx.as_ref().and_then(|nginx| nginx.only_server_of(&passes)),
+        // The name of a block stands for its server where it has but one.
+        |upstream| match world.nginx.as_ref().filter(|_| passes.iter().all(|pass| pass.address == upstream)) {
+            Some(nginx) => nginx.only_server_of(&passes).or(Some(upstream)),
+            None => Some(upstream),
+        },
+    );
+    let mut derived_from = None;
+    if symptom == Symptom::NoLiveUpstreams
+        && let Some(root) = root_of(request, world, at)
+    {
+        symptom = root.symptom;
+        upstream = Some(root.upstream.as_str());
+        derived_from = Some(root);
+    }
+    if symptom == Symptom::ConnectFailed
+        && request.error().is_none()
+        && let Some(other) = same_failure(world, upstream, at)
+    {
+        symptom = other.symptom;
+    }
+    let borrowed = if symptom == Symptom::Unknown { failures_alike(request, world, at) } else { None };
+    if let Some(other) = borrowed {
+        symptom = other.symptom;
+        upstream = upstream.or(Some(other.upstream.as_str()));
+    }
+    let found = world.gunicorns.instance_for(upstream);
+    let found = found.filter(|(instance, _)| !world.is_of_another_upstream(instance, upstream));
+    let mut case = Case {
+        trigger: Trigger::Request,
+        symptom,
+        request,
+        at,
+        upstream,
+        world,
+        instance: found.map(|(instance, _)| instance),
+        address: found.map_or(AddressMatch::Unknown, |(_, address)| address),
+        death: None,
+        derived_from,
+        borrowed_symptom: borrowed.is_some(),
+        passes,
+    };
+    case.death = death_for(&case);
+    Some(case)
+}
+
+/// Where nginx's configuration sends the request; where the peer is known, only the passes that lead to it.
+fn passes_of<'a>(request: &Request, world: &'a World) -> Vec<&'a Pass> {
+    let Some(nginx) = &world.nginx else { return Vec::new() };
+    let error = request.error().or(request.errors.last()).map(|error| &error.what);
+    let access = request.access.as_ref().map(|access| &access.what);
+    let of_error = error.and_then(|error| error.request.as_deref()).and_then(split_request_line);
+    let target = access.map(|access| access.target.as_str()).filter(|target| !target.is_empty());
+    let Some(target) = target.or(of_error.map(|(_, target)| target)) else { return Vec::new() };
+    let server = error.map(|error| error.server.as_str()).filter(|server| !server.is_empty());
+    let host = access.map(|access| access.host.as_str()).filter(|host| !host.is_empty());
+    let passes = nginx.passes_for(server.or(host), target);
+    let Some(upstream) = upstream_of(request) else { return passes };
+    let leads_there = |pass: &&Pass| {
+        pass.address == upstream
+            || nginx.servers_of(pass).iter().any(|server| compare(server, upstream) >= AddressMatch::Maybe)
+    };
+    passes.into_iter().filter(leads_there).collect()
+}
+
+/// Without an error line: the timer that a 504 took as long as. nginx's clock is up to some ten milliseconds behind, and
+/// a retry or a slow client make it longer.
+fn timer_of(request: &Request, passes: &[&Pass]) -> Option<Symptom> {
+    let access = request.access.as_ref().map(|access| &access.what)?;
+    let took = access.request_time.value().filter(|_| access.status == 504 && request.errors.is_empty())?;
+    let fits = |timer: Nanos| (-50 * MILLISECOND..=SECOND).contains(&took.saturating_sub(timer));
+    let all = |timer: fn(&Pass) -> Nanos| !passes.is_empty() && passes.iter().all(|pass| fits(timer(pass)));
+    match (all(|pass| pass.connect_timeout), all(|pass| pass.read_timeout)) {
+        (true, false) => Some(Symptom::ConnectTimedOut),
+        (false, true) => Some(Symptom::ResponseTimedOut),
+        _ => None,
+    }
+}
+
+/// Last peer tried.
+pub(super) fn upstream_of(request: &Request) -> Option<&str> {
+    let of_error = request.error().and_then(|error| error.what.upstream.as_deref());
+    let of_access =
+        request.access.as_ref().and_then(|access| access.what.attempts.last()).map(|attempt| attempt.address.as_str());
+    // Taken from the access line where it has one: nothing in it can be forged.
+    of_access.filter(|address| !address.is_empty()).or(of_error)
+}
+
+/// The failure that emptied the group of servers: on the same nginx worker and server, not long before.
+fn root_of<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a Failure> {
+    let error = request.error()?;
+    world.failures.iter().rev().find(|failure| {
+        failure.symptom != Symptom::NoLiveUpstreams
+            && failure.symptom != Symptom::ClientClosed
+            && failure.at.from <= at.to
+            && failure.at.distance(at) <= ROOT_AGE_MAX_SECONDS * SECOND
+            && failure.server == error.what.server
+            && (failure.pid.is_none() || error.what.pid.is_none() || failure.pid == error.what.pid)
+    })
+}
+
+/// The access line says that nginx could not connect, and its error line is missing or doubtful: the errno is the one
+/// that this upstream had at the same time.
+fn same_failure<'a>(world: &'a World, upstream: Option<&str>, at: Interval) -> Option<&'a Failure> {
+    world.failures.iter().rev().find(|failure| {
+        failure.symptom.id().starts_with("connect_")
+            && Some(failure.upstream.as_str()) == upstream
+            && failure.at.distance(at) <= 5 * SECOND
+    })
+}
+
+/// The access log has nginx's own 502 page and nothing of upstreams, and no error line joins it (they are lost, or in doubt
+/// behind a forged one): while nginx could not connect for anybody, it could not for this request either.
+fn failures_alike<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a Failure> {
+    let access = request.access.as_ref().filter(|_| request.errors.is_empty())?;
+    let own_page = access.what.body_bytes_sent.value().is_some_and(causes::app_returned_error::is_size_of_nginx_page);
+    if access.what.status != 502 || access.what.has_upstream || !own_page {
+        return None;
+    }
+    let mut around =
+        world.failures.iter().rev().take(1_024).filter(|failure| failure.at.near(at, -SECOND, SECOND)).peekable();
+    let first = *around.peek()?;
+    let mut count = 0;
+    for failure in around {
+        if failure.symptom != first.symptom || !failure.symptom.id().starts_with("connect_") {
+            return None;
+        }
+        count += 1;
+    }
+    (count >= ALIKE_MIN).then_some(first)
+}
+
+/// The worker's end that fits the request best: one not yet spoken for, nearest in time, first in the log.
+fn death_for<'a>(case: &Case<'a>) -> Option<(usize, &'a Death)> {
+    if let Some(access) = case.access()
+        && (case.symptom == Symptom::Relayed || case.symptom == Symptom::Unknown && access.status == 500)
+    {
+        return if access.status == 500 { death_of_500(access, case.world, case.at) } else { None };
+    }
+    if !case.is_cut_off()
+        && !matches!(case.symptom, Symptom::ResponseTruncated | Symptom::TlsHandshakeFailed | Symptom::Unknown)
+    {
+        return None;
+    }
+    let serial = case.instance.is_none_or(|instance| matches!(instance.worker_class.as_str(), "sync" | ""));
+    let gunicorns = &case.world.gunicorns;
+    let is_stranger = |instance: &&Instance| case.world.is_of_another_upstream(instance, case.upstream);
+    let strangers = gunicorns.instances.iter().filter(is_stranger).map(|instance| instance.source);
+    let strangers: Vec<u64> = strangers.collect();
+    let deaths = gunicorns.deaths.iter().enumerate().rev().take(1_024);
+    deaths
+        .filter(|(_, death)| {
+            if strangers.contains(&death.source) {
+                return false;
+            }
+            let of_instance = case.address < AddressMatch::Maybe
+                || case.instance.is_none_or(|instance| instance.source == death.source);
+            // An abort that Gunicorn answered with 500 is another request's, unless this one was cut in its middle.
+            let answered = death.request.is_some() && death.signal.is_none() && death.code.is_none();
+            of_instance && !answered && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
+        })
+        .min_by_key(|(index, death)| {
+            let taken = serial && death.explains > 0;
+            (
+                !death.is_violent(),
+                taken,
+                death_interval(death).distance(case.at) / (100 * MILLISECOND),
+                death.ordered,
+                *index,
+            )
+        })
+}

@@ -1,0 +1,135 @@
+//! Did a request fail, when, and what did nginx see?
+
+use super::correlate::Interval;
+use super::correlate::gunicorn::Death;
+use super::correlate::join::Request;
+use super::correlate::world::World;
+use super::evidence::{Logged, NginxAccess, SECOND, Symptom};
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It failed and gets a verdict.
+    Failed,
+    /// It did not fail, or not for its upstream.
+    Fine,
+    /// An error line says that it failed, and the access log that covers the time knows nothing of it: a forged line,
+    /// or a request that a retry saved.
+    Contradicted,
+}
+
+/// Whether the request failed.
+pub(super) fn outcome(request: &Request, world: &World) -> Outcome {
+    let symptom = request.error().and_then(|error| error.what.symptom);
+    if let Some(access) = &request.access {
+        return if access_failed(&access.what, request, symptom, world, access.at) {
+            Outcome::Failed
+        } else {
+            Outcome::Fine
+        };
+    }
+    let Some(symptom) = symptom else { return Outcome::Fine };
+    if !request.genuine && world.has_access_log {
+        return Outcome::Contradicted;
+    }
+    // A refusal (413) that was whole before the connection broke was not cut.
+    if symptom == Symptom::ResponseTruncated && request.maybe.iter().any(|access| access.what.status < 400) {
+        return Outcome::Failed;
+    }
+    if !request.maybe.is_empty() {
+        return Outcome::Fine;
+    }
+    let error = request.error();
+    let concerns_a_request = error.is_some_and(|error| error.what.request.is_some());
+    if concerns_a_request && error.is_some_and(|error| world.is_covered(error.at)) {
+        return Outcome::Contradicted;
+    }
+    Outcome::Failed
+}
+
+fn access_failed(
+    access: &NginxAccess,
+    request: &Request,
+    symptom: Option<Symptom>,
+    world: &World,
+    at: Interval,
+) -> bool {
+    let answered = access.attempts.last().is_some_and(|attempt| attempt.header_time.value().is_some());
+    match access.status {
+        502 | 504 | 499 | 9 => true,
+        503 if symptom.is_some() || answered => true,
+        // `limiting requests` and the like: nginx's own 503, with a line that is no symptom, or without an upstream.
+        503 => !access.has_upstream && request.errors.is_empty(),
+        500 => symptom.is_some() || death_of_500(access, world, at).is_some(),
+        status if status < 400 => symptom == Some(Symptom::ResponseTruncated),
+        _ => false,
+    }
+}
+
+/// The abort or exit inside a worker that made this 500 (Gunicorn 22 and later answer 500 to `SystemExit`).
+pub(super) fn death_of_500<'a>(access: &NginxAccess, world: &'a World, at: Interval) -> Option<(usize, &'a Death)> {
+    let deaths = world.gunicorns.deaths.iter().enumerate().rev().take(512);
+    deaths
+        .filter(|(_, death)| {
+            let same = death.request.as_deref().is_some_and(|target| {
+                let target = target.rsplit(' ').next().unwrap_or(target);
+                target == access.target
+            });
+            same && (death.timed_out || death.is_exit_of_application())
+                && death_interval(death).near(at, -2 * SECOND, 2 * SECOND)
+        })
+        .min_by_key(|(_, death)| (death.explains > 0, death.to.distance(at)))
+}
+
+pub(super) fn death_interval(death: &Death) -> Interval {
+    Interval { from: death.from.from, to: death.to.to.max(death.from.to) }
+}
+
+/// What nginx saw.
+pub(super) fn symptom_of(request: &Request) -> Symptom {
+    let of_error = request.error().and_then(|error| error.what.symptom);
+    let Some(access) = request.access.as_ref().map(|access| &access.what) else {
+        return of_error.unwrap_or(Symptom::Unknown);
+    };
+    let last = access.attempts.last();
+    let answered = last.is_some_and(|attempt| attempt.header_time.value().is_some());
+    match of_error {
+        Some(Symptom::ResponseTruncated) => return Symptom::ResponseTruncated,
+        // The failed attempts came before one that the application answered itself.
+        Some(_) if answered && access.attempts.len() > 1 => return Symptom::Relayed,
+        Some(symptom) => return symptom,
+        None => {}
+    }
+    match access.status {
+        499 => Symptom::ClientClosed,
+        9 => Symptom::ResponseHeaderInvalid,
+        _ if answered => Symptom::Relayed,
+        status => last.map_or(Symptom::Unknown, |attempt| {
+            let nothing_received = matches!(attempt.bytes_received, Logged::Value(0));
+            match (status, attempt.connect_time, attempt.header_time) {
+                (504, Logged::Dash, _) => Symptom::ConnectTimedOut,
+                (504, _, Logged::Dash) => Symptom::ResponseTimedOut,
+                (502, Logged::Dash, Logged::Dash) => Symptom::ConnectFailed,
+                (502, Logged::Value(_), Logged::Dash) if nothing_received => Symptom::ResponseClosedEarly,
+                (502, Logged::Value(_), Logged::Dash) => Symptom::ResponseHeaderInvalid,
+                _ => Symptom::Unknown,
+            }
+        }),
+    }
+}
+
+/// When the last attempt failed: the access line's time where it is exact, else where it and the error line agree.
+pub(super) fn failed_at(request: &Request) -> Option<Interval> {
+    let error = request.error().or(request.errors.last()).map(|error| error.at);
+    let access = request.access.as_ref();
+    match (error, access) {
+        (Some(error), Some(access)) => {
+            let both = Interval { from: error.from.max(access.at.from), to: error.to.min(access.at.to) };
+            // A lingering close delays the access line: then the error line is right.
+            Some(if both.from <= both.to { both } else { error })
+        }
+        (Some(error), None) => Some(error),
+        (None, Some(access)) => Some(access.at),
+        (None, None) => None,
+    }
+}
