@@ -5,8 +5,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use why502::engine::evidence::{SECOND, SpanFacts};
 use why502::engine::formats::{Reader, Reading, SourceMemory};
+use why502::engine::nginx_conf::NginxConf;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Decision, Engine, Output, Record, Settings, Span};
 
@@ -38,7 +40,11 @@ const LINES: [&str; 20] = [
 
 /// Runs the operations; returns what was said, in order.
 fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
-    let settings = Settings { requests_max: 16, spans_max: 16, ..Settings::default() };
+    let conf = "upstream app { server 127.0.0.1:8000; } server { location / { proxy_pass http://app; }
+        location /b { proxy_pass http://127.0.0.1:9000; proxy_read_timeout 1s; } }";
+    let with_conf = operations.len() % 2 == 1;
+    let nginx = with_conf.then(|| Arc::new(NginxConf::read("n.conf", conf, &mut |_| Ok(Vec::new()))));
+    let settings = Settings { requests_max: 16, spans_max: 16, nginx, ..Settings::default() };
     let (mut engine, reader) = (Engine::new(settings), Reader::default());
     let mut memory = SourceMemory::default();
     let (mut now, mut last) = (START * SECOND, 0);
