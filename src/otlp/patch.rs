@@ -1,7 +1,7 @@
 //! Changes to the bytes of one log record or span. Fields that a patch does not name are copied as they are.
 
 use super::value::{Attribute, KeyValue, message};
-use super::view::{LogRecord, Span};
+use super::view::LogRecord;
 use super::wire::{Fields, put_bytes, put_fixed64};
 
 /// What to change in a log record.
@@ -51,7 +51,8 @@ pub struct SpanPatch {
     pub attributes: Vec<Attribute>,
     /// Added where the span has no attribute with this key: `error.type`.
     pub attributes_if_missing: Vec<Attribute>,
-    /// Added after the span's own events.
+    /// Added after the span's own events, each unless it has one of that name: then it was patched before, by another
+    /// why502 on its way.
     pub events: Vec<SpanEvent>,
 }
 
@@ -77,7 +78,7 @@ impl SpanPatch {
             }
         }
         upsert.finish(&mut out);
-        for event in &self.events {
+        for event in self.events.iter().filter(|event| !has_event(span, &event.name)) {
             message(&mut out, 11, |out| {
                 put_fixed64(out, 1, event.time);
                 put_bytes(out, 2, event.name.as_bytes());
@@ -88,14 +89,13 @@ impl SpanPatch {
         }
         out
     }
+}
 
-    /// True when the span already has an event with this name: it was patched before.
-    pub fn has_event(span: &Span<'_>, name: &str) -> bool {
-        Fields::new(span.bytes()).filter(|field| field.number == 11).any(|event| {
-            let names = Fields::new(event.wire.bytes()).filter(|field| field.number == 2);
-            names.last().is_some_and(|field| field.wire.bytes() == name.as_bytes())
-        })
-    }
+fn has_event(span: &[u8], name: &str) -> bool {
+    Fields::new(span).filter(|field| field.number == 11).any(|event| {
+        let names = Fields::new(event.wire.bytes()).filter(|field| field.number == 2);
+        names.last().is_some_and(|field| field.wire.bytes() == name.as_bytes())
+    })
 }
 
 /// Attributes on their way into a message.
