@@ -183,14 +183,16 @@ fn complete_tail(error: &mut NginxError, get: Get<'_, '_>) -> bool {
         error.server = named(&SERVER).unwrap_or_default();
     }
     error.subrequest = error.subrequest.take().or_else(|| named(&SUBREQUEST));
+    let is_of_request = request.is_some();
+    // First: where a socket's path ends is known by the request's.
+    error.request = request.map(|request| cut(&request));
     if let Some(upstream) = named(&UPSTREAM) {
         let peer = nginx_error::split_upstream(&upstream, error);
         error.upstream.get_or_insert(peer);
     }
     // Without a request nginx writes no host: the name is that of a machine.
-    let host = Some(host_of(get)).filter(|host| !host.is_empty() && request.is_some());
+    let host = Some(host_of(get)).filter(|host| !host.is_empty() && is_of_request);
     error.host = error.host.take().or_else(|| host.map(|host| cut(host.trim_matches('"'))));
-    error.request = request.map(|request| cut(&request));
     true
 }
 

@@ -233,6 +233,14 @@ fn names_make_no_record_nginxs() {
 }
 
 #[test]
+fn the_socket_of_an_upstream_ends_before_the_uri() {
+    let head = [("level", "error"), ("pid", "411"), ("connection", "7"), ("client", "127.0.0.1")];
+    let tail = [("request", "GET /a HTTP/1.1"), ("upstream", "http://unix:/run/shop/socket/a"), ("message", MESSAGE)];
+    let shown = shown(&read(&[&head[..], &tail].concat(), None));
+    assert!(shown.contains("http://unix:/run/shop/socket") && !shown.contains("socket/a"), "{shown}");
+}
+
+#[test]
 fn a_line_that_explains_a_status_without_being_a_failure() {
     let limited = "limiting requests, excess: 0.520 by zone \"shop\"";
     let head = [("level", "error"), ("pid", "411"), ("connection", "7")];
