@@ -208,3 +208,31 @@ fn kqueue_says_who_told_it() {
     let line = r#"2026/03/04 09:15:02 [error] 411#0: *7 kevent() reported that connect() failed (61: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#;
     assert_eq!(told(&[("error.log", line)]), "/cart gunicorn_not_running");
 }
+
+/// Gunicorn tells on standard error alone that the application object is missing, and a worker's end that interrupts its
+/// shutdown takes the words about that away too.
+#[test]
+fn workers_that_all_leave_at_boot_found_no_application() {
+    let refused = |second: u32| {
+        format!(
+            r#"2026/03/04 09:14:{second:02} [error] 411#411: *{second} connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /{second} HTTP/1.1", upstream: "http://127.0.0.1:8000/{second}", host: "shop.test""#
+        )
+    };
+    let errors = format!("{}\n{}\n", refused(5), refused(20));
+    let leaves = |second: u32, worker: u32| {
+        format!("[2026-03-04 09:14:{second:02} +0000] [{worker}] [INFO] Worker exiting (pid: {worker})\n")
+    };
+    let of = |gunicorn: String| told(&[("error.log", &errors), ("gunicorn.log", &gunicorn)]);
+    let both = format!("{START}{}{}", leaves(1, 301), leaves(1, 302));
+    assert_eq!(of(both.clone()), "/5 app_load_failed\n/20 app_load_failed");
+    // Some time later it is something else that made them go, as is one that left of two, or a stop.
+    let not = |gunicorn: String| assert!(!of(gunicorn.clone()).contains("app_load_failed"), "{gunicorn}");
+    not(format!("{START}{}{}", leaves(30, 301), leaves(30, 302)));
+    not(format!("{START}{}", leaves(1, 301)));
+    let stop = "[2026-03-04 09:14:01 +0000] [300] [INFO] Handling signal: term\n";
+    not(format!("{START}{stop}{}{}", leaves(1, 301), leaves(1, 302)));
+    // It was started again, and serves.
+    let again = START.replace("09:14:00", "09:14:10").replace("301", "311").replace("302", "312");
+    let found = of(format!("{both}{again}"));
+    assert!(found.starts_with("/5 ") && !found.contains("/20 app_load_failed"), "{found}");
+}

@@ -7,6 +7,9 @@ use crate::engine::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
 use crate::engine::evidence::{Host, SECOND, Symptom};
 use crate::engine::verdict::Quote;
 
+/// A worker finds out within this time that the application object is missing: so long its module may take to import.
+const LOAD_MAX: i64 = 10 * SECOND;
+
 pub static CAUSE: Cause = Cause {
     id: "worker_boot_failed",
     category: Category::Lifecycle,
@@ -92,7 +95,11 @@ pub fn down(case: &Case<'_>, reason: Down) -> Option<Claim> {
         return None;
     }
     let Some(halted) = instance.changes.iter().rev().find(|change| change.phase == Phase::Down(reason)) else {
-        return if reason == Down::BootFailed { crew_is_gone(case, instance) } else { None };
+        return match reason {
+            Down::BootFailed => crew_is_gone(case, instance),
+            Down::AppLoadFailed => left_at_boot(case, instance),
+            _ => None,
+        };
     };
     if halted.at.from <= case.at.to {
         let started_since = instance.changes.iter().rev().find(|change| {
@@ -131,6 +138,27 @@ fn crew_is_gone(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
     let mut quotes = death.quotes.clone();
     quotes.push(conclusion("none of its workers is left and none was booted again"));
     Claim::with(confidence, quotes)
+}
+
+/// The same race where the application object was not found, which Gunicorn tells on standard error alone: every worker
+/// left as soon as it had booted, nobody told them to, and none was booted in their place.
+fn left_at_boot(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
+    let gunicorns = &case.world.gunicorns;
+    let since = instance.changes.iter().rev().find(|change| change.at.from <= case.at.to)?;
+    if instance.crew.size_at(case.at) != Some(0) || since.phase != Phase::Listening {
+        return None;
+    }
+    let at_boot = |death: &&Death| {
+        let boots = gunicorns.boots.iter().filter(|boot| boot.source == death.source && boot.worker == death.worker);
+        death.source == instance.source
+            && death.left_by_itself()
+            && death.from.from <= case.at.to
+            && boots.into_iter().any(|boot| boot.at.near(death.from, -SECOND, LOAD_MAX))
+    };
+    let death = gunicorns.deaths.iter().rev().take(256).find(at_boot)?;
+    let mut quotes = death.quotes.clone();
+    quotes.push(conclusion("its workers left as soon as they had booted, and none was booted in their place"));
+    Claim::with(0.95, quotes)
 }
 
 /// The stamps of one second do not tell whether a refusal came before the start or after the halt; a reset that follows
