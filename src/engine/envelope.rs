@@ -3,6 +3,8 @@
 mod prefix;
 mod quoted;
 
+pub(super) use quoted::ends_early;
+
 use super::evidence::{SECOND, Stamp};
 use super::formats::gunicorn_error::iso_stamp;
 use super::formats::json_line::JsonLine;
@@ -212,7 +214,10 @@ fn iso_prefix(line: &str) -> Option<Layer> {
         return None;
     }
     let end = 19 + line.get(19..)?.find([' ', '\t'])?;
-    let stamp = iso_stamp(line.get(..end)?)?;
+    let stamp = line.get(..end)?;
+    // Nothing else may stand in it: the values of an access log do, without a blank between them.
+    let is_stamp = |byte: u8| byte.is_ascii_digit() || b"T :.,+-Z".contains(&byte);
+    let stamp = iso_stamp(stamp).filter(|_| stamp.bytes().all(is_stamp))?;
     let rest = line.get(end..)?.trim_start();
     for stream in ["stdout F ", "stderr F ", "stdout P ", "stderr P "] {
         if let Some(inner) = rest.strip_prefix(stream) {

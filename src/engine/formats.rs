@@ -230,9 +230,10 @@ impl Reader {
             return with_rest(Reading::Proves(Format::NginxError, vec![evidence]), bare, self, wanted);
         }
         if let Some(at) = second::head(bare)
-            && let Some(first) = bare.get(..at)
+            && let Some(first) = bare.get(..at).filter(|first| first.contains('"'))
         {
-            // An access line that lost its end: what follows must not be read as its last values.
+            // An access line that lost its end: what follows must not be read as its last values. Without quotes it is whole,
+            // in a format of its own, and what follows is a value of it.
             let reading = self.read_bare(first.trim_end(), peeled, memory, wanted, place);
             return with_rest(reading, bare, self, wanted);
         }

@@ -1,7 +1,8 @@
 //! What people and their tools put before a line: numbers, list marks, file names, prompts, pods.
 //!
-//! None of these is certain by itself, so each is taken off only where a record begins right behind it; and none of
-//! them can be the text of a client, which never stands at the start of a line.
+//! None of these is certain by itself, so each is taken off only where a record begins right behind it. A client's text
+//! can stand right behind them where an access log begins with a quoted value of it, so a quote is a mark only where it
+//! does not close before the line's end.
 
 use crate::engine::formats::{fragment, gunicorn_error, nginx_error};
 
@@ -24,6 +25,10 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
     ];
     ways.iter().find_map(|(name, way)| {
         let rest = way(line)?;
+        let taken = line.get(..line.len() - rest.len()).unwrap_or_default();
+        if taken.contains('"') && super::quoted::ends_early(rest) {
+            return None;
+        }
         let is_enveloped = matches!(*name, "mark" | "number" | "grep") && super::is_enveloped(rest);
         (is_enveloped || begins_record(rest)).then_some((*name, rest))
     })

@@ -16,12 +16,24 @@ pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
     let ways: [(&'static str, Way); 5] =
         [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list), ("quoted", whole)];
     ways.iter().find_map(|(name, way)| {
-        let value = way(line)?;
+        let value = way(line).filter(|value| *name == "csv" || !ends_early(value))?;
         let inner = unquoted(value, *name == "csv")?;
         // Of a quote that nothing closes the end is the line's own.
         let closed = *name != "quoted" || inner.matches('"').count() % 2 == 0;
         (closed && (begins_record(&inner) || is_enveloped(&inner))).then_some((*name, inner))
     })
+}
+
+/// True for a value that is followed by others: its first quote closes it, and more than brackets stands behind that. In a
+/// line that somebody cites the first quote opens a value of the line's own (`request: "GET /`).
+pub(in crate::engine) fn ends_early(value: &str) -> bool {
+    let is_escaped =
+        |at: usize| value.as_bytes().iter().take(at).rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+    let Some((at, _)) = value.match_indices('"').find(|(at, _)| !is_escaped(*at)) else { return false };
+    let (before, after) = (value.get(..at).unwrap_or_default(), value.get(at + 1..).unwrap_or_default());
+    let opens = (before.is_empty() || before.ends_with([' ', ':', '=', '(']))
+        && after.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '[' | '<'));
+    !opens && after.chars().any(|c| !matches!(c, '"' | '\'' | '}' | ']' | ')' | ',' | ' '))
 }
 
 /// `time=2026-03-04T09:15:02Z level=error msg="`.
@@ -48,7 +60,11 @@ fn csv(line: &str) -> Option<&str> {
     let first = line.strip_prefix('"')?;
     let is_dated = first.as_bytes().first().is_some_and(u8::is_ascii_digit) && first.as_bytes().get(4) == Some(&b'-');
     let (front, value) = first.rsplit_once("\",\"")?;
-    (is_dated && front.len() <= FRONT_BYTES_MAX && !front.contains("\"\"")).then_some(value)
+    // A status, an address or a request among the values: an access log, whose last value is a client's.
+    let is_number = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+    let of_request = front.split("\",\"").skip(1).any(is_number) || front.contains("HTTP/");
+    let is_export = is_dated && !of_request && front.len() <= FRONT_BYTES_MAX && !front.contains("\"\"");
+    is_export.then_some(value)
 }
 
 /// `- "`.

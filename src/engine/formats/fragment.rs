@@ -4,6 +4,7 @@
 //! Whatever stands before may quote text of a client, so a record found so is genuine only behind mere decoration.
 
 use super::gunicorn_error;
+use crate::engine::envelope::ends_early;
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::sync::LazyLock;
 
@@ -56,7 +57,13 @@ const SEARCH_BYTES_MAX: usize = 4_096;
 /// The first record of nginx's error log that begins after the start of the line.
 pub fn nginx_error(line: &str) -> Option<Found> {
     let start = head(line).or_else(|| message(line))?;
-    Some(Found { start, clean: is_decoration(line.get(..start)?) })
+    let (before, rest) = line.split_at_checked(start)?;
+    // Behind a request stands what a client sent with it.
+    if super::host::quotes_request(before) {
+        return None;
+    }
+    let is_value = before.contains('"') && ends_early(rest);
+    Some(Found { start, clean: is_decoration(before) && !is_value })
 }
 
 /// How Gunicorn's messages about an end begin, where nothing else begins so (`gunicorn/arbiter.py`, `gunicorn/sock.py`).
@@ -81,13 +88,30 @@ pub fn gunicorn_error(line: &str) -> Option<Found> {
     (!before.contains('"')).then(|| Found { start, clean: is_decoration(before) || is_marked(before) })
 }
 
-/// True behind what is left of Gunicorn's own head (`+0000] [6] [CRITICAL] `), and at the start of a page's code span.
+/// True behind what is left of Gunicorn's own head (`+0000] [6] [CRITICAL] `) and nothing else, and at the start of a
+/// code span in prose: an access log in a format of any kind has other values before a client's, digits among them.
 fn is_marked(before: &str) -> bool {
     let before = before.trim_end();
     let head = ["[WARNING]", "[ERROR]", "[CRITICAL]", "[INFO]"].iter().find_map(|level| before.strip_suffix(level));
-    let pid = head.and_then(|head| head.trim_end().strip_suffix(']')?.rsplit_once('[')).map(|(_, pid)| pid);
-    let has_pid = pid.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()));
-    has_pid || head.unwrap_or(before).ends_with('`')
+    let pid = head.and_then(|head| head.trim_end().strip_suffix(']')?.rsplit_once('['));
+    let is_pid = |pid: &str| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+    pid.is_some_and(|(stamp, pid)| is_pid(pid) && is_end_of_stamp(stamp.trim_end()))
+        || head.unwrap_or(before).ends_with('`') && !before.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// The end of `[2026-03-04 09:15:03 +0000]`, however much of its beginning is lost, behind names at most: those of a pod, a
+/// container, a level.
+fn is_end_of_stamp(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let is_end = |shape: &str| "[0000-00-00 00:00:00 +0000]".ends_with(&shape.replace(" -", " +"));
+    let is_name = |word: &str| {
+        word.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    match shape.rsplit_once(' ') {
+        Some((names, end)) if names.split(' ').all(is_name) => is_end(end),
+        _ => is_end(&shape),
+    }
 }
 
 /// `[error] 12#12: `, with the stamp before it where there is one.

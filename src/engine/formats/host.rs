@@ -14,9 +14,19 @@ pub fn read(line: &str) -> Option<Host> {
         .or_else(|| supervisor(line))
 }
 
-/// True for a line that quotes a request: it quotes a client, who may have chosen any words.
+/// True for a line that quotes a request: it quotes a client, who may have chosen any words. Whatever separates the values
+/// of an access log, a method and a path stand near each other in it.
 pub(super) fn quotes_request(line: &str) -> bool {
-    ["HTTP/", "GET /", "POST /", "HEAD /", "PUT /"].iter().any(|mark| line.contains(mark))
+    const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    let bytes = line.as_bytes();
+    let is_word = |at: usize, method: &str| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        let after = bytes.get(at + method.len()..).unwrap_or_default();
+        before.is_none_or(|byte| !byte.is_ascii_alphanumeric())
+            && after.first().is_some_and(|byte| !byte.is_ascii_alphanumeric())
+            && after.iter().take(12).any(|byte| *byte == b'/')
+    };
+    line.contains("HTTP/") || METHODS.iter().any(|method| line.match_indices(method).any(|(at, _)| is_word(at, method)))
 }
 
 /// `mm/oom_kill.c` and `arch/x86/mm/fault.c`.
@@ -143,7 +153,10 @@ fn supervisor(line: &str) -> Option<Host> {
     if let Some((_, rest)) = line.split_once("DAMN ! worker ") {
         return uwsgi_death(rest);
     }
-    if let Some((_, rest)) = line.split_once("HARAKIRI ON WORKER ") {
+    if let Some((before, rest)) = line.split_once("HARAKIRI ON WORKER ")
+        && before.len() <= 40
+        && !before.contains(['"', '.', '\''])
+    {
         return rest.split_once("pid: ").map(|(_, rest)| Host::Harakiri { pid: leading_number(rest) });
     }
     if let Some((_, rest)) = line.split_once("!!! uWSGI process ") {
