@@ -5,9 +5,9 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use why502::engine::Wanted;
-use why502::engine::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, request_line_hash};
 use why502::otlp::{Attribute, NewRecord, RequestWriter, Surroundings, resource, scope};
+use why502::read::Wanted;
+use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, request_line_hash};
 use why502::scan::{self, Memories};
 
 fn main() {

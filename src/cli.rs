@@ -1,8 +1,8 @@
 //! The command line: every subcommand with its options.
 
 use crate::config::settings::{Endpoint, Place};
-use crate::engine::formats::log_format::LogFormatError;
-use crate::engine::formats::{LogFormat, gunicorn_format as of_gunicorn};
+use crate::read::formats::log_format::LogFormatError;
+use crate::read::formats::{LogFormat, gunicorn_format as of_gunicorn};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Scheme;
 use std::path::PathBuf;
@@ -285,8 +285,8 @@ fn moment(text: &str, now: i64) -> Option<i64> {
     let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
     let ([year, month, day], [hour, minute, rest @ ..]) = (date.as_slice(), clock.as_slice()) else { return None };
     let second = rest.first().copied().unwrap_or(0);
-    let utc = crate::engine::time::from_utc(i64::from(*year), *month, *day, *hour, *minute, second)?;
-    utc.checked_add(nanos)?.checked_sub(offset.checked_mul(crate::engine::evidence::SECOND)?)
+    let utc = crate::read::time::from_utc(i64::from(*year), *month, *day, *hour, *minute, second)?;
+    utc.checked_add(nanos)?.checked_sub(offset.checked_mul(crate::read::evidence::SECOND)?)
 }
 
 /// Numbers of so many digits each.
@@ -315,7 +315,7 @@ fn cause(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::time::rfc3339;
+    use crate::read::time::rfc3339;
 
     #[test]
     fn times_as_people_type_them() {

@@ -1,6 +1,6 @@
 //! The one place that reads the clock.
 
-use crate::engine::evidence::Nanos;
+use crate::read::evidence::Nanos;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Unix time in nanoseconds.

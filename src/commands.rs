@@ -12,8 +12,8 @@ pub mod validate;
 pub mod watch;
 
 use crate::cli::{Cli, Command, GunicornFormat};
-use crate::engine::formats::LogFormat;
-use crate::engine::nginx_conf::variables;
+use crate::read::formats::LogFormat;
+use crate::read::nginx_conf::variables;
 use std::io::{self, Write};
 use std::process::ExitCode;
 

@@ -16,12 +16,6 @@ pub mod case;
 pub mod causes;
 pub mod correlate;
 pub mod decide;
-pub mod envelope;
-pub mod evidence;
-pub mod formats;
-pub mod nginx_conf;
-pub mod text;
-pub mod time;
 mod timers;
 pub mod verdict;
 
@@ -31,17 +25,15 @@ mod holding;
 mod moment;
 mod outcome;
 mod standalone;
-mod wanted;
 
-pub use wanted::Wanted;
-
+use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
+use crate::read::{Wanted, evidence, nginx_conf};
 use case::error_quote;
 use correlate::join::Requests;
 use correlate::skew::Ahead;
 use correlate::spans::SpanSeen;
 use correlate::world::{Failure, World};
 use correlate::{Interval, Seen};
-use evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
 use holding::Held;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -277,7 +269,7 @@ impl Engine {
 
     /// Adds request lines whose access line the caller wants handed over in any case.
     pub fn want(&mut self, known: Wanted) {
-        Arc::make_mut(&mut self.wanted).known = known.known;
+        Arc::make_mut(&mut self.wanted).know(&known);
     }
 
     /// Records and spans that the caller keeps for the engine.

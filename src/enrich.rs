@@ -2,10 +2,10 @@
 
 pub mod attributes;
 
-use crate::engine::evidence::Nanos;
-use crate::engine::text::printable;
 use crate::engine::verdict::Verdict;
 use crate::otlp::{Attribute, LogPatch, NewRecord, SpanEvent, SpanPatch, Value};
+use crate::read::evidence::Nanos;
+use crate::read::text::printable;
 
 /// Name of the verdict record and of the span event.
 pub const EVENT_NAME: &str = "why502.verdict";

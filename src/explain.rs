@@ -20,11 +20,11 @@ pub mod survey;
 pub mod traces;
 pub mod zones;
 
-use crate::engine::evidence::{Nanos, SECOND};
-use crate::engine::formats::Reader;
-use crate::engine::nginx_conf::NginxConf;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
+use crate::read::evidence::{Nanos, SECOND};
+use crate::read::formats::Reader;
+use crate::read::nginx_conf::NginxConf;
 use merge::{Merged, Merger};
 use places::Places;
 use std::ops::ControlFlow;

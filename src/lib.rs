@@ -14,6 +14,7 @@ pub mod exporter;
 pub mod otlp;
 pub mod pem;
 pub mod pipeline;
+pub mod read;
 pub mod receiver;
 pub mod scan;
 pub mod tail;

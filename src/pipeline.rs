@@ -16,11 +16,12 @@ pub mod correlator;
 pub mod intake;
 
 use crate::config::settings::Config;
-use crate::engine::formats::Reader;
-use crate::engine::nginx_conf::NginxConf;
-use crate::engine::{Settings, Wanted};
+use crate::engine::Settings;
 use crate::exporter::Outlet;
 use crate::otlp::Signal;
+use crate::read::Wanted;
+use crate::read::formats::Reader;
+use crate::read::nginx_conf::NginxConf;
 use crate::scan::Memories;
 use crate::telemetry::Counters;
 use crate::web::Ring;
@@ -128,7 +129,7 @@ impl Shared {
         // One source always meets the same shard: the doubt about a broken line must not get lost between requests.
         let first = crate::otlp::Request::new(request).resources().next();
         let resource = first.as_ref().and_then(|group| group.resource()).unwrap_or_default();
-        self.memories.get((crate::engine::text::hash64(resource) % SHARDS as u64) as usize)
+        self.memories.get((crate::read::text::hash64(resource) % SHARDS as u64) as usize)
     }
 }
 
@@ -162,7 +163,7 @@ impl Pipeline {
             link_threshold: processor.link_threshold,
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,
-            zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::engine::evidence::SECOND)),
+            zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::read::evidence::SECOND)),
             nginx,
         };
         let correlator = correlator::Correlator::new(

@@ -6,11 +6,11 @@
 mod fields;
 pub mod spans;
 
-use crate::engine::Wanted;
-use crate::engine::evidence::{Evidence, Nanos, Stamp, TraceContext};
-use crate::engine::formats::{Format, Reader, Reading, SourceMemory, parsed};
-use crate::engine::text::hash64;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, Surroundings};
+use crate::read::Wanted;
+use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed};
+use crate::read::text::hash64;
 use fields::Fields;
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,9 +1,10 @@
 //! What the engine keeps is bounded whatever comes in.
 
-use why502::engine::evidence::SECOND;
-use why502::engine::formats::{Reader, Reading, SourceMemory};
 use why502::engine::verdict::Ticket;
-use why502::engine::{Engine, Output, Record, Settings, Wanted};
+use why502::engine::{Engine, Output, Record, Settings};
+use why502::read::Wanted;
+use why502::read::evidence::SECOND;
+use why502::read::formats::{Reader, Reading, SourceMemory};
 
 /// Requests that fail, some in each second; returns verdicts, and the most requests and records that were kept at once.
 fn outage(settings: Settings, requests: u64, each_second: u64) -> (usize, usize, usize) {

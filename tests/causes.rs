@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use why502::engine::causes::{all, by_id};
-use why502::engine::formats::Reader;
 use why502::explain::{Options, run};
+use why502::read::formats::Reader;
 
 /// Ids of the causes that lead for these lines, read from a file as `why502 explain` reads it.
 fn leading(lines: &str) -> Vec<&'static str> {

@@ -8,10 +8,11 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use requests::{attribute, logs_of, record, text};
-use why502::engine::evidence::Nanos;
-use why502::engine::formats::Reader;
 use why502::engine::verdict::{Ticket, Verdict};
-use why502::engine::{Engine, Output, Record, Settings, Wanted};
+use why502::engine::{Engine, Output, Record, Settings};
+use why502::read::Wanted;
+use why502::read::evidence::Nanos;
+use why502::read::formats::Reader;
 use why502::scan::{self, Memories};
 
 /// When a collector saw the records: half a second after their second.

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
-use why502::engine::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts};
-use why502::engine::formats::{Reader, Reading, SourceMemory};
-use why502::engine::time::{from_utc, rfc3339};
 use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
-use why502::engine::{Engine, Output, Record, Settings, Span, Wanted};
+use why502::engine::{Engine, Output, Record, Settings, Span};
 use why502::enrich::hex;
+use why502::read::Wanted;
+use why502::read::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts};
+use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::time::{from_utc, rfc3339};
 
 const HOUR: Nanos = 3_600 * SECOND;
 

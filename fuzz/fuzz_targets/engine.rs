@@ -6,9 +6,9 @@
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use why502::engine::evidence::{SECOND, SpanFacts};
-use why502::engine::formats::{Reader, Reading, SourceMemory};
-use why502::engine::nginx_conf::NginxConf;
+use why502::read::evidence::{SECOND, SpanFacts};
+use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::nginx_conf::NginxConf;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Decision, Engine, Output, Record, Settings, Span};
 

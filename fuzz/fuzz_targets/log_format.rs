@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use why502::engine::formats::{LogFormat, gunicorn_format};
+use why502::read::formats::{LogFormat, gunicorn_format};
 
 fuzz_target!(|input: &[u8]| {
     let at = input.iter().position(|byte| *byte == 0).unwrap_or(input.len());

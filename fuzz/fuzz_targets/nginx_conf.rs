@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use why502::engine::nginx_conf::{Included, NginxConf};
+use why502::read::nginx_conf::{Included, NginxConf};
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };

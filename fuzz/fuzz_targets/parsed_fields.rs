@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
 use why502::engine::Wanted;
-use why502::engine::formats::{Reader, Reading, SourceMemory, parsed};
+use why502::read::formats::{Reader, Reading, SourceMemory, parsed};
 
 const KEYS: [&str; 32] = [
     "message", "log", "msg", "level", "time", "pid", "status", "request", "request_uri", "remote_addr", "msec",

@@ -2,12 +2,12 @@
 
 use crate::cli::{Explain, Group, ReportFormat};
 use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say, unknown_names};
-use crate::engine::evidence::SECOND;
-use crate::engine::formats::{AccessFormats, Reader};
-use crate::engine::nginx_conf::NginxConf;
-use crate::engine::text::printable;
 use crate::explain::report::{Filter, Report, Writer, json::Json, markdown::Markdown, text::Text};
 use crate::explain::{self, Options};
+use crate::read::evidence::SECOND;
+use crate::read::formats::{AccessFormats, Reader};
+use crate::read::nginx_conf::NginxConf;
+use crate::read::text::printable;
 use anyhow::Context;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;

@@ -1,6 +1,6 @@
 //! `--nginx-conf`: reads the files of an nginx configuration.
 
-use crate::engine::nginx_conf::{Included, NginxConf};
+use crate::read::nginx_conf::{Included, NginxConf};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 

@@ -2,10 +2,10 @@
 
 use crate::cli::{Parse, TextOrJson};
 use crate::commands::{INCOMPLETE, nginx_conf, say, unknown_names};
-use crate::engine::formats::{AccessFormats, Description, LogFormat, Reader};
-use crate::engine::nginx_conf::NginxConf;
-use crate::engine::text::{printable, shortened};
 use crate::explain::input::{Input, Lines, expand};
+use crate::read::formats::{AccessFormats, Description, LogFormat, Reader};
+use crate::read::nginx_conf::NginxConf;
+use crate::read::text::{printable, shortened};
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 use std::io::{BufWriter, Write};

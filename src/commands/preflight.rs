@@ -3,10 +3,10 @@
 use crate::commands::nginx_conf;
 use crate::config::settings::{Config, Endpoint, Exporter, ExporterKind, Identity, Listener, NamedFile, Place};
 use crate::config::tree::Mistake;
-use crate::engine::formats::AccessFormats;
-use crate::engine::nginx_conf::NginxConf;
 use crate::exporter::{StartError, tls};
 use crate::pem::{self, PemError};
+use crate::read::formats::AccessFormats;
+use crate::read::nginx_conf::NginxConf;
 use crate::receiver::serve;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use crate::commands::{INCOMPLETE, environment, preflight, runtime, say};
 use crate::config::settings::{Config, Endpoint};
 use crate::config::tree::Mistake;
 use crate::config::{self};
-use crate::engine::text::printable;
+use crate::read::text::printable;
 use anyhow::Context;
 use std::io::Write;
 use std::path::Path;

@@ -2,9 +2,9 @@
 
 use crate::cli::{TextOrJson, Watch};
 use crate::commands::{INCOMPLETE, runtime, say};
-use crate::engine::text::printable;
-use crate::engine::time::rfc3339;
 use crate::engine::verdict::percent;
+use crate::read::text::printable;
+use crate::read::time::rfc3339;
 use crate::web::api::verdicts_client::VerdictsClient;
 use crate::web::api::{Filter, Verdict, WatchRequest};
 use anstyle::{AnsiColor, Style};

@@ -4,8 +4,8 @@ use super::section::{Context, Section};
 use super::settings::Processor;
 use super::tree::{Mistake, Node};
 use super::{Named, type_of};
-use crate::engine::formats::{LogFormat, LogFormatError, gunicorn_format};
-use crate::engine::nginx_conf::variables;
+use crate::read::formats::{LogFormat, LogFormatError, gunicorn_format};
+use crate::read::nginx_conf::variables;
 
 pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Processor, Named) {
     let mut names = Vec::new();

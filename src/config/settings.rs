@@ -2,8 +2,8 @@
 
 use super::endpoint;
 use super::values::Secret;
-use crate::engine::formats::LogFormat;
 use crate::otlp::Signal;
+use crate::read::formats::LogFormat;
 use http::Uri;
 use std::fmt;
 use std::path::PathBuf;

@@ -1,14 +1,14 @@
 //! Everything that is known about one failed request, as a cause looks at it.
 
-use super::correlate::address::AddressMatch;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, HostSeen, World};
 use super::correlate::{Interval, Seen};
-use super::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
-use super::nginx_conf::Pass;
-use super::text::{printable, shortened};
 use super::verdict::{Quote, Source};
+use crate::read::address::AddressMatch;
+use crate::read::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
+use crate::read::nginx_conf::Pass;
+use crate::read::text::{printable, shortened};
 
 /// What a cause says for itself.
 #[derive(Clone, Debug, Default)]

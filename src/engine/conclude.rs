@@ -4,12 +4,12 @@ use super::case::Case;
 use super::causes::Mark;
 use super::correlate::join::Request;
 use super::correlate::{self, Interval, Seen};
-use super::evidence::{Nanos, NginxAccess, SECOND, SpanFacts, Symptom};
 use super::outcome::{self, Outcome};
-use super::text;
 use super::verdict::{LinkMethod, Ticket, Verdict};
 use super::{Engine, Output, STANDALONE_AFTER, Timer};
 use super::{decide, gather};
+use crate::read::evidence::{Nanos, NginxAccess, SECOND, SpanFacts, Symptom};
+use crate::read::text;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,6 +1,5 @@
 //! What belongs together: the evidence of one request, the life of one Gunicorn, the trace of one request.
 
-pub mod address;
 pub mod gunicorn;
 pub mod join;
 pub mod link;
@@ -8,8 +7,8 @@ pub mod skew;
 pub mod spans;
 pub mod world;
 
-use super::evidence::{Nanos, SECOND, Stamp};
 use super::verdict::Ticket;
+use crate::read::evidence::{Nanos, SECOND, Stamp};
 
 /// When something happened, as exactly as its stamp says. Both ends belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

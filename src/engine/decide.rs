@@ -5,10 +5,10 @@ use super::causes::{self, Cause, Mark};
 use super::correlate::gunicorn::{Death, Phase};
 use super::correlate::join::Request;
 use super::correlate::link;
-use super::evidence::Symptom;
 use super::gather::upstream_of;
-use super::text::hash64;
 use super::verdict::{Link, Quote, Verdict};
+use crate::read::evidence::Symptom;
+use crate::read::text::hash64;
 
 /// Quotes on one verdict (`why502.evidence`).
 const EVIDENCE_MAX: usize = 5;
@@ -194,7 +194,7 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
     }
     case.other_server().into_iter().for_each(&mut push);
     for quote in &mut evidence {
-        quote.text = super::text::shortened(&super::text::printable(&quote.text), 200);
+        quote.text = crate::read::text::shortened(&crate::read::text::printable(&quote.text), 200);
     }
     evidence
 }

@@ -3,13 +3,13 @@
 use super::case::{Case, Trigger};
 use super::causes;
 use super::correlate::Interval;
-use super::correlate::address::{AddressMatch, compare};
 use super::correlate::gunicorn::{Death, Instance};
 use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, World};
-use super::evidence::{MILLISECOND, Nanos, SECOND, Symptom};
-use super::nginx_conf::Pass;
 use super::outcome::{death_interval, death_of_500, failed_at, symptom_of};
+use crate::read::address::{AddressMatch, compare};
+use crate::read::evidence::{MILLISECOND, Nanos, SECOND, Symptom};
+use crate::read::nginx_conf::Pass;
 
 /// So many failures of one kind around a request without an error line, and none of another, make it one of them.
 const ALIKE_MIN: usize = 3;

@@ -1,8 +1,9 @@
 //! When a record happened: its stamp with the year, the zone and the clock that it lacks.
 
 use super::correlate::Interval;
-use super::evidence::{Nanos, SECOND};
-use super::{Engine, Record, time};
+use super::{Engine, Record};
+use crate::read::evidence::{Nanos, SECOND};
+use crate::read::time;
 
 /// Log streams whose clock is watched; past it all are forgotten and learned anew.
 const SOURCES_MAX: usize = 4_096;

@@ -4,7 +4,7 @@ use super::correlate::Interval;
 use super::correlate::gunicorn::Death;
 use super::correlate::join::Request;
 use super::correlate::world::World;
-use super::evidence::{Logged, NginxAccess, SECOND, Symptom};
+use crate::read::evidence::{Logged, NginxAccess, SECOND, Symptom};
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Verdicts on fatal records that no request joined: a worker's end, a Gunicorn that could not start, a line of the kernel.
 
 use super::case::{Case, Trigger};
+use super::correlate::Interval;
 use super::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
 use super::correlate::join::Request;
-use super::correlate::{self, Interval};
-use super::evidence::{SECOND, Symptom};
 use super::verdict::{Ticket, Verdict};
 use super::{Engine, Output, decide};
+use crate::read::evidence::{SECOND, Symptom};
 use std::sync::Arc;
 
 /// From a worker that fails to boot to the last words of the server that halts for it: it first waits for its other
@@ -139,7 +139,7 @@ impl Engine {
             upstream: None,
             world: &self.world,
             instance,
-            address: correlate::address::AddressMatch::Unknown,
+            address: crate::read::address::AddressMatch::Unknown,
             death,
             derived_from: None,
             borrowed_symptom: false,

@@ -1,7 +1,7 @@
 //! Symptom, cause, evidence and link of one failed request.
 
 use super::causes::Cause;
-use super::evidence::{Nanos, Symptom, TraceContext};
+use crate::read::evidence::{Nanos, Symptom, TraceContext};
 
 /// Names one record or span that the caller keeps while the engine decides. The engine never looks inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,7 +141,7 @@ pub struct Verdict {
 impl Verdict {
     /// One sentence for people: what failed and why.
     pub fn sentence(&self) -> String {
-        use super::text::printable;
+        use crate::read::text::printable;
         let what = match (self.status, self.target.is_empty()) {
             (Some(status), false) => format!("{} {} -> {status}", printable(&self.method), printable(&self.target)),
             (Some(status), true) => format!("a request -> {status}"),

@@ -2,8 +2,8 @@
 //! of it, and a test compares it with what [`super`] writes.
 
 use crate::engine::causes::{self, Category};
-use crate::engine::evidence::Symptom;
 use crate::engine::verdict::LinkMethod;
+use crate::read::evidence::Symptom;
 
 /// What an attribute stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

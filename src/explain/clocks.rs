@@ -3,7 +3,7 @@
 //! Each end of a worker cuts the answer that it was making, so the two lists have the same gaps. Where the clocks agree,
 //! most of their times do; where one clock is wrong, most of them agree at one other distance.
 
-use crate::engine::evidence::{Nanos, SECOND};
+use crate::read::evidence::{Nanos, SECOND};
 use std::collections::HashMap;
 
 /// Clocks that are further apart are no clocks.

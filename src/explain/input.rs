@@ -100,7 +100,7 @@ impl Finder<'_> {
     fn argument(&mut self, argument: &str) {
         if argument == "-" {
             if self.known.insert(Identity::StandardInput) {
-                let stream = crate::engine::text::hash64(b"-");
+                let stream = crate::read::text::hash64(b"-");
                 let input = Input { name: Arc::from("-"), path: None, stream, bytes: None, peeked: Arc::default() };
                 self.found.push((Rotation::Live, input));
             }
@@ -164,7 +164,7 @@ impl Finder<'_> {
         }
         let name: Arc<str> = Arc::from(path.to_string_lossy().as_ref());
         let (stem, rotation) = rotation::of(path);
-        let stream = crate::engine::text::hash64(stem.as_bytes());
+        let stream = crate::read::text::hash64(stem.as_bytes());
         let bytes = metadata.is_file().then_some(metadata.len());
         self.found.push((rotation, Input { name, stream, path: Some(path.to_owned()), bytes, peeked: Arc::default() }));
     }

@@ -8,10 +8,11 @@ use super::places::Place;
 use super::stream::{Ahead, Context, Stream, What};
 use super::survey::Survey;
 use super::traces::Traces;
-use crate::engine::evidence::Nanos;
-use crate::engine::formats::Reader;
 use crate::engine::verdict::Ticket;
-use crate::engine::{Record, Span, Wanted};
+use crate::engine::{Record, Span};
+use crate::read::Wanted;
+use crate::read::evidence::Nanos;
+use crate::read::formats::Reader;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 

@@ -12,9 +12,9 @@ pub mod text;
 mod timeline;
 
 use super::{Explained, Totals};
-use crate::engine::evidence::Nanos;
-use crate::engine::time::rfc3339;
 use crate::engine::verdict::Verdict;
+use crate::read::evidence::Nanos;
+use crate::read::time::rfc3339;
 use spill::Spill;
 use std::io::{self, Write};
 use summary::{Row, Summary};
@@ -38,7 +38,7 @@ fn span(row: &Row) -> String {
     }
 }
 
-/// What a stamp without a year has where no line of any file tells of one ([`crate::engine::evidence::Stamp`]).
+/// What a stamp without a year has where no line of any file tells of one ([`crate::read::evidence::Stamp`]).
 const YEAR_OF_NONE: &str = "1972-";
 
 const NO_TIME: &str = "at an unknown time";

@@ -10,11 +10,11 @@ use super::input::{Input, Lines};
 use super::places::Place;
 use super::survey::Survey;
 use super::zones::LocalClock;
-use crate::engine::Wanted;
-use crate::engine::evidence::{Evidence, Nanos, Proof, SECOND};
-use crate::engine::formats::joiner::{Joiner, Pushed};
-use crate::engine::formats::{Format, Reader, Reading, SourceMemory, nginx_access};
-use crate::engine::time::nearest_year;
+use crate::read::Wanted;
+use crate::read::evidence::{Evidence, Nanos, Proof, SECOND};
+use crate::read::formats::joiner::{Joiner, Pushed};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, nginx_access};
+use crate::read::time::nearest_year;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

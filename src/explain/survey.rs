@@ -4,11 +4,11 @@
 use super::clocks;
 use super::input::{Input, Lines};
 use super::zones::{LocalClock, Zone, sampling};
-use crate::engine::Wanted;
 use crate::engine::correlate::join::split_request_line;
-use crate::engine::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
-use crate::engine::formats::joiner::{Joiner, Pushed};
-use crate::engine::formats::{Reader, Reading, SourceMemory, request_line_hash};
+use crate::read::Wanted;
+use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
+use crate::read::formats::joiner::{Joiner, Pushed};
+use crate::read::formats::{Reader, Reading, SourceMemory, request_line_hash};
 use std::collections::{BTreeMap, HashMap};
 
 /// Lines looked at to tell whether a file holds anything but access lines.

@@ -8,8 +8,8 @@ mod stored;
 
 use super::input::{Input, Lines};
 use super::places::Place;
-use crate::engine::evidence::{Nanos, SECOND, SpanFacts};
 use crate::otlp::{self, Signal};
+use crate::read::evidence::{Nanos, SECOND, SpanFacts};
 use runs::Runs;
 use std::sync::Arc;
 use stored::Stored;
@@ -176,7 +176,7 @@ fn text_of(facts: &SpanFacts) -> String {
     let kind = if facts.kind == 2 { "server" } else { "client" };
     let seconds = facts.end.saturating_sub(facts.start) as f64 / SECOND as f64;
     let status = facts.http_status.map_or_else(|| "no status".to_owned(), |status| format!("status {status}"));
-    let time = crate::engine::time::rfc3339(facts.start);
+    let time = crate::read::time::rfc3339(facts.start);
     format!("{time} {kind} span {} {}, {seconds:.3} s, {status}", facts.method, facts.target)
 }
 

@@ -7,7 +7,7 @@
 
 pub(super) mod sampling;
 
-use crate::engine::evidence::{Nanos, SECOND};
+use crate::read::evidence::{Nanos, SECOND};
 
 /// Lines of one stream are in order but for so much.
 const DISORDER_MAX: Nanos = 90 * SECOND;
@@ -94,7 +94,7 @@ impl LocalClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::time::{from_utc, rfc3339};
+    use crate::read::time::{from_utc, rfc3339};
 
     const HOUR: Nanos = 3_600 * SECOND;
 

@@ -1,10 +1,10 @@
 //! Verdicts for people, on standard output.
 
 use super::Stats;
-use crate::engine::text::printable;
-use crate::engine::time::rfc3339;
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
+use crate::read::text::printable;
+use crate::read::time::rfc3339;
 use anstyle::{AnsiColor, Style};
 use std::fmt::Write as _;
 use std::io::Write as _;

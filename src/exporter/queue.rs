@@ -63,7 +63,7 @@ struct Shared {
 }
 
 /// When a complaint of its kind was told last, and how many were not told since.
-type Complaint = Option<(crate::engine::evidence::Nanos, u64)>;
+type Complaint = Option<(crate::read::evidence::Nanos, u64)>;
 
 /// Kinds of complaints, each with a limit of its own: what is lost must not hide behind what is tried again.
 #[derive(Clone, Copy, Debug)]
@@ -263,7 +263,7 @@ impl Shared {
 
     /// Says it in the log, each kind once a minute: a backend that is down would fill it.
     fn complain(&self, kind: Kind, text: &str) {
-        const PAUSE: crate::engine::evidence::Nanos = 60 * crate::engine::evidence::SECOND;
+        const PAUSE: crate::read::evidence::Nanos = 60 * crate::read::evidence::SECOND;
         let now = crate::clock::now();
         let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         let [lost, others] = &mut *complaints;

@@ -3,12 +3,13 @@
 use super::intake::ITEM_OVERHEAD;
 use super::{Route, Shared, send_all};
 use crate::clock;
-use crate::engine::evidence::{Evidence, Nanos, SECOND, SpanFacts};
 use crate::engine::verdict::{Source, Ticket, Verdict};
-use crate::engine::{Decision, Engine, Output, Record, Settings, Span, Wanted};
+use crate::engine::{Decision, Engine, Output, Record, Settings, Span};
 use crate::enrich;
 use crate::exporter::Outlet;
 use crate::otlp::{Attribute, Edits, Request, RequestWriter, Signal, Surroundings, resource, scope};
+use crate::read::Wanted;
+use crate::read::evidence::{Evidence, Nanos, SECOND, SpanFacts};
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};

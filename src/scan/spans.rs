@@ -1,8 +1,8 @@
 //! What spans prove: a few numbers and words of each server and client span.
 
-use crate::engine::evidence::{Nanos, SpanFacts};
-use crate::engine::text::hash64;
 use crate::otlp::{AnyValue, Attributes, Item, Request};
+use crate::read::evidence::{Nanos, SpanFacts};
+use crate::read::text::hash64;
 
 /// OTLP `SpanKind` SERVER.
 const SERVER: i32 = 2;

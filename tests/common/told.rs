@@ -1,10 +1,10 @@
 //! What `why502 explain` says of a few lines.
 
 use std::sync::Arc;
-use why502::engine::formats::Reader;
-use why502::engine::nginx_conf::NginxConf;
 use why502::engine::verdict::Verdict;
 use why502::explain::{Options, run};
+use why502::read::formats::Reader;
+use why502::read::nginx_conf::NginxConf;
 
 /// What each verdict on these files says, in their order.
 pub(crate) fn of<T>(files: &[(&str, &str)], each: impl FnMut(&Verdict) -> T) -> Vec<T> {

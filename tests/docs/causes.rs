@@ -3,10 +3,10 @@
 use super::{cell, generated_by, sentence};
 use std::fmt::Write;
 use why502::engine::causes::{Category, Cause, all};
-use why502::engine::formats::Reader;
 use why502::engine::verdict::Verdict;
 use why502::enrich::attributes::Vocabulary;
 use why502::explain::{Options, run};
+use why502::read::formats::Reader;
 
 pub(crate) fn markdown() -> String {
     let mut out = generated_by("<!-- ", "the table in src/engine/causes.rs", " -->");

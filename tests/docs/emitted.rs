@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use why502::engine::causes;
-use why502::engine::evidence::{SECOND, Symptom, TraceContext};
-use why502::engine::formats::Reader;
 use why502::engine::verdict::{Link, LinkMethod, Quote, Source, Ticket, Verdict};
 use why502::enrich;
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Vocabulary};
 use why502::explain;
 use why502::otlp::{AnyValue, Attribute, LogRecord, Value};
+use why502::read::evidence::{SECOND, Symptom, TraceContext};
+use why502::read::formats::Reader;
 
 /// A verdict of which everything is known.
 fn full() -> Verdict {

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use why502::cli::Cli;
 use why502::config;
-use why502::engine::formats::Reader;
-use why502::engine::nginx_conf::NginxConf;
+use why502::read::formats::Reader;
+use why502::read::nginx_conf::NginxConf;
 
 const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
 /// Logs that NGINX and Gunicorn write when a worker runs into `--timeout`.

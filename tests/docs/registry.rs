@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use why502::config::tree::{self, Kind as Yaml, Node};
 use why502::engine::causes::{self, Category};
-use why502::engine::evidence::Symptom;
 use why502::engine::verdict::LinkMethod;
 use why502::enrich::EVENT_NAME;
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Row};
+use why502::read::evidence::Symptom;
 
 /// The conventions of which the other names are.
 const STANDARD: &str = "1.44.0";

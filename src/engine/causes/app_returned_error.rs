@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::{answer_quote, conclusion};
-use crate::engine::evidence::{SECOND, Symptom};
+use crate::read::evidence::{SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "app_returned_error",

@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::case::configured_quote;
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "connect_timeout",

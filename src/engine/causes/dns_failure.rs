@@ -1,7 +1,7 @@
 //! The upstream's name did not resolve, or no resolver is set.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "dns_failure",

@@ -1,7 +1,7 @@
 //! No local port is left towards this upstream: errno 99.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "ephemeral_ports_exhausted",

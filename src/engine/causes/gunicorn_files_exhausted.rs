@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::correlate::gunicorn::{Death, Down, Phase};
-use crate::engine::evidence::{SECOND, Symptom};
+use crate::read::evidence::{SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "gunicorn_files_exhausted",

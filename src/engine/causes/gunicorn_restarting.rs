@@ -2,9 +2,9 @@
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
-use crate::engine::correlate::address::AddressMatch;
+use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
-use crate::engine::evidence::{Host, SECOND, Symptom};
+use crate::read::evidence::{Host, SECOND, Symptom};
 use crate::engine::verdict::Quote;
 
 pub static CAUSE: Cause = Cause {

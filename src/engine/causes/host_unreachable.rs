@@ -1,7 +1,7 @@
 //! No route to the host: errno 113, or it is down.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "host_unreachable",

@@ -4,7 +4,7 @@ use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
 use super::worker_exited::silent_replacement;
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
-use crate::engine::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
+use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
 
 pub static CAUSE: Cause = Cause {
     id: "keepalive_race",

@@ -2,8 +2,8 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::case::conclusion;
-use crate::engine::correlate::address::AddressMatch;
-use crate::engine::evidence::Symptom;
+use crate::read::address::AddressMatch;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "listen_backlog_full",

@@ -2,9 +2,9 @@
 
 use super::{Case, Category, Cause, Claim, Trigger};
 use crate::engine::case::conclusion;
-use crate::engine::correlate::address::AddressMatch;
+use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Down, Phase};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "master_killed",

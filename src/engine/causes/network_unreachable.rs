@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::case::conclusion;
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "network_unreachable",

@@ -1,7 +1,7 @@
 //! nginx's table of connections is full.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "nginx_connections_exhausted",

@@ -1,7 +1,7 @@
 //! nginx has no file descriptor left: errno 24.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "nginx_files_exhausted",

@@ -1,7 +1,7 @@
 //! All servers of the group are in quarantine, and the failure that put them there is not in sight.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "no_live_upstreams",

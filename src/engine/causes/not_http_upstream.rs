@@ -1,7 +1,7 @@
 //! What answers does not speak HTTP.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "not_http_upstream",

@@ -1,7 +1,7 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::SECOND;
+use crate::read::evidence::SECOND;
 
 pub static CAUSE: Cause = Cause {
     id: "plain_to_tls_port",

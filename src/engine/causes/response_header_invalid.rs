@@ -1,7 +1,7 @@
 //! The response header is not valid HTTP.
 
 use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "response_header_invalid",

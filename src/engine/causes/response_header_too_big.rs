@@ -1,7 +1,7 @@
 //! The response header does not fit into nginx's buffer.
 
 use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "response_header_too_big",

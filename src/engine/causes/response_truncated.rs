@@ -3,7 +3,7 @@
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::Seen;
-use crate::engine::evidence::{NginxError, Symptom};
+use crate::read::evidence::{NginxError, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "response_truncated",

@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Trigger};
 use crate::engine::case::host_quote;
-use crate::engine::evidence::{Host, Symptom};
+use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "security_policy_denied",

@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::{conclusion, configured_quote};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "slow_request",

@@ -1,7 +1,7 @@
 //! nginx may not use the unix socket: errno 13.
 
 use super::{Case, Category, Cause, Claim, Trigger};
-use crate::engine::evidence::{Host, Symptom};
+use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "socket_permission_denied",

@@ -1,7 +1,7 @@
 //! nginx does not trust the upstream's certificate.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "tls_certificate_rejected",

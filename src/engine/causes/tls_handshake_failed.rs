@@ -1,7 +1,7 @@
 //! The TLS handshake with the upstream failed.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "tls_handshake_failed",

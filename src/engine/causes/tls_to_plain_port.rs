@@ -1,7 +1,7 @@
 //! nginx speaks TLS to a port that does not.
 
 use super::{Case, Category, Cause, Claim};
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "tls_to_plain_port",

@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::case::conclusion;
-use crate::engine::correlate::address::AddressMatch;
+use crate::read::address::AddressMatch;
 
 pub static CAUSE: Cause = Cause {
     id: "upstream_address_mismatch",

@@ -2,9 +2,9 @@
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
-use crate::engine::correlate::address::AddressMatch;
+use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
-use crate::engine::evidence::{Host, SECOND, Symptom};
+use crate::read::evidence::{Host, SECOND, Symptom};
 use crate::engine::verdict::Quote;
 
 /// A worker finds out within this time that the application object is missing: so long its module may take to import.

@@ -2,9 +2,9 @@
 
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
-use crate::engine::correlate::address::AddressMatch;
+use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance, Phase};
-use crate::engine::evidence::{MILLISECOND, SECOND, Symptom};
+use crate::read::evidence::{MILLISECOND, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_exited",

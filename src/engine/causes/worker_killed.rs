@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
-use crate::engine::evidence::{Host, SECOND, Symptom};
+use crate::read::evidence::{Host, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_killed",

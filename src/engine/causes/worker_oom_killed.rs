@@ -3,7 +3,7 @@
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::host_quote;
 use crate::engine::correlate::world::HostSeen;
-use crate::engine::evidence::{Host, SECOND};
+use crate::read::evidence::{Host, SECOND};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_oom_killed",

@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::correlate::gunicorn::Phase;
-use crate::engine::evidence::SECOND;
+use crate::read::evidence::SECOND;
 
 pub static CAUSE: Cause = Cause {
     id: "worker_recycled",

@@ -3,7 +3,7 @@
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::world::HostSeen;
-use crate::engine::evidence::{Host, SECOND, Symptom};
+use crate::read::evidence::{Host, SECOND, Symptom};
 
 /// uWSGI tries again every second until the worker is gone.
 const HARAKIRI_MAX: i64 = 30 * SECOND;

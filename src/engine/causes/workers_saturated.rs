@@ -3,7 +3,7 @@
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::{conclusion, seconds};
 use crate::engine::correlate::link;
-use crate::engine::evidence::{Nanos, SECOND, Symptom};
+use crate::read::evidence::{Nanos, SECOND, Symptom};
 use std::collections::BTreeSet;
 
 pub static CAUSE: Cause = Cause {

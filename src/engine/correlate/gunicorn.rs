@@ -6,10 +6,10 @@ mod death;
 pub use crew::{Boot, BootKind, Crew};
 pub use death::Death;
 
-use super::address::{AddressMatch, compare};
 use super::{Interval, Seen};
-use crate::engine::evidence::{Gunicorn, GunicornEvent, Nanos, SECOND};
 use crate::engine::verdict::{Quote, Source};
+use crate::read::address::{AddressMatch, compare};
+use crate::read::evidence::{Gunicorn, GunicornEvent, Nanos, SECOND};
 use std::collections::VecDeque;
 
 /// Changes of phase remembered for one instance. A restart is three; one every second for a minute fits.

@@ -5,10 +5,10 @@
 //! requests apart.
 
 use super::{Interval, Seen};
-use crate::engine::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, TraceContext};
-use crate::engine::formats::request_line_hash;
-use crate::engine::text::hash64;
 use crate::engine::verdict::{Source, Ticket, Verdict};
+use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, TraceContext};
+use crate::read::formats::request_line_hash;
+use crate::read::text::hash64;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@ use super::spans::SpanSeen;
 use super::world::World;
 use crate::engine::case::Case;
 use crate::engine::causes::{Cause, Mark};
-use crate::engine::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts, Symptom, TraceContext};
 use crate::engine::verdict::{Link, LinkMethod};
+use crate::read::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts, Symptom, TraceContext};
 
 /// Traces listed when the link is not certain.
 const CANDIDATES_MAX: usize = 5;

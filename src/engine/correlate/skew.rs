@@ -1,6 +1,6 @@
 //! How far the clocks of two writers are apart, learned from events that both tell of.
 
-use crate::engine::evidence::{MILLISECOND, Nanos, SECOND};
+use crate::read::evidence::{MILLISECOND, Nanos, SECOND};
 use std::collections::VecDeque;
 
 /// Differences that are remembered: clocks drift and are set.

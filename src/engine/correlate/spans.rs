@@ -1,7 +1,7 @@
 //! Spans in sight, by trace, by request id and by time.
 
-use crate::engine::evidence::{Nanos, SpanFacts};
 use crate::engine::verdict::Ticket;
+use crate::read::evidence::{Nanos, SpanFacts};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Spans of one trace that are looked at; a trace may have thousands, a request's own are among the first.

@@ -1,13 +1,13 @@
 //! Everything in sight but the requests themselves: Gunicorns, hosts, spans, and how nginx's upstreams fare.
 
-use super::address::AddressMatch;
 use super::gunicorn::{Gunicorns, Instance};
 use super::skew::Skew;
 use super::spans::Spans;
 use super::{Interval, Seen};
-use crate::engine::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, SECOND, Symptom};
-use crate::engine::nginx_conf::NginxConf;
 use crate::engine::verdict::{Quote, Source, Ticket};
+use crate::read::address::AddressMatch;
+use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, SECOND, Symptom};
+use crate::read::nginx_conf::NginxConf;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 

@@ -49,7 +49,7 @@ impl Formatter for Visible {
             return out.write_all(fragment.as_bytes());
         }
         for c in fragment.chars() {
-            if crate::engine::text::is_visible(c) {
+            if crate::read::text::is_visible(c) {
                 write!(out, "{c}")?;
             } else {
                 // All of them are in the first plane.

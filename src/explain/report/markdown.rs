@@ -3,10 +3,10 @@
 use super::summary::{Row, Summary, grouped, sentence};
 use super::text::{read, time_of, what};
 use super::{Report, timeline, when};
-use crate::engine::text::shortened;
 use crate::engine::verdict::percent;
 use crate::enrich::hex;
 use crate::explain::{Explained, Totals};
+use crate::read::text::shortened;
 use std::io::{self, Write};
 
 /// The report as Markdown.

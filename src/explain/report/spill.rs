@@ -10,9 +10,9 @@
 use super::summary::Summary;
 use super::{Filter, Report};
 use crate::engine::causes::{self, Cause};
-use crate::engine::evidence::Nanos;
-use crate::engine::text::hash64;
 use crate::explain::Explained;
+use crate::read::evidence::Nanos;
+use crate::read::text::hash64;
 use std::collections::HashMap;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use tempfile::SpooledTempFile;
@@ -194,10 +194,10 @@ fn of_spill(error: io::Error) -> io::Error {
 mod tests {
     use super::super::summary::Row;
     use super::*;
-    use crate::engine::evidence::Symptom;
     use crate::engine::verdict::{Link, Verdict};
     use crate::explain::Totals;
     use crate::explain::places::Places;
+    use crate::read::evidence::Symptom;
 
     struct Plain;
 

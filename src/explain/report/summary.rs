@@ -1,7 +1,7 @@
 //! Counts by cause: what a person reads first.
 
 use crate::engine::causes::Cause;
-use crate::engine::evidence::Nanos;
+use crate::read::evidence::Nanos;
 use std::collections::BTreeMap;
 
 /// One cause's share.

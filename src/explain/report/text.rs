@@ -2,10 +2,10 @@
 
 use super::summary::{Row, Summary, counted, sentence};
 use super::{NO_TIME, Report, span, timeline, when};
-use crate::engine::text::{printable, shortened};
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::explain::{Explained, Totals};
+use crate::read::text::{printable, shortened};
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
 

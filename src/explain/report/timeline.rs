@@ -1,8 +1,8 @@
 //! The lines of one failed request from all files in order of time, the deciding words found in them.
 
-use crate::engine::text::{printable, shortened};
 use crate::engine::verdict::{Quote, Source, Ticket, Verdict};
 use crate::explain::Explained;
+use crate::read::text::{printable, shortened};
 
 /// Lines of one request that are shown; a request that was tried a hundred times has hundreds. Those that decided, at
 /// most five, always are.

@@ -2,7 +2,7 @@
 //! file; in the end all runs are read side by side.
 
 use super::stored::Stored;
-use crate::engine::evidence::Nanos;
+use crate::read::evidence::Nanos;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
@@ -169,7 +169,7 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::evidence::SpanFacts;
+    use crate::read::evidence::SpanFacts;
 
     fn span(end: Nanos, line: u64, target: usize) -> Stored {
         let facts = SpanFacts { end, target: "x".repeat(target), ..SpanFacts::default() };

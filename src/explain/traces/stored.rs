@@ -7,7 +7,7 @@
 //!
 //! All little-endian; `length` is of what follows it.
 
-use crate::engine::evidence::{Nanos, SpanFacts};
+use crate::read::evidence::{Nanos, SpanFacts};
 
 const ERROR: u8 = 1;
 const FROM_NGINX: u8 = 2;

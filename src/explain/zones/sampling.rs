@@ -1,8 +1,8 @@
 //! What an access log says about its zone, found with a few looks into the file instead of by reading it.
 
-use crate::engine::evidence::Nanos;
-use crate::engine::formats::nginx_access::quick_zone;
 use crate::explain::input::{Input, Lines};
+use crate::read::evidence::Nanos;
+use crate::read::formats::nginx_access::quick_zone;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 

@@ -1,8 +1,8 @@
 //! The workers of one Gunicorn, counted.
 
 use crate::engine::correlate::Interval;
-use crate::engine::evidence::{Nanos, SECOND};
 use crate::engine::verdict::Quote;
+use crate::read::evidence::{Nanos, SECOND};
 use std::collections::VecDeque;
 
 /// The workers of one instance, counted from its log: Gunicorn keeps their number, so that one which is replaced without a

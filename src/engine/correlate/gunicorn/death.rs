@@ -1,8 +1,8 @@
 //! How one worker ended.
 
 use crate::engine::correlate::Interval;
-use crate::engine::evidence::Nanos;
 use crate::engine::verdict::Quote;
+use crate::read::evidence::Nanos;
 
 /// The end of one worker, or of one request inside a worker that lived on (`SystemExit`).
 #[derive(Clone, Debug)]

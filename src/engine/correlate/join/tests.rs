@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::evidence::Symptom;
+use crate::read::evidence::Symptom;
 
 fn seen<T>(ticket: u64, second: Nanos, what: T) -> Seen<T> {
     let at = Interval { from: second * SECOND, to: second * SECOND + SECOND - 1 };

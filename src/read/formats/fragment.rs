@@ -1,0 +1,203 @@
+//! Where a record begins inside a damaged line: behind a shell prompt, a list dash, a comment mark, other words, or
+//! with its head lost.
+//!
+//! Whatever stands before may quote text of a client, so a record found so is genuine only behind mere decoration.
+
+use super::gunicorn_error;
+use crate::read::envelope::ends_early;
+use aho_corasick::{AhoCorasick, MatchKind};
+use std::sync::LazyLock;
+
+/// A record inside a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Byte where it begins.
+    pub start: usize,
+    /// Nothing but decoration (blanks, quotes, list and comment marks, ellipses) stands before it.
+    pub clean: bool,
+}
+
+/// How nginx's messages about upstreams begin (`ngx_event_connect.c`, `ngx_http_upstream.c`, `ngx_event_openssl.c`,
+/// `ngx_resolver.c`). The last four are what is left when the beginning itself is lost.
+const BEGINNINGS: [&str; 26] = [
+    "connect() to ",
+    "connect() failed",
+    "upstream timed out",
+    "upstream prematurely closed",
+    "upstream closed prematurely",
+    "upstream sent ",
+    "upstream SSL certificate",
+    "upstream server temporarily disabled",
+    "recv() failed",
+    "readv() failed",
+    "writev() failed",
+    "send() failed",
+    "sendfile() failed",
+    "SSL_do_handshake() failed",
+    "SSL_read() failed",
+    "SSL_write() failed",
+    "peer closed connection in SSL handshake",
+    "no live upstreams",
+    "no resolver defined",
+    "host not found in upstream",
+    "client prematurely closed connection",
+    "epoll_wait() reported that client prematurely",
+    "worker_connections are not enough",
+    "could not be resolved (",
+    "failed (",
+    "failed because connection to backend",
+];
+
+static MESSAGES: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(BEGINNINGS).ok());
+
+/// Bytes of a line in which a beginning is looked for; a message stands near the front of whatever holds it.
+const SEARCH_BYTES_MAX: usize = 4_096;
+
+/// The first record of nginx's error log that begins after the start of the line.
+pub fn nginx_error(line: &str) -> Option<Found> {
+    let start = head(line).or_else(|| message(line))?;
+    let (before, rest) = line.split_at_checked(start)?;
+    // Behind a request stands what a client sent with it.
+    if super::host::quotes_request(before) {
+        return None;
+    }
+    let is_value = before.contains('"') && ends_early(rest);
+    Some(Found { start, clean: is_decoration(before) && !is_value })
+}
+
+/// How Gunicorn's messages about an end begin, where nothing else begins so (`gunicorn/arbiter.py`, `gunicorn/sock.py`).
+const ENDS: [&str; 6] = [
+    "WORKER TIMEOUT (pid:",
+    "Worker (pid:",
+    "Worker with pid ",
+    "Connection in use: (",
+    "Can't connect to (",
+    "gunicorn.errors.HaltServer: <HaltServer '",
+];
+
+/// A message of Gunicorn about an end inside a line: behind the words of a page, or what is left of a head. A line about
+/// a request may quote a client, and is never looked into; neither is what stands in double quotes.
+pub fn gunicorn_error(line: &str) -> Option<Found> {
+    if super::host::quotes_request(line) {
+        return None;
+    }
+    let (start, _) = ENDS.iter().filter_map(|end| line.find(end).map(|start| (start, end))).min()?;
+    let before = line.get(..start)?;
+    gunicorn_error::event(line.get(start..)?)?;
+    (!before.contains('"')).then(|| Found { start, clean: is_decoration(before) || is_marked(before) })
+}
+
+/// True behind what is left of Gunicorn's own head (`+0000] [6] [CRITICAL] `) and nothing else, and at the start of a
+/// code span in prose: an access log in a format of any kind has other values before a client's, digits among them.
+fn is_marked(before: &str) -> bool {
+    let before = before.trim_end();
+    let head = ["[WARNING]", "[ERROR]", "[CRITICAL]", "[INFO]"].iter().find_map(|level| before.strip_suffix(level));
+    let pid = head.and_then(|head| head.trim_end().strip_suffix(']')?.rsplit_once('['));
+    let is_pid = |pid: &str| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
+    pid.is_some_and(|(stamp, pid)| is_pid(pid) && is_end_of_stamp(stamp.trim_end()))
+        || head.unwrap_or(before).ends_with('`') && !before.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// The end of `[2026-03-04 09:15:03 +0000]`, however much of its beginning is lost, behind names at most: those of a pod, a
+/// container, a level.
+fn is_end_of_stamp(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let is_end = |shape: &str| "[0000-00-00 00:00:00 +0000]".ends_with(&shape.replace(" -", " +"));
+    let is_name = |word: &str| {
+        word.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    match shape.rsplit_once(' ') {
+        Some((names, end)) if names.split(' ').all(is_name) => is_end(end),
+        _ => is_end(&shape),
+    }
+}
+
+/// `[error] 12#12: `, with the stamp before it where there is one.
+fn head(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    for (hash, _) in line.match_indices('#').take(16) {
+        let digits = bytes.get(..hash)?.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let before = line.get(..hash - digits)?;
+        let Some(open) = before.strip_suffix("] ").and_then(|inside| inside.rfind('[')) else { continue };
+        let level = before.get(open + 1..before.len() - 2)?;
+        if digits == 0 || !is_level(level) {
+            continue;
+        }
+        let stamped = (17..=20).rev().filter_map(|length| open.checked_sub(length)).find(|start| {
+            line.get(*start..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+                && line.get(*start..).is_some_and(super::nginx_error::has_head)
+        });
+        return Some(stamped.unwrap_or(open));
+    }
+    None
+}
+
+fn is_level(word: &str) -> bool {
+    super::nginx_error::LEVELS.contains(&word)
+}
+
+fn message(line: &str) -> Option<usize> {
+    let mut end = line.len().min(SEARCH_BYTES_MAX);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = line.get(..end)?;
+    for found in MESSAGES.as_ref()?.find_iter(text) {
+        let rest = line.get(found.end()..)?;
+        let start = match found.pattern().as_usize() {
+            // The name before it: `<name>` or one word.
+            23 => name_before(line.get(..found.start())?),
+            24 if is_failure_tail(rest) => found.start(),
+            24 => continue,
+            22 => number_before(line.get(..found.start())?),
+            _ => found.start(),
+        };
+        return Some(start);
+    }
+    None
+}
+
+/// `111: Connection refused) while connecting to upstream`: the call before it is lost.
+fn is_failure_tail(rest: &str) -> bool {
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    digits > 0
+        && rest.get(digits..).is_some_and(|rest| rest.starts_with(':'))
+        && rest.contains(") while connecting to upstream")
+}
+
+fn name_before(text: &str) -> usize {
+    let text = text.trim_end();
+    if text.ends_with('>')
+        && let Some(open) = text.rfind('<')
+    {
+        return open;
+    }
+    text.rfind(' ').map_or(0, |index| index + 1)
+}
+
+fn number_before(text: &str) -> usize {
+    let trimmed = text.trim_end();
+    trimmed.len() - trimmed.bytes().rev().take_while(u8::is_ascii_digit).count()
+}
+
+/// True for what people and their tools put before a line without saying anything.
+fn is_decoration(text: &str) -> bool {
+    let text = text.trim_start_matches("<p>").trim_start_matches("error, ");
+    // Stamps of other tools, and masked ones (`YYYY/MM/DD hh:mm:ss`).
+    let is_stamp = |word: &str| {
+        !word.is_empty()
+            && word.bytes().all(|byte| {
+                byte.is_ascii_digit()
+                    || matches!(byte, b':' | b'-' | b'/' | b'.' | b',' | b'+' | b'T' | b'Z' | b'[' | b']')
+                    || matches!(byte, b'X' | b'x' | b'Y' | b'M' | b'D' | b'h' | b'm' | b's')
+            })
+    };
+    text.split_whitespace().filter(|word| !is_stamp(word)).all(|word| word.chars().all(is_decoration_char))
+}
+
+fn is_decoration_char(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '"' | '\'' | '`' | '*' | '-' | '/' | '#' | '>' | '.' | '…' | '•' | '|' | '(' | '\\')
+}

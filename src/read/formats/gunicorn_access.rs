@@ -1,0 +1,88 @@
+//! Gunicorn's default access log and uvicorn's.
+//!
+//! Gunicorn's default (`gunicorn/config.py`, `AccessLogFormat`) is nginx's `combined`, letter for letter. What tells
+//! them apart: the peer is nginx, so over a unix socket the line starts with a blank, and the protocol is often
+//! HTTP/1.0. A line that could be either is read as nginx's, unless its source writes Gunicorn's error log as well.
+
+use super::Format;
+use super::nginx_access;
+use crate::read::evidence::{GunicornAccess, MILLISECOND, SECOND, Stamp, TraceContext};
+
+/// One line, read.
+#[derive(Debug)]
+pub struct Line {
+    /// When the response was complete; uvicorn prints none.
+    pub stamp: Option<Stamp>,
+    /// Its fields.
+    pub access: GunicornAccess,
+    /// A logged `traceparent`.
+    pub trace: Option<TraceContext>,
+}
+
+/// Reads a bare line; `None` when it is not Gunicorn's for sure.
+pub fn read(line: &str, last: Option<Format>) -> Option<Line> {
+    if let Some(line) = uvicorn(line) {
+        return Some(line);
+    }
+    if !is_likely(line, last) {
+        return None;
+    }
+    let read = nginx_access::read_combined(line)?;
+    let access = GunicornAccess {
+        status: read.access.status,
+        method: read.access.method,
+        target: read.access.target,
+        client: read.access.client,
+        ..GunicornAccess::default()
+    };
+    Some(Line { stamp: read.stamp, access, trace: read.trace })
+}
+
+/// True for a line whose peer is empty, as over a unix socket, and for one of a source that wrote Gunicorn's lines before.
+pub fn is_likely(line: &str, last: Option<Format>) -> bool {
+    line.starts_with("- - [") || matches!(last, Some(Format::Gunicorn | Format::GunicornAccess | Format::Exception))
+}
+
+/// Fills a line out of the fields of a named format ([`super::gunicorn_format`]); `None` without a status.
+pub fn from_fields<'a>(get: &dyn Fn(&str) -> Option<std::borrow::Cow<'a, str>>) -> Option<Line> {
+    let mut read = nginx_access::Line::default();
+    nginx_access::from_format(get, &mut read).then_some(())?;
+    // Whole seconds (`T`) are the coarsest and come last; `D` is microseconds, `M` milliseconds.
+    let number = |name: &str| get(name)?.parse::<i64>().ok();
+    let duration = get("L")
+        .and_then(|text| nginx_access::seconds(&text))
+        .or_else(|| number("D")?.checked_mul(MILLISECOND / 1_000))
+        .or_else(|| number("M")?.checked_mul(MILLISECOND))
+        .or_else(|| number("T")?.checked_mul(SECOND));
+    let access = GunicornAccess {
+        status: read.access.status,
+        method: read.access.method,
+        target: read.access.target,
+        worker: read.access.pid,
+        client: read.access.client,
+        duration,
+        request_id: read.access.request_id,
+    };
+    Some(Line { stamp: read.stamp, access, trace: read.trace })
+}
+
+/// `10.0.0.1:54321 - "GET /x HTTP/1.1" 200`, standalone with `INFO:     ` before it.
+fn uvicorn(line: &str) -> Option<Line> {
+    let line = line.trim_start_matches("INFO:").trim_start();
+    let (peer, rest) = line.split_once(" - \"")?;
+    if peer.contains(' ') {
+        return None;
+    }
+    let (request, status) = rest.split_once("\" ")?;
+    let status: u16 = status.split(' ').next()?.parse().ok()?;
+    let (method, rest) = request.split_once(' ')?;
+    let target = rest.rsplit_once(' ').map_or(rest, |(target, _)| target);
+    let access = GunicornAccess {
+        status,
+        method: method.to_owned(),
+        target: target.to_owned(),
+        client: peer.rsplit_once(':').map_or(peer, |(host, _)| host).to_owned(),
+        ..GunicornAccess::default()
+    };
+    Some(Line { stamp: None, access, trace: None })
+}

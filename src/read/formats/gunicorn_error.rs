@@ -1,0 +1,376 @@
+//! Gunicorn's error log: `[2026-11-22 07:14:42 +0000] [26441] [CRITICAL] WORKER TIMEOUT (pid:26442)`.
+//!
+//! Formats and texts of `gunicorn/glogging.py`, `arbiter.py`, `workers/*.py`, `util.py` and `sock.py`, 19.9 to 27, and of
+//! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
+
+use crate::read::evidence::{Gunicorn, GunicornEvent, MILLISECOND, Nanos, SECOND, Stamp};
+use crate::read::time::from_utc;
+
+/// One line, read.
+#[derive(Debug)]
+pub struct Line {
+    /// With zone in Gunicorn's own format, without in common `logconfig` ones.
+    pub stamp: Option<Stamp>,
+    /// What it says.
+    pub gunicorn: Gunicorn,
+}
+
+/// Reads a bare line; `None` when it is not in Gunicorn's format and says nothing that only Gunicorn says.
+pub fn read(line: &str) -> Option<Line> {
+    let first = line.lines().next().unwrap_or_default();
+    let (stamp, rest) = match bracketed_stamp(first) {
+        Some((stamp, rest)) => (stamp, rest),
+        None => (None, first),
+    };
+    let (pid, rest) = bracketed_pid(rest);
+    let (level, rest) = bracketed_level(rest);
+    let has_head = bracketed_stamp(first).is_some() && (pid.is_some() || !level.is_empty());
+    match event(rest).or_else(|| event(after_logger(rest)?)) {
+        Some(event) => Some(Line { stamp, gunicorn: Gunicorn { pid, level: level.to_owned(), event } }),
+        None if has_head => {
+            Some(Line { stamp, gunicorn: Gunicorn { pid, level: level.to_owned(), event: GunicornEvent::Other } })
+        }
+        None => None,
+    }
+}
+
+/// What follows the head that a `logconfig` gives Gunicorn's lines: `CRITICAL:gunicorn.error:`, `... - gunicorn.error -
+/// CRITICAL - `, `| CRITICAL | gunicorn.arbiter:murder_workers:498 - `. The logger's name must stand in it.
+fn after_logger(line: &str) -> Option<&str> {
+    let at = line.get(..HEAD_BYTES_MAX.min(line.len())).unwrap_or(line).find("gunicorn.")?;
+    let (before, after) = line.split_at_checked(at)?;
+    if before.contains(['"', '\'', '/', '=']) {
+        return None;
+    }
+    let after =
+        ["gunicorn.error", "gunicorn.arbiter", "gunicorn.glogging"].iter().find_map(|name| after.strip_prefix(name))?;
+    // At most a function with a line and a level stand between the name and the message.
+    let mut rest = after;
+    for _ in 0..4 {
+        rest = rest.trim_start_matches([' ', ':', '-', '|', '[', ']']);
+        if event(rest).is_some() {
+            return Some(rest);
+        }
+        let word = rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count();
+        if word == 0 {
+            return None;
+        }
+        rest = rest.get(word..)?;
+    }
+    None
+}
+
+/// A date, a level, names of a process and a thread: no head of a log line is longer.
+const HEAD_BYTES_MAX: usize = 160;
+
+/// True for a line that starts with a stamp in brackets as Gunicorn writes it.
+pub fn has_stamp(line: &str) -> bool {
+    bracketed_stamp(line).is_some()
+}
+
+/// True for a line that starts with Gunicorn's stamp and pid.
+pub fn has_head(line: &str) -> bool {
+    bracketed_stamp(line).is_some_and(|(_, rest)| bracketed_pid(rest).0.is_some())
+}
+
+/// `[2026-11-22 07:14:42 +0000] `; a masked date (`20XX-XX-XX`) is a head without a stamp.
+fn bracketed_stamp(line: &str) -> Option<(Option<Stamp>, &str)> {
+    let (inner, rest) = line.strip_prefix('[')?.split_once("] ")?;
+    let bytes = inner.as_bytes();
+    if inner.len() < 19
+        || inner.len() > 34
+        || bytes.get(4) != Some(&b'-')
+        || bytes.get(7) != Some(&b'-')
+        || bytes.get(13) != Some(&b':')
+    {
+        return None;
+    }
+    Some((iso_stamp(inner), rest))
+}
+
+/// `2026-11-22 07:14:42 +0000`, also `...42,345`, `...42.345`, with `T`, `Z` or no zone.
+pub fn iso_stamp(text: &str) -> Option<Stamp> {
+    let number = |from: usize, to: usize| {
+        text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse::<u32>().ok()
+    };
+    let nanos = from_utc(
+        i64::from(number(0, 4)?),
+        number(5, 7)?,
+        number(8, 10)?,
+        number(11, 13)?,
+        number(14, 16)?,
+        number(17, 19)?,
+    )?;
+    let mut rest = text.get(19..).unwrap_or_default();
+    let mut grain = SECOND;
+    let mut fraction: Nanos = 0;
+    if let Some(after) = rest.strip_prefix([',', '.']) {
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count().min(9);
+        let value = after.get(..digits)?.parse::<Nanos>().unwrap_or(0);
+        fraction = value.saturating_mul(10_i64.pow(9 - digits as u32));
+        grain = if digits > 3 { 1 } else { MILLISECOND };
+        rest = after.get(after.bytes().take_while(u8::is_ascii_digit).count()..).unwrap_or_default();
+    }
+    let offset = zone(rest.trim());
+    Some(Stamp {
+        nanos: nanos.saturating_add(fraction).saturating_sub(offset.unwrap_or(0)),
+        grain,
+        zone_known: offset.is_some(),
+        year_known: true,
+    })
+}
+
+/// `+0200`, `+02:00`, `Z`, `UTC`.
+fn zone(text: &str) -> Option<Nanos> {
+    if matches!(text, "Z" | "UTC" | "GMT") {
+        return Some(0);
+    }
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, text.get(1..)?),
+        b'-' => (-1, text.get(1..)?),
+        _ => return None,
+    };
+    let digits: String = digits.chars().filter(|c| *c != ':').take(4).collect();
+    let hours: Nanos = digits.get(..2)?.parse().ok()?;
+    let minutes: Nanos = digits.get(2..4).unwrap_or("00").parse().ok()?;
+    Some(sign * (hours * 3_600 + minutes * 60) * SECOND)
+}
+
+fn bracketed_pid(rest: &str) -> (Option<u32>, &str) {
+    let found = rest
+        .strip_prefix('[')
+        .and_then(|inner| inner.split_once("] "))
+        .or_else(|| rest.strip_prefix('[').and_then(|inner| inner.strip_suffix(']').map(|pid| (pid, ""))));
+    match found.and_then(|(pid, after)| Some((pid.trim().parse().ok()?, after))) {
+        Some((pid, after)) => (Some(pid), after),
+        None => (None, rest),
+    }
+}
+
+fn bracketed_level(rest: &str) -> (&'static str, &str) {
+    for level in ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] {
+        if let Some(after) =
+            rest.strip_prefix('[').and_then(|rest| rest.strip_prefix(level)).and_then(|rest| rest.strip_prefix(']'))
+        {
+            return (level, after.trim_start());
+        }
+    }
+    ("", rest)
+}
+
+/// What a message says; `None` for one that is not Gunicorn's or does not count.
+pub fn event(message: &str) -> Option<GunicornEvent> {
+    use GunicornEvent as E;
+    let message = message.trim();
+    let after = |prefix: &str| message.strip_prefix(prefix);
+    if let Some(rest) = after("WORKER TIMEOUT (pid:") {
+        return Some(E::WorkerTimeout { worker: leading_number(rest)? });
+    }
+    if let Some(rest) = after("Worker (pid:") {
+        return worker_fate(rest);
+    }
+    if let Some(rest) = after("Worker with pid ") {
+        let worker = leading_number(rest)?;
+        let signal = rest.split_once("terminated due to signal ").and_then(|(_, signal)| leading_number(signal))?;
+        return Some(E::WorkerSignalled { worker, signal });
+    }
+    if let Some(rest) = after("Booting worker with pid: ").or_else(|| after("Booting worker with pid ")) {
+        return Some(E::Booting { worker: leading_number(rest)? });
+    }
+    if let Some(rest) = after("Started server process [") {
+        return Some(E::Booting { worker: leading_number(rest)? });
+    }
+    if let Some(rest) = after("Worker exiting (pid: ").or_else(|| after("Worker exiting (pid:")) {
+        return Some(E::WorkerExiting { worker: leading_number(rest.trim_start())? });
+    }
+    if let Some(rest) = after("Finished server process [") {
+        return Some(E::WorkerExiting { worker: leading_number(rest)? });
+    }
+    if let Some(rest) = after("Worker graceful timeout (pid:") {
+        return Some(E::GracefulTimeout { worker: leading_number(rest)? });
+    }
+    if let Some(reason) = after("gunicorn.errors.HaltServer: <HaltServer '") {
+        let app = reason.starts_with("App failed to load");
+        return Some(if app { E::AppLoadFailed { detail: String::new() } } else { E::BootFailed });
+    }
+    if let Some(version) = after("Starting gunicorn ") {
+        return Some(E::Starting { version: version.trim().to_owned() });
+    }
+    if let Some(rest) = after("Listening at: ") {
+        return Some(E::Listening { addresses: addresses(rest) });
+    }
+    if let Some(class) = after("Using worker: ") {
+        return Some(E::UsingWorker { class: worker_class(class) });
+    }
+    if let Some(name) = after("Handling signal: ") {
+        return Some(E::HandlingSignal { name: name.trim().trim_start_matches("SIG").to_ascii_lowercase() });
+    }
+    if let Some(rest) = after("Error handling request") {
+        let rest = rest.trim();
+        let target = (!rest.is_empty() && !rest.starts_with("(no URI"))
+            .then(|| rest.rsplit(' ').next().unwrap_or(rest).to_owned());
+        return Some(E::ErrorHandlingRequest { target });
+    }
+    if let Some(rest) = after("Invalid request from ip=") {
+        if rest.contains("SSL: HTTP_REQUEST") || rest.contains("http request (_ssl.c") {
+            return Some(E::PlainRequestToTlsPort);
+        }
+        return Some(E::InvalidRequest { detail: rest.to_owned() });
+    }
+    fixed_event(message)
+}
+
+fn fixed_event(message: &str) -> Option<GunicornEvent> {
+    use GunicornEvent as E;
+    let starts = |prefix: &str| message.starts_with(prefix);
+    Some(match message {
+        "Hang up: Master" => E::HangUp,
+        _ if starts("Shutting down: Master") || message == "Shutting down:" => E::ShuttingDown,
+        // Gunicorn knows two reasons, so their first words suffice where a terminal cut the rest. An arbiter that halts
+        // with a traceback (`arbiter.py`, run) does so for one of the two.
+        _ if starts("Reason: Worker")
+            || starts("Worker failed to boot")
+            || starts("self.halt(reason=inst.reason, exit_status=inst.exit_status)") =>
+        {
+            E::BootFailed
+        }
+        _ if starts("Reason: App") || starts("App failed to load") => E::AppLoadFailed { detail: String::new() },
+        _ if starts("Failed to find attribute '") || starts("Failed to find application object") => {
+            E::AppLoadFailed { detail: message.to_owned() }
+        }
+        _ if starts("Exception in worker process") => E::ExceptionInWorker,
+        _ if starts("Socket error processing request") => E::SocketError,
+        _ if starts("Autorestarting worker after current request") || starts("Maximum request limit of") => {
+            E::Autorestarting
+        }
+        // A frame of the traceback that SIGABRT leaves (`workers/base.py`): the arbiter sends it to a worker that timed out.
+        _ if starts("File \"") && message.ends_with("in handle_abort") && message.contains("gunicorn/workers/") => {
+            E::Aborted
+        }
+        // The primary process loads the application itself where `preload_app` is set, and ends with the traceback
+        // (`arbiter.py`, `setup`, which does nothing else that fails).
+        _ if starts("File \"") && message.ends_with("in setup") && message.contains("gunicorn/arbiter.py\"") => {
+            E::PreloadFailed
+        }
+        _ if starts("Parent changed, shutting down") => E::ParentChanged,
+        _ if starts("Connection in use: ") => E::BindFailed { address: after_colon(message) },
+        _ if starts("Can't connect to ") || starts("Can not connect to (") || starts("Invalid address: ") => {
+            E::BindFailed { address: message.to_owned() }
+        }
+        _ if message.contains("[Errno 98] Address already in use")
+            || message.contains("[Errno 48] Address already in use")
+            || message.contains("error while attempting to bind on address") =>
+        {
+            E::BindFailed { address: message.to_owned() }
+        }
+        _ if starts("Unhandled exception in main loop") => E::ArbiterCrashed,
+        _ if starts("Unhandled signal: cld") => E::ChildrenIgnored,
+        _ if starts("Application startup failed. Exiting") => E::StartupFailed,
+        _ if starts("Ignoring EPIPE") || starts("Ignoring connection reset") || starts("Ignoring connection epipe") => {
+            E::ClientGone
+        }
+        _ => return None,
+    })
+}
+
+/// What follows `Worker (pid:`: `N) was sent SIGKILL! ...`, `N) was sent code 139!`, `N) exited with code 1`.
+fn worker_fate(rest: &str) -> Option<GunicornEvent> {
+    let worker = leading_number(rest)?;
+    if let Some((_, code)) = rest.split_once("exited with code ") {
+        let code = code.trim_end_matches('.').trim();
+        let digits = code.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'-').count();
+        return Some(GunicornEvent::WorkerExited { worker, code: code.get(..digits)?.parse().ok()? });
+    }
+    let (_, how) = rest.split_once("was sent ")?;
+    let signal = match how.strip_prefix("code ") {
+        // The wait status with the core-dump bit set, printed as it is by 21 to 23.
+        Some(code) => leading_number(code)? & 0x7f,
+        None => signal_number(how.split(['!', ' ', '.']).next().unwrap_or_default())?,
+    };
+    Some(GunicornEvent::WorkerSignalled { worker, signal })
+}
+
+fn signal_number(name: &str) -> Option<u32> {
+    Some(match name {
+        "SIGHUP" => 1,
+        "SIGINT" => 2,
+        "SIGQUIT" => 3,
+        "SIGILL" => 4,
+        "SIGTRAP" => 5,
+        "SIGABRT" | "SIGIOT" => 6,
+        "SIGBUS" => 7,
+        "SIGFPE" => 8,
+        "SIGKILL" => 9,
+        "SIGUSR1" => 10,
+        "SIGSEGV" => 11,
+        "SIGUSR2" => 12,
+        "SIGPIPE" => 13,
+        "SIGALRM" => 14,
+        "SIGTERM" => 15,
+        "SIGXCPU" => 24,
+        "SIGSYS" => 31,
+        _ => return None,
+    })
+}
+
+/// `http://127.0.0.1:8000,unix:/run/g.sock (300)` as nginx writes addresses.
+fn addresses(rest: &str) -> Vec<String> {
+    let listed = rest.rsplit_once(" (").map_or(rest, |(listed, _)| listed);
+    listed
+        .split(',')
+        .map(|address| {
+            let address = address.trim();
+            let bare = address.split_once("://").map_or(address, |(_, bare)| bare);
+            bare.trim_end_matches('/').to_owned()
+        })
+        .filter(|address| !address.is_empty())
+        .take(32)
+        .collect()
+}
+
+/// `sync`, `gthread`, `uvicorn.workers.UvicornWorker`; the newer `asgi`.
+fn worker_class(class: &str) -> String {
+    let class = class.trim();
+    if class == "threads" { "gthread".to_owned() } else { class.to_owned() }
+}
+
+fn after_colon(message: &str) -> String {
+    message.split_once(": ").map_or(String::new(), |(_, rest)| rest.to_owned())
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.get(..digits)?.parse().ok()
+}
+
+/// The last line of a Python traceback: `OSError: [Errno 24] Too many open files`, `SystemExit: 1`.
+pub fn exception(line: &str) -> Option<(&str, &str)> {
+    let (class, message) = match line.split_once(": ") {
+        Some((class, message)) => (class, message),
+        None => (line.trim_end_matches(':'), ""),
+    };
+    let name = class.rsplit('.').next()?;
+    if class == "Error" {
+        // Every class of this name is written with its module (`binascii.Error`); without one it is somebody's heading.
+        return None;
+    }
+    let named = class
+        .split('.')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+    let kind = [
+        "Error",
+        "Exception",
+        "Exit",
+        "Interrupt",
+        "Warning",
+        "Configured",
+        "Fault",
+        "NotReady",
+        "DoesNotExist",
+        "Timeout",
+        "Refused",
+    ]
+    .iter()
+    .any(|end| name.ends_with(end));
+    (named && kind && name.as_bytes().first().is_some_and(u8::is_ascii_uppercase)).then_some((class, message))
+}

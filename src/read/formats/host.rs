@@ -1,0 +1,213 @@
+//! Lines about processes: the kernel, systemd, Kubernetes, supervisord, security modules.
+
+use crate::read::evidence::Host;
+
+/// Reads a bare line; `None` when it is none of these.
+pub fn read(line: &str) -> Option<Host> {
+    if quotes_request(line) {
+        return None;
+    }
+    kernel(line)
+        .or_else(|| denial(line))
+        .or_else(|| kubernetes(line))
+        .or_else(|| systemd(line))
+        .or_else(|| supervisor(line))
+}
+
+/// True for a line that quotes a request: it quotes a client, who may have chosen any words. Whatever separates the values
+/// of an access log, a method and a path stand near each other in it.
+pub(super) fn quotes_request(line: &str) -> bool {
+    const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    let bytes = line.as_bytes();
+    let is_word = |at: usize, method: &str| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        let after = bytes.get(at + method.len()..).unwrap_or_default();
+        before.is_none_or(|byte| !byte.is_ascii_alphanumeric())
+            && after.first().is_some_and(|byte| !byte.is_ascii_alphanumeric())
+            && after.iter().take(12).any(|byte| *byte == b'/')
+    };
+    line.contains("HTTP/") || METHODS.iter().any(|method| line.match_indices(method).any(|(at, _)| is_word(at, method)))
+}
+
+/// `mm/oom_kill.c` and `arch/x86/mm/fault.c`.
+fn kernel(line: &str) -> Option<Host> {
+    let of_kernel = line.strip_prefix("Memory cgroup o").or_else(|| line.strip_prefix('O'));
+    if let Some(rest) =
+        of_kernel.and_then(|rest| rest.strip_prefix("ut of memory: Kill")).filter(|_| line.contains("process "))
+    {
+        let (_, rest) = rest.split_once("process ")?;
+        return Some(Host::OomKill { pid: leading_number(rest), process: in_parentheses(rest) });
+    }
+    if line.starts_with("oom-kill:constraint=") {
+        let after = |name: &str| line.split_once(name).map(|(_, rest)| rest);
+        let process =
+            after("task=").map_or(String::new(), |rest| rest.split(',').next().unwrap_or_default().to_owned());
+        return Some(Host::OomKill { pid: after(",pid=").and_then(leading_number), process });
+    }
+    if let Some((before, _)) = line.split_once("]: segfault at ").or_else(|| line.split_once("] general protection")) {
+        let (name, pid) = before.rsplit_once('[')?;
+        // `traps: ` and a name of at most 15 bytes (`include/linux/sched.h`, TASK_COMM_LEN).
+        if name.len() > 15 + "traps: ".len() {
+            return None;
+        }
+        // Gunicorn with setproctitle is `gunicorn: worke`.
+        let process = name.strip_prefix("traps: ").unwrap_or(name).to_owned();
+        return Some(Host::Segfault { pid: pid.parse().ok(), process });
+    }
+    None
+}
+
+/// SELinux and AppArmor.
+fn denial(line: &str) -> Option<Host> {
+    let value = |name: &str| {
+        line.split_once(name).map(|(_, rest)| rest.split(['"', ' ']).next().unwrap_or_default().to_owned())
+    };
+    if line.contains("avc:") && line.contains("denied") {
+        let permission =
+            line.split_once('{').and_then(|(_, rest)| rest.split('}').next()).unwrap_or_default().trim().to_owned();
+        return Some(Host::AccessDenied { process: value("comm=\"").unwrap_or_default(), permission });
+    }
+    if line.contains("apparmor=\"DENIED\"") {
+        return Some(Host::AccessDenied {
+            process: value("comm=\"").unwrap_or_default(),
+            permission: value("operation=\"").unwrap_or_default(),
+        });
+    }
+    if line.contains("SELinux is preventing") {
+        let process =
+            line.split_once("SELinux is preventing ").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
+        return Some(Host::AccessDenied { process: process.to_owned(), permission: String::new() });
+    }
+    None
+}
+
+fn kubernetes(line: &str) -> Option<Host> {
+    if line.contains("OOMKilled") || line.contains("OOMKilling") {
+        return Some(Host::ContainerOomKilled { container: String::new() });
+    }
+    if line.contains("Liveness probe failed") || line.contains("failed liveness probe") {
+        return Some(Host::ContainerKilled { container: String::new(), reason: "liveness probe failed".to_owned() });
+    }
+    if line.contains("Back-off restarting failed container") {
+        return Some(Host::ContainerKilled { container: String::new(), reason: "back-off restarting".to_owned() });
+    }
+    None
+}
+
+fn systemd(line: &str) -> Option<Host> {
+    if let Some((unit, rest)) = line.split_once(": Main process exited, code=") {
+        let (code, status) = rest.split_once(", status=").unwrap_or((rest, ""));
+        return Some(Host::UnitProcessExited {
+            unit: last_word(unit).to_owned(),
+            code: code.to_owned(),
+            status: status.to_owned(),
+        });
+    }
+    if let Some((unit, _)) = line.split_once(": A process of this unit has been killed by the OOM killer") {
+        return Some(Host::UnitOomKilled { unit: last_word(unit).to_owned() });
+    }
+    if let Some((unit, rest)) = line.split_once(": Failed with result '") {
+        let result = rest.split('\'').next().unwrap_or_default();
+        let unit = last_word(unit).to_owned();
+        return Some(if result == "oom-kill" {
+            Host::UnitOomKilled { unit }
+        } else {
+            Host::UnitFailed { unit, result: result.to_owned() }
+        });
+    }
+    let of_gunicorn = |rest: &str| rest.to_ascii_lowercase().contains("gunicorn");
+    if let Some(rest) =
+        line.strip_prefix("Stopping ").or_else(|| line.strip_prefix("Stopped ")).filter(|rest| of_gunicorn(rest))
+    {
+        return Some(Host::UnitStopping { unit: rest.trim_end_matches('.').to_owned() });
+    }
+    if let Some(rest) = line.strip_prefix("Started ").filter(|rest| of_gunicorn(rest)) {
+        return Some(Host::UnitStarted { unit: rest.trim_end_matches('.').to_owned() });
+    }
+    None
+}
+
+/// supervisord (`supervisor/process.py`, `supervisorctl status`), Heroku's dyno manager, uWSGI's and PHP-FPM's masters.
+fn supervisor(line: &str) -> Option<Host> {
+    let exited = |program: &str, detail: &str| {
+        Some(Host::SupervisorExited { program: program.to_owned(), detail: detail.trim_end_matches(')').to_owned() })
+    };
+    if let Some((_, rest)) = line.split_once("gave up: ")
+        && let Some((program, detail)) = rest.split_once(" entered ")
+    {
+        return exited(program, detail);
+    }
+    if let Some((_, detail)) = line.split_once("spawnerr: ") {
+        return exited("", &format!("spawn error: {detail}"));
+    }
+    for state in [" FATAL ", " BACKOFF "] {
+        if let Some((program, detail)) = line.split_once(state)
+            && (detail.trim_start().starts_with("Exited too quickly") || detail.contains("can't find command"))
+        {
+            return exited(program.trim(), &format!("FATAL: {}", detail.trim()));
+        }
+    }
+    if let Some(status) = line.strip_prefix("Process exited with status ") {
+        return exited("", &format!("exit status {status}; not expected"));
+    }
+    if let Some((_, rest)) = line.split_once("DAMN ! worker ") {
+        return uwsgi_death(rest);
+    }
+    if let Some((before, rest)) = line.split_once("HARAKIRI ON WORKER ")
+        && before.len() <= 40
+        && !before.contains(['"', '.', '\''])
+    {
+        return rest.split_once("pid: ").map(|(_, rest)| Host::Harakiri { pid: leading_number(rest) });
+    }
+    if let Some((_, rest)) = line.split_once("!!! uWSGI process ") {
+        let pid = leading_number(rest);
+        return rest.contains("Segmentation Fault").then(|| Host::Segfault { pid, process: "uwsgi".to_owned() });
+    }
+    if let Some((before, rest)) = line.split_once(" exited on signal ")
+        && let Some((_, pid)) = before.rsplit_once("child ")
+    {
+        return killed("php-fpm", leading_number(pid), leading_number(rest)?);
+    }
+    if line.starts_with("uwsgi_response_") && (line.contains("Broken pipe") || line.contains("Connection reset")) {
+        return Some(Host::PeerGone { program: "uwsgi".to_owned() });
+    }
+    // Autobahn, which Daphne serves WebSockets with.
+    if line.contains("dropping connection to peer ") && line.contains("ping timeout") {
+        return Some(Host::PeerGone { program: "websocket".to_owned() });
+    }
+    let level = line.strip_prefix("INFO ").or_else(|| line.strip_prefix("WARN ")).unwrap_or(line);
+    let rest = level.strip_prefix("exited: ")?;
+    let (program, detail) = rest.split_once(" (")?;
+    Some(Host::SupervisorExited { program: program.to_owned(), detail: detail.trim_end_matches(')').to_owned() })
+}
+
+/// `1 (pid: 9941) died, killed by signal 9 :( trying respawn ...`
+fn uwsgi_death(rest: &str) -> Option<Host> {
+    let pid = rest.split_once("pid: ").and_then(|(_, rest)| leading_number(rest));
+    let signal = rest.split_once("killed by signal ").and_then(|(_, rest)| leading_number(rest));
+    match signal {
+        Some(signal) => killed("uwsgi", pid, signal),
+        None => Some(Host::SupervisorExited { program: "uwsgi".to_owned(), detail: "worker died".to_owned() }),
+    }
+}
+
+fn killed(process: &str, pid: Option<u32>, signal: u32) -> Option<Host> {
+    let process = process.to_owned();
+    match signal {
+        4 | 6 | 7 | 8 | 11 => Some(Host::Segfault { pid, process }),
+        _ => Some(Host::SupervisorExited { program: process, detail: format!("worker killed by signal {signal}") }),
+    }
+}
+
+fn last_word(text: &str) -> &str {
+    text.rsplit([' ', ']']).next().unwrap_or(text)
+}
+
+fn in_parentheses(text: &str) -> String {
+    text.split_once('(').and_then(|(_, rest)| rest.split(')').next()).unwrap_or_default().to_owned()
+}
+
+fn leading_number(text: &str) -> Option<u32> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.get(..digits)?.parse().ok()
+}

@@ -1,0 +1,475 @@
+//! nginx's error log: `2026/11/22 07:14:39 [error] 12#12: *3 MESSAGE while ACTION, client: ..., request: "..."`.
+//!
+//! Built by `src/core/ngx_log.c` and `src/http/ngx_http_request.c` (`ngx_http_log_error_handler`), the same from 1.10 to
+//! 1.31. Nothing in the quoted fields is escaped, so the line is read from the left and the fields in their one order;
+//! what follows `, request: "` is the client's to choose. The line is cut at 2,048 bytes without a mark.
+
+mod errno;
+
+use crate::read::evidence::{NginxError, SECOND, Stamp, Symptom};
+use crate::read::time::from_utc;
+use errno::{Errno, errno};
+
+/// One line, read.
+#[derive(Debug)]
+pub struct Line {
+    /// Local time without a zone; `None` when the head is lost.
+    pub stamp: Option<Stamp>,
+    /// Its fields.
+    pub error: NginxError,
+    /// The next physical lines may be the rest of this one: a client put a line feed into it.
+    pub may_be_broken: bool,
+}
+
+/// The stamp alone: `2026/11/22 07:14:39`.
+pub(super) fn stamp_alone(text: &str) -> Option<Stamp> {
+    stamp(text).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
+}
+
+/// Decides anew what a line means whose `upstream:` or `client:` was found elsewhere; `rest` is its text without head. True
+/// when the next physical lines may be the rest of it.
+pub(super) fn decide_anew(error: &mut NginxError, rest: &str) -> bool {
+    error.symptom = symptom(error);
+    may_be_broken(rest, error)
+}
+
+/// True for a line that starts with the stamp of an error log.
+pub fn has_head(line: &str) -> bool {
+    stamp(line).is_some()
+}
+
+/// Reads a bare line; `None` when it is no line of an error log.
+pub fn read(line: &str) -> Option<Line> {
+    let (stamp, rest) = match stamp(line) {
+        Some((stamp, rest)) => (Some(stamp), rest),
+        None => (None, line),
+    };
+    let (level, rest) = level(rest);
+    let (pid, rest) = pid(rest);
+    let (connection, rest) = connection(rest);
+    let rest = rest.trim_start();
+    let headless = stamp.is_none() && pid.is_none();
+    let error = fields(level, pid, connection, rest);
+    // A line without head is recognised by what only nginx says.
+    if headless && (error.symptom.is_none() || (level.is_empty() && !speaks_like_nginx(&error))) {
+        return None;
+    }
+    if headless && rest.is_empty() {
+        return None;
+    }
+    if stamp.is_some() && level.is_empty() && pid.is_none() && error.symptom.is_none() {
+        return None;
+    }
+    Some(Line { stamp, may_be_broken: may_be_broken(rest, &error), error })
+}
+
+fn speaks_like_nginx(error: &NginxError) -> bool {
+    !error.action.is_empty()
+        || error.upstream.is_some()
+        || error.request.is_some()
+        || !error.client.is_empty()
+        || error.symptom.is_some()
+}
+
+/// `2026/11/22 07:14:39 `, with up to three lost first digits of the year (`021/09/27`).
+fn stamp(line: &str) -> Option<(Stamp, &str)> {
+    let bytes = line.as_bytes();
+    let slash = bytes.iter().take(5).position(|byte| *byte == b'/')?;
+    if slash == 0 || bytes.get(slash + 3) != Some(&b'/') || bytes.get(slash + 6) != Some(&b' ') {
+        return None;
+    }
+    let number = |from: usize, to: usize| line.get(from..to)?.parse::<u32>().ok();
+    let year = i64::from(number(0, slash)?);
+    let year = if slash < 4 { 2_000 + year % 100 } else { year };
+    let at = slash + 7;
+    let colons = bytes.get(at + 2) == Some(&b':') && bytes.get(at + 5) == Some(&b':');
+    let time =
+        colons.then(|| Some((number(at, at + 2)?, number(at + 3, at + 5)?, number(at + 6, at + 8)?))).flatten()?;
+    let nanos = from_utc(year, number(slash + 1, slash + 3)?, number(slash + 4, slash + 6)?, time.0, time.1, time.2)?;
+    let rest = line.get(at + 8..)?;
+    (rest.is_empty() || rest.starts_with(' '))
+        .then(|| (Stamp { nanos, grain: SECOND, zone_known: false, year_known: true }, rest.trim_start()))
+}
+
+/// The words in brackets.
+pub(super) const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
+
+fn level(rest: &str) -> (&'static str, &str) {
+    if let Some(inner) = rest.strip_prefix('[') {
+        for level in LEVELS {
+            if let Some(after) = inner.strip_prefix(level).and_then(|after| after.strip_prefix(']')) {
+                return (level, after.trim_start());
+            }
+        }
+    }
+    ("", rest)
+}
+
+/// `12#12: `.
+fn pid(rest: &str) -> (Option<u32>, &str) {
+    let Some((pid, after)) = rest.split_once('#') else { return (None, rest) };
+    let Ok(number) = pid.parse::<u32>() else { return (None, rest) };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    match after.get(digits..).and_then(|tail| tail.strip_prefix(':')) {
+        Some(tail) => (Some(number), tail.trim_start()),
+        None => (None, rest),
+    }
+}
+
+/// `*3 `, in pastes `\*3 `.
+fn connection(rest: &str) -> (Option<u64>, &str) {
+    let bare = rest.strip_prefix('\\').unwrap_or(rest);
+    let Some(after) = bare.strip_prefix('*') else { return (None, rest) };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    match (after.get(..digits).and_then(|number| number.parse().ok()), after.get(digits..)) {
+        (Some(number), Some(tail)) => (Some(number), tail.trim_start()),
+        _ => (None, rest),
+    }
+}
+
+fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) -> NginxError {
+    let (before, tail) = match rest.find(", client: ") {
+        Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
+        // A line cut short, and the lines that have no client: resolver, start-up, reconnect.
+        None => {
+            match rest.find(", server: ").or_else(|| rest.find(", upstream: \"")).or_else(|| rest.find(", resolver: "))
+            {
+                Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
+                None => (rest, ""),
+            }
+        }
+    };
+    // Nothing of nginx's own has two asterisks in a row, a page that shows the deciding words in bold has.
+    let plain = (before.contains("**") && !before.contains('"')).then(|| before.replace("**", ""));
+    let (message, action) = split_action(plain.as_deref().unwrap_or(before));
+    let mut error = NginxError {
+        level: level.to_owned(),
+        pid,
+        connection,
+        message: message.to_owned(),
+        action: action.to_owned(),
+        ..NginxError::default()
+    };
+    (error.code, error.code_text) = code(message);
+    tail_fields(tail, &mut error);
+    if let Some(peer) =
+        message.strip_prefix("connect() to ").and_then(|rest| rest.split_once(" failed")).map(|(peer, _)| peer)
+    {
+        // nginx's own words, before any text of the client.
+        error.upstream = Some(peer.to_owned());
+    }
+    error.detail = detail(message);
+    error.symptom = symptom(&error);
+    error
+}
+
+/// The phrase after the last ` while ` is one of a closed list that begins with a verb in -ing.
+fn split_action(before: &str) -> (&str, &str) {
+    match before.rfind(" while ") {
+        Some(index) => {
+            let action = before.get(index + 7..).unwrap_or_default();
+            let verb = action.split(' ').next().unwrap_or_default();
+            if verb.ends_with("ing") || matches!(verb, "keepalive" | "SSL") {
+                return (before.get(..index).unwrap_or(before), action.trim_end());
+            }
+            (before, "")
+        }
+        None => (before.trim_end(), ""),
+    }
+}
+
+/// ` (N: text)`; OpenSSL's verify codes have no blank: `(18:self-signed certificate)`.
+fn code(message: &str) -> (Option<i32>, String) {
+    for (index, _) in message.match_indices('(') {
+        let inner = message.get(index + 1..).unwrap_or_default();
+        let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 || digits > 6 {
+            continue;
+        }
+        if let Some(text) = inner.get(digits..).and_then(|rest| rest.strip_prefix(':')) {
+            let text = text.split(')').next().unwrap_or_default().trim();
+            return (inner.get(..digits).and_then(|number| number.parse().ok()), text.to_owned());
+        }
+    }
+    (None, String::new())
+}
+
+/// The quoted fields in their one order. `upstream:` counts only before `host:` and `referrer:`.
+fn tail_fields(tail: &str, error: &mut NginxError) {
+    let plain = |name: &str| {
+        let after = tail.split_once(name)?.1;
+        Some(after.split(", ").next().unwrap_or_default().trim_end_matches(',').trim().to_owned())
+    };
+    let request_at = tail.find(", request: \"").or_else(|| tail.find("request: \""));
+    let head = request_at.map_or(tail, |index| tail.get(..index).unwrap_or(tail));
+    if head.contains("client: ") {
+        error.client = plain("client: ").unwrap_or_default();
+    }
+    if head.contains("server: ") {
+        error.server = plain("server: ").unwrap_or_default();
+    }
+    let Some(request_at) = request_at else {
+        error.upstream = quoted(tail, "upstream: \"").map(|upstream| split_upstream(upstream, error));
+        error.host = quoted(tail, ", host: \"").map(str::to_owned);
+        return;
+    };
+    let rest = tail.get(request_at..).unwrap_or_default();
+    let rest = rest.split_once('"').map_or("", |(_, rest)| rest);
+    const MARKS: [&str; 4] = ["\", subrequest: \"", "\", upstream: \"", "\", host: \"", "\", referrer: \""];
+    // Since 1.21.1 a request line holds no blank but its two, so the first mark after it is nginx's own.
+    let end = MARKS.iter().filter_map(|mark| rest.find(mark)).min();
+    let request = match end {
+        Some(end) => rest.get(..end).unwrap_or(rest),
+        None => rest.strip_suffix('"').unwrap_or(rest),
+    };
+    error.request = Some(request.to_owned());
+    let mut rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+    for (name, which) in [(", subrequest: \"", 0), (", upstream: \"", 1), (", host: \"", 2)] {
+        let Some(after) = rest.strip_prefix(name) else { continue };
+        let marks = MARKS.get(which + 1..).unwrap_or_default();
+        let end = marks.iter().filter_map(|mark| after.find(mark)).min();
+        let value = match end {
+            Some(end) => after.get(..end).unwrap_or(after),
+            None => after.strip_suffix('"').unwrap_or(after),
+        };
+        match which {
+            0 => error.subrequest = Some(value.to_owned()),
+            1 => error.upstream = Some(split_upstream(value, error)),
+            _ => error.host = Some(value.to_owned()),
+        }
+        rest = end.and_then(|end| after.get(end + 1..)).unwrap_or_default();
+    }
+}
+
+fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let after = text.split_once(name)?.1;
+    Some(after.split('"').next().unwrap_or_default())
+}
+
+/// `http://127.0.0.1:8000/x` -> `127.0.0.1:8000`; `http://unix:/run/g.sock:/x` -> `unix:/run/g.sock`.
+pub(super) fn split_upstream(value: &str, error: &mut NginxError) -> String {
+    let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
+    error.upstream_scheme = scheme.to_owned();
+    match rest.strip_prefix("unix:") {
+        Some(path) => format!("unix:{}", socket_of(path, scheme, error.request.as_deref())),
+        None => rest.split('/').next().unwrap_or(rest).to_owned(),
+    }
+}
+
+/// The socket's path without the URI behind it. A `proxy_pass` that names the socket has a colon between them; a server of
+/// an `upstream` block has none: `/run/g.sock/x`. FastCGI, uwsgi and SCGI peers have no URI.
+fn socket_of<'v>(path: &'v str, scheme: &str, request: Option<&str>) -> &'v str {
+    let target = request.and_then(|request| request.split(' ').nth(1)).filter(|target| target.starts_with('/'));
+    let with_uri = scheme.starts_with("http") || scheme.starts_with("grpc");
+    // What the client sent stands at the end, so nothing in it is taken for the end of the socket's path.
+    if let Some(socket) = target.filter(|_| with_uri).and_then(|target| path.strip_suffix(target))
+        && !socket.is_empty()
+    {
+        return socket.trim_end_matches(':');
+    }
+    if let Some((socket, _)) = path.split_once(":/") {
+        return socket;
+    }
+    let end = [".sock/", ".socket/"].iter().filter_map(|end| Some(path.find(end)? + end.len() - 1)).min();
+    end.and_then(|end| path.get(..end)).unwrap_or(path).trim_end_matches(':')
+}
+
+fn detail(message: &str) -> String {
+    if let Some((name, _)) = message.split_once(" could not be resolved") {
+        return name.to_owned();
+    }
+    message
+        .split_once('"')
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map_or(String::new(), |(inner, _)| inner.to_owned())
+}
+
+/// What the line means for the request; `None` when it is about something else.
+///
+/// Decided by how the message begins: what follows may quote a path or a name that a client chose.
+fn symptom(error: &NginxError) -> Option<Symptom> {
+    // The event methods that learn of it with the event say so (`ngx_http_upstream_test_connect`; kqueue on BSD and macOS).
+    let message = error.message.strip_prefix("kevent() reported that connect() ").map_or_else(
+        || error.message.as_str(),
+        |_| error.message.get("kevent() reported that ".len()..).unwrap_or_default(),
+    );
+    let action = error.action.as_str();
+    let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
+    if starts(&["no resolver defined", "host not found in upstream"]) || is_unresolved(message) {
+        return Some(Symptom::NameNotResolved);
+    }
+    if message
+        .strip_suffix("worker_connections are not enough")
+        .is_some_and(|number| number.trim_end().bytes().all(|byte| byte.is_ascii_digit()))
+    {
+        return Some(Symptom::NginxOutOfConnections);
+    }
+    // A listening socket's message names its address: `socket() 0.0.0.0:80 failed` (`src/core/ngx_connection.c`).
+    if starts(&["accept4() failed", "accept() failed", "socket() "]) && message.contains("failed") {
+        return (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles);
+    }
+    if starts(&[
+        "client prematurely closed connection",
+        "epoll_wait() reported that client prematurely",
+        "epoll_wait reported that client prematurely",
+        "kevent() reported that client prematurely",
+    ]) {
+        return Some(Symptom::ClientClosed);
+    }
+    if starts(&["no live upstreams"]) {
+        return Some(Symptom::NoLiveUpstreams);
+    }
+    // `failed (111: ...) while connecting to upstream`: the call's name is lost.
+    let headless = starts(&["failed ("]) && action.starts_with("connecting to upstream");
+    if (starts(&["connect() "]) || headless)
+        && message.contains("failed")
+        && !action.starts_with("resolving")
+        && !action.contains("OCSP")
+    {
+        return Some(connect_symptom(error));
+    }
+    if starts(&["upstream timed out"]) {
+        return Some(timeout_symptom(error));
+    }
+    if starts(&["upstream SSL certificate"]) {
+        return Some(Symptom::TlsCertificateRejected);
+    }
+    if action.contains("SSL handshaking to upstream")
+        || (starts(&["peer closed connection in SSL handshake"])
+            && (action.contains("upstream") || (action.is_empty() && error.client.is_empty())))
+        || (starts(&["SSL_do_handshake() failed"])
+            && (error.upstream.is_some() || (action.is_empty() && error.client.is_empty())))
+    {
+        let rejected = message.contains("certificate verify failed") || message.contains("upstream SSL certificate");
+        return Some(if rejected { Symptom::TlsCertificateRejected } else { Symptom::TlsHandshakeFailed });
+    }
+    response_symptom(error)
+}
+
+/// `NAME could not be resolved (3: Host not found)`: a name holds neither blanks nor quotes.
+fn is_unresolved(message: &str) -> bool {
+    message
+        .split_once(" could not be resolved")
+        .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
+}
+
+fn connect_symptom(error: &NginxError) -> Symptom {
+    let unix = error.upstream.as_deref().is_some_and(|upstream| upstream.starts_with("unix:"))
+        || error.message.contains("unix:");
+    match errno(error) {
+        Errno::Refused => Symptom::ConnectRefused,
+        Errno::Missing => Symptom::ConnectSocketMissing,
+        Errno::Denied => Symptom::ConnectPermissionDenied,
+        Errno::Again if unix || error.upstream.is_none() => Symptom::ConnectBacklogFull,
+        Errno::TimedOut => Symptom::ConnectTimedOut,
+        Errno::Unreachable => Symptom::ConnectUnreachable,
+        Errno::NoPort => Symptom::ConnectNoLocalPort,
+        Errno::Reset => Symptom::ResponseReset,
+        Errno::Files => Symptom::NginxOutOfFiles,
+        Errno::Again | Errno::Pipe | Errno::Other => Symptom::ConnectFailed,
+    }
+}
+
+fn timeout_symptom(error: &NginxError) -> Symptom {
+    let action = error.action.as_str();
+    if action.contains("connecting to upstream") || error.message.contains("while connecting") {
+        Symptom::ConnectTimedOut
+    } else if action.contains("SSL handshaking") {
+        Symptom::TlsHandshakeFailed
+    } else if action == "reading upstream" || action.contains("sending to client") {
+        Symptom::ResponseTruncated
+    } else {
+        Symptom::ResponseTimedOut
+    }
+}
+
+fn response_symptom(error: &NginxError) -> Option<Symptom> {
+    let message = error.message.as_str();
+    let action = error.action.as_str();
+    let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
+    let in_body = action.starts_with("reading upstream") || action == "sending to client";
+    let before_or_after = |before: Symptom| Some(if in_body { Symptom::ResponseTruncated } else { before });
+    if starts(&["upstream sent too big header"]) {
+        return Some(Symptom::ResponseHeaderTooBig);
+    }
+    if starts(&[
+        "upstream prematurely closed",
+        "upstream closed prematurely FastCGI",
+        "upstream prematurely sent response",
+    ]) {
+        return before_or_after(Symptom::ResponseClosedEarly);
+    }
+    if starts(&["upstream sent more data", "upstream sent data after final", "upstream sent too big early hints"]) {
+        return None;
+    }
+    if starts(&["upstream rejected request", "upstream sent goaway"]) {
+        return before_or_after(Symptom::ResponseReset);
+    }
+    if starts(&["upstream sent ", "upstream violated ", "too long http2"]) {
+        return before_or_after(Symptom::ResponseHeaderInvalid);
+    }
+    let calls = [
+        "recv() failed",
+        "readv() failed",
+        "read() failed",
+        "writev() failed",
+        "send() failed",
+        "sendfile() failed",
+        "sendfilev() failed",
+        "SSL_read() failed",
+        "SSL_write() failed",
+        "WSARecv() failed",
+        "WSASend() failed",
+    ];
+    if !starts(&calls) || !action.contains("upstream") || action.starts_with("resolving") {
+        let writes_body = starts(&["open() \"", "pwrite() \"", "mkdir() \""]) && action.starts_with("reading upstream");
+        return (writes_body && errno(error) != Errno::Missing).then_some(Symptom::ResponseTruncated);
+    }
+    Some(match errno(error) {
+        _ if in_body => Symptom::ResponseTruncated,
+        _ if action.starts_with("sending request") => Symptom::RequestSendFailed,
+        Errno::TimedOut => Symptom::ResponseTimedOut,
+        _ => Symptom::ResponseReset,
+    })
+}
+
+/// True when more lines may follow that are this one's.
+///
+/// Only decoded paths hold a line feed: in the message (`open() "/srv/a`), before any of nginx's own fields, or in
+/// `upstream:` and `subrequest:`, behind the request line that shows it still encoded. Quotes prove nothing, a client
+/// can send them as well.
+fn may_be_broken(rest: &str, error: &NginxError) -> bool {
+    let broken_in_message = error.client.is_empty() && rest.contains('"') && !rest.contains(", client: ");
+    let encoded = |text: &str| text.contains("%0a") || text.contains("%0A");
+    (error.connection.is_some() && broken_in_message) || error.request.as_deref().is_some_and(encoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_an_upstream() {
+        let check = |upstream: &str, request: Option<&str>, expected: &str| {
+            let mut error = NginxError { request: request.map(str::to_owned), ..NginxError::default() };
+            assert_eq!(split_upstream(upstream, &mut error), expected, "{upstream} {request:?}");
+        };
+        let of = |target: &str| Some(format!("GET {target} HTTP/1.1"));
+        check("http://127.0.0.1:8000/x", of("/x").as_deref(), "127.0.0.1:8000");
+        check("http://unix:/run/g.sock:/x?y", of("/x?y").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:/", of("/").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:/inner", of("/api/inner/").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:", None, "unix:/run/g.sock");
+        // A server of an `upstream` block.
+        check("http://unix:/run/g.sock/x?y", of("/x?y").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/shop/socket/x", of("/x").as_deref(), "unix:/run/shop/socket");
+        check("http://unix:/run/g.sock/x", None, "unix:/run/g.sock");
+        check("http://unix:/run/g.socket/inner", of("/api/inner/").as_deref(), "unix:/run/g.socket");
+        // What a client chose is no part of it.
+        check("http://unix:/run/g.sock/a:/b", of("/a:/b").as_deref(), "unix:/run/g.sock");
+        check("http://unix:/run/g.sock:/a.sock/b", of("/a.sock/b").as_deref(), "unix:/run/g.sock");
+        // Peers without URI.
+        check("fastcgi://unix:/run/php.sock:", of("/php.sock").as_deref(), "unix:/run/php.sock");
+        check("fastcgi://unix:/run/php.sock", of("/php.sock").as_deref(), "unix:/run/php.sock");
+    }
+}

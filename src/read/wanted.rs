@@ -1,0 +1,55 @@
+//! The access lines that a reader hands over although they look healthy: the engine asks for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Hashes of the request lines whose access line is looked for.
+///
+/// A reader hands over healthy access lines only when their request line is wanted
+/// ([`super::formats::request_line_hash`]): a truncated answer and a retried request are logged with status 200.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of open requests that lack their access line, with how many of them there are.
+    open: HashMap<u64, u32>,
+    /// Sorted; known to the caller from elsewhere.
+    known: Arc<[u64]>,
+}
+
+impl Wanted {
+    /// A set of hashes in any order.
+    pub fn new(mut hashes: Vec<u64>) -> Wanted {
+        hashes.sort_unstable();
+        hashes.dedup();
+        Wanted { open: HashMap::new(), known: hashes.into() }
+    }
+
+    /// True when nothing is wanted, which is the usual case.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.known.is_empty()
+    }
+
+    /// True when the request line with this hash is wanted.
+    pub fn contains(&self, hash: u64) -> bool {
+        self.open.contains_key(&hash) || self.known.binary_search(&hash).is_ok()
+    }
+
+    /// Takes over what another set knows from elsewhere.
+    pub fn know(&mut self, other: &Wanted) {
+        self.known = Arc::clone(&other.known);
+    }
+
+    /// Looks for one more access line with this request line.
+    pub fn add(&mut self, hash: u64) {
+        *self.open.entry(hash).or_default() += 1;
+    }
+
+    /// Looks for one less.
+    pub fn remove(&mut self, hash: u64) {
+        if let Some(count) = self.open.get_mut(&hash) {
+            *count -= 1;
+            if *count == 0 {
+                self.open.remove(&hash);
+            }
+        }
+    }
+}
