@@ -24,6 +24,7 @@ mod gather;
 mod holding;
 mod moment;
 mod outcome;
+pub mod place;
 mod standalone;
 
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
@@ -35,6 +36,7 @@ use correlate::spans::SpanSeen;
 use correlate::world::{Failure, World};
 use correlate::{Interval, Seen};
 use holding::Held;
+use place::{Place, Stream};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use timers::Timer;
@@ -76,8 +78,8 @@ impl Default for Settings {
 pub struct Record {
     /// Names the caller's copy.
     pub ticket: Ticket,
-    /// Hash of what tells log streams apart: resource and `log.file.path`; one per file in `explain`.
-    pub source: u64,
+    /// Who wrote it.
+    pub stream: Stream,
     /// When a collector saw the line; 0 when unknown.
     pub observed: Nanos,
     /// What it proves.
@@ -89,6 +91,8 @@ pub struct Record {
 pub struct Span {
     /// Names the caller's copy.
     pub ticket: Ticket,
+    /// Where it was made.
+    pub place: Arc<Place>,
     /// What it proves.
     pub facts: SpanFacts,
 }
@@ -175,7 +179,8 @@ impl Engine {
     pub fn handle_record(&mut self, now: Nanos, record: Record) -> Decision {
         let at = self.moment(now, &record);
         self.newest = self.newest.max(at.from.min(now));
-        let Record { ticket, source, evidence, .. } = record;
+        let Record { ticket, stream, evidence, .. } = record;
+        let source = stream.id;
         match evidence.proof {
             Proof::NginxError(_) => self.handle_error(now, source, ticket, at, evidence),
             Proof::NginxAccess(_) => self.handle_access(now, source, ticket, at, evidence),
@@ -185,7 +190,7 @@ impl Engine {
 
     /// Takes one server or client span.
     pub fn handle_span(&mut self, now: Nanos, span: Span) -> Decision {
-        let Span { ticket, facts } = span;
+        let Span { ticket, facts, .. } = span;
         self.world.has_nginx_spans |= facts.from_nginx;
         let failed = facts.error || facts.http_status.is_some_and(|status| status >= 500);
         let left_by_exception = facts.kind == 2 && facts.http_status.is_none() && !facts.method.is_empty();
@@ -212,11 +217,11 @@ impl Engine {
         Decision::Hold
     }
 
-    /// Counts healthy requests of a source, so that causes can tell a sick URL from a sick server, and so that it is
+    /// Counts healthy requests of a stream, so that causes can tell a sick URL from a sick server, and so that it is
     /// known which times the access log covers. `now` is about when they were answered.
-    pub fn handle_healthy(&mut self, now: Nanos, source: u64, count: u64) {
+    pub fn handle_healthy(&mut self, now: Nanos, stream: &Stream, count: u64) {
         if count > 0 {
-            self.world.cover(source, now, true);
+            self.world.cover(stream.id, now, true);
         }
     }
 

@@ -20,6 +20,7 @@ pub mod survey;
 pub mod traces;
 pub mod zones;
 
+use crate::engine::place;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
 use crate::read::evidence::{Nanos, SECOND};
@@ -134,7 +135,7 @@ pub fn run_while(
                     places.released(ticket);
                 }
             }
-            Merged::Healthy { source, at, count } => engine.handle_healthy(at, source, count),
+            Merged::Healthy { source, at, count } => engine.handle_healthy(at, &place::Stream::alone(source), count),
         }
         if drain(&mut engine, &mut places, &mut explained).is_break() {
             merger.finish(&mut totals);

@@ -1,5 +1,6 @@
 //! What the engine keeps is bounded whatever comes in.
 
+use why502::engine::place::Stream;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Engine, Output, Record, Settings};
 use why502::read::Wanted;
@@ -31,7 +32,8 @@ fn outage(settings: Settings, requests: u64, each_second: u64) -> (usize, usize,
         for evidence in evidences {
             now = evidence.stamp.map_or(now, |stamp| stamp.nanos);
             engine.handle_timeout(now);
-            engine.handle_record(now, Record { ticket: Ticket(number), source: 1, observed: 0, evidence });
+            engine
+                .handle_record(now, Record { ticket: Ticket(number), stream: Stream::alone(1), observed: 0, evidence });
         }
         count(&mut engine);
         kept = kept.max(engine.request_count());

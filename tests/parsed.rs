@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use requests::{attribute, logs_of, record, text};
+use why502::engine::place::Stream;
 use why502::engine::verdict::{Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings};
 use why502::read::Wanted;
@@ -30,7 +31,10 @@ fn verdicts(records: Vec<LogRecord>) -> Vec<Verdict> {
         for evidence in found.evidences {
             tickets += 1;
             let ticket = Ticket(tickets);
-            engine.handle_record(now, Record { ticket, source: found.source, observed: found.observed, evidence });
+            engine.handle_record(
+                now,
+                Record { ticket, stream: Stream::alone(found.source), observed: found.observed, evidence },
+            );
         }
     }
     engine.finish(now);

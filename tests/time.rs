@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
+use why502::engine::place::Stream;
 use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings, Span};
 use why502::enrich::hex;
@@ -236,13 +237,13 @@ impl Live {
             Reader::default().read(text.as_bytes(), self.memories.entry(source).or_default(), &Wanted::default());
         let Reading::Proves(_, evidences) = reading else { return };
         for evidence in evidences {
-            let record = Record { ticket: self.ticket(), source, observed: self.now, evidence };
+            let record = Record { ticket: self.ticket(), stream: Stream::alone(source), observed: self.now, evidence };
             self.engine.handle_record(self.now, record);
         }
     }
 
     fn span(&mut self, facts: SpanFacts) {
-        let span = Span { ticket: self.ticket(), facts };
+        let span = Span { ticket: self.ticket(), place: Default::default(), facts };
         self.engine.handle_span(self.now, span);
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use why502::read::evidence::{SECOND, SpanFacts};
 use why502::read::formats::{Reader, Reading, SourceMemory};
 use why502::read::nginx_conf::NginxConf;
+use why502::engine::place::Stream;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Decision, Engine, Output, Record, Settings, Span};
 
@@ -57,7 +58,7 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
                 for evidence in evidences {
                     last += 1;
                     let ticket = Ticket(last);
-                    let record = Record { ticket, source: index as u64 / 6, observed: 0, evidence };
+                    let record = Record { ticket, stream: Stream::alone(index as u64 / 6), observed: 0, evidence };
                     if engine.handle_record(now, record) == Decision::Hold {
                         held.insert(ticket);
                     }
@@ -77,11 +78,11 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
                 http_status: number.is_multiple_of(2).then_some(502),
                 ..SpanFacts::default()
             };
-            if engine.handle_span(now, Span { ticket, facts }) == Decision::Hold {
+            if engine.handle_span(now, Span { ticket, place: Default::default(), facts }) == Decision::Hold {
                 held.insert(ticket);
             }
         } else if index == LINES.len() + 1 {
-            engine.handle_healthy(now, 1, u64::from(*number));
+            engine.handle_healthy(now, &Stream::alone(1), u64::from(*number));
         } else {
             now += i64::from(*second) * SECOND;
             engine.handle_timeout(now);

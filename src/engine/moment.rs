@@ -26,10 +26,10 @@ impl Engine {
             stamp.nanos = stamp.nanos.saturating_sub(offset);
         }
         if record.observed != 0 {
-            if self.ahead.len() >= SOURCES_MAX && !self.ahead.contains_key(&record.source) {
+            if self.ahead.len() >= SOURCES_MAX && !self.ahead.contains_key(&record.stream.id) {
                 self.ahead.clear();
             }
-            let clock = self.ahead.entry(record.source).or_default();
+            let clock = self.ahead.entry(record.stream.id).or_default();
             if record.evidence.genuine {
                 // The stamp of a half that a client forged says nothing about a clock.
                 clock.note(stamp.nanos, record.observed);

@@ -101,7 +101,7 @@ impl<'a> Merger<'a> {
         {
             let (facts, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
             let ticket = self.ticket();
-            return Some((end, Merged::Span(Box::new(Span { ticket, facts }), place)));
+            return Some((end, Merged::Span(Box::new(Span { ticket, place: Default::default(), facts }), place)));
         }
         let (_, index) = stream?;
         self.next.pop();
@@ -117,7 +117,15 @@ impl<'a> Merger<'a> {
             What::Healthy(at) => Merged::Healthy { source, at, count: 1 },
             What::Evidence(evidence, place) => {
                 let ticket = self.ticket();
-                Merged::Record(Box::new(Record { ticket, source, observed: 0, evidence: *evidence }), place)
+                Merged::Record(
+                    Box::new(Record {
+                        ticket,
+                        stream: crate::engine::place::Stream::alone(source),
+                        observed: 0,
+                        evidence: *evidence,
+                    }),
+                    place,
+                )
             }
         };
         Some((order, merged))

@@ -3,6 +3,7 @@
 use super::intake::ITEM_OVERHEAD;
 use super::{Route, Shared, send_all};
 use crate::clock;
+use crate::engine::place::Stream;
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings, Span};
 use crate::enrich;
@@ -155,7 +156,7 @@ impl Correlator {
 
     fn note_healthy(&mut self, now: Nanos) {
         for (source, count) in self.shared.take_healthy() {
-            self.engine.handle_healthy(now.saturating_sub(SECOND / 2), source, count);
+            self.engine.handle_healthy(now.saturating_sub(SECOND / 2), &Stream::alone(source), count);
         }
     }
 
@@ -178,7 +179,8 @@ impl Correlator {
             self.items.insert(number, item);
             for evidence in record.evidences {
                 let ticket = self.ticket(number);
-                let record = Record { ticket, source: record.source, observed: record.observed, evidence };
+                let stream = Stream::alone(record.source);
+                let record = Record { ticket, stream, observed: record.observed, evidence };
                 if self.engine.handle_record(now, record) == Decision::Pass {
                     self.tickets.remove(&ticket);
                     if let Some(item) = self.items.get_mut(&number) {
@@ -203,7 +205,7 @@ impl Correlator {
         for (range, facts) in spans {
             let number = self.next_item;
             let ticket = self.ticket(number);
-            if self.engine.handle_span(now, Span { ticket, facts }) == Decision::Hold {
+            if self.engine.handle_span(now, Span { ticket, place: Arc::default(), facts }) == Decision::Hold {
                 self.next_item += 1;
                 held.push((range, number));
             } else {

@@ -1,0 +1,74 @@
+//! Who wrote a record or a span: the stream, and the place that it stands in.
+
+use crate::read::text::hash64;
+use std::sync::Arc;
+
+/// Names of one place that are kept: addresses of a pod with two families, its own, its host's and its service's name.
+pub const NAMES_MAX: usize = 16;
+/// Explicit rules of the topology: one bit each in [`Place::nginx_of`] and [`Place::server_of`].
+pub const RULES_MAX: usize = 64;
+
+/// How closely the writers of one place live together; the greater the closer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Machine {
+    /// Nothing names a machine: one service, or nothing at all.
+    #[default]
+    Unknown,
+    /// One host with whatever runs on it.
+    Host,
+    /// One container.
+    Container,
+    /// One pod: its containers share their address.
+    Pod,
+}
+
+/// Where something was written, as its resource and the path of its file say. Made once for each stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Equal where records may explain each other directly: the pod, else the container, else the host, else the service;
+    /// 0 where nothing names one.
+    pub site: u64,
+    /// What kind of machine `site` is.
+    pub machine: Machine,
+    /// Hash of the application: workload or service with its namespace. Replicas share it. 0 when unknown.
+    pub service: u64,
+    /// Hash of the host or node, also of a pod or container on it; 0 when unknown.
+    pub host: u64,
+    /// Hash of the namespace of Kubernetes, of the service, or of the compose project; 0 when unknown.
+    pub namespace: u64,
+    /// Addresses without a port and names by which an nginx may reach it, lower case, at most [`NAMES_MAX`].
+    pub names: Vec<String>,
+    /// Explicit rules of the topology that name it as nginx's side, a bit each.
+    pub nginx_of: u64,
+    /// Explicit rules of the topology that name it as the application server's side, a bit each.
+    pub server_of: u64,
+}
+
+/// One file or container of a place: format, clock and coverage are of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Tells streams apart: place and file; one per file in `explain`.
+    pub id: u64,
+    /// Where it stands.
+    pub place: Arc<Place>,
+}
+
+impl Stream {
+    /// A stream of a place that nothing is known of.
+    pub fn alone(id: u64) -> Stream {
+        Stream { id, place: Arc::default() }
+    }
+
+    /// A stream of a host.
+    pub fn on_host(id: u64, host: &str) -> Stream {
+        let hash = hash64(host.as_bytes());
+        let place = Place {
+            site: hash64(format!("host {host}").as_bytes()),
+            machine: Machine::Host,
+            host: hash,
+            names: vec![host.to_ascii_lowercase()],
+            ..Place::default()
+        };
+        Stream { id, place: Arc::new(place) }
+    }
+}
