@@ -1,8 +1,12 @@
 //! Everything that is known about one failed request, as a cause looks at it.
 
+mod sight;
+
+pub use super::correlate::world::{Failure, HostSeen};
+
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::{Request, split_request_line};
-use super::correlate::world::{Failure, HostSeen, World};
+use super::correlate::world::World;
 use super::correlate::{Interval, Seen};
 use super::verdict::{Quote, Source};
 use crate::read::address::AddressMatch;
@@ -59,8 +63,8 @@ pub struct Case<'a> {
     pub at: Interval,
     /// Last peer tried.
     pub upstream: Option<&'a str>,
-    /// Everything else.
-    pub world: &'a World,
+    /// Everything else; asked by the methods of `sight.rs` alone.
+    pub(super) world: &'a World,
     /// The Gunicorn that the upstream most likely is.
     pub instance: Option<&'a Instance>,
     /// How well that Gunicorn's address fits.
@@ -151,7 +155,7 @@ impl<'a> Case<'a> {
     /// True when the configuration has nginx keep connections to its upstream open, false when it closes them; `None`
     /// where that is not known.
     pub fn keeps_connections(&self) -> Option<bool> {
-        let nginx = self.world.nginx.as_ref()?;
+        let nginx = self.nginx_conf()?;
         let mut kept = self.passes.iter().map(|pass| match nginx.block_of(pass) {
             // nginx 1.29.7 and later keep some without being told.
             Some(block) => block.keepalive.map(|count| count > 0),
@@ -202,23 +206,6 @@ impl<'a> Case<'a> {
             return Some(error_quote(error));
         }
         self.request.access.as_ref().map(access_quote)
-    }
-
-    /// True when nginx served others well within so many seconds, by the access log that has this request.
-    pub fn others_are_served(&self, seconds: i64) -> bool {
-        let source = self.request.access.as_ref().map(|access| access.source);
-        self.world.is_healthy_around(source, self.at, seconds)
-    }
-
-    /// Failed attempts with this symptom within so many seconds, on this upstream.
-    pub fn failures_around(&self, symptom: Symptom, seconds: i64) -> impl Iterator<Item = &'a Failure> {
-        let (at, upstream) = (self.at, self.upstream);
-        // Newest first: in a storm the one that is looked for is among them.
-        self.world.failures.iter().rev().filter(move |failure| {
-            failure.symptom == symptom
-                && failure.at.distance(at) <= seconds * SECOND
-                && upstream.is_none_or(|upstream| failure.upstream == upstream)
-        })
     }
 }
 

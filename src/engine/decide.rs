@@ -76,11 +76,11 @@ fn stated(case: &Case<'_>, cause: &Cause, claimed: f64, rival: f64) -> f64 {
     if cause.id == "unknown" || !case.is_request() {
         return claimed;
     }
-    if cause.has(Mark::WantsMoreEvidence) && !case.world.has_gunicorn_log && rival == 0.0 {
+    if cause.has(Mark::WantsMoreEvidence) && !case.has_gunicorn_log() && rival == 0.0 {
         // It says that the connection was closed and that nothing tells why: without Gunicorn's log nothing can.
         return CLOSED_AND_NOTHING_ELSE;
     }
-    let complete = case.request.access.is_some() && case.error().is_some() && case.world.has_gunicorn_log;
+    let complete = case.request.access.is_some() && case.error().is_some() && case.has_gunicorn_log();
     if !complete {
         return claimed;
     }
@@ -95,11 +95,11 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
     if !request.genuine {
         confidence *= 0.5;
     }
-    if case.is_request() && request.access.is_none() && case.world.has_access_log {
+    if case.is_request() && request.access.is_none() && case.has_access_log() {
         confidence *= 0.9;
     }
     let (link, span) = match case.trigger {
-        Trigger::Request => link::find(case.world, case, id, cause, threshold),
+        Trigger::Request => link::find(case, id, cause, threshold),
         Trigger::Death | Trigger::Phase(_) | Trigger::Host(_) => (Link::NONE, None),
     };
     let evidence = evidence_of(case, &claim);

@@ -170,11 +170,10 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(usize, &'a Death)> {
         return None;
     }
     let serial = case.instance.is_none_or(|instance| matches!(instance.worker_class.as_str(), "sync" | ""));
-    let gunicorns = &case.world.gunicorns;
-    let is_stranger = |instance: &&Instance| case.world.is_of_another_upstream(instance, case.upstream);
-    let strangers = gunicorns.instances.iter().filter(is_stranger).map(|instance| instance.source);
+    let is_stranger = |instance: &&Instance| case.is_stranger(instance);
+    let strangers = case.instances().filter(is_stranger).map(|instance| instance.source);
     let strangers: Vec<u64> = strangers.collect();
-    let deaths = gunicorns.deaths.iter().enumerate().rev().take(1_024);
+    let deaths = case.numbered_deaths().rev().take(1_024);
     deaths
         .filter(|(_, death)| {
             if strangers.contains(&death.source) {

@@ -29,7 +29,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.symptom != Symptom::Unknown {
         return None;
     }
-    let answered = case.world.answers.iter().rev().find(|answer| {
+    let answered = case.answers().rev().find(|answer| {
         answer.what.status == status
             && answer.what.target == case.target()
             && answer.at.near(case.at, -2 * SECOND, 2 * SECOND)
@@ -38,7 +38,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return Claim::with(0.96, vec![answer_quote(answer)]);
     }
     let (from, to) = (case.at.from.saturating_sub(2 * SECOND), case.at.to.saturating_add(2 * SECOND));
-    let span = case.world.spans.ending_within(from, to).find(|(_, span)| {
+    let span = case.spans_ending_within(from, to).find(|(_, span)| {
         !span.facts.from_nginx
             && span.facts.http_status == Some(status)
             && crate::engine::correlate::link::same_target(&span.facts, case)
@@ -47,7 +47,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return Claim::with(0.95, vec![conclusion(format!("a span of this request ended with status {status}"))]);
     }
     // The access log knows nothing of upstreams. nginx writes an error line for each failure of its own.
-    let silent_error_log = case.world.error_log_from.is_some_and(|from| from <= case.at.to);
+    let silent_error_log = case.error_log_covers(case.at);
     let own_page = case.access().and_then(|access| access.body_bytes_sent.value()).is_some_and(is_size_of_nginx_page);
     match (silent_error_log, own_page) {
         (true, false) => Claim::with(
@@ -55,7 +55,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
             vec![conclusion("nginx's error log has no line for it, and the body is not nginx's own page")],
         ),
         // The error log that was read begins later: a part of a log.
-        (false, false) if case.world.has_error_log => None,
+        (false, false) if case.has_error_log() => None,
         (false, false) => Claim::of(0.4),
         // nginx's own page: it made the status itself, and its error line was not read.
         (_, true) => None,

@@ -21,7 +21,7 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         // Only for one who has nothing of nginx: there the request itself is judged.
-        let alone = !case.world.has_error_log && !case.world.has_access_log;
+        let alone = !case.has_error_log() && !case.has_access_log();
         let gone = alone && matches!(host.seen.what, Host::PeerGone { .. });
         return gone.then(|| Claim::with(0.55, vec![host_quote(host)]))?;
     }

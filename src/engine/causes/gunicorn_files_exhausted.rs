@@ -27,7 +27,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let own = case.death.map(|(_, death)| death).filter(starved);
     let near = || {
         let around = |death: &&Death| starved(death) && death.to.near(case.at, -5 * SECOND, 5 * SECOND);
-        case.world.gunicorns.deaths.iter().rev().take(256).find(around)
+        case.deaths().rev().take(256).find(around)
     };
     if case.is_request() && case.is_refused() {
         let death = kept_it_from_booting(case)?;
@@ -57,5 +57,5 @@ fn kept_it_from_booting<'a>(case: &Case<'a>) -> Option<&'a Death> {
                 None => death.from.from <= case.at.to,
             }
     };
-    case.world.gunicorns.deaths.iter().rev().take(256).find(starved)
+    case.deaths().rev().take(256).find(starved)
 }

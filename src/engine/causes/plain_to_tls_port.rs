@@ -27,6 +27,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let refused =
-        case.world.gunicorns.plain_requests.iter().find(|(at, _)| at.near(case.at, -2 * SECOND, 2 * SECOND))?;
+        case.plain_requests().find(|(at, _)| at.near(case.at, -2 * SECOND, 2 * SECOND))?;
     Claim::with(if case.violent_death().is_some() { 0.5 } else { 0.98 }, vec![refused.1.clone()])
 }

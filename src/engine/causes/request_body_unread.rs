@@ -26,7 +26,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
         return None;
     }
-    let answered = case.world.answers.iter().rev().find(|answer| {
+    let answered = case.answers().rev().find(|answer| {
         answer.what.target == case.target()
             && answer.what.method == case.method()
             && answer.at.near(case.at, -2 * SECOND, 2 * SECOND)

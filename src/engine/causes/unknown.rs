@@ -21,7 +21,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() {
         return None;
     }
-    let missing = match (case.world.has_error_log, case.world.has_gunicorn_log) {
+    let missing = match (case.has_error_log(), case.has_gunicorn_log()) {
         (false, false) => "no error log of nginx and no log of Gunicorn was read",
         (false, true) => "no error log of nginx was read",
         (true, false) => "no log of Gunicorn was read",

@@ -119,7 +119,7 @@ pub fn down(case: &Case<'_>, reason: Down) -> Option<Claim> {
 /// The exception says that no descriptor was left: that has a cause of its own.
 fn starved(case: &Case<'_>, halted: &Change) -> bool {
     let source = case.instance.map(|instance| instance.source);
-    case.world.gunicorns.deaths.iter().rev().take(256).any(|death| {
+    case.deaths().rev().take(256).any(|death| {
         death.failed
             && death.ran_out_of_files()
             && Some(death.source) == source
@@ -133,7 +133,7 @@ fn crew_is_gone(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
         return None;
     }
     let failed = |death: &&Death| death.failed && death.source == instance.source && death.from.from <= case.at.to;
-    let death = case.world.gunicorns.deaths.iter().rev().take(256).find(failed)?;
+    let death = case.deaths().rev().take(256).find(failed)?;
     let confidence = if death.ran_out_of_files() { 0.3 } else { 0.95 };
     let mut quotes = death.quotes.clone();
     quotes.push(conclusion("none of its workers is left and none was booted again"));
@@ -143,19 +143,18 @@ fn crew_is_gone(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
 /// The same race where the application object was not found, which Gunicorn tells on standard error alone: every worker
 /// left as soon as it had booted, nobody told them to, and none was booted in their place.
 fn left_at_boot(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
-    let gunicorns = &case.world.gunicorns;
     let since = instance.changes.iter().rev().find(|change| change.at.from <= case.at.to)?;
     if instance.crew.size_at(case.at) != Some(0) || since.phase != Phase::Listening {
         return None;
     }
     let at_boot = |death: &&Death| {
-        let boots = gunicorns.boots.iter().filter(|boot| boot.source == death.source && boot.worker == death.worker);
+        let mut boots = case.boots().filter(|boot| boot.source == death.source && boot.worker == death.worker);
         death.source == instance.source
             && death.left_by_itself()
             && death.from.from <= case.at.to
-            && boots.into_iter().any(|boot| boot.at.near(death.from, -SECOND, LOAD_MAX))
+            && boots.any(|boot| boot.at.near(death.from, -SECOND, LOAD_MAX))
     };
-    let death = gunicorns.deaths.iter().rev().take(256).find(at_boot)?;
+    let death = case.deaths().rev().take(256).find(at_boot)?;
     let mut quotes = death.quotes.clone();
     quotes.push(conclusion("its workers left as soon as they had booted, and none was booted in their place"));
     Claim::with(0.95, quotes)
@@ -168,7 +167,7 @@ fn was_before(case: &Case<'_>, halted: &Change) -> bool {
         return false;
     }
     let own = case.error().map(|error| error.ticket);
-    let after_own = case.world.failures.iter().skip_while(|failure| failure.quote.ticket != own);
+    let after_own = case.failures().skip_while(|failure| failure.quote.ticket != own);
     after_own.skip(1).take(256).any(|failure| {
         failure.symptom == Symptom::ResponseReset
             && failure.at.near(case.at, 0, 2 * SECOND)
@@ -184,7 +183,7 @@ fn with_exception(case: &Case<'_>, quote: Quote) -> Vec<Quote> {
     let mut quotes = vec![quote];
     let source = case.instance.map(|instance| instance.source);
     let failed =
-        case.world.gunicorns.deaths.iter().rev().take(64).find(|death| death.failed && Some(death.source) == source);
+        case.deaths().rev().take(64).find(|death| death.failed && Some(death.source) == source);
     if let Some(death) = failed {
         // The last line of the traceback says what to mend, so it comes first.
         let class = death.exception.as_ref().map_or("", |(class, _)| class.as_str());

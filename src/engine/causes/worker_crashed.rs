@@ -32,7 +32,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let death = case.violent_death();
     let by_signal = death.filter(|death| matches!(death.signal, Some(4 | 6 | 7 | 8 | 10 | 11)) && !death.timed_out);
-    let fault = case.world.hosts.iter().rev().find(|host| match &host.seen.what {
+    let fault = case.hosts().rev().find(|host| match &host.seen.what {
         Host::Segfault { pid, process } => {
             by_signal.is_some_and(|death| *pid == Some(death.worker))
                 || (is_python(process)

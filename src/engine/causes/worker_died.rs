@@ -22,7 +22,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
         return None;
     }
-    let why = if case.world.has_gunicorn_log {
+    let why = if case.has_gunicorn_log() {
         "Gunicorn's log names no worker that ended at this time"
     } else {
         "no Gunicorn log was read"

@@ -78,7 +78,7 @@ fn silent_exit(case: &Case<'_>) -> Option<Claim> {
 
 /// The worker that took the place of one that left in silence as the request was cut.
 pub fn silent_replacement<'a>(case: &Case<'a>, instance: &Instance) -> Option<&'a Boot> {
-    let replacements = case.world.gunicorns.boots.iter().filter(|boot| {
+    let replacements = case.boots().filter(|boot| {
         boot.source == instance.source
             && boot.kind != BootKind::Told
             && boot.at.near(case.at, -100 * MILLISECOND, 1_500 * MILLISECOND)

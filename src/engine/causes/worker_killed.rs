@@ -24,7 +24,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         let killed = matches!(&host.seen.what, Host::SupervisorExited { detail, .. } if detail.contains("SIGKILL") || detail.ends_with("signal 9"));
         // uWSGI ends a worker that took too long by itself.
-        let by_itself = case.world.hosts.iter().any(|other| {
+        let by_itself = case.hosts().any(|other| {
             matches!(other.seen.what, Host::Harakiri { .. }) && other.seen.at.near(host.seen.at, 0, 30 * SECOND)
         });
         return (killed && !by_itself).then(|| Claim::with(0.7, vec![host_quote(host)]))?;

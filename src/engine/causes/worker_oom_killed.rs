@@ -1,8 +1,7 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
-use crate::engine::case::host_quote;
-use crate::engine::correlate::world::HostSeen;
+use crate::engine::case::{HostSeen, host_quote};
 use crate::read::evidence::{Host, SECOND};
 
 pub static CAUSE: Cause = Cause {
@@ -28,7 +27,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return Claim::with(alone(case, host)?, vec![host_quote(host)]);
     }
     let death = case.violent_death().filter(|death| death.signal == Some(9) && !death.timed_out)?;
-    let proof = case.world.hosts.iter().rev().filter(|host| is_oom(host)).find(|host| {
+    let proof = case.hosts().rev().filter(|host| is_oom(host)).find(|host| {
         let same_pid = matches!(host.seen.what, Host::OomKill { pid: Some(pid), .. } if pid == death.worker);
         same_pid || (host.seen.at.near(death.to, -10 * SECOND, 10 * SECOND) && names_python(host))
     })?;
@@ -50,7 +49,7 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
     if !is_oom(host) || !names_python(host) && !is_app_server(name) {
         return None;
     }
-    let in_sight = case.world.has_gunicorn_log || case.world.has_error_log || case.world.has_access_log;
+    let in_sight = case.has_gunicorn_log() || case.has_error_log() || case.has_access_log();
     let is_named = ["gunicorn", "uvicorn"].iter().any(|server| name.contains(server));
     Some(if is_named { 0.93 } else if in_sight { 0.8 } else { 0.5 })
 }

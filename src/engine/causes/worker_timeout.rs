@@ -1,8 +1,7 @@
 //! Gunicorn killed the worker after `--timeout`.
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
-use crate::engine::case::{conclusion, host_quote};
-use crate::engine::correlate::world::HostSeen;
+use crate::engine::case::{HostSeen, conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Symptom};
 
 /// uWSGI tries again every second until the worker is gone.
@@ -48,7 +47,7 @@ fn harakiri_alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
     let Host::Harakiri { pid } = host.seen.what else { return None };
     let of_pid = |other: &&HostSeen| matches!(other.seen.what, Host::Harakiri { pid: other } if other == pid);
     let near = |other: &&HostSeen| other.seen.at.near(host.seen.at, 0, HARAKIRI_MAX);
-    let first = case.world.hosts.iter().filter(of_pid).find(near)?;
+    let first = case.hosts().filter(of_pid).find(near)?;
     (first.seen.ticket == host.seen.ticket).then(|| claim_harakiri(0.9, host))?
 }
 
@@ -57,7 +56,7 @@ fn harakiri(case: &Case<'_>) -> Option<Claim> {
     let at_the_cut = |host: &&HostSeen| {
         matches!(host.seen.what, Host::Harakiri { .. }) && host.seen.at.near(case.at, -SECOND, 5 * SECOND)
     };
-    let host = case.world.hosts.iter().rev().find(at_the_cut).filter(|_| case.is_cut_off())?;
+    let host = case.hosts().rev().find(at_the_cut).filter(|_| case.is_cut_off())?;
     claim_harakiri(0.85, host)
 }
 

@@ -68,10 +68,7 @@ fn more_than_workers(case: &Case<'_>) -> Option<Claim> {
     // Where the log does not tell: those that gave up in one second had waited for the same read timer.
     let took = case.response_time().unwrap_or(SECOND);
     // All of them were waiting when the first of them gave up.
-    let together = case
-        .world
-        .failures
-        .iter()
+    let together = case.failures()
         .filter(|failure| {
             failure.symptom == Symptom::ResponseTimedOut
                 && Some(failure.upstream.as_str()) == case.upstream
@@ -92,10 +89,7 @@ fn waited_in_queue(case: &Case<'_>) -> Option<Nanos> {
     let took = access.what.request_time.value()?;
     let trace = case.request.trace?;
     let began = access.at.from.saturating_sub(took);
-    let span = case
-        .world
-        .spans
-        .of_trace(&trace.trace_id)
+    let span = case.spans_of_trace(&trace.trace_id)
         .find(|(_, span)| span.facts.kind == 2 && !span.facts.from_nginx && link::same_target(&span.facts, case))?;
     let waited = span.1.facts.start.saturating_sub(began);
     (waited > took / 2 && waited > AT_ONCE).then_some(waited)
@@ -110,7 +104,7 @@ fn only_late_spans(case: &Case<'_>) -> bool {
     }
     let (began, gave_up) = (access.at.from.saturating_sub(took), access.at.from);
     let mut late = false;
-    for (_, span) in case.world.spans.ending_within(began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
+    for (_, span) in case.spans_ending_within(began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
         let facts = &span.facts;
         if facts.kind != 2 || facts.from_nginx || !link::same_target(facts, case) {
             continue;

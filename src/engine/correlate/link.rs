@@ -2,7 +2,6 @@
 
 use super::Interval;
 use super::spans::SpanSeen;
-use super::world::World;
 use crate::engine::case::Case;
 use crate::engine::causes::{Cause, Mark};
 use crate::engine::verdict::{Link, LinkMethod};
@@ -31,19 +30,19 @@ pub enum Expected {
 }
 
 /// Finds the trace. `cause` is the one that was found.
-pub fn find(world: &World, case: &Case<'_>, id: u64, cause: &Cause, threshold: f64) -> (Link, Option<u64>) {
+pub fn find(case: &Case<'_>, id: u64, cause: &Cause, threshold: f64) -> (Link, Option<u64>) {
     if let Some(context) = case.request.trace {
-        let span = best_of_trace(world, &context, case);
+        let span = best_of_trace(case, &context);
         let span_id = span.map(|(_, span)| span.facts.span_id).or(context.span_id);
         let trace = TraceContext { trace_id: context.trace_id, span_id };
         let link =
             Link { method: LinkMethod::TraceContext, confidence: 1.0, trace: Some(trace), candidates: Vec::new() };
         return (link, span.map(|(number, _)| number));
     }
-    if let Some(link) = by_request_id(world, case) {
+    if let Some(link) = by_request_id(case) {
         return link;
     }
-    by_time(world, case, id, expected(case, cause), threshold)
+    by_time(case, id, expected(case, cause), threshold)
 }
 
 /// What kind of span a cause leaves.
@@ -71,16 +70,14 @@ pub fn expected(case: &Case<'_>, cause: &Cause) -> Expected {
     }
 }
 
-fn best_of_trace<'a>(world: &'a World, context: &TraceContext, case: &Case<'_>) -> Option<(u64, &'a SpanSeen)> {
-    world
-        .spans
-        .of_trace(&context.trace_id)
+fn best_of_trace<'a>(case: &Case<'a>, context: &TraceContext) -> Option<(u64, &'a SpanSeen)> {
+    case.spans_of_trace(&context.trace_id)
         .filter(|(_, span)| same_target(&span.facts, case) || span.facts.from_nginx)
         // The application's server span says more than nginx's, and nginx's more than a client's.
         .min_by_key(|(number, span)| (span.facts.kind != 2, span.facts.from_nginx, *number))
 }
 
-fn by_request_id(world: &World, case: &Case<'_>) -> Option<(Link, Option<u64>)> {
+fn by_request_id(case: &Case<'_>) -> Option<(Link, Option<u64>)> {
     let request_id = case.access().map(|access| access.request_id.as_str()).filter(|id| !id.is_empty())?;
     let exact = |number: u64, facts: &SpanFacts| {
         let trace = TraceContext { trace_id: facts.trace_id, span_id: Some(facts.span_id) };
@@ -89,20 +86,19 @@ fn by_request_id(world: &World, case: &Case<'_>) -> Option<(Link, Option<u64>)> 
             Some(number),
         )
     };
-    if let Some((number, span)) = world.spans.of_request_id(request_id) {
+    if let Some((number, span)) = case.span_of_request_id(request_id) {
         return Some(exact(number, &span.facts));
     }
     // `proxy_set_header traceparent 00-$request_id-...`: the request id is the trace id.
     let trace_id = parse_trace_id(request_id)?;
-    let (number, span) =
-        world.spans.of_trace(&trace_id).min_by_key(|(number, span)| (span.facts.kind != 2, *number))?;
+    let (number, span) = case.spans_of_trace(&trace_id).min_by_key(|(number, span)| (span.facts.kind != 2, *number))?;
     Some(exact(number, &span.facts))
 }
 
-fn by_time(world: &World, case: &Case<'_>, id: u64, expected: Expected, threshold: f64) -> (Link, Option<u64>) {
+fn by_time(case: &Case<'_>, id: u64, expected: Expected, threshold: f64) -> (Link, Option<u64>) {
     let mut fitting: Vec<(Nanos, u64, &SpanSeen)> = Vec::new();
     let Some(window) = Window::of(case, expected) else { return (Link::NONE, None) };
-    for (number, span) in world.spans.ending_within(window.end_from, window.end_to) {
+    for (number, span) in case.spans_ending_within(window.end_from, window.end_to) {
         if span.linked.is_none_or(|linked| linked == id) && window.fits(span, case, expected) {
             let distance = (span.facts.end.saturating_sub(window.logged)).saturating_abs();
             fitting.push((distance, number, span));
@@ -139,10 +135,10 @@ struct Window {
 impl Window {
     fn of(case: &Case<'_>, expected: Expected) -> Option<Window> {
         let access = case.request.access.as_ref()?;
-        if expected == Expected::Never && !case.world.spans_from_nginx() {
+        if expected == Expected::Never && !case.has_spans_of_nginx() {
             return None;
         }
-        let skew = case.world.span_skew(access.source);
+        let skew = case.span_skew(access.source);
         let logged = Interval { from: access.at.from.saturating_add(skew), to: access.at.to.saturating_add(skew) };
         let took = access.what.request_time.value();
         let exact = access.what.exact_time && took.is_some();
