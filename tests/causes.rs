@@ -93,7 +93,7 @@ fn a_cause_is_one_file_and_one_line() {
         // Symptoms have names of their own, some of them the same; `unknown` is what is said where no cause claims a case.
         let elsewhere: Vec<&&PathBuf> = named
             .iter()
-            .filter(|path| ***path != own && !path.ends_with("engine/evidence.rs") && cause.id != "unknown")
+            .filter(|path| ***path != own && !path.ends_with("read/evidence.rs") && cause.id != "unknown")
             .collect();
         assert!(named.contains(&&own), "{} has a file of its own", cause.id);
         assert!(
