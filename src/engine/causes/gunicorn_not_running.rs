@@ -2,8 +2,8 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::case::conclusion;
-use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Down, Phase};
+use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -41,9 +41,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         ),
         Some(change) => Claim::with(0.3, vec![change.quote.clone()]),
         None if case.address >= AddressMatch::Maybe && instance.serves(case.at) => Claim::of(0.35),
-        None if case.address == AddressMatch::No => {
-            Claim::of(if case.others_are_served(30) { 0.9 } else { 0.25 })
-        }
+        None if case.address == AddressMatch::No => Claim::of(if case.others_are_served(30) { 0.9 } else { 0.25 }),
         None => Claim::of(0.94),
     }
 }

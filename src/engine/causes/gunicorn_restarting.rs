@@ -2,10 +2,10 @@
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
-use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
-use crate::read::evidence::{Host, SECOND, Symptom};
 use crate::engine::verdict::Quote;
+use crate::read::address::AddressMatch;
+use crate::read::evidence::{Host, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "gunicorn_restarting",

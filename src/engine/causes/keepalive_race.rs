@@ -1,8 +1,8 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
+use super::worker_exited::silent_replacement;
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
-use super::worker_exited::silent_replacement;
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
 

@@ -2,8 +2,8 @@
 
 use super::{Case, Category, Cause, Claim, Trigger};
 use crate::engine::case::conclusion;
-use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Down, Phase};
+use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {

@@ -26,7 +26,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || !case.is_cut_off() {
         return None;
     }
-    let refused =
-        case.plain_requests().find(|(at, _)| at.near(case.at, -2 * SECOND, 2 * SECOND))?;
+    let refused = case.plain_requests().find(|(at, _)| at.near(case.at, -2 * SECOND, 2 * SECOND))?;
     Claim::with(if case.violent_death().is_some() { 0.5 } else { 0.98 }, vec![refused.1.clone()])
 }

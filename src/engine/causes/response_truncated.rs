@@ -26,7 +26,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let confidence = if super::slow_request::timed_out_in_body(case) { 0.4 } else { 0.97 };
     let mut quotes = case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default();
     // nginx's temporary files (`src/core/ngx_file.c`): nobody but nginx itself is to blame.
-    let of_file = |error: &Seen<NginxError>| ["open() ", "pwrite() ", "mkdir() "].iter().any(|call| error.what.message.starts_with(call));
+    let of_file = |error: &Seen<NginxError>| {
+        ["open() ", "pwrite() ", "mkdir() "].iter().any(|call| error.what.message.starts_with(call))
+    };
     if case.error().is_some_and(of_file) {
         quotes.push(conclusion("nginx could not write the answer to its temporary file: its user needs that directory and room on its disk"));
     }

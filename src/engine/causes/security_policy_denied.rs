@@ -33,7 +33,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ConnectPermissionDenied {
         return None;
     }
-    let denial = case.hosts()
+    let denial = case
+        .hosts()
         .find(|host| matches!(&host.seen.what, Host::AccessDenied { process, .. } if process.contains("nginx")));
     match (denial, case.is_unix(), case.upstream) {
         (Some(host), _, _) => Claim::with(0.95, vec![host_quote(host)]),

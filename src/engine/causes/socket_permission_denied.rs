@@ -24,7 +24,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !matches!(case.trigger, Trigger::Request) || case.symptom != Symptom::ConnectPermissionDenied {
         return None;
     }
-    let denied = case.hosts()
+    let denied = case
+        .hosts()
         .any(|host| matches!(&host.seen.what, Host::AccessDenied { process, .. } if process.contains("nginx")));
     match (case.is_unix(), denied) {
         (true, false) => Claim::of(0.98),

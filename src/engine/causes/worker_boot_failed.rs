@@ -2,10 +2,10 @@
 
 use super::{Case, Category, Cause, Claim, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
-use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
-use crate::read::evidence::{Host, SECOND, Symptom};
 use crate::engine::verdict::Quote;
+use crate::read::address::AddressMatch;
+use crate::read::evidence::{Host, SECOND, Symptom};
 
 /// A worker finds out within this time that the application object is missing: so long its module may take to import.
 const LOAD_MAX: i64 = 10 * SECOND;
@@ -106,7 +106,13 @@ pub fn down(case: &Case<'_>, reason: Down) -> Option<Claim> {
             change.phase == Phase::Listening && change.at.from > halted.at.to && change.at.from <= case.at.to
         });
         if started_since.is_none() && !matches!(case.symptom, Symptom::ResponseTimedOut) {
-            let confidence = if starved(case, halted) { 0.3 } else if was_before(case, halted) { 0.4 } else { 0.97 };
+            let confidence = if starved(case, halted) {
+                0.3
+            } else if was_before(case, halted) {
+                0.4
+            } else {
+                0.97
+            };
             return Claim::with(confidence, with_exception(case, halted.quote.clone()));
         }
     }
@@ -182,8 +188,7 @@ fn is_load_error(death: &Death) -> bool {
 fn with_exception(case: &Case<'_>, quote: Quote) -> Vec<Quote> {
     let mut quotes = vec![quote];
     let source = case.instance.map(|instance| instance.source);
-    let failed =
-        case.deaths().rev().take(64).find(|death| death.failed && Some(death.source) == source);
+    let failed = case.deaths().rev().take(64).find(|death| death.failed && Some(death.source) == source);
     if let Some(death) = failed {
         // The last line of the traceback says what to mend, so it comes first.
         let class = death.exception.as_ref().map_or("", |(class, _)| class.as_str());

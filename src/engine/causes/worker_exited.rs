@@ -2,8 +2,8 @@
 
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
-use crate::read::address::AddressMatch;
 use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance, Phase};
+use crate::read::address::AddressMatch;
 use crate::read::evidence::{MILLISECOND, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -46,7 +46,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
 /// A sync worker of Gunicorn 21 and older that gets `SystemExit` in a request closes the connection and leaves in good
 /// order. Nobody told it to: no stop, reload, recycling or timeout is in the log.
 fn polite_exit(case: &Case<'_>) -> Option<Claim> {
-    let (_, death) = case.death.filter(|(_, death)| case.is_request() && case.is_cut_off() && death.left_by_itself())?;
+    let (_, death) =
+        case.death.filter(|(_, death)| case.is_request() && case.is_cut_off() && death.left_by_itself())?;
     let told = case.phase_before(|phase| matches!(phase, Phase::Recycling | Phase::Stopping | Phase::Reloading));
     if told.is_some_and(|change| change.at.near(death.from, -SECOND, 35 * SECOND)) {
         return None;
@@ -63,7 +64,8 @@ fn silent_exit(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || !case.is_cut_off() || case.death.is_some_and(|(_, death)| ordered_end(death)) {
         return None;
     }
-    let instance = case.instance.filter(|instance| case.address >= AddressMatch::Maybe && instance.served_until(case.at))?;
+    let instance =
+        case.instance.filter(|instance| case.address >= AddressMatch::Maybe && instance.served_until(case.at))?;
     let boot = silent_replacement(case, instance)?;
     // 20.0 and older are silent about signals as well.
     let speaks_of_signals = !instance.version.starts_with("19.") && !instance.version.starts_with("20.0");

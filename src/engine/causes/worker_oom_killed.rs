@@ -51,7 +51,13 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
     }
     let in_sight = case.has_gunicorn_log() || case.has_error_log() || case.has_access_log();
     let is_named = ["gunicorn", "uvicorn"].iter().any(|server| name.contains(server));
-    Some(if is_named { 0.93 } else if in_sight { 0.8 } else { 0.5 })
+    Some(if is_named {
+        0.93
+    } else if in_sight {
+        0.8
+    } else {
+        0.5
+    })
 }
 
 /// Other servers that nginx has behind it.

@@ -45,7 +45,10 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return Some(claim);
     }
     if only_late_spans(case) {
-        return Claim::with(0.8, vec![conclusion("the application began with such a request only after nginx gave up")]);
+        return Claim::with(
+            0.8,
+            vec![conclusion("the application began with such a request only after nginx gave up")],
+        );
     }
     let paths: BTreeSet<&str> = case
         .failures_around(Symptom::ResponseTimedOut, 5)
@@ -68,7 +71,8 @@ fn more_than_workers(case: &Case<'_>) -> Option<Claim> {
     // Where the log does not tell: those that gave up in one second had waited for the same read timer.
     let took = case.response_time().unwrap_or(SECOND);
     // All of them were waiting when the first of them gave up.
-    let together = case.failures()
+    let together = case
+        .failures()
         .filter(|failure| {
             failure.symptom == Symptom::ResponseTimedOut
                 && Some(failure.upstream.as_str()) == case.upstream
@@ -89,7 +93,8 @@ fn waited_in_queue(case: &Case<'_>) -> Option<Nanos> {
     let took = access.what.request_time.value()?;
     let trace = case.request.trace?;
     let began = access.at.from.saturating_sub(took);
-    let span = case.spans_of_trace(&trace.trace_id)
+    let span = case
+        .spans_of_trace(&trace.trace_id)
         .find(|(_, span)| span.facts.kind == 2 && !span.facts.from_nginx && link::same_target(&span.facts, case))?;
     let waited = span.1.facts.start.saturating_sub(began);
     (waited > took / 2 && waited > AT_ONCE).then_some(waited)
