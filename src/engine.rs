@@ -4,10 +4,13 @@
 //! and spans ([`formats`]), hands over what proves something, and keeps the bytes of what the engine holds.
 //!
 //! ```text
-//!  handle_record ─┐                          ┌─► Output::Release  a held record or span may go on, with its verdict
-//!  handle_span   ─┼─► window ─► join ─► cause ┤
-//!  handle_timeout ┘             link          └─► Output::Verdict  once for each failed request
+//!  handle_record ─┐                                ┌─► Output::Release  a held record or span may go on, with its verdict
+//!  handle_span   ─┼─► site ─► join ─► case ─► cause ┤
+//!  handle_timeout ┘   topology of sites ┘     link  └─► Output::Verdict  once for each failed request
 //! ```
+//!
+//! A site is one deployment whose records may explain each other. Nothing in one site sees another but through the
+//! topology.
 //!
 //! Invariants: every held ticket is released exactly once; memory is bounded by [`Settings`]; the same calls in the
 //! same order give the same outputs.
@@ -16,31 +19,36 @@ pub mod case;
 pub mod causes;
 pub mod correlate;
 pub mod decide;
+pub mod place;
+mod sites;
 mod timers;
+mod topology;
 pub mod verdict;
 
+mod clocks;
 mod conclude;
 mod gather;
 mod holding;
-mod moment;
 mod outcome;
-pub mod place;
+mod quoted;
+mod span_watch;
 mod standalone;
 
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
 use crate::read::{Wanted, evidence, nginx_conf};
 use case::error_quote;
-use correlate::join::Requests;
-use correlate::skew::Ahead;
-use correlate::spans::SpanSeen;
-use correlate::world::{Failure, World};
+use correlate::world::Failure;
 use correlate::{Interval, Seen};
-use holding::Held;
+use holding::Holding;
 use place::{Place, Stream};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use quoted::Quoted;
+use sites::{SiteRef, Sites};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use timers::Timer;
 pub use timers::Wake;
+use timers::{Delays, REVISIT, Timer, Timers};
+pub use topology::UpstreamRule;
+use topology::{Role, Topology};
 use verdict::{Ticket, Verdict};
 
 /// What the engine may keep, and for how long.
@@ -58,6 +66,9 @@ pub struct Settings {
     pub zone: Option<Nanos>,
     /// nginx's configuration, where it is known: its upstreams and timeouts.
     pub nginx: Option<Arc<nginx_conf::NginxConf>>,
+    /// Which nginx asks which application server, as far as that is set: one bit each in [`Place::nginx_of`] and
+    /// [`Place::server_of`].
+    pub upstream_rules: Vec<UpstreamRule>,
 }
 
 impl Default for Settings {
@@ -69,6 +80,7 @@ impl Default for Settings {
             spans_max: 50_000,
             zone: None,
             nginx: None,
+            upstream_rules: Vec::new(),
         }
     }
 }
@@ -122,51 +134,43 @@ pub enum Output {
 
 /// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
 const LOOK_BACK: Nanos = 180 * SECOND;
-/// A fatal record waits so much longer than the hold for the request that it explains.
-const STANDALONE_AFTER: Nanos = 2 * SECOND;
+/// Sites that are relieved of what is old at each look at the clock.
+const SWEEP: usize = 4;
 
 /// Evidence in, verdicts out.
 #[derive(Debug)]
 pub struct Engine {
     settings: Settings,
-    requests: Requests,
+    delays: Delays,
+    sites: Sites,
+    topology: Topology,
+    timers: Timers,
+    holding: Holding,
+    /// Requests that wait for their verdict, of all sites.
     open: usize,
-    /// Requests in the order of their verdicts; some of them are forgotten already.
-    decided: VecDeque<u64>,
-    world: World,
-    timers: BTreeMap<(Nanos, u64), Timer>,
-    next_timer: u64,
-    held: HashMap<Ticket, Held>,
-    lanes: HashMap<u64, VecDeque<Ticket>>,
-    uids: HashMap<u64, u32>,
+    /// Lines about processes that a verdict has quoted.
+    quoted: Quoted,
     outputs: VecDeque<Output>,
     wanted: Arc<Wanted>,
-    /// How far the clocks of log streams are ahead of the collector's.
-    ahead: HashMap<u64, Ahead>,
-    /// The newest time of any evidence.
-    newest: Nanos,
+    /// Where the next sweep begins.
+    swept: usize,
 }
 
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(settings: Settings) -> Engine {
-        let mut world = World::default();
-        world.nginx.clone_from(&settings.nginx);
         Engine {
-            settings,
-            requests: Requests::default(),
+            delays: Delays::of_hold(settings.hold),
+            sites: Sites::default(),
+            topology: Topology::with_rules(settings.upstream_rules.clone()),
+            timers: Timers::default(),
+            holding: Holding::default(),
             open: 0,
-            decided: VecDeque::new(),
-            world,
-            timers: BTreeMap::new(),
-            next_timer: 0,
-            held: HashMap::new(),
-            lanes: HashMap::new(),
-            uids: HashMap::new(),
+            quoted: Quoted::default(),
             outputs: VecDeque::new(),
             wanted: Arc::default(),
-            ahead: HashMap::new(),
-            newest: Nanos::MIN,
+            swept: 0,
+            settings,
         }
     }
 
@@ -177,74 +181,43 @@ impl Engine {
 
     /// Takes one line that proves something.
     pub fn handle_record(&mut self, now: Nanos, record: Record) -> Decision {
-        let at = self.moment(now, &record);
-        self.newest = self.newest.max(at.from.min(now));
+        let at = self.site_of(now, &record.stream.place);
+        let zone = self.settings.zone;
+        let Some(site) = self.sites.get_mut(at) else { return Decision::Pass };
+        let moment = site.clocks.moment(now, zone, &record);
+        site.newest = site.newest.max(moment.from.min(now));
         let Record { ticket, stream, evidence, .. } = record;
-        let source = stream.id;
+        let line = Line { now, site: at, stream: &stream, ticket, at: moment };
         match evidence.proof {
-            Proof::NginxError(_) => self.handle_error(now, source, ticket, at, evidence),
-            Proof::NginxAccess(_) => self.handle_access(now, source, ticket, at, evidence),
-            _ => self.handle_other(now, source, ticket, at, evidence),
+            Proof::NginxError(_) => self.handle_error(line, evidence),
+            Proof::NginxAccess(_) => self.handle_access(line, evidence),
+            _ => self.handle_other(line, evidence),
         }
-    }
-
-    /// Takes one server or client span.
-    pub fn handle_span(&mut self, now: Nanos, span: Span) -> Decision {
-        let Span { ticket, facts, .. } = span;
-        self.world.has_nginx_spans |= facts.from_nginx;
-        let failed = facts.error || facts.http_status.is_some_and(|status| status >= 500);
-        let left_by_exception = facts.kind == 2 && facts.http_status.is_none() && !facts.method.is_empty();
-        let verdict = self.verdict_of_trace(&facts);
-        let awaited = verdict.is_none() && self.is_awaited(&facts);
-        let held = verdict.is_some() || failed || left_by_exception || awaited;
-        let seen = SpanSeen { ticket, facts, held: held && verdict.is_none(), seen: now, linked: None };
-        let (number, forgotten) = self.world.spans.insert(seen, self.settings.spans_max);
-        if let Some(forgotten) = forgotten.filter(|span| span.held) {
-            self.resolve(forgotten.ticket, None);
-        }
-        if !held {
-            return Decision::Pass;
-        }
-        self.held.insert(ticket, Held { lane: None, resolved: None });
-        match verdict {
-            Some(verdict) => self.resolve(ticket, Some(verdict)),
-            // Its request's records may come later than it, and wait as long again.
-            None => self.set_timer(
-                now.saturating_add(self.settings.hold).saturating_add(STANDALONE_AFTER),
-                Timer::Span(number),
-            ),
-        }
-        Decision::Hold
     }
 
     /// Counts healthy requests of a stream, so that causes can tell a sick URL from a sick server, and so that it is
     /// known which times the access log covers. `now` is about when they were answered.
     pub fn handle_healthy(&mut self, now: Nanos, stream: &Stream, count: u64) {
         if count > 0 {
-            self.world.cover(stream.id, now, true);
+            let at = self.site_of(now, &stream.place);
+            self.note(at, Role::Nginx, &stream.place);
+            if let Some(site) = self.sites.get_mut(at) {
+                site.world.cover(stream.id, now, true);
+            }
         }
     }
 
     /// Lets time pass: requests whose hold is over get their verdict.
     pub fn handle_timeout(&mut self, now: Nanos) {
-        while let Some((&(due, number), &timer)) = self.timers.first_key_value() {
-            if due > now {
-                break;
-            }
-            self.timers.remove(&(due, number));
+        while let Some((due, timer)) = self.timers.pop_due(now) {
             self.handle_timer(due, timer);
         }
-        let look_back = LOOK_BACK.saturating_add(self.settings.hold);
-        // Logs may be old (a replay) or their clock behind: what counts is how far behind the newest evidence.
-        self.world.forget(now.min(self.newest).saturating_sub(look_back));
-        for span in self.world.spans.forget(now.saturating_sub(look_back)) {
-            self.resolve(span.ticket, None);
-        }
+        self.sweep(now);
     }
 
     /// When to call [`Engine::handle_timeout`] next, and why; `None` when nothing is held and no request is in sight.
     pub fn poll_timeout(&self) -> Option<(Nanos, Wake)> {
-        self.timers.first_key_value().map(|((due, _), timer)| (*due, timer.wake()))
+        self.timers.next_due()
     }
 
     /// The next thing to do; call until `None` after each `handle_*`.
@@ -254,14 +227,14 @@ impl Engine {
 
     /// Gives every open request its verdict now: shutdown, end of input.
     pub fn finish(&mut self, now: Nanos) {
+        self.topology.renew();
         // Deaths and phases after requests: a request that they explain comes first.
-        let timers = std::mem::take(&mut self.timers);
         let (requests, others): (Vec<_>, Vec<_>) =
-            timers.into_iter().partition(|(_, timer)| matches!(timer, Timer::Request(_)));
-        for ((due, _), timer) in requests.into_iter().chain(others) {
+            self.timers.take().into_iter().partition(|(_, timer)| matches!(timer, Timer::Request(..)));
+        for (due, timer) in requests.into_iter().chain(others) {
             self.handle_timer(due.min(now), timer);
         }
-        for (_, timer) in std::mem::take(&mut self.timers) {
+        for (_, timer) in self.timers.take() {
             self.handle_timer(now, timer);
         }
     }
@@ -279,7 +252,7 @@ impl Engine {
 
     /// Records and spans that the caller keeps for the engine.
     pub fn held_count(&self) -> usize {
-        self.held.len()
+        self.holding.count()
     }
 
     /// Requests that wait for their verdict.
@@ -289,72 +262,151 @@ impl Engine {
 
     /// Requests in sight: those that wait, and those that were decided and may get late records.
     pub fn request_count(&self) -> usize {
-        self.requests.count()
+        self.sites.iter().map(|(_, site)| site.requests.count()).sum()
     }
 
-    fn handle_error(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
-        let Proof::NginxError(error) = evidence.proof else { return Decision::Pass };
-        self.world.has_error_log = true;
-        if evidence.genuine {
-            let from = self.world.error_log_from.unwrap_or(Nanos::MAX);
-            self.world.error_log_from = Some(from.min(at.from));
+    /// Sites in sight.
+    pub fn site_count(&self) -> usize {
+        self.sites.count()
+    }
+
+    /// The site of a place. A new one may have another forgotten.
+    fn site_of(&mut self, now: Nanos, place: &Arc<Place>) -> SiteRef {
+        let (at, is_new) = self.sites.of_place(now, place, self.settings.nginx.as_ref());
+        if is_new && let Some(stale) = self.sites.stale(now).filter(|stale| *stale != at) {
+            self.forget_site(now, stale);
         }
+        at
+    }
+
+    /// Notes what a site is seen to be.
+    fn note(&mut self, at: SiteRef, role: Role, place: &Place) {
+        if let Some(site) = self.sites.get_mut(at)
+            && site.is_news(role, place.service)
+        {
+            self.topology.note(at, role, place.service);
+        }
+    }
+
+    /// What it holds goes on, with its verdict where it is part of a failed request.
+    fn forget_site(&mut self, now: Nanos, at: SiteRef) {
+        let Some(site) = self.sites.get(at) else { return };
+        let open: Vec<u64> = site.requests.open_ids().collect();
+        for id in open {
+            self.decide(now, at, id);
+        }
+        let all: Vec<u64> =
+            self.sites.get(at).map(|site| site.requests.iter().map(|(id, _)| id).collect()).unwrap_or_default();
+        for id in all {
+            self.forget_request(at, id);
+        }
+        if let Some(mut site) = self.sites.remove(at) {
+            for span in site.world.spans.forget(Nanos::MAX) {
+                self.resolve(span.ticket, None);
+            }
+        }
+        self.topology.forget(at);
+    }
+
+    /// Forgets what is old, of a few sites at a time.
+    fn sweep(&mut self, now: Nanos) {
+        let look_back = LOOK_BACK.saturating_add(self.settings.hold);
+        for _ in 0..SWEEP.min(self.sites.count()) {
+            let Some((at, site)) = self.sites.after(&mut self.swept) else { break };
+            // Logs may be old (a replay) or their clock behind: what counts is how far behind the newest evidence.
+            site.world.forget(now.min(site.newest).saturating_sub(look_back));
+            for span in site.world.spans.forget(now.saturating_sub(look_back)) {
+                self.holding.resolve(span.ticket, None, &mut self.outputs);
+            }
+            debug_assert!(self.sites.get(at).is_some(), "it was just there");
+        }
+        if let Some(stale) = self.sites.stale(now) {
+            self.forget_site(now, stale);
+        }
+    }
+
+    fn handle_error(&mut self, line: Line<'_>, evidence: Evidence) -> Decision {
+        let Proof::NginxError(error) = evidence.proof else { return Decision::Pass };
+        self.note(line.site, Role::Nginx, &line.stream.place);
+        let due = line.now.saturating_add(self.delays.verdict);
+        let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
+        site.world.note_error_line(line.at, evidence.genuine);
         let symptom = error.symptom;
-        let seen = Seen { ticket, source, at, text: evidence.text, what: *error };
+        let seen = line.seen(evidence.text, *error);
         if let Some(symptom) = symptom
             && evidence.genuine
         {
-            self.world.fail(failure_of(&seen, symptom));
+            site.world.fail(failure_of(&seen, symptom));
         }
-        let id = self.requests.join_error(now, now.saturating_add(self.settings.hold), seen, evidence.genuine);
-        self.joined(now, id, source, ticket)
+        let id = site.requests.join_error(line.now, due, seen, evidence.genuine);
+        self.joined(line, id)
     }
 
-    fn handle_access(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
+    fn handle_access(&mut self, line: Line<'_>, evidence: Evidence) -> Decision {
         let Proof::NginxAccess(access) = evidence.proof else { return Decision::Pass };
+        self.note(line.site, Role::Nginx, &line.stream.place);
+        let due = line.now.saturating_add(self.delays.verdict);
+        let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         let failing = matches!(access.status, 499..=u16::MAX | 9);
-        self.world.cover(source, at.from, !failing && access.status < 500);
-        let seen = Seen { ticket, source, at, text: evidence.text, what: *access };
-        if failing && !evidence.genuine && !self.requests.expects(&seen) {
+        site.world.cover(line.stream.id, line.at.from, !failing && access.status < 500);
+        let seen = line.seen(evidence.text, *access);
+        if failing && !evidence.genuine && !site.requests.expects(&seen) {
             // It may be forged, and no error line is waiting for it.
             return Decision::Pass;
         }
         let id = if failing {
-            let due = now.saturating_add(self.settings.hold);
-            Some(self.requests.join_failed_access(now, due, seen, evidence.trace))
+            Some(site.requests.join_failed_access(line.now, due, seen, evidence.trace))
         } else {
-            self.requests.join_healthy_access(seen, evidence.trace)
+            site.requests.join_healthy_access(seen, evidence.trace)
         };
         match id {
-            Some(id) => self.joined(now, id, source, ticket),
+            Some(id) => self.joined(line, id),
             None => Decision::Pass,
         }
     }
 
-    /// A record joined a request: it is held until the verdict, or gets the verdict that there is.
-    fn joined(&mut self, now: Nanos, id: u64, source: u64, ticket: Ticket) -> Decision {
-        self.update_wanted(id);
-        let Some(request) = self.requests.get_mut(id) else { return Decision::Pass };
-        let is_new = !std::mem::replace(&mut request.timed, true);
-        let decided = request.verdict.clone();
-        if decided.is_some() {
-            request.stale = true;
-        }
-        if is_new {
-            let due = request.due;
-            self.open += 1;
-            self.set_timer(due, Timer::Request(id));
-            if self.open > self.settings.requests_max {
-                self.decide_oldest(now);
+    /// Records that come late say nothing of their zone by when they come: two lines of one connection and request line
+    /// that are whole quarters of an hour apart do.
+    fn compare_zones(&mut self, at: SiteRef, id: u64) {
+        let Some(site) = self.sites.get_mut(at).filter(|site| site.clocks.are_late()) else { return };
+        let Some(pair) = site.requests.far_apart(id) else { return };
+        let Some(later) = site.clocks.show_zone(pair) else { return };
+        let merged = site.requests.set_back(pair.stream, later);
+        site.open = site.open.saturating_sub(merged.len());
+        self.open = self.open.saturating_sub(merged.len());
+        for mut request in merged {
+            if let Some(timer) = request.timer {
+                self.timers.cancel(timer);
             }
-        } else if decided.is_some() {
-            self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
+            if let Some(hash) = request.no_longer_awaited() {
+                Arc::make_mut(&mut self.wanted).remove(hash);
+            }
         }
-        self.hold(ticket, Some(source));
+    }
+
+    /// A record joined a request: it is held until the verdict, or gets the verdict that there is.
+    fn joined(&mut self, line: Line<'_>, id: u64) -> Decision {
+        self.update_wanted(line.site, id);
+        let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
+        let Some(request) = site.requests.get_mut(id) else { return Decision::Pass };
+        let decided = request.verdict.is_some();
+        if decided {
+            request.stale = true;
+            self.timers.set(line.now.saturating_add(REVISIT), Timer::Request(line.site, id));
+        } else if request.timer.is_none() {
+            request.timer = Some(self.timers.set(request.due, Timer::Request(line.site, id)));
+            site.open += 1;
+            self.open += 1;
+            if self.open > self.settings.requests_max {
+                self.decide_oldest(line.now, line.site);
+            }
+        }
+        self.holding.hold(line.ticket, Some(line.stream.id));
+        self.compare_zones(line.site, id);
         Decision::Hold
     }
 
-    fn handle_other(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) -> Decision {
+    fn handle_other(&mut self, line: Line<'_>, evidence: Evidence) -> Decision {
         if !evidence.genuine {
             // A forged half of another line proves nothing about a process.
             return Decision::Pass;
@@ -365,53 +417,75 @@ impl Engine {
             Proof::Host(_) => (false, true),
             _ => (false, false),
         };
-        let deaths_before = self.world.gunicorns.deaths_forgotten + self.world.gunicorns.deaths.len();
-        self.world.handle(now, source, ticket, at, evidence);
-        let deaths_after = self.world.gunicorns.deaths_forgotten + self.world.gunicorns.deaths.len();
-        let standalone = now.saturating_add(self.settings.hold).saturating_add(STANDALONE_AFTER);
+        let listens = matches!(&evidence.proof, Proof::Gunicorn(gunicorn) if matches!(gunicorn.event, GunicornEvent::Listening { .. }));
+        let role = if matches!(evidence.proof, Proof::Host(_)) { Role::Host } else { Role::Server };
+        self.note(line.site, role, &line.stream.place);
+        let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
+        let deaths_before = site.world.gunicorns.deaths_forgotten + site.world.gunicorns.deaths.len();
+        site.world.handle(line.now, line.stream, line.ticket, line.at, evidence);
+        let deaths_after = site.world.gunicorns.deaths_forgotten + site.world.gunicorns.deaths.len();
+        if listens {
+            self.topology.moved();
+        }
+        let after = |delay: Nanos| line.now.saturating_add(delay);
         if deaths_after > deaths_before {
-            self.set_timer(standalone, Timer::Death(deaths_after - 1));
-            self.revisit(now, at);
+            self.timers.set(after(self.delays.death), Timer::Death(line.site, deaths_after - 1));
+            self.revisit(line.now, line.at);
         }
         if phase {
-            self.set_timer(standalone.saturating_add(SECOND), Timer::Phase(source, ticket));
+            self.timers.set(after(self.delays.phase), Timer::Phase(line.site, line.stream.id, line.ticket));
         }
         if host {
-            self.set_timer(standalone.saturating_add(2 * SECOND), Timer::Host(ticket));
+            self.timers.set(after(self.delays.host), Timer::Host(line.site, line.ticket));
         }
         if !interesting {
             return Decision::Pass;
         }
-        self.hold(ticket, Some(source));
-        self.set_timer(standalone.saturating_add(3 * SECOND), Timer::Ticket(ticket));
+        self.holding.hold(line.ticket, Some(line.stream.id));
+        self.timers.set(after(self.delays.record), Timer::Ticket(line.ticket));
         Decision::Hold
     }
 
     fn handle_timer(&mut self, now: Nanos, timer: Timer) {
         match timer {
-            Timer::Request(id) => self.decide(now, id),
+            Timer::Request(site, id) => self.decide(now, site, id),
             Timer::Ticket(ticket) => self.resolve(ticket, None),
-            Timer::Span(number) => self.release_span(now, number),
-            Timer::Death(number) => self.decide_death(number),
-            Timer::Phase(source, ticket) => self.decide_phase(source, ticket),
-            Timer::Host(ticket) => self.decide_host(ticket),
-            Timer::Forget(id) => self.forget_request(id),
+            Timer::Span(site, number) => self.release_span(now, site, number),
+            Timer::Death(site, number) => self.decide_death(site, number),
+            Timer::Phase(site, stream, ticket) => self.decide_phase(now, site, stream, ticket),
+            Timer::Host(site, ticket) => self.decide_host(site, ticket),
+            Timer::Forget(site, id) => self.forget_request(site, id),
         }
     }
 
-    fn set_timer(&mut self, due: Nanos, timer: Timer) {
-        self.timers.insert((due, self.next_timer), timer);
-        self.next_timer += 1;
+    fn resolve(&mut self, ticket: Ticket, verdict: Option<Arc<Verdict>>) {
+        self.holding.resolve(ticket, verdict, &mut self.outputs);
     }
 
     /// Notes whether the access line of a request is still looked for.
-    fn update_wanted(&mut self, id: u64) {
-        let Some(request) = self.requests.get_mut(id) else { return };
+    fn update_wanted(&mut self, at: SiteRef, id: u64) {
+        let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) else { return };
         match request.note_awaited() {
             Some((hash, true)) => Arc::make_mut(&mut self.wanted).add(hash),
             Some((hash, false)) => Arc::make_mut(&mut self.wanted).remove(hash),
             None => {}
         }
+    }
+}
+
+/// One line on its way through the engine.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    now: Nanos,
+    site: SiteRef,
+    stream: &'a Stream,
+    ticket: Ticket,
+    at: Interval,
+}
+
+impl Line<'_> {
+    fn seen<T>(&self, text: String, what: T) -> Seen<T> {
+        Seen { ticket: self.ticket, source: self.stream.id, at: self.at, text, what }
     }
 }
 

@@ -165,6 +165,7 @@ impl Pipeline {
             spans_max: processor.spans_max,
             zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::read::evidence::SECOND)),
             nginx,
+            upstream_rules: Vec::new(),
         };
         let correlator = correlator::Correlator::new(
             settings,

@@ -278,6 +278,35 @@ fn a_gunicorn_whose_clock_is_ahead_is_understood_live() {
     }
 }
 
+#[test]
+fn records_that_come_hours_late_are_joined_in_whatever_order_their_files_come() {
+    let start = from_utc(2026, 6, 30, 10, 0, 0).expect("a date");
+    // Which of the lines of `refused` is the access line: combined has no connection, JSON has its keys.
+    for format in [1, 2] {
+        for late in [20 * 60, 3_600, 5 * 3_600] {
+            for hours in [0, 2, -5] {
+                for errors_first in [true, false] {
+                    let mut live = Live::new(start + late * SECOND);
+                    let both: Vec<[String; 2]> = (1..6)
+                        .map(|number| {
+                            let lines = refused(number, start + Nanos::from(number) * 7 * SECOND, hours * HOUR);
+                            [lines[0].clone(), lines[format].clone()]
+                        })
+                        .collect();
+                    let (first, then) = if errors_first { (0, 1) } else { (1, 0) };
+                    both.iter().for_each(|lines| live.line(first as u64, &lines[first]));
+                    both.iter().for_each(|lines| live.line(then as u64, &lines[then]));
+                    live.wait(60);
+                    let told: Vec<_> =
+                        live.verdicts.iter().map(|verdict| (verdict.cause.id, verdict.records.len())).collect();
+                    let shown = format!("format {format}, {late} s late, {hours} h, errors first: {errors_first}");
+                    assert_eq!(told, [("gunicorn_not_running", 2); 5], "{shown}");
+                }
+            }
+        }
+    }
+}
+
 /// What a client makes of a refused request whose path has a line feed, twice: behind it stand lines that tell of the same
 /// request some time later. Then other lines, until what a client can break is over, as nginx cuts a record.
 fn with_forged_halves(number: u32, utc: Nanos, later: Nanos) -> [String; 3] {

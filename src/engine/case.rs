@@ -3,10 +3,10 @@
 mod sight;
 
 pub use super::correlate::world::{Failure, HostSeen};
+pub use sight::{DeathKey, Sight};
 
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::{Request, split_request_line};
-use super::correlate::world::World;
 use super::correlate::{Interval, Seen};
 use super::verdict::{Quote, Source};
 use crate::read::address::AddressMatch;
@@ -64,13 +64,15 @@ pub struct Case<'a> {
     /// Last peer tried.
     pub upstream: Option<&'a str>,
     /// Everything else; asked by the methods of `sight.rs` alone.
-    pub(super) world: &'a World,
+    pub(super) sight: Sight<'a>,
     /// The Gunicorn that the upstream most likely is.
     pub instance: Option<&'a Instance>,
     /// How well that Gunicorn's address fits.
     pub address: AddressMatch,
-    /// The worker's end that fits best, with its number in the world.
-    pub death: Option<(usize, &'a Death)>,
+    /// How likely it is that this Gunicorn, or one of those in view, is the one: less than 1 where another may be.
+    pub weight: f64,
+    /// The worker's end that fits best, with the key that names it.
+    pub death: Option<(DeathKey, &'a Death)>,
     /// What the case was before the root of `no live upstreams` was looked up.
     pub derived_from: Option<&'a Failure>,
     /// The symptom is that of the requests around it.

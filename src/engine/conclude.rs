@@ -1,103 +1,102 @@
 //! From a request whose hold is over to its verdict, and to the records and spans that get it.
 
-use super::case::Case;
+use super::case::{Case, DeathKey, Sight};
 use super::causes::Mark;
 use super::correlate::join::Request;
-use super::correlate::{self, Interval, Seen};
+use super::correlate::{Interval, Seen};
 use super::outcome::{self, Outcome};
+use super::sites::SiteRef;
+use super::timers::{REVISIT, Timer};
 use super::verdict::{LinkMethod, Ticket, Verdict};
-use super::{Engine, Output, STANDALONE_AFTER, Timer};
-use super::{decide, gather};
-use crate::read::evidence::{Nanos, NginxAccess, SECOND, SpanFacts, Symptom};
-use crate::read::text;
-use std::collections::HashMap;
+use super::{Engine, Output, decide, gather};
+use crate::read::evidence::{Nanos, NginxAccess, SECOND, Symptom};
+use crate::read::text::hash64;
 use std::sync::Arc;
 
 /// How long a decided request is remembered, so that late records of it still find their verdict.
 const LATE: Nanos = 60 * SECOND;
 /// Decided requests remembered for late records: 15 MiB. In a storm they are the newest.
 const DECIDED_MAX: usize = 4_096;
-/// Open requests of one path that a span is compared with; in a storm on one URL the newest ones.
-const SPAN_LOOKS_MAX: usize = 256;
+/// Sites whose requests are looked at again when a worker of another site ends.
+const REVISITED_SITES_MAX: usize = 64;
 /// Uids of recent verdicts that are kept to tell equal requests apart.
 const UIDS_MAX: usize = 10_000;
 
 impl Engine {
     /// A worker's end came in: requests decided without it are looked at again.
     pub(super) fn revisit(&mut self, now: Nanos, at: Interval) {
-        let late: Vec<u64> = self
-            .requests
-            .iter()
-            .rev()
-            .take(256)
-            .filter(|(_, request)| {
-                let unsure = request
-                    .verdict
-                    .as_ref()
-                    .is_some_and(|verdict| verdict.cause.has(Mark::WantsMoreEvidence) && verdict.status.is_some());
-                unsure && outcome::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND))
-            })
-            .map(|(id, _)| id)
-            .collect();
-        for id in late {
-            if let Some(request) = self.requests.get_mut(id) {
-                request.stale = true;
+        let sites: Vec<SiteRef> = self.topology.nginxes().take(REVISITED_SITES_MAX).collect();
+        for of in sites {
+            let Some(site) = self.sites.get_mut(of) else { continue };
+            for id in site.requests.unsure_around(at) {
+                if let Some(request) = site.requests.get_mut(id) {
+                    request.stale = true;
+                }
+                self.timers.set(now.saturating_add(REVISIT), Timer::Request(of, id));
             }
-            self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
         }
     }
 
-    pub(super) fn release_span(&mut self, now: Nanos, number: u64) {
-        let Some(span) = self.world.spans.get(number) else { return };
-        let longest = self.settings.hold.saturating_mul(2).saturating_add(STANDALONE_AFTER);
-        if now < span.seen.saturating_add(longest) && self.is_awaited(&span.facts) {
-            self.set_timer(now.saturating_add(SECOND), Timer::Span(number));
-            return;
-        }
-        let ticket = span.ticket;
-        self.resolve(ticket, None);
-    }
-
-    pub(super) fn decide_oldest(&mut self, now: Nanos) {
-        if let Some(id) = self.requests.oldest_open() {
-            self.decide(now, id);
+    /// Too many requests wait: the oldest of the site that has the most gets its verdict now.
+    pub(super) fn decide_oldest(&mut self, now: Nanos, newest: SiteRef) {
+        let has_most = self.sites.get(newest).is_some_and(|site| site.open * 2 >= self.open);
+        let busiest = if has_most { Some(newest) } else { self.sites.busiest() };
+        let Some(at) = busiest else { return };
+        if let Some(id) = self.sites.get_mut(at).and_then(|site| site.requests.oldest_open()) {
+            self.decide(now, at, id);
         }
     }
 
-    pub(super) fn decide(&mut self, now: Nanos, id: u64) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        let first_time = request.verdict.is_none();
-        if !first_time && !std::mem::take(&mut request.stale) {
-            return;
-        }
-        let outcome = outcome::outcome(request, &self.world);
-        if first_time {
-            self.open = self.open.saturating_sub(1);
-        }
-        if outcome != Outcome::Failed {
-            let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
-            let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
-            for ticket in tickets.into_iter().chain(maybe) {
-                self.resolve(ticket, None);
+    pub(super) fn decide(&mut self, now: Nanos, at: SiteRef, id: u64) {
+        let Some(site) = self.sites.get_mut(at) else { return };
+        let Some(request) = site.requests.get_mut(id) else { return };
+        if request.verdict.is_some() {
+            if std::mem::take(&mut request.stale) {
+                self.give_verdict(now, at, id);
             }
-            self.forget_request(id);
             return;
         }
-        adopt_truncated(request);
-        self.give_verdict(now, id);
+        if let Some(timer) = request.timer {
+            self.timers.cancel(timer);
+        }
+        site.open = site.open.saturating_sub(1);
+        self.open = self.open.saturating_sub(1);
+        let servers = self.topology.ties(now, at, None, &self.sites);
+        let outcome = self.sites.get(at).and_then(|site| {
+            let request = site.requests.get(id)?;
+            let sight = Sight::new(&self.sites, at, &servers)?;
+            Some(outcome::outcome(request, &sight))
+        });
+        if outcome != Some(Outcome::Failed) {
+            self.forget_request(at, id);
+            return;
+        }
+        if let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) {
+            adopt_truncated(request);
+        }
+        self.give_verdict(now, at, id);
     }
 
-    pub(super) fn give_verdict(&mut self, now: Nanos, id: u64) {
-        let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = gather::case_of(request, &self.world) else {
-            self.forget_request(id);
+    /// The upstream of a request, whose servers may explain it.
+    pub(super) fn aim_of(&self, at: SiteRef, id: u64) -> Option<Option<String>> {
+        let site = self.sites.get(at)?;
+        let request = site.requests.get(id)?;
+        Some(gather::aim_of(request, &site.world)?.upstream.map(str::to_owned))
+    }
+
+    fn give_verdict(&mut self, now: Nanos, at: SiteRef, id: u64) {
+        let Some(upstream) = self.aim_of(at, id) else {
+            self.forget_request(at, id);
             return;
         };
-        let salt = match &request.verdict {
-            Some(_) => 0,
-            None => salt_for(&mut self.uids, &case),
+        let ties = self.topology.ties(now, at, upstream.as_deref(), &self.sites);
+        let salt = self.salt_for(at, id);
+        let Some(case) = gather::case_at(&self.sites, at, id, &ties) else {
+            self.forget_request(at, id);
+            return;
         };
-        let death = case.death.map(|(index, _)| index);
+        let request = case.request;
+        let death = case.death.map(|(key, _)| key);
         let (mut verdict, span) = decide::verdict_of(&case, id, salt, self.settings.link_threshold);
         let before = request.verdict.clone();
         if let Some(before) = &before {
@@ -113,19 +112,13 @@ impl Engine {
         }
         let verdict = Arc::new(verdict);
         let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
-        if let Some(index) = death
-            && verdict.cause.has(Mark::BlamesWorker)
-            && let Some(death) = self.world.gunicorns.deaths.get_mut(index)
-        {
-            death.explains += 1;
+        let skew = span.and_then(|number| skew_of(&case, number, &verdict));
+        if let Some(death) = death.filter(|_| verdict.cause.has(Mark::BlamesWorker)) {
+            self.blame(death);
         }
-        self.mark_hosts(&verdict);
-        let skew = span.and_then(|number| self.skew_of(id, number, &verdict));
-        if let Some(span) = span.and_then(|number| self.world.spans.get_mut(number)) {
-            span.linked = Some(id);
-        }
-        if let Some((source, ahead)) = skew {
-            self.world.note_span_end(source, ahead);
+        self.quoted.note(&verdict);
+        if let Some(number) = span {
+            self.link(at, number, id, &verdict);
         }
         for (_, ticket) in &verdict.records {
             self.resolve(*ticket, Some(Arc::clone(&verdict)));
@@ -133,105 +126,95 @@ impl Engine {
         for ticket in maybe {
             self.resolve(ticket, None);
         }
-        self.resolve_spans(id, &verdict);
-        if let Some(request) = self.requests.get_mut(id) {
-            request.verdict = Some(Arc::clone(&verdict));
-            request.settle();
+        self.resolve_spans(now, at, id, &verdict);
+        if let Some(site) = self.sites.get_mut(at) {
+            if let Some((stream, ahead)) = skew {
+                site.world.note_span_end(stream, ahead);
+            }
+            if let Some(request) = site.requests.get_mut(id) {
+                request.verdict = Some(Arc::clone(&verdict));
+                request.settle();
+            }
+            if let Some(trace) = verdict.link.trace {
+                site.requests.note_link(id, trace.trace_id);
+            }
         }
-        if let Some(trace) = verdict.link.trace {
-            self.requests.note_link(id, trace.trace_id);
-        }
-        self.update_wanted(id);
+        self.update_wanted(at, id);
         self.outputs.push_back(Output::Verdict(verdict));
         if before.is_none() {
-            self.set_timer(now.saturating_add(LATE), Timer::Forget(id));
-            self.decided.push_back(id);
-            if self.decided.len() > self.settings.requests_max.min(DECIDED_MAX)
-                && let Some(oldest) = self.decided.pop_front()
-            {
-                self.forget_request(oldest);
-            }
+            self.remember_decided(now, at, id);
         }
     }
 
-    /// How far the clock of a span is ahead of that of the access log, where an id links the two and both tell of the same
-    /// moment: the application's answer is nginx's.
-    fn skew_of(&self, id: u64, span: u64, verdict: &Verdict) -> Option<(u64, Nanos)> {
-        let exact = matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
-        let access = self.requests.get(id)?.access.as_ref().filter(|access| access.what.exact_time)?;
-        let span = self.world.spans.get(span)?;
-        (exact && verdict.symptom == Symptom::Relayed && span.facts.kind == 2)
-            .then(|| (access.source, span.facts.end.saturating_sub(access.at.to)))
-    }
-
-    /// Spans of the linked trace that are the failed request's own get its verdict.
-    pub(super) fn resolve_spans(&mut self, id: u64, verdict: &Arc<Verdict>) {
-        let Some(trace) = verdict.link.trace else { return };
-        let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = gather::case_of(request, &self.world) else { return };
-        let own: Vec<Ticket> = self
-            .world
-            .spans
-            .of_trace(&trace.trace_id)
-            .filter(|(_, span)| span.held && is_own_span(&span.facts, &case))
-            .map(|(_, span)| span.ticket)
-            .collect();
-        for ticket in own {
-            self.resolve(ticket, Some(Arc::clone(verdict)));
+    /// A decided request is remembered for late records, but not for ever and not too many.
+    fn remember_decided(&mut self, now: Nanos, at: SiteRef, id: u64) {
+        self.timers.set(now.saturating_add(LATE), Timer::Forget(at, id));
+        let decided_max = self.settings.requests_max.min(DECIDED_MAX);
+        let Some(site) = self.sites.get_mut(at) else { return };
+        site.decided.push_back(id);
+        if site.decided.len() > decided_max
+            && let Some(oldest) = site.decided.pop_front()
+        {
+            self.forget_request(at, oldest);
         }
     }
 
-    pub(super) fn mark_hosts(&mut self, verdict: &Verdict) {
-        for host in &mut self.world.hosts {
-            host.used |= verdict.records.iter().any(|(_, ticket)| *ticket == host.seen.ticket);
+    /// A request is explained by this end of a worker, which explains one more.
+    fn blame(&mut self, key: DeathKey) {
+        let site = self.sites.get_mut(key.site);
+        if let Some(death) = site.and_then(|site| site.world.gunicorns.deaths.get_mut(key.index)) {
+            death.explains += 1;
         }
     }
 
-    pub(super) fn forget_request(&mut self, id: u64) {
-        if let Some(mut request) = self.requests.remove(id) {
-            if let Some(hash) = request.no_longer_awaited() {
-                Arc::make_mut(&mut self.wanted).remove(hash);
-            }
-            for (_, ticket) in request.records() {
-                self.resolve(ticket, request.verdict.clone());
-            }
-            for access in request.maybe {
-                self.resolve(access.ticket, None);
-            }
+    /// The span is this request's. By an id that both carry, it also tells where nginx's requests go.
+    fn link(&mut self, nginx: SiteRef, number: u64, id: u64, verdict: &Verdict) {
+        let Some(at) = self.sites.of_number(number) else { return };
+        let Some(span) = self.sites.get_mut(at).and_then(|site| site.world.spans.get_mut(number)) else { return };
+        span.linked = Some(id);
+        let is_server = span.facts.kind == 2 && !span.facts.from_nginx;
+        if is_server && matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId) {
+            self.topology.learn(nginx, at, verdict.upstream.as_deref());
         }
     }
 
-    /// The verdict of a decided request whose trace this span is.
-    pub(super) fn verdict_of_trace(&self, facts: &SpanFacts) -> Option<Arc<Verdict>> {
-        let fits = |request: &Request| {
-            let verdict = request.verdict.as_ref()?;
-            let trace = verdict.link.trace?;
-            let case = gather::case_of(request, &self.world)?;
-            (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
-        };
-        self.requests.linked_to(facts.trace_id).find_map(|(_, request)| fits(request))
+    pub(super) fn forget_request(&mut self, at: SiteRef, id: u64) {
+        let Some(mut request) = self.sites.get_mut(at).and_then(|site| site.requests.remove(id)) else { return };
+        if let Some(hash) = request.no_longer_awaited() {
+            Arc::make_mut(&mut self.wanted).remove(hash);
+        }
+        for (_, ticket) in request.records() {
+            self.resolve(ticket, request.verdict.clone());
+        }
+        for access in request.maybe {
+            self.resolve(access.ticket, None);
+        }
     }
 
-    /// True when an open request may turn out to be this span's.
-    pub(super) fn is_awaited(&self, facts: &SpanFacts) -> bool {
-        let open = self.requests.near_span(facts).filter(|(_, request)| request.verdict.is_none());
-        open.take(SPAN_LOOKS_MAX).any(|(_, request)| {
-            if request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id) {
-                return true;
-            }
-            let request_id = request.access.as_ref().map_or("", |access| access.what.request_id.as_str());
-            if !request_id.is_empty() && request_id == facts.request_id {
-                return true;
-            }
-            // The cheap questions first: there may be hundreds of open requests on one path.
-            let in_time = outcome::failed_at(request).is_some_and(|at| {
-                facts.start <= at.to.saturating_add(2 * SECOND) && facts.end >= at.from.saturating_sub(2 * SECOND)
-            });
-            facts.kind == 2
-                && in_time
-                && gather::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
-        })
+    /// How many verdicts of the site with the same first words came before: equal requests in one second get uids of
+    /// their own. A verdict that is revised keeps its uid.
+    fn salt_for(&mut self, at: SiteRef, id: u64) -> u32 {
+        let Some(site) = self.sites.get_mut(at) else { return 0 };
+        let Some(request) = site.requests.get(id).filter(|request| request.verdict.is_none()) else { return 0 };
+        if site.uids.len() >= UIDS_MAX {
+            site.uids.clear();
+        }
+        let text = request.errors.first().map(|error| error.text.as_str());
+        let text = text.or(request.access.as_ref().map(|access| access.text.as_str()));
+        let counter = site.uids.entry(hash64(text.unwrap_or_default().as_bytes())).or_default();
+        *counter += 1;
+        *counter - 1
     }
+}
+
+/// How far the clock of a span is ahead of that of the access log, where an id links the two and both tell of the same
+/// moment: the application's answer is nginx's.
+fn skew_of(case: &Case<'_>, number: u64, verdict: &Verdict) -> Option<(u64, Nanos)> {
+    let exact = matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
+    let access = case.request.access.as_ref().filter(|access| access.what.exact_time)?;
+    let span = case.span(number)?;
+    (exact && verdict.symptom == Symptom::Relayed && span.facts.kind == 2)
+        .then(|| (access.source, span.facts.end.saturating_sub(access.at.to)))
 }
 
 /// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near
@@ -251,25 +234,4 @@ fn adopt_truncated(request: &mut Request) {
     if alike {
         request.access = Some(request.maybe.swap_remove(index));
     }
-}
-
-/// The server or client span of the failed request itself, not one of the calls that its application made.
-fn is_own_span(facts: &SpanFacts, case: &Case<'_>) -> bool {
-    facts.from_nginx || correlate::link::same_target(facts, case)
-}
-
-/// How many verdicts with the same first words came before: equal requests in one second get uids of their own.
-fn salt_for(uids: &mut HashMap<u64, u32>, case: &Case<'_>) -> u32 {
-    if uids.len() >= UIDS_MAX {
-        uids.clear();
-    }
-    let request = case.request;
-    let text = request
-        .errors
-        .first()
-        .map(|error| error.text.as_str())
-        .or(request.access.as_ref().map(|access| access.text.as_str()));
-    let counter = uids.entry(text::hash64(text.unwrap_or_default().as_bytes())).or_default();
-    *counter += 1;
-    *counter - 1
 }

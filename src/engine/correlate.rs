@@ -1,5 +1,6 @@
 //! What belongs together: the evidence of one request, the life of one Gunicorn, the trace of one request.
 
+pub mod coverage;
 pub mod gunicorn;
 pub mod join;
 pub mod link;
@@ -28,6 +29,11 @@ impl Interval {
     /// A line without any stamp happened about when it was seen.
     pub fn about(now: Nanos) -> Interval {
         Interval { from: now.saturating_sub(SECOND), to: now.saturating_add(SECOND) }
+    }
+
+    /// So much earlier.
+    pub fn earlier(self, by: Nanos) -> Interval {
+        Interval { from: self.from.saturating_sub(by), to: self.to.saturating_sub(by) }
     }
 
     /// True when the two may be the same moment, give or take: `other` lies within `[self + before, self + after]`.

@@ -1,12 +1,14 @@
 //! The case of a request: whom it went to, which Gunicorn that is, which of its workers ended, and what others met.
 
-use super::case::{Case, Trigger};
+use super::case::{Case, DeathKey, Sight, Trigger};
 use super::causes;
 use super::correlate::Interval;
 use super::correlate::gunicorn::{Death, Instance};
 use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, World};
 use super::outcome::{death_interval, death_of_500, failed_at, symptom_of};
+use super::sites::{SiteRef, Sites};
+use super::topology::Ties;
 use crate::read::address::{AddressMatch, compare};
 use crate::read::evidence::{MILLISECOND, Nanos, SECOND, Symptom};
 use crate::read::nginx_conf::Pass;
@@ -16,8 +18,20 @@ const ALIKE_MIN: usize = 3;
 /// The quarantine of a server lasts `fail_timeout`, 10 s by default; the failures before it may be as old again.
 const ROOT_AGE_MAX_SECONDS: i64 = 30;
 
-/// Builds the case of a request.
-pub(super) fn case_of<'a>(request: &'a Request, world: &'a World) -> Option<Case<'a>> {
+/// Whom a request went to, as far as nginx's own site tells.
+#[derive(Debug)]
+pub(super) struct Aim<'a> {
+    /// Last peer tried.
+    pub(super) upstream: Option<&'a str>,
+    symptom: Symptom,
+    at: Interval,
+    passes: Vec<&'a Pass>,
+    derived_from: Option<&'a Failure>,
+    borrowed: bool,
+}
+
+/// Whom a request went to; `None` where nothing says when it failed.
+pub(super) fn aim_of<'a>(request: &'a Request, world: &'a World) -> Option<Aim<'a>> {
     let mut symptom = symptom_of(request);
     let at = failed_at(request)?;
     let passes = passes_of(request, world);
@@ -46,26 +60,37 @@ pub(super) fn case_of<'a>(request: &'a Request, world: &'a World) -> Option<Case
     {
         symptom = other.symptom;
     }
-    let borrowed = if symptom == Symptom::Unknown { failures_alike(request, world, at) } else { None };
-    if let Some(other) = borrowed {
+    let alike = if symptom == Symptom::Unknown { failures_alike(request, world, at) } else { None };
+    if let Some(other) = alike {
         symptom = other.symptom;
         upstream = upstream.or(Some(other.upstream.as_str()));
     }
-    let found = world.gunicorns.instance_for(upstream);
-    let found = found.filter(|(instance, _)| !world.is_of_another_upstream(instance, upstream));
+    Some(Aim { upstream, symptom, at, passes, derived_from, borrowed: alike.is_some() })
+}
+
+/// The case of a request of a site, which may be explained by what the ties lead to.
+pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -> Option<Case<'a>> {
+    let site = sites.get(at)?;
+    let request = site.requests.get(id)?;
+    let aim = aim_of(request, &site.world)?;
+    let sight = Sight::new(sites, at, ties)?;
+    let found = sight.instance_for(aim.upstream);
+    let found = found.filter(|(instance, ..)| !site.world.is_of_another_upstream(instance, aim.upstream));
+    let weight = found.map_or_else(|| sight.weight(), |(_, _, weight)| weight);
     let mut case = Case {
         trigger: Trigger::Request,
-        symptom,
+        symptom: aim.symptom,
         request,
-        at,
-        upstream,
-        world,
-        instance: found.map(|(instance, _)| instance),
-        address: found.map_or(AddressMatch::Unknown, |(_, address)| address),
+        at: aim.at,
+        upstream: aim.upstream,
+        sight,
+        instance: found.map(|(instance, ..)| instance),
+        address: found.map_or(AddressMatch::Unknown, |(_, address, _)| address),
+        weight,
         death: None,
-        derived_from,
-        borrowed_symptom: borrowed.is_some(),
-        passes,
+        derived_from: aim.derived_from,
+        borrowed_symptom: aim.borrowed,
+        passes: aim.passes,
     };
     case.death = death_for(&case);
     Some(case)
@@ -158,11 +183,11 @@ fn failures_alike<'a>(request: &Request, world: &'a World, at: Interval) -> Opti
 }
 
 /// The worker's end that fits the request best: one not yet spoken for, nearest in time, first in the log.
-fn death_for<'a>(case: &Case<'a>) -> Option<(usize, &'a Death)> {
+fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
     if let Some(access) = case.access()
         && (case.symptom == Symptom::Relayed || case.symptom == Symptom::Unknown && access.status == 500)
     {
-        return if access.status == 500 { death_of_500(access, case.world, case.at) } else { None };
+        return if access.status == 500 { death_of_500(access, &case.sight, case.at) } else { None };
     }
     if !case.is_cut_off()
         && !matches!(case.symptom, Symptom::ResponseTruncated | Symptom::TlsHandshakeFailed | Symptom::Unknown)
@@ -170,29 +195,32 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(usize, &'a Death)> {
         return None;
     }
     let serial = case.instance.is_none_or(|instance| matches!(instance.worker_class.as_str(), "sync" | ""));
-    let is_stranger = |instance: &&Instance| case.is_stranger(instance);
-    let strangers = case.instances().filter(is_stranger).map(|instance| instance.source);
-    let strangers: Vec<u64> = strangers.collect();
-    let deaths = case.numbered_deaths().rev().take(1_024);
+    // A Gunicorn that listens elsewhere answered nobody here.
+    let is_stranger =
+        |instance: &&Instance| case.is_stranger(instance) || instance.matches(case.upstream) == AddressMatch::No;
+    let strangers: Vec<u64> = case.instances().filter(is_stranger).map(|instance| instance.source).collect();
+    let deaths = case.keyed_deaths().rev().take(1_024);
     deaths
         .filter(|(_, death)| {
             if strangers.contains(&death.source) {
                 return false;
             }
             let of_instance = case.address < AddressMatch::Maybe
-                || case.instance.is_none_or(|instance| instance.source == death.source);
+                || case
+                    .instance
+                    .is_none_or(|instance| instance.source == death.source || case.is_replica(death.source));
             // An abort that Gunicorn answered with 500 is another request's, unless this one was cut in its middle.
             let answered = death.request.is_some() && death.signal.is_none() && death.code.is_none();
             of_instance && !answered && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
         })
-        .min_by_key(|(index, death)| {
+        .min_by_key(|(key, death)| {
             let taken = serial && death.explains > 0;
             (
                 !death.is_violent(),
                 taken,
                 death_interval(death).distance(case.at) / (100 * MILLISECOND),
                 death.ordered,
-                *index,
+                key.index,
             )
         })
 }

@@ -1,9 +1,9 @@
 //! Did a request fail, when, and what did nginx see?
 
+use super::case::{DeathKey, Sight};
 use super::correlate::Interval;
 use super::correlate::gunicorn::Death;
 use super::correlate::join::Request;
-use super::correlate::world::World;
 use crate::read::evidence::{Logged, NginxAccess, SECOND, Symptom};
 
 /// What became of a request.
@@ -19,17 +19,18 @@ pub(super) enum Outcome {
 }
 
 /// Whether the request failed.
-pub(super) fn outcome(request: &Request, world: &World) -> Outcome {
+pub(super) fn outcome(request: &Request, sight: &Sight<'_>) -> Outcome {
     let symptom = request.error().and_then(|error| error.what.symptom);
     if let Some(access) = &request.access {
-        return if access_failed(&access.what, request, symptom, world, access.at) {
+        return if access_failed(&access.what, request, symptom, sight, access.at) {
             Outcome::Failed
         } else {
             Outcome::Fine
         };
     }
     let Some(symptom) = symptom else { return Outcome::Fine };
-    if !request.genuine && world.has_access_log {
+    // A forged line has the time that its writer likes.
+    if !request.genuine && sight.own().has_any_access_log() {
         return Outcome::Contradicted;
     }
     // A refusal (413) that was whole before the connection broke was not cut.
@@ -41,7 +42,7 @@ pub(super) fn outcome(request: &Request, world: &World) -> Outcome {
     }
     let error = request.error();
     let concerns_a_request = error.is_some_and(|error| error.what.request.is_some());
-    if concerns_a_request && error.is_some_and(|error| world.is_covered(error.at)) {
+    if concerns_a_request && error.is_some_and(|error| sight.own().is_covered(error.at)) {
         return Outcome::Contradicted;
     }
     Outcome::Failed
@@ -51,7 +52,7 @@ fn access_failed(
     access: &NginxAccess,
     request: &Request,
     symptom: Option<Symptom>,
-    world: &World,
+    sight: &Sight<'_>,
     at: Interval,
 ) -> bool {
     let answered = access.attempts.last().is_some_and(|attempt| attempt.header_time.value().is_some());
@@ -60,15 +61,15 @@ fn access_failed(
         503 if symptom.is_some() || answered => true,
         // `limiting requests` and the like: nginx's own 503, with a line that is no symptom, or without an upstream.
         503 => !access.has_upstream && request.errors.is_empty(),
-        500 => symptom.is_some() || death_of_500(access, world, at).is_some(),
+        500 => symptom.is_some() || death_of_500(access, sight, at).is_some(),
         status if status < 400 => symptom == Some(Symptom::ResponseTruncated),
         _ => false,
     }
 }
 
 /// The abort or exit inside a worker that made this 500 (Gunicorn 22 and later answer 500 to `SystemExit`).
-pub(super) fn death_of_500<'a>(access: &NginxAccess, world: &'a World, at: Interval) -> Option<(usize, &'a Death)> {
-    let deaths = world.gunicorns.deaths.iter().enumerate().rev().take(512);
+pub(super) fn death_of_500<'a>(access: &NginxAccess, sight: &Sight<'a>, at: Interval) -> Option<(DeathKey, &'a Death)> {
+    let deaths = sight.keyed_deaths().rev().take(512);
     deaths
         .filter(|(_, death)| {
             let same = death.request.as_deref().is_some_and(|target| {

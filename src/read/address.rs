@@ -5,6 +5,8 @@
 pub enum AddressMatch {
     /// They differ for sure.
     No,
+    /// Another port of whatever address: theirs only where a port is mapped, as those of containers and services are.
+    Mapped,
     /// Nothing is known of one of them.
     Unknown,
     /// The same port under a name or an address that may well be this host.
@@ -29,7 +31,7 @@ fn compare_tcp(upstream: &str, listening: &str) -> AddressMatch {
         return AddressMatch::Unknown;
     };
     if port != bound_port {
-        return AddressMatch::No;
+        return if is_any(bound_host) && !is_loopback(host) { AddressMatch::Mapped } else { AddressMatch::No };
     }
     if host == bound_host || (host == "localhost" && is_loopback(bound_host)) {
         return AddressMatch::Yes;
@@ -42,6 +44,20 @@ fn compare_tcp(upstream: &str, listening: &str) -> AddressMatch {
         return AddressMatch::Yes;
     }
     if is_literal(host) && is_literal(bound_host) { AddressMatch::No } else { AddressMatch::Maybe }
+}
+
+/// True for what leads to the same machine: a unix socket, the loopback address.
+pub fn is_local(upstream: &str) -> bool {
+    upstream.starts_with("unix:") || split_port(upstream).is_some_and(|(host, _)| is_loopback(host))
+}
+
+/// Address or name of an upstream without its port, without the brackets of IPv6; `None` for a socket.
+pub fn host_of(upstream: &str) -> Option<&str> {
+    if upstream.starts_with("unix:") {
+        return None;
+    }
+    let host = split_port(upstream).map_or(upstream, |(host, _)| host);
+    Some(host.trim_start_matches('[').trim_end_matches(']'))
 }
 
 fn tidy_path(path: &str) -> &str {
@@ -88,5 +104,8 @@ mod tests {
         check("unix:/run/g.sock", "unix:/run/h.sock", AddressMatch::No);
         check("unix:/run/g.sock", "127.0.0.1:8000", AddressMatch::No);
         check("backend", "127.0.0.1:8000", AddressMatch::Unknown);
+        check("10.96.0.10:80", "0.0.0.0:8000", AddressMatch::Mapped);
+        check("127.0.0.1:8080", "0.0.0.0:8000", AddressMatch::No);
+        check("10.0.0.1:8000", "10.0.0.2:9000", AddressMatch::No);
     }
 }

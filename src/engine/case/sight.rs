@@ -1,91 +1,209 @@
 //! What is in sight around a request: the only door through which causes and the linker look at it.
 //!
-//! Each method goes on from oldest to newest and back with `rev`; none of them copies.
+//! nginx's own site, and of the sites that the topology ties to it what an application server and its machine tell. Each
+//! method goes on from oldest to newest within a site and back with `rev`; none of them copies.
 
 use super::Case;
 use crate::engine::correlate::gunicorn::{Boot, Death, Instance};
 use crate::engine::correlate::spans::SpanSeen;
-use crate::engine::correlate::world::{Failure, HostSeen};
+use crate::engine::correlate::world::{Failure, HostSeen, World};
 use crate::engine::correlate::{Interval, Seen};
+use crate::engine::place::Place;
+use crate::engine::sites::{SiteRef, Sites};
+use crate::engine::topology::Ties;
 use crate::engine::verdict::Quote;
+use crate::read::address::AddressMatch;
 use crate::read::evidence::{GunicornAccess, Nanos, SECOND, Symptom};
 use crate::read::nginx_conf::NginxConf;
+
+/// Names one end of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeathKey {
+    /// Of which site.
+    pub(in crate::engine) site: SiteRef,
+    /// Its place among those in sight there.
+    pub(in crate::engine) index: usize,
+}
+
+/// One site whose words may explain a request.
+#[derive(Clone, Copy, Debug)]
+struct Server<'a> {
+    site: SiteRef,
+    world: &'a World,
+    weight: f64,
+}
+
+/// What a request of one nginx may be explained by.
+#[derive(Debug)]
+pub struct Sight<'a> {
+    own: &'a World,
+    place: &'a Place,
+    servers: Vec<Server<'a>>,
+    spans: Vec<Server<'a>>,
+    hosts: Vec<&'a World>,
+}
+
+impl<'a> Sight<'a> {
+    /// Out of the ties of a site.
+    pub(in crate::engine) fn new(sites: &'a Sites, at: SiteRef, ties: &Ties) -> Option<Sight<'a>> {
+        let own = sites.get(at)?;
+        let server = |tie: &crate::engine::topology::Tie| {
+            sites.get(tie.site).map(|site| Server { site: tie.site, world: &site.world, weight: tie.weight })
+        };
+        let servers: Vec<Server<'a>> = ties.servers.iter().filter_map(server).collect();
+        let of_servers = servers.iter().filter(|server| server.site != at).map(|server| server.world);
+        let of_hosts = ties.hosts.iter().filter_map(|host| sites.get(*host)).map(|site| &site.world);
+        Some(Sight {
+            own: &own.world,
+            place: &own.place,
+            hosts: std::iter::once(&own.world).chain(of_servers).chain(of_hosts).collect(),
+            servers,
+            spans: ties.spans.iter().filter_map(server).collect(),
+        })
+    }
+
+    /// A site by itself, with the hosts under it.
+    pub(in crate::engine) fn alone(sites: &'a Sites, at: SiteRef, hosts: &[SiteRef]) -> Option<Sight<'a>> {
+        let own = sites.get(at)?;
+        let server = Server { site: at, world: &own.world, weight: 1.0 };
+        let under = hosts.iter().filter_map(|host| sites.get(*host)).map(|site| &site.world);
+        Some(Sight {
+            own: &own.world,
+            place: &own.place,
+            servers: vec![server],
+            spans: vec![server],
+            hosts: std::iter::once(&own.world).chain(under).collect(),
+        })
+    }
+
+    /// nginx's own site.
+    pub(in crate::engine) fn own(&self) -> &'a World {
+        self.own
+    }
+
+    /// The Gunicorn that the upstream most likely is, how well it fits, and how likely it is that one.
+    pub(in crate::engine) fn instance_for(&self, upstream: Option<&str>) -> Option<(&'a Instance, AddressMatch, f64)> {
+        let instances = self
+            .servers
+            .iter()
+            .flat_map(|server| server.world.gunicorns.instances.iter().map(move |instance| (instance, server)));
+        let fitting = instances.map(|(instance, server)| (instance, instance.matches(upstream), server.weight));
+        let best = fitting.clone().max_by_key(|(instance, fit, _)| (*fit, instance.last_at.from))?;
+        // As many services fit as well: each is as likely.
+        let mut services: Vec<u64> =
+            fitting.filter(|(_, fit, _)| *fit == best.1).map(|(instance, _, _)| instance.service).collect();
+        services.retain(|service| *service != 0);
+        services.sort_unstable();
+        services.dedup();
+        let (instance, fit, weight) = best;
+        Some((instance, fit, weight.min(1.0 / services.len().max(1) as f64)))
+    }
+
+    /// How likely it is that what its servers tell is of this request.
+    pub(in crate::engine) fn weight(&self) -> f64 {
+        self.servers.iter().map(|server| server.weight).fold(1.0, f64::min)
+    }
+
+    /// Ends of workers, each with the key that names it.
+    pub(in crate::engine) fn keyed_deaths(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (DeathKey, &'a Death)> + use<'a, '_> {
+        self.servers.iter().flat_map(|server| {
+            let site = server.site;
+            let deaths = server.world.gunicorns.deaths.iter().enumerate();
+            deaths.map(move |(index, death)| (DeathKey { site, index }, death))
+        })
+    }
+}
 
 impl<'a> Case<'a> {
     /// nginx's configuration, where it is known.
     pub fn nginx_conf(&self) -> Option<&'a NginxConf> {
-        self.world.nginx.as_deref()
+        self.sight.own.nginx.as_deref()
     }
 
-    /// Any line of nginx's error log was seen.
+    /// nginx's error log was read about then.
     pub fn has_error_log(&self) -> bool {
-        self.world.has_error_log
+        self.sight.own.has_error_log(self.at)
     }
 
-    /// Any line of an access log of nginx was seen.
+    /// An access log of nginx was read about then.
     pub fn has_access_log(&self) -> bool {
-        self.world.has_access_log
+        self.sight.own.has_access_log(self.at)
     }
 
-    /// Any line of a Gunicorn log was seen.
+    /// A Gunicorn's log was read then.
     pub fn has_gunicorn_log(&self) -> bool {
-        self.world.has_gunicorn_log
+        self.sight.servers.iter().any(|server| server.world.has_gunicorn_log(self.at))
+    }
+
+    /// Where nginx's site stands.
+    pub(in crate::engine) fn place(&self) -> &'a Place {
+        self.sight.place
     }
 
     /// True when nginx's error log was read from this time on or longer, so that its silence says something.
     pub fn error_log_covers(&self, at: Interval) -> bool {
-        self.world.error_log_from.is_some_and(|from| from <= at.to)
+        self.sight.own.error_log_covers(at)
     }
 
     /// True when nginx served others well within so many seconds, by the access log that has this request.
     pub fn others_are_served(&self, seconds: i64) -> bool {
         let source = self.request.access.as_ref().map(|access| access.source);
-        self.world.is_healthy_around(source, self.at, seconds)
+        self.sight.own.is_healthy_around(source, self.at, seconds)
     }
 
     /// The Gunicorns.
-    pub fn instances(&self) -> impl DoubleEndedIterator<Item = &'a Instance> + use<'a> {
-        self.world.gunicorns.instances.iter()
+    pub fn instances(&self) -> impl DoubleEndedIterator<Item = &'a Instance> + use<'a, '_> {
+        self.sight.servers.iter().flat_map(|server| server.world.gunicorns.instances.iter())
+    }
+
+    /// True when this stream is of another process of the application that the upstream is: a replica behind one address.
+    pub fn is_replica(&self, stream: u64) -> bool {
+        let Some(own) = self.instance.filter(|own| own.service != 0) else { return false };
+        self.instances().any(|other| {
+            other.source == stream && other.service == own.service && other.matches(self.upstream) == self.address
+        })
     }
 
     /// True when nginx's configuration says that this Gunicorn is there for another upstream.
     pub fn is_stranger(&self, instance: &Instance) -> bool {
-        self.world.is_of_another_upstream(instance, self.upstream)
+        self.sight.own.is_of_another_upstream(instance, self.upstream)
     }
 
     /// Ends of workers, in the order of the log.
-    pub fn deaths(&self) -> impl DoubleEndedIterator<Item = &'a Death> + use<'a> {
-        self.numbered_deaths().map(|(_, death)| death)
+    pub fn deaths(&self) -> impl DoubleEndedIterator<Item = &'a Death> + use<'a, '_> {
+        self.keyed_deaths().map(|(_, death)| death)
     }
 
-    /// Ends of workers, each with the number that names it.
-    pub fn numbered_deaths(&self) -> impl DoubleEndedIterator<Item = (usize, &'a Death)> + use<'a> {
-        self.world.gunicorns.deaths.iter().enumerate()
+    /// Ends of workers, each with the key that names it.
+    pub fn keyed_deaths(&self) -> impl DoubleEndedIterator<Item = (DeathKey, &'a Death)> + use<'a, '_> {
+        self.sight.keyed_deaths()
     }
 
     /// Workers that were booted.
-    pub fn boots(&self) -> impl DoubleEndedIterator<Item = &'a Boot> + use<'a> {
-        self.world.gunicorns.boots.iter()
+    pub fn boots(&self) -> impl DoubleEndedIterator<Item = &'a Boot> + use<'a, '_> {
+        self.sight.servers.iter().flat_map(|server| server.world.gunicorns.boots.iter())
     }
 
     /// Requests without TLS that Gunicorn refused for it: when, and in which words.
-    pub fn plain_requests(&self) -> impl DoubleEndedIterator<Item = &'a (Interval, Quote)> + use<'a> {
-        self.world.gunicorns.plain_requests.iter()
+    pub fn plain_requests(&self) -> impl DoubleEndedIterator<Item = &'a (Interval, Quote)> + use<'a, '_> {
+        self.sight.servers.iter().flat_map(|server| server.world.gunicorns.plain_requests.iter())
     }
 
     /// Failing answers in Gunicorn's access log.
-    pub fn answers(&self) -> impl DoubleEndedIterator<Item = &'a Seen<GunicornAccess>> + use<'a> {
-        self.world.answers.iter()
+    pub fn answers(&self) -> impl DoubleEndedIterator<Item = &'a Seen<GunicornAccess>> + use<'a, '_> {
+        self.sight.servers.iter().flat_map(|server| server.world.answers.iter())
     }
 
     /// Lines of the kernel, systemd, Kubernetes or a supervisor about a process.
-    pub fn hosts(&self) -> impl DoubleEndedIterator<Item = &'a HostSeen> + use<'a> {
-        self.world.hosts.iter()
+    pub fn hosts(&self) -> impl DoubleEndedIterator<Item = &'a HostSeen> + use<'a, '_> {
+        self.sight.hosts.iter().flat_map(|world| world.hosts.iter())
     }
 
     /// Failed attempts of nginx, this one's among them.
     pub fn failures(&self) -> impl DoubleEndedIterator<Item = &'a Failure> + use<'a> {
-        self.world.failures.iter()
+        self.sight.own.failures.iter()
     }
 
     /// Failed attempts with this symptom within so many seconds, on this upstream, newest first: in a storm the one that
@@ -99,31 +217,51 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Spans that ended within a time, in order of their end, each with its number.
-    pub fn spans_ending_within(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = (u64, &'a SpanSeen)> + use<'a> {
-        self.world.spans.ending_within(from, to)
+    /// Spans that ended within a time, in order of their end within a site, each with its number.
+    pub fn spans_ending_within(
+        &self,
+        from: Nanos,
+        to: Nanos,
+    ) -> impl Iterator<Item = (u64, &'a SpanSeen)> + use<'a, '_> {
+        self.span_worlds().flat_map(move |world| world.spans.ending_within(from, to))
     }
 
-    /// The spans of a trace with their numbers, in order of arrival.
+    /// The spans of a trace with their numbers, in order of arrival within a site.
     pub fn spans_of_trace<'t>(
         &self,
         trace_id: &'t [u8; 16],
-    ) -> impl Iterator<Item = (u64, &'a SpanSeen)> + use<'a, 't> {
-        self.world.spans.of_trace(trace_id)
+    ) -> impl Iterator<Item = (u64, &'a SpanSeen)> + use<'a, 't, '_> {
+        self.span_worlds().flat_map(move |world| world.spans.of_trace(trace_id))
     }
 
     /// The span whose request header carried this request id.
     pub fn span_of_request_id(&self, request_id: &str) -> Option<(u64, &'a SpanSeen)> {
-        self.world.spans.of_request_id(request_id)
+        self.span_worlds().find_map(|world| world.spans.of_request_id(request_id))
+    }
+
+    /// One span by its number.
+    pub fn span(&self, number: u64) -> Option<&'a SpanSeen> {
+        self.span_worlds().find_map(|world| world.spans.get(number))
+    }
+
+    /// How likely it is that the spans in sight are of this nginx's requests.
+    pub fn weight_of_spans(&self) -> f64 {
+        self.sight.spans.iter().map(|server| server.weight).fold(1.0, f64::min)
+    }
+
+    fn span_worlds(&self) -> impl Iterator<Item = &'a World> + use<'a, '_> {
+        let own = self.sight.own;
+        let others = self.sight.spans.iter().map(|server| server.world);
+        std::iter::once(own).chain(others.filter(move |world| !std::ptr::eq(*world, own)))
     }
 
     /// True when nginx itself is traced, so that a request which never reached the application still has a span.
     pub fn has_spans_of_nginx(&self) -> bool {
-        self.world.spans_from_nginx()
+        self.sight.own.spans_from_nginx()
     }
 
     /// How far the clock of the spans is ahead of that of an access log; 0 while it is not known.
     pub fn span_skew(&self, source: u64) -> Nanos {
-        self.world.span_skew(source)
+        self.sight.own.span_skew(source)
     }
 }

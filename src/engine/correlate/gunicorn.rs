@@ -76,6 +76,8 @@ pub struct Change {
 pub struct Instance {
     /// The log stream.
     pub source: u64,
+    /// Hash of its service; 0 when unknown.
+    pub service: u64,
     /// `23.0.0`; empty when its start was not seen.
     pub version: String,
     /// `sync`, `gthread`, ...; empty when its start was not seen.
@@ -95,9 +97,10 @@ pub struct Instance {
 }
 
 impl Instance {
-    fn new(source: u64, at: Interval) -> Instance {
+    fn new(source: u64, service: u64, at: Interval) -> Instance {
         Instance {
             source,
+            service,
             version: String::new(),
             worker_class: String::new(),
             addresses: Vec::new(),
@@ -177,11 +180,11 @@ const RECENT_MAX: usize = 256;
 
 impl Gunicorns {
     /// Takes one line of a Gunicorn's log.
-    pub fn handle(&mut self, now: Nanos, seen: &Seen<Gunicorn>) {
+    pub fn handle(&mut self, now: Nanos, service: u64, seen: &Seen<Gunicorn>) {
         let quote = Quote { source: Source::Gunicorn, text: message_of(&seen.text), ticket: Some(seen.ticket) };
         let emitter = seen.what.pid;
         let at = seen.at;
-        let instance = self.instance_mut(seen.source, at);
+        let instance = self.instance_mut(seen.source, service, at);
         instance.last_at = at;
         use GunicornEvent as E;
         match &seen.what.event {
@@ -275,15 +278,6 @@ impl Gunicorns {
         }
     }
 
-    /// The instance that the upstream most likely is, and how well it fits.
-    pub fn instance_for(&self, upstream: Option<&str>) -> Option<(&Instance, AddressMatch)> {
-        let fit = |instance: &Instance| instance.matches(upstream);
-        self.instances
-            .iter()
-            .max_by_key(|instance| (fit(instance), instance.last_at.from))
-            .map(|instance| (instance, fit(instance)))
-    }
-
     /// Forgets what is older than the horizon.
     pub fn forget(&mut self, horizon: Nanos) {
         while self.deaths.front().is_some_and(|death| death.to.to < horizon && death.reported_or_harmless()) {
@@ -298,7 +292,7 @@ impl Gunicorns {
         }
     }
 
-    fn instance_mut(&mut self, source: u64, at: Interval) -> &mut Instance {
+    fn instance_mut(&mut self, source: u64, service: u64, at: Interval) -> &mut Instance {
         if let Some(index) = self.instances.iter().position(|instance| instance.source == source) {
             return &mut self.instances[index];
         }
@@ -307,14 +301,17 @@ impl Gunicorns {
             let oldest = (0..self.instances.len()).min_by_key(|index| self.instances[*index].last_at.from).unwrap_or(0);
             self.instances.swap_remove(oldest);
         }
-        self.instances.push(Instance::new(source, at));
+        self.instances.push(Instance::new(source, service, at));
         let last = self.instances.len() - 1;
         &mut self.instances[last]
     }
 
     fn death(&mut self, now: Nanos, seen: &Seen<Gunicorn>, worker: u32, quote: Quote, mark: impl FnOnce(&mut Death)) {
         if worker != Death::UNKNOWN_WORKER {
-            self.instance_mut(seen.source, seen.at).crew.ends(seen.at, worker);
+            let of_stream = |instance: &&mut Instance| instance.source == seen.source;
+            if let Some(instance) = self.instances.iter_mut().find(of_stream) {
+                instance.crew.ends(seen.at, worker);
+            }
         }
         // The lines after one that names no worker tell whose it was.
         let unnamed = self.deaths.iter_mut().rev().take(64).find(|death| {

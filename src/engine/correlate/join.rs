@@ -5,6 +5,9 @@
 //! requests apart.
 
 use super::{Interval, Seen};
+use crate::engine::causes::Mark;
+use crate::engine::outcome;
+use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, TraceContext};
 use crate::read::formats::request_line_hash;
@@ -19,6 +22,8 @@ const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
 const ERRORS_MAX: usize = 16;
 /// Keys by which spans find one request: its path on both lines, trace, request id, links of two revisions.
 const SPAN_KEYS_MAX: usize = 6;
+/// Requests that are looked at again when a worker ended: the newest.
+const REVISITED_MAX: usize = 256;
 /// Healthy access lines kept as possible ends of one request.
 const MAYBE_MAX: usize = 8;
 
@@ -45,8 +50,8 @@ pub struct Request {
     pub verdict: Option<Arc<Verdict>>,
     /// The record shall be looked at again: evidence came after the verdict.
     pub stale: bool,
-    /// Its timer runs.
-    pub timed: bool,
+    /// The timer of its verdict; `None` before it was set.
+    pub(in crate::engine) timer: Option<TimerKey>,
     line_hash: Option<u64>,
     /// Its access line is among those that readers look for.
     looked_for: bool,
@@ -68,7 +73,7 @@ impl Request {
             due: 0,
             verdict: None,
             stale: false,
-            timed: false,
+            timer: None,
             line_hash: None,
             looked_for: false,
             span_keys: Vec::new(),
@@ -120,6 +125,17 @@ impl Request {
     }
 }
 
+/// An error line and an access line of one request that are too far apart in time.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct FarApart {
+    /// Who wrote the error line.
+    pub(in crate::engine) stream: u64,
+    /// How much later it is than the access line.
+    pub(in crate::engine) later: Nanos,
+    /// The keys of their connection are equal; else it is the request line and the client.
+    pub(in crate::engine) exact: bool,
+}
+
 /// Requests in sight: open ones, and decided ones for a while so that late records find them.
 #[derive(Debug, Default)]
 pub struct Requests {
@@ -157,6 +173,11 @@ impl SpanKey {
 }
 
 impl Requests {
+    /// Requests whose numbers begin here.
+    pub(in crate::engine) fn counting_from(first: u64) -> Requests {
+        Requests { next: first, first_open: first, ..Requests::default() }
+    }
+
     /// Joins an error line, or opens a request with it.
     pub fn join_error(&mut self, now: Nanos, due: Nanos, error: Seen<NginxError>, genuine: bool) -> u64 {
         let found = if genuine { self.find_for_error(&error) } else { None };
@@ -204,6 +225,67 @@ impl Requests {
         self.find_for_access(access, true).is_some()
     }
 
+    /// Two lines of one request that are too far apart in time: an error line, and an access line that has none.
+    pub(in crate::engine) fn far_apart(&self, id: u64) -> Option<FarApart> {
+        let request = self.by_id.get(&id).filter(|request| request.genuine)?;
+        let connection = match (request.errors.first(), &request.access) {
+            (Some(error), None) => error.what.pid.zip(error.what.connection),
+            (None, Some(access)) => access.what.pid.zip(access.what.connection),
+            _ => return None,
+        };
+        let of_connection = connection.and_then(|connection| self.by_connection.get(&connection));
+        let of_line = request.line_hash.and_then(|hash| self.by_line.get(&hash));
+        let pair_with = |other: &u64| {
+            let other = self.by_id.get(other).filter(|other| other.genuine && other.line_hash == request.line_hash)?;
+            let (error, access) = match (request.errors.first(), &other.access) {
+                (Some(error), Some(access)) if other.errors.is_empty() => (error, access),
+                _ => (other.errors.first()?, request.access.as_ref().filter(|_| other.access.is_none())?),
+            };
+            same_client(&access.what.client, &error.what.client).then_some((error, access))
+        };
+        let pair = |exact: bool| {
+            move |(error, access): (&Seen<NginxError>, &Seen<NginxAccess>)| FarApart {
+                stream: error.source,
+                later: error.at.from.saturating_sub(access.at.to),
+                exact,
+            }
+        };
+        let exact = of_connection.into_iter().flatten().find_map(pair_with).map(pair(true));
+        // Of equal requests the first of the one log is the first of the other.
+        exact.or_else(|| of_line.into_iter().flatten().find_map(pair_with).map(pair(false)))
+    }
+
+    /// A stream's stamps were taken for so much later than they are: what it wrote of open requests is set back, and joins
+    /// the access lines that it is of. Returns the requests that were merged into others.
+    pub(in crate::engine) fn set_back(&mut self, stream: u64, later: Nanos) -> Vec<Request> {
+        let of_stream = |request: &Request| {
+            request.access.is_none()
+                && !request.errors.is_empty()
+                && request.errors.iter().all(|error| error.source == stream)
+        };
+        let open: Vec<u64> = self.open_ids().filter(|id| self.by_id.get(id).is_some_and(of_stream)).collect();
+        let mut merged = Vec::new();
+        for id in open {
+            let Some(request) = self.by_id.get_mut(&id) else { continue };
+            for error in &mut request.errors {
+                error.at = error.at.earlier(later);
+            }
+            let first = request.errors.first().filter(|_| request.genuine).cloned();
+            let found = first.and_then(|first| self.find_lone_access(&first));
+            let Some(found) = found else { continue };
+            let Some(request) = self.remove(id) else { continue };
+            for error in &request.errors {
+                self.index(found, error.what.pid.zip(error.what.connection), None);
+            }
+            if let Some(into) = self.by_id.get_mut(&found) {
+                into.errors.extend(request.errors.iter().cloned());
+                into.others.extend(request.others.iter().copied());
+            }
+            merged.push(request);
+        }
+        merged
+    }
+
     /// Offers a healthy access line to the open requests that may have ended with it.
     pub fn join_healthy_access(&mut self, access: Seen<NginxAccess>, trace: Option<TraceContext>) -> Option<u64> {
         let exact = access.what.pid.is_some() && access.what.connection.is_some();
@@ -236,9 +318,24 @@ impl Requests {
         self.by_id.iter().map(|(id, request)| (*id, request))
     }
 
-    /// Open ones.
-    pub fn open_count(&self) -> usize {
-        self.by_id.values().filter(|request| request.verdict.is_none()).count()
+    /// Open ones, the first that was opened first.
+    pub fn open_ids(&self) -> impl Iterator<Item = u64> {
+        let open = self.by_id.range(self.first_open..).filter(|(_, request)| request.verdict.is_none());
+        open.map(|(id, _)| *id)
+    }
+
+    /// Decided ones for whose cause little speaks, of those that were opened last and failed about then.
+    pub(in crate::engine) fn unsure_around(&self, at: Interval) -> Vec<u64> {
+        let unsure = |request: &Request| {
+            request
+                .verdict
+                .as_ref()
+                .is_some_and(|verdict| verdict.cause.has(Mark::WantsMoreEvidence) && verdict.status.is_some())
+        };
+        let near =
+            |request: &Request| outcome::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND));
+        let newest = self.iter().rev().take(REVISITED_MAX);
+        newest.filter(|(_, request)| unsure(request) && near(request)).map(|(id, _)| id).collect()
     }
 
     /// The open one that was opened first.
@@ -369,11 +466,20 @@ impl Requests {
             };
             return ids.iter().rev().find(same).copied();
         }
+        self.find_lone_access(error)
+    }
+
+    /// The access line nearest in time that no error line has explained yet and that this one may.
+    fn find_lone_access(&self, error: &Seen<NginxError>) -> Option<u64> {
+        let hash = error_line_hash(&error.what)?;
+        let connection = error.what.pid.zip(error.what.connection);
+        let ids = self.by_line.get(&hash).map_or(&[][..], Vec::as_slice);
         let candidates = ids.iter().filter(|id| {
             self.by_id.get(id).is_some_and(|request| {
                 request.errors.is_empty()
                     && request.access.as_ref().is_some_and(|access| {
-                        access.what.connection.zip(access.what.pid).is_none_or(|_| error.what.connection.is_none())
+                        let keys = access.what.pid.zip(access.what.connection);
+                        (keys.is_none() || connection.is_none() || keys == connection)
                             && same_client(&access.what.client, &error.what.client)
                             && in_order(error.at, access.at)
                     })

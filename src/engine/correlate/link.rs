@@ -1,6 +1,7 @@
 //! The trace of a failed request: by id, else by time where exactly one span fits. A wrong link is worse than none.
 
 use super::Interval;
+use super::join::{Request, split_request_line};
 use super::spans::SpanSeen;
 use crate::engine::case::Case;
 use crate::engine::causes::{Cause, Mark};
@@ -117,6 +118,7 @@ fn by_time(case: &Case<'_>, id: u64, expected: Expected, threshold: f64) -> (Lin
         (1, false) => 0.85,
         (several, _) => 0.9 / several as f64,
     };
+    let confidence = confidence * case.weight_of_spans();
     let sure = traces.len() == 1 && confidence >= threshold;
     let trace = sure.then_some(TraceContext { trace_id: span.facts.trace_id, span_id: Some(span.facts.span_id) });
     traces.truncate(CANDIDATES_MAX);
@@ -180,12 +182,22 @@ impl Window {
 
 /// Method and target agree; an ASGI span has the path only.
 pub fn same_target(facts: &SpanFacts, case: &Case<'_>) -> bool {
-    let target = case.target();
-    let method = case.method();
+    is_target(facts, case.method(), case.target())
+}
+
+fn is_target(facts: &SpanFacts, method: &str, target: &str) -> bool {
     let path = target.split('?').next().unwrap_or(target);
     (facts.method.is_empty() || method.is_empty() || facts.method == method)
         && !facts.target.is_empty()
         && (facts.target == target || (!facts.target.contains('?') && facts.target == path))
+}
+
+/// The same of a request by itself.
+pub fn is_target_of(facts: &SpanFacts, request: &Request) -> bool {
+    let of_error = request.errors.iter().find_map(|error| error.what.request.as_deref()).and_then(split_request_line);
+    let access = request.access.as_ref().map(|access| (access.what.method.as_str(), access.what.target.as_str()));
+    let (method, target) = access.filter(|(_, target)| !target.is_empty()).or(of_error).unwrap_or_default();
+    is_target(facts, method, target)
 }
 
 fn parse_trace_id(text: &str) -> Option<[u8; 16]> {

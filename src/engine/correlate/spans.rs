@@ -35,6 +35,11 @@ pub struct Spans {
 }
 
 impl Spans {
+    /// A set whose numbers begin here.
+    pub fn counting_from(first: u64) -> Spans {
+        Spans { first, ..Spans::default() }
+    }
+
     /// Remembers a span; returns its number and, when the set is full, the span that was forgotten.
     pub fn insert(&mut self, span: SpanSeen, limit: usize) -> (u64, Option<SpanSeen>) {
         let number = self.first + self.seen.len() as u64;

@@ -1,12 +1,14 @@
 //! Everything in sight but the requests themselves: Gunicorns, hosts, spans, and how nginx's upstreams fare.
 
+use super::coverage::{Coverage, READ_ABOUT};
 use super::gunicorn::{Gunicorns, Instance};
 use super::skew::Skew;
 use super::spans::Spans;
 use super::{Interval, Seen};
+use crate::engine::place::Stream;
 use crate::engine::verdict::{Quote, Source, Ticket};
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, SECOND, Symptom};
+use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, Symptom};
 use crate::read::nginx_conf::NginxConf;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -63,18 +65,13 @@ pub struct World {
     pub answers: VecDeque<Seen<GunicornAccess>>,
     /// Failed attempts.
     pub failures: VecDeque<Failure>,
-    /// Seconds in which an access log wrote anything, newest last: what the access log covers.
-    covered_seconds: VecDeque<i64>,
-    /// Seconds in which a healthy answer was logged, by log stream.
-    healthy_seconds: VecDeque<(u64, i64)>,
-    /// The earliest genuine line of nginx's error log; what came before it is not covered.
-    pub error_log_from: Option<Nanos>,
-    /// Any line of nginx's error log was seen.
-    pub has_error_log: bool,
-    /// Any line of an nginx access log was seen.
-    pub has_access_log: bool,
-    /// Any line of a Gunicorn log was seen.
-    pub has_gunicorn_log: bool,
+    /// What the access logs cover.
+    coverage: Coverage,
+    /// The earliest and newest line of nginx's error log, and the earliest genuine one: what came before is not covered.
+    error_log: Option<Interval>,
+    genuine_error_from: Option<Nanos>,
+    /// The earliest line of a Gunicorn's log: what came before is not covered.
+    gunicorn_log_from: Option<Nanos>,
     /// Any span of nginx's own module was seen.
     pub has_nginx_spans: bool,
     /// How far the clock of the spans is ahead of that of an access log, by log stream.
@@ -85,24 +82,26 @@ impl World {
     /// True when nginx's configuration says that this Gunicorn is there for another upstream.
     pub fn is_of_another_upstream(&self, gunicorn: &Instance, upstream: Option<&str>) -> bool {
         let Some((nginx, upstream)) = self.nginx.as_ref().zip(upstream) else { return false };
-        gunicorn.matches(Some(upstream)) == AddressMatch::No
+        gunicorn.matches(Some(upstream)) <= AddressMatch::Mapped
             && nginx.is_of_another_upstream(&gunicorn.addresses, upstream)
     }
 
     /// Takes evidence that is about no single request.
-    pub fn handle(&mut self, now: Nanos, source: u64, ticket: Ticket, at: Interval, evidence: Evidence) {
+    pub fn handle(&mut self, now: Nanos, stream: &Stream, ticket: Ticket, at: Interval, evidence: Evidence) {
+        let source = stream.id;
         match evidence.proof {
             Proof::Gunicorn(gunicorn) => {
-                self.has_gunicorn_log = true;
+                self.note_gunicorn_line(at);
                 if gunicorn.event == GunicornEvent::ClientGone {
                     let what = Host::PeerGone { program: "gunicorn".to_owned() };
                     let seen = Seen { ticket, source, at, text: evidence.text.clone(), what };
                     push(&mut self.hosts, HostSeen { seen, used: false, arrived: now });
                 }
-                self.gunicorns.handle(now, &Seen { ticket, source, at, text: evidence.text, what: gunicorn });
+                let seen = Seen { ticket, source, at, text: evidence.text, what: gunicorn };
+                self.gunicorns.handle(now, stream.place.service, &seen);
             }
             Proof::GunicornAccess(access) => {
-                self.has_gunicorn_log = true;
+                self.note_gunicorn_line(at);
                 push(&mut self.answers, Seen { ticket, source, at, text: evidence.text, what: *access });
             }
             Proof::Exception { class, message } => {
@@ -135,33 +134,58 @@ impl World {
     }
 
     /// Notes that an access log wrote a line at this time.
-    pub fn cover(&mut self, source: u64, at: Nanos, healthy: bool) {
-        self.has_access_log = true;
-        let second = at.div_euclid(SECOND);
-        note_second(&mut self.covered_seconds, second);
-        if healthy {
-            note_second(&mut self.healthy_seconds, (source, second));
+    pub fn cover(&mut self, stream: u64, at: Nanos, healthy: bool) {
+        self.coverage.note(stream, at, healthy);
+    }
+
+    /// Notes a line of nginx's error log.
+    pub fn note_error_line(&mut self, at: Interval, genuine: bool) {
+        let known = self.error_log.get_or_insert(at);
+        *known = Interval { from: known.from.min(at.from), to: known.to.max(at.to) };
+        if genuine {
+            let from = self.genuine_error_from.unwrap_or(Nanos::MAX);
+            self.genuine_error_from = Some(from.min(at.from));
         }
     }
 
-    /// True when an access log wrote lines around this time, so that a request missing in it is missed. The access line of
-    /// a request is written after its error lines: a log that ends before this time covers nothing of it.
-    pub fn is_covered(&self, at: Interval) -> bool {
-        let (from, to) = (at.from.div_euclid(SECOND), at.to.div_euclid(SECOND));
-        let around = |second: &i64| (from..=to + 3).contains(second);
-        let before = |second: &i64| (from - 60..=to).contains(second);
-        let after = |second: &i64| (from..=to + 60).contains(second);
-        let seconds = &self.covered_seconds;
-        seconds.iter().rev().any(around) || (seconds.iter().rev().any(before) && seconds.iter().rev().any(after))
+    fn note_gunicorn_line(&mut self, at: Interval) {
+        let from = self.gunicorn_log_from.unwrap_or(Nanos::MAX);
+        self.gunicorn_log_from = Some(from.min(at.from));
     }
 
-    /// True when the same access log has healthy answers within some seconds of this time; any, where `source` is `None`.
-    pub fn is_healthy_around(&self, source: Option<u64>, at: Interval, seconds: i64) -> bool {
-        let (from, to) = (at.from.div_euclid(SECOND), at.to.div_euclid(SECOND));
-        let fits = |(of, second): &(u64, i64)| {
-            source.is_none_or(|source| source == *of) && (from - seconds..=to + seconds).contains(second)
-        };
-        self.healthy_seconds.iter().rev().any(fits)
+    /// True when nginx's error log was read about then. It writes only of what fails: from its first line on it is there.
+    pub fn has_error_log(&self, at: Interval) -> bool {
+        self.error_log.is_some_and(|known| known.from.saturating_sub(READ_ABOUT) <= at.to)
+    }
+
+    /// True when nginx's error log was read from this time on or longer, so that its silence says something.
+    pub fn error_log_covers(&self, at: Interval) -> bool {
+        self.genuine_error_from.is_some_and(|from| from <= at.to)
+    }
+
+    /// True when an access log was read about then.
+    pub fn has_access_log(&self, at: Interval) -> bool {
+        self.coverage.is_about(at)
+    }
+
+    /// True when an access log is read at all.
+    pub fn has_any_access_log(&self) -> bool {
+        !self.coverage.is_empty()
+    }
+
+    /// True when the log of a Gunicorn was read then. It may be silent for months: from its first line on it is there.
+    pub fn has_gunicorn_log(&self, at: Interval) -> bool {
+        self.gunicorn_log_from.is_some_and(|from| from.saturating_sub(READ_ABOUT) <= at.to)
+    }
+
+    /// True when every access log that wrote about then covers this time, so that a request missing in them is missed.
+    pub fn is_covered(&self, at: Interval) -> bool {
+        self.coverage.covers(at)
+    }
+
+    /// True when the same access log has healthy answers within some seconds of this time; any, where `stream` is `None`.
+    pub fn is_healthy_around(&self, stream: Option<u64>, at: Interval, seconds: i64) -> bool {
+        self.coverage.is_healthy_around(stream, at, seconds)
     }
 
     /// Remembers a failed attempt.
@@ -189,18 +213,4 @@ fn push<T>(queue: &mut VecDeque<T>, item: T) {
         queue.pop_front();
     }
     queue.push_back(item);
-}
-
-/// Ten minutes of seconds: more than any hold.
-const SECONDS_MAX: usize = 600;
-
-fn note_second<T: PartialEq>(seconds: &mut VecDeque<T>, second: T) {
-    // Files are merged nearly in order: a repeat is nearly always the newest.
-    if seconds.iter().rev().take(8).any(|known| *known == second) {
-        return;
-    }
-    if seconds.len() == SECONDS_MAX {
-        seconds.pop_front();
-    }
-    seconds.push_back(second);
 }

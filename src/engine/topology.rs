@@ -1,0 +1,351 @@
+//! Which site's application server answers which site's nginx.
+//!
+//! nginx and its application server are often not of one site: a pod before three, a proxy on a host of its own, an
+//! ingress before many services. What ties them, the surest first: a rule of the configuration, a request whose trace was
+//! followed, an address or a name, the site itself, the name of the service; else, where one application is in view and
+//! nothing contradicts, that is the one, and the nearer place wins. Of several in view each is as likely as the others,
+//! which lowers what its words are worth; an application whose address is known and another is never the one.
+
+use super::place::{Machine, Place};
+use super::sites::{SiteRef, Sites};
+use crate::read::address::{AddressMatch, compare, host_of, is_local};
+use crate::read::evidence::{Nanos, SECOND};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Ties remembered for one nginx: one for each upstream address that its failures name.
+const UPSTREAMS_MAX: usize = 256;
+/// Ties that were learned of one application: proxies before it, with their addresses.
+const LEARNED_MAX: usize = 64;
+/// Services of one site that are told apart.
+const SERVICES_MAX: usize = 16;
+/// Ties are looked at anew at most so often, however often something joins: in a crowd of sites something always does.
+const RENEW_AFTER: Nanos = SECOND / 4;
+/// What the words of the only application in view are worth where it is on another machine and nothing says that nginx
+/// goes there.
+const ELSEWHERE: f64 = 0.8;
+
+/// One rule of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamRule {
+    /// The upstream that it is about, as nginx writes it; any, where `None`.
+    pub address: Option<String>,
+}
+
+/// One site that may have answered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tie {
+    /// The site.
+    pub(super) site: SiteRef,
+    /// Probability that it is the one, given that one of those in view is.
+    pub(super) weight: f64,
+}
+
+/// What a failure of one nginx and upstream may be explained by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Ties {
+    /// Sites whose application server it may have been, by their logs.
+    pub(super) servers: Vec<Tie>,
+    /// Sites whose spans may be of its requests.
+    pub(super) spans: Vec<Tie>,
+    /// Hosts under these and under nginx, whose lines about processes count.
+    pub(super) hosts: Vec<SiteRef>,
+}
+
+/// How a site is tied; the greater the surer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Of the same site, and listens elsewhere: no answer came from it, but it may be the one that was meant.
+    OwnElsewhere,
+    /// In view.
+    Far,
+    /// In the same namespace.
+    Namespace,
+    /// On the same host.
+    Host,
+    /// Of the same service.
+    Service,
+    /// The same site.
+    Own,
+    /// The address or name that nginx tried.
+    Address,
+    /// A request was followed there.
+    Learned,
+    /// The configuration says so.
+    Explicit,
+}
+
+/// What a site was seen to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// An nginx writes there.
+    Nginx,
+    /// An application server writes there.
+    Server,
+    /// Spans of requests come from there.
+    Spans,
+    /// Lines about processes come from there.
+    Host,
+}
+
+impl Role {
+    /// How many there are.
+    pub(super) const COUNT: usize = 4;
+}
+
+#[derive(Debug, Default)]
+struct Card {
+    roles: BTreeSet<Role>,
+    /// Names of its services, hashed.
+    services: Vec<u64>,
+    /// Whose requests were followed here, to which address.
+    learned: Vec<(SiteRef, Option<String>)>,
+}
+
+/// What is known of the sites' relations.
+#[derive(Debug, Default)]
+pub(super) struct Topology {
+    rules: Vec<UpstreamRule>,
+    cards: BTreeMap<SiteRef, Card>,
+    /// Raised by everything that may change a tie.
+    version: u64,
+    known: BTreeMap<SiteRef, BTreeMap<Option<String>, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    version: u64,
+    at: Nanos,
+    ties: Arc<Ties>,
+}
+
+impl Topology {
+    pub(super) fn with_rules(rules: Vec<UpstreamRule>) -> Topology {
+        Topology { rules, ..Topology::default() }
+    }
+
+    /// Notes what a site is seen to be, and one of its services.
+    pub(super) fn note(&mut self, site: SiteRef, role: Role, service: u64) {
+        let card = self.cards.entry(site).or_default();
+        let mut changed = card.roles.insert(role);
+        if service != 0 && card.services.len() < SERVICES_MAX && !card.services.contains(&service) {
+            card.services.push(service);
+            changed = true;
+        }
+        if changed {
+            self.version += 1;
+        }
+    }
+
+    /// A Gunicorn said where it listens.
+    pub(super) fn moved(&mut self) {
+        self.version += 1;
+    }
+
+    /// A request of an nginx was followed to a site by an id that both know.
+    pub(super) fn learn(&mut self, nginx: SiteRef, server: SiteRef, upstream: Option<&str>) {
+        let card = self.cards.entry(server).or_default();
+        let learned = (nginx, upstream.map(str::to_owned));
+        if nginx != server && card.learned.len() < LEARNED_MAX && !card.learned.contains(&learned) {
+            card.learned.push(learned);
+            self.version += 1;
+        }
+    }
+
+    /// Forgets a site.
+    pub(super) fn forget(&mut self, site: SiteRef) {
+        if self.cards.remove(&site).is_some() {
+            self.version += 1;
+        }
+        self.known.remove(&site);
+    }
+
+    /// Every tie is looked at anew when it is asked for next: after the last evidence.
+    pub(super) fn renew(&mut self) {
+        self.known.clear();
+    }
+
+    /// The sites in which an nginx writes.
+    pub(super) fn nginxes(&self) -> impl Iterator<Item = SiteRef> {
+        self.cards.iter().filter(|(_, card)| card.roles.contains(&Role::Nginx)).map(|(site, _)| *site)
+    }
+
+    /// What the failures of an nginx with this upstream may be explained by.
+    pub(super) fn ties(&mut self, now: Nanos, nginx: SiteRef, upstream: Option<&str>, sites: &Sites) -> Arc<Ties> {
+        let (version, of_nginx) = (self.version, self.known.entry(nginx).or_default());
+        let upstream = upstream.map(str::to_owned);
+        if let Some(known) = of_nginx.get(&upstream)
+            && (known.version == version || now.saturating_sub(known.at).unsigned_abs() < RENEW_AFTER.unsigned_abs())
+        {
+            return Arc::clone(&known.ties);
+        }
+        let ties = Arc::new(self.look(nginx, upstream.as_deref(), sites));
+        let of_nginx = self.known.entry(nginx).or_default();
+        if of_nginx.len() >= UPSTREAMS_MAX {
+            of_nginx.clear();
+        }
+        of_nginx.insert(upstream, Known { version, at: now, ties: Arc::clone(&ties) });
+        ties
+    }
+
+    fn look(&self, nginx: SiteRef, upstream: Option<&str>, sites: &Sites) -> Ties {
+        let Some(own) = sites.get(nginx) else { return Ties::default() };
+        let view = View { topology: self, sites, nginx, own: &own.place, upstream };
+        let servers = view.chosen(Role::Server, &view.services_of(nginx));
+        let mut services = view.services_of(nginx);
+        let sure = servers.iter().filter(|tie| tie.weight == 1.0);
+        sure.for_each(|tie| services.extend(view.services_of(tie.site)));
+        let spans = view.chosen(Role::Spans, &services);
+        let mut hosts = self.hosts_under(nginx, sites);
+        for server in &servers {
+            let others = self.hosts_under(server.site, sites).into_iter();
+            hosts.extend(others.filter(|host| *host != nginx && !servers.iter().any(|tie| tie.site == *host)));
+        }
+        hosts.sort_unstable();
+        hosts.dedup();
+        Ties { servers, spans, hosts }
+    }
+
+    /// The host under a pod or container, where its lines about processes are read by themselves.
+    pub(super) fn hosts_under(&self, site: SiteRef, sites: &Sites) -> Vec<SiteRef> {
+        let Some(place) = sites.get(site).map(|found| &found.place) else { return Vec::new() };
+        if place.host == 0 || place.machine <= Machine::Host {
+            return Vec::new();
+        }
+        let tellers = self.cards.iter().filter(|(_, card)| card.roles.contains(&Role::Host)).map(|(site, _)| *site);
+        let is_under = |host: &SiteRef| {
+            let of = sites.get(*host).map(|found| &found.place);
+            of.is_some_and(|of| of.machine == Machine::Host && of.host == place.host)
+        };
+        tellers.filter(is_under).collect()
+    }
+}
+
+/// One nginx that looks for whom it asked.
+struct View<'a> {
+    topology: &'a Topology,
+    sites: &'a Sites,
+    nginx: SiteRef,
+    own: &'a Place,
+    upstream: Option<&'a str>,
+}
+
+impl View<'_> {
+    fn services_of(&self, site: SiteRef) -> Vec<u64> {
+        self.topology.cards.get(&site).map(|card| card.services.clone()).unwrap_or_default()
+    }
+
+    /// The sites of the highest rank. `services` are those that nginx's side is known to be of.
+    fn chosen(&self, role: Role, services: &[u64]) -> Vec<Tie> {
+        let mut ranked: Vec<(Rank, SiteRef)> = Vec::new();
+        for (site, card) in &self.topology.cards {
+            if card.roles.contains(&role)
+                && let Some(rank) = self.rank(*site, card, role, services)
+            {
+                ranked.push((rank, *site));
+            }
+        }
+        let Some(best) = ranked.iter().map(|(rank, _)| *rank).max() else { return Vec::new() };
+        // Spans of the application come under its service's name alone, and its logs under its machine's as well.
+        let of_best =
+            |rank: Rank| rank == best || role == Role::Spans && rank >= Rank::Service && best >= Rank::Service;
+        let chosen: Vec<SiteRef> =
+            ranked.into_iter().filter(|(rank, _)| of_best(*rank)).map(|(_, site)| site).collect();
+        let weight = if best >= Rank::Service || best == Rank::OwnElsewhere { 1.0 } else { self.weight(best, &chosen) };
+        chosen.into_iter().map(|site| Tie { site, weight }).collect()
+    }
+
+    /// Nothing ties them but that they are in view: one application of so many.
+    fn weight(&self, rank: Rank, chosen: &[SiteRef]) -> f64 {
+        let mut applications: BTreeSet<(u64, Option<SiteRef>)> = BTreeSet::new();
+        for site in chosen {
+            let service = self.sites.get(*site).map_or(0, |found| found.place.service);
+            applications.insert((service, (service == 0).then_some(*site)));
+        }
+        let elsewhere = rank == Rank::Far
+            && self.own.machine != Machine::Unknown
+            && chosen
+                .iter()
+                .any(|site| self.sites.get(*site).is_some_and(|found| found.place.machine != Machine::Unknown));
+        (if elsewhere { ELSEWHERE } else { 1.0 }) / applications.len().max(1) as f64
+    }
+
+    fn rank(&self, site: SiteRef, card: &Card, role: Role, services: &[u64]) -> Option<Rank> {
+        let found = self.sites.get(site)?;
+        let place = &*found.place;
+        if self.is_ruled(place) {
+            return Some(Rank::Explicit);
+        }
+        if site != self.nginx {
+            let followed = |(nginx, address): &(SiteRef, Option<String>)| {
+                *nginx == self.nginx && (address.is_none() || address.as_deref() == self.upstream)
+            };
+            if card.learned.iter().any(followed) {
+                return Some(Rank::Learned);
+            }
+        }
+        let listening = found.world.gunicorns.instances.iter().filter(|instance| !instance.addresses.is_empty());
+        let unknown = found.world.gunicorns.instances.iter().any(|instance| instance.addresses.is_empty());
+        let best = listening.map(|instance| self.fit(instance.matches(self.upstream), place, site)).max();
+        let is_named = site != self.nginx && self.names(place);
+        match best {
+            // What listens there listens elsewhere, and there is no other.
+            Some(AddressMatch::No) if role == Role::Server && !unknown => {
+                return (site == self.nginx).then_some(Rank::OwnElsewhere);
+            }
+            Some(AddressMatch::Yes) => return Some(Rank::Address),
+            _ if is_named => return Some(Rank::Address),
+            _ => {}
+        }
+        if site == self.nginx {
+            return Some(Rank::Own);
+        }
+        // A socket and the loopback address lead to the same machine.
+        let local = self.upstream.is_some_and(is_local);
+        let apart = place.host != self.own.host && place.host != 0 && self.own.host != 0;
+        if local && (apart || place.machine == Machine::Pod && self.own.machine == Machine::Pod) {
+            return None;
+        }
+        if card.services.iter().any(|service| services.contains(service)) {
+            return Some(Rank::Service);
+        }
+        if card.roles.contains(&Role::Nginx) {
+            // It has an nginx of its own.
+            return None;
+        }
+        if place.host != 0 && place.host == self.own.host {
+            Some(Rank::Host)
+        } else if place.namespace != 0 && place.namespace == self.own.namespace {
+            Some(Rank::Namespace)
+        } else {
+            Some(Rank::Far)
+        }
+    }
+
+    /// An address of another machine: `0.0.0.0` there is that machine's, and so is its loopback.
+    fn fit(&self, fit: AddressMatch, place: &Place, site: SiteRef) -> AddressMatch {
+        if site == self.nginx {
+            return fit;
+        }
+        match fit {
+            AddressMatch::Yes if !self.names(place) => AddressMatch::Maybe,
+            // Containers and pods are reached through mapped ports as well.
+            AddressMatch::Mapped if place.machine < Machine::Container => AddressMatch::No,
+            other => other,
+        }
+    }
+
+    fn names(&self, place: &Place) -> bool {
+        let host = self.upstream.and_then(host_of).filter(|host| !host.is_empty());
+        host.is_some_and(|host| place.names.iter().any(|name| name.eq_ignore_ascii_case(host)))
+    }
+
+    fn is_ruled(&self, place: &Place) -> bool {
+        let common = self.own.nginx_of & place.server_of;
+        let mut rules = self.topology.rules.iter().enumerate().filter(|(index, _)| common >> index & 1 == 1);
+        rules.any(|(_, rule)| match (&rule.address, self.upstream) {
+            (Some(address), Some(upstream)) => compare(upstream, address) >= AddressMatch::Maybe,
+            _ => true,
+        })
+    }
+}
