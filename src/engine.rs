@@ -58,6 +58,16 @@ pub struct Settings {
     pub zone: Option<Nanos>,
     /// nginx's configuration, where it is known: its upstreams and timeouts.
     pub nginx: Option<Arc<nginx_conf::NginxConf>>,
+    /// Explicit rules of the topology, at most [`place::RULES_MAX`], in the order of their bits in [`Place::nginx_of`] and
+    /// [`Place::server_of`].
+    pub upstream_rules: Vec<UpstreamRule>,
+}
+
+/// What an explicit rule of the topology says beside who stands on its sides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamRule {
+    /// The peer as nginx writes it, `10.0.0.1:8000` or `unix:/run/gunicorn.sock`; any where `None`.
+    pub address: Option<String>,
 }
 
 impl Default for Settings {
@@ -69,6 +79,7 @@ impl Default for Settings {
             spans_max: 50_000,
             zone: None,
             nginx: None,
+            upstream_rules: Vec::new(),
         }
     }
 }
