@@ -8,7 +8,9 @@ use divan::{Bencher, black_box};
 use why502::otlp::{Attribute, NewRecord, RequestWriter, Surroundings, resource, scope};
 use why502::read::Wanted;
 use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, request_line_hash};
-use why502::scan::{self, Memories};
+use why502::scan;
+use why502::scan::place::Sites;
+use why502::scan::streams::Memories;
 
 fn main() {
     divan::main();
@@ -162,11 +164,11 @@ mod parsed {
             writer.push(&surroundings, &record.encode());
         }
         let (request, reader, wanted) = (writer.finish(), Reader::default(), Wanted::default());
-        let mut memories = Memories::default();
-        assert!(scan::logs(&request, &reader, &mut memories, &wanted).found.is_empty());
+        let (memories, sites) = (Memories::default(), Sites::default());
+        assert!(scan::logs(&request, &reader, &memories, &sites, &wanted).found.is_empty());
         bencher
             .counter(ItemsCount::new(RECORDS))
-            .bench_local(|| scan::logs(black_box(&request), &reader, &mut memories, &wanted));
+            .bench_local(|| scan::logs(black_box(&request), &reader, &memories, &sites, &wanted));
     }
 
     const VARIABLES: [(&str, &str); 12] = [

@@ -66,7 +66,7 @@ pub struct Settings {
     pub zone: Option<Nanos>,
     /// nginx's configuration, where it is known: its upstreams and timeouts.
     pub nginx: Option<Arc<nginx_conf::NginxConf>>,
-    /// Which nginx asks which application server, as far as that is set: one bit each in [`Place::nginx_of`] and
+    /// Explicit rules of the topology, at most [`place::RULES_MAX`], in the order of their bits in [`Place::nginx_of`] and
     /// [`Place::server_of`].
     pub upstream_rules: Vec<UpstreamRule>,
 }
@@ -284,7 +284,7 @@ impl Engine {
         if let Some(site) = self.sites.get_mut(at)
             && site.is_news(role, place.service)
         {
-            self.topology.note(at, role, place.service);
+            self.topology.note(at, role, place);
         }
     }
 

@@ -14,29 +14,32 @@
 
 pub mod correlator;
 pub mod intake;
+mod streams;
 
 use crate::config::settings::Config;
-use crate::engine::Settings;
+use crate::engine::place::{Place, Stream};
+use crate::engine::{Settings, UpstreamRule};
 use crate::exporter::Outlet;
-use crate::otlp::Signal;
+use crate::otlp::{ResourceGroup, Signal};
 use crate::read::Wanted;
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
-use crate::scan::Memories;
+use crate::read::text::hash64;
+use crate::scan::place::{Rule, Sites};
+use crate::scan::streams::{Entry, Streams};
 use crate::telemetry::Counters;
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use streams::Registry;
 use tokio::sync::mpsc;
 
 /// Requests that wait for the engine; each is a few records, or the spans of one request.
 const ENGINE_QUEUE_MAX: usize = 1_024;
 /// Log streams whose healthy answers are noted between two looks of the engine, at most a second apart.
 const STREAMS_MAX: usize = 4_096;
-/// Memories of sources are spread over so many locks, so that receivers on different cores seldom meet.
-const SHARDS: usize = 16;
 
 /// The outlets of one receiver and signal.
 #[derive(Clone, Default)]
@@ -72,12 +75,14 @@ impl std::fmt::Debug for Route {
 pub struct Shared {
     /// Reads lines.
     pub reader: Reader,
-    /// What is remembered of sources.
-    memories: Vec<Mutex<Memories>>,
+    /// How places are told apart.
+    pub sites: Sites,
+    /// What is remembered of streams.
+    streams: Registry,
     /// Access lines that the engine asks for.
     wanted: RwLock<Arc<Wanted>>,
     /// Healthy answers since the engine looked last, by log stream.
-    healthy: Mutex<BTreeMap<u64, u64>>,
+    healthy: Mutex<Noted>,
     /// Bytes of records and spans that wait for a verdict or for the engine.
     pub held_bytes: AtomicUsize,
     /// Limit of [`Shared::held_bytes`].
@@ -92,7 +97,8 @@ impl Shared {
     fn new(config: &Config, reader: Reader, counters: Arc<Counters>) -> Shared {
         Shared {
             reader,
-            memories: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            sites: sites(config),
+            streams: Registry::default(),
             wanted: RwLock::default(),
             healthy: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
@@ -108,29 +114,42 @@ impl Shared {
     }
 
     /// Notes healthy answers; past [`STREAMS_MAX`] streams the engine is not told of more until it looked.
-    fn note_healthy(&self, healthy: &[(u64, u64)]) {
+    fn note_healthy(&self, healthy: Vec<(Stream, u64)>) {
         let mut noted = self.healthy.lock().unwrap_or_else(PoisonError::into_inner);
-        for (source, count) in healthy {
-            if noted.len() < STREAMS_MAX || noted.contains_key(source) {
-                *noted.entry(*source).or_default() += count;
+        for (stream, count) in healthy {
+            if let Some((_, known)) = noted.get_mut(&stream.id) {
+                *known += count;
+            } else if noted.len() < STREAMS_MAX {
+                noted.insert(stream.id, (stream, count));
             }
         }
     }
 
-    fn take_healthy(&self) -> BTreeMap<u64, u64> {
+    fn take_healthy(&self) -> Noted {
         std::mem::take(&mut *self.healthy.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The place that the spans of a resource were made in.
+    pub fn place(&self, resource: &ResourceGroup<'_>) -> Arc<Place> {
+        let id = hash64(resource.resource().unwrap_or_default());
+        let entry = self.streams.entry(id, || self.sites.of_resource(resource.attributes()));
+        Arc::clone(&entry.stream().place)
     }
 
     fn publish_wanted(&self, wanted: Arc<Wanted>) {
         *self.wanted.write().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
+}
 
-    fn memories(&self, request: &[u8]) -> Option<&Mutex<Memories>> {
-        // One source always meets the same shard: the doubt about a broken line must not get lost between requests.
-        let first = crate::otlp::Request::new(request).resources().next();
-        let resource = first.as_ref().and_then(|group| group.resource()).unwrap_or_default();
-        self.memories.get((crate::read::text::hash64(resource) % SHARDS as u64) as usize)
-    }
+/// Healthy answers by the id of their stream.
+type Noted = BTreeMap<u64, (Stream, u64)>;
+
+/// The settings of the processor that tell places apart.
+fn sites(config: &Config) -> Sites {
+    let sites = &config.processor.sites;
+    let rule =
+        |rule: &crate::config::settings::Upstream| Rule { nginx: rule.nginx.clone(), server: rule.server.clone() };
+    Sites::new(sites.keys.clone(), sites.upstreams.iter().map(rule).collect())
 }
 
 /// The middle of the program: what receivers hand over to and what hands over to exporters.
@@ -165,7 +184,9 @@ impl Pipeline {
             spans_max: processor.spans_max,
             zone: processor.zone.map(|seconds| seconds.saturating_mul(crate::read::evidence::SECOND)),
             nginx,
-            upstream_rules: Vec::new(),
+            upstream_rules: (processor.sites.upstreams.iter())
+                .map(|rule| UpstreamRule { address: rule.address.clone() })
+                .collect(),
         };
         let correlator = correlator::Correlator::new(
             settings,

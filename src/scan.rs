@@ -4,19 +4,21 @@
 //! (the format of its lines) is a cache that may be lost.
 
 mod fields;
+pub mod place;
 pub mod spans;
+pub mod streams;
 
-use crate::otlp::{AnyValue, Item, LogRecord, Request, Surroundings};
+use crate::engine::place::Stream;
+use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surroundings};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed};
 use crate::read::text::hash64;
 use fields::Fields;
-use std::collections::HashMap;
+use place::Sites;
 use std::ops::Range;
+use streams::{Entry, Streams};
 
-/// Sources remembered; past it all are forgotten, which costs a second look at their next lines.
-const SOURCES_MAX: usize = 4_096;
 /// Longest text that is read, as `explain` and `tail` cut their lines: a record may have 64 MiB, which would keep a core
 /// for seconds. The record itself goes on whole.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -34,21 +36,6 @@ pub const FORMATS: [Format; FORMATS_COUNT] = [
     Format::Host,
 ];
 
-/// What is remembered of all sources.
-#[derive(Debug, Default)]
-pub struct Memories {
-    by_source: HashMap<u64, SourceMemory>,
-}
-
-impl Memories {
-    fn of(&mut self, source: u64) -> &mut SourceMemory {
-        if self.by_source.len() >= SOURCES_MAX && !self.by_source.contains_key(&source) {
-            self.by_source.clear();
-        }
-        self.by_source.entry(source).or_default()
-    }
-}
-
 /// One record that proves something.
 #[derive(Debug)]
 pub struct FoundRecord {
@@ -56,8 +43,8 @@ pub struct FoundRecord {
     pub range: Range<usize>,
     /// What surrounds it.
     pub surroundings: Surroundings,
-    /// Its log stream.
-    pub source: u64,
+    /// Who wrote it.
+    pub stream: Stream,
     /// When a collector saw it; 0 is unknown.
     pub observed: Nanos,
     /// What it proves: one thing, or several where several lines stand in one record.
@@ -69,8 +56,9 @@ pub struct FoundRecord {
 pub struct Scanned {
     /// Records that prove something, in order.
     pub found: Vec<FoundRecord>,
-    /// Healthy answers of access logs, by log stream.
-    pub healthy: Vec<(u64, u64)>,
+    /// Healthy answers of access logs. One stream may stand in it several times; of neighbours in one scope a few
+    /// stand for all.
+    pub healthy: Vec<(Stream, u64)>,
     /// Records in each of [`FORMATS`].
     pub recognised: [u64; FORMATS_COUNT],
     /// Records in no known format.
@@ -78,84 +66,163 @@ pub struct Scanned {
 }
 
 /// Reads every record of a request of logs. `request` has passed [`crate::otlp::check`].
-pub fn logs(request: &[u8], reader: &Reader, memories: &mut Memories, wanted: &Wanted) -> Scanned {
+pub fn logs<S: Streams>(request: &[u8], reader: &Reader, streams: &S, sites: &Sites, wanted: &Wanted) -> Scanned {
     let mut scanned = Scanned::default();
     for resource in Request::new(request).resources() {
-        let resource_hash = hash64(resource.resource().unwrap_or_default());
+        let mut current = Current::of(&resource, streams, sites);
         let mut resource_shell = None;
         for scope in resource.scopes() {
             let mut scope_shell = None;
-            // Most senders put one file into one scope, so the stream rarely changes from record to record.
-            let mut stream = Stream { hash: resource_hash, file: Vec::new() };
-            let mut healthy = 0;
-            let mut healthy_record = None;
+            let mut healthy = Healthy::default();
             for item in scope.items() {
                 let record = item.log_record();
-                let reading = read(&record, reader, memories, wanted, &mut stream);
+                let reading = read(&record, reader, wanted, &mut current);
                 scanned.count(&reading);
                 if matches!(reading, Reading::Healthy(Format::NginxAccess | Format::NginxAccessJson)) {
-                    healthy += 1;
-                    healthy_record.get_or_insert(record);
+                    healthy.count(&record, &mut current, &mut scanned.healthy);
                 }
                 if let Reading::Proves(_, evidences) = reading {
                     let resource_shell = resource_shell.get_or_insert_with(|| resource.shell());
                     let scope_shell = scope_shell.get_or_insert_with(|| scope.shell());
                     let surroundings = Surroundings::of(resource_shell.clone(), scope_shell.clone());
-                    scanned.found.push(found(&item, &record, surroundings, stream.source(), evidences));
+                    let stream = current.entry(&record).stream().clone();
+                    scanned.found.push(found(&item, &record, surroundings, stream, evidences));
                 }
             }
-            if let Some(first) = healthy_record {
-                // One stream for all of the scope: naming it for each healthy record would cost more than reading it.
-                name_stream(&first, &mut stream);
-                scanned.healthy.push((stream.source(), healthy));
-            }
+            healthy.finish(&mut scanned.healthy);
         }
     }
     scanned
 }
 
-/// The log stream of the record at hand.
-struct Stream {
-    hash: u64,
+/// The log stream of the record at hand. Most senders put one file into one scope, so it rarely changes from record to
+/// record.
+struct Current<'a, S: Streams> {
+    resource: &'a ResourceGroup<'a>,
+    resource_hash: u64,
+    /// The resource names a pod or container: no record of it names another.
+    is_inside: bool,
     file: Vec<u8>,
+    /// Hash of what the record says itself of where it was written.
+    said: u64,
+    entry: Option<S::Entry>,
+    streams: &'a S,
+    sites: &'a Sites,
 }
 
-impl Stream {
-    fn source(&self) -> u64 {
-        self.hash ^ hash64(&self.file).rotate_left(7)
+impl<'a, S: Streams> Current<'a, S> {
+    fn of(resource: &'a ResourceGroup<'a>, streams: &'a S, sites: &'a Sites) -> Current<'a, S> {
+        Current {
+            resource,
+            resource_hash: hash64(resource.resource().unwrap_or_default()),
+            is_inside: place::names_a_place(resource.attributes()),
+            file: Vec::new(),
+            said: 0,
+            entry: None,
+            streams,
+            sites,
+        }
+    }
+
+    /// What is remembered of the stream of a record.
+    fn entry(&mut self, record: &LogRecord<'_>) -> &S::Entry {
+        let file = file_of(record);
+        let said = if self.is_inside { 0 } else { place::hash_of_record(record) };
+        if self.file != file || self.said != said {
+            file.clone_into(&mut self.file);
+            self.said = said;
+            self.entry = None;
+        }
+        self.entry.get_or_insert_with(|| {
+            let id = self.resource_hash ^ hash64(&self.file).rotate_left(7) ^ self.said.rotate_left(23);
+            self.streams.entry(id, || self.sites.of_record(self.resource.attributes(), record, &self.file))
+        })
     }
 }
 
-fn read(
+/// The file or stream of a container that a record was read from; its path where it is known.
+fn file_of<'a>(record: &LogRecord<'a>) -> &'a [u8] {
+    let mut file: &[u8] = &[];
+    for pair in record.attributes() {
+        if matches!(pair.key, b"log.file.path" | b"log.file.name" | b"log.iostream") {
+            file = pair.value().as_string().unwrap_or_default();
+            if pair.key == b"log.file.path" {
+                break;
+            }
+        }
+    }
+    file
+}
+
+/// Of so many healthy answers one is asked for its stream: naming it for each would cost more than reading it.
+const HEALTHY_NAMED: u64 = 16;
+
+/// Healthy answers of one scope.
+#[derive(Default)]
+struct Healthy {
+    last: Option<(Stream, u64)>,
+    until_named: u64,
+}
+
+impl Healthy {
+    fn count<S: Streams>(
+        &mut self,
+        record: &LogRecord<'_>,
+        current: &mut Current<'_, S>,
+        into: &mut Vec<(Stream, u64)>,
+    ) {
+        if self.until_named == 0 {
+            self.until_named = HEALTHY_NAMED;
+            let stream = current.entry(record).stream();
+            if self.last.as_ref().is_none_or(|(last, _)| last.id != stream.id) {
+                into.extend(self.last.replace((stream.clone(), 0)));
+            }
+        }
+        self.until_named -= 1;
+        if let Some((_, count)) = &mut self.last {
+            *count += 1;
+        }
+    }
+
+    fn finish(self, into: &mut Vec<(Stream, u64)>) {
+        into.extend(self.last);
+    }
+}
+
+fn read<S: Streams>(record: &LogRecord<'_>, reader: &Reader, wanted: &Wanted, current: &mut Current<'_, S>) -> Reading {
+    let line = record.body_string().filter(|line| !line.is_empty()).map(bounded);
+    // The healthy lines of an access log end here, before any attribute is looked at.
+    if let Some(format) = line.and_then(|line| reader.dismiss(line, wanted)) {
+        return Reading::Healthy(format);
+    }
+    current.entry(record).with(|memory| match line {
+        Some(line) => read_line(line, record, reader, memory, wanted),
+        None => read_pairs(record, reader, memory, wanted),
+    })
+}
+
+fn read_line(
+    line: &[u8],
     record: &LogRecord<'_>,
     reader: &Reader,
-    memories: &mut Memories,
+    memory: &mut SourceMemory,
     wanted: &Wanted,
-    stream: &mut Stream,
 ) -> Reading {
-    if let Some(line) = record.body_string().filter(|line| !line.is_empty()) {
-        let line = bounded(line);
-        // The healthy lines of an access log end here, before any attribute is looked at.
-        if let Some(format) = reader.dismiss(line, wanted) {
-            return Reading::Healthy(format);
-        }
-        name_stream(record, stream);
-        let memory = memories.of(stream.source());
-        let reading = reader.read(line, memory, wanted);
-        if matches!(reading, Reading::Healthy(_)) {
-            return reading;
-        }
-        // A collector that parsed the line may have left only its message in the body.
-        let fields = Fields::of(record.attributes());
-        let get = |name: &str| fields.get(name);
-        let reading = match reading {
-            Reading::Unrecognised => reader.read_parsed(&get, memory, wanted),
-            proves => proves,
-        };
-        return parsed::complete(reading, &String::from_utf8_lossy(line), recorded(record), &get, memory);
+    let reading = reader.read(line, memory, wanted);
+    if matches!(reading, Reading::Healthy(_)) {
+        return reading;
     }
-    name_stream(record, stream);
-    let memory = memories.of(stream.source());
+    // A collector that parsed the line may have left only its message in the body.
+    let fields = Fields::of(record.attributes());
+    let get = |name: &str| fields.get(name);
+    let reading = match reading {
+        Reading::Unrecognised => reader.read_parsed(&get, memory, wanted),
+        proves => proves,
+    };
+    parsed::complete(reading, &String::from_utf8_lossy(line), recorded(record), &get, memory)
+}
+
+fn read_pairs(record: &LogRecord<'_>, reader: &Reader, memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
     let mut fields = Fields::default();
     let mut reading = Reading::Unrecognised;
     if let Some(AnyValue::Map(map)) = record.body() {
@@ -178,21 +245,6 @@ fn bounded(text: &[u8]) -> &[u8] {
     text.get(..TEXT_BYTES_MAX).unwrap_or(text)
 }
 
-fn name_stream(record: &LogRecord<'_>, stream: &mut Stream) {
-    let mut file: &[u8] = &[];
-    for pair in record.attributes() {
-        if matches!(pair.key, b"log.file.path" | b"log.file.name" | b"log.iostream") {
-            file = pair.value().as_string().unwrap_or_default();
-            if pair.key == b"log.file.path" {
-                break;
-            }
-        }
-    }
-    if stream.file != file {
-        file.clone_into(&mut stream.file);
-    }
-}
-
 /// The time that whoever read the line gave to its record.
 fn recorded(record: &LogRecord<'_>) -> Option<Stamp> {
     (record.time != 0).then(|| Stamp::of_record(nanos(record.time)))
@@ -206,7 +258,7 @@ fn found(
     item: &Item<'_>,
     record: &LogRecord<'_>,
     surroundings: Surroundings,
-    source: u64,
+    stream: Stream,
     mut evidences: Vec<Evidence>,
 ) -> FoundRecord {
     if let Some(trace_id) = record.trace_id() {
@@ -216,7 +268,7 @@ fn found(
         }
     }
     let observed = if record.observed_time != 0 { record.observed_time } else { record.time };
-    FoundRecord { range: item.range(), surroundings, source, observed: nanos(observed), evidences }
+    FoundRecord { range: item.range(), surroundings, stream, observed: nanos(observed), evidences }
 }
 
 impl Scanned {

@@ -8,13 +8,14 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use requests::{attribute, logs_of, record, text};
-use why502::engine::place::Stream;
 use why502::engine::verdict::{Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings};
 use why502::read::Wanted;
 use why502::read::evidence::Nanos;
 use why502::read::formats::Reader;
-use why502::scan::{self, Memories};
+use why502::scan;
+use why502::scan::place::Sites;
+use why502::scan::streams::Memories;
 
 /// When a collector saw the records: half a second after their second.
 const OBSERVED: u64 = 1_772_615_704_000_000_000;
@@ -22,8 +23,7 @@ const OBSERVED: u64 = 1_772_615_704_000_000_000;
 /// The verdicts on records, each of which is in the stream of its file.
 fn verdicts(records: Vec<LogRecord>) -> Vec<Verdict> {
     let request = logs_of(records);
-    let mut memories = Memories::default();
-    let scanned = scan::logs(&request, &Reader::default(), &mut memories, &Wanted::default());
+    let scanned = scan::logs(&request, &Reader::default(), &Memories::default(), &Sites::default(), &Wanted::default());
     let now = OBSERVED as Nanos;
     let mut engine = Engine::new(Settings::default());
     let mut tickets = 0;
@@ -31,10 +31,8 @@ fn verdicts(records: Vec<LogRecord>) -> Vec<Verdict> {
         for evidence in found.evidences {
             tickets += 1;
             let ticket = Ticket(tickets);
-            engine.handle_record(
-                now,
-                Record { ticket, stream: Stream::alone(found.source), observed: found.observed, evidence },
-            );
+            let stream = found.stream.clone();
+            engine.handle_record(now, Record { ticket, stream, observed: found.observed, evidence });
         }
     }
     engine.finish(now);

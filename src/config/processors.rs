@@ -1,11 +1,13 @@
 //! `processors`: how logs are read and explained.
 
 use super::section::{Context, Section};
-use super::settings::Processor;
+use super::settings::{Processor, Sites, Upstream};
 use super::tree::{Mistake, Node};
 use super::{Named, type_of};
+use crate::engine::place::RULES_MAX;
 use crate::read::formats::{LogFormat, LogFormatError, gunicorn_format};
 use crate::read::nginx_conf::variables;
+use crate::scan::place;
 
 pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Processor, Named) {
     let mut names = Vec::new();
@@ -38,12 +40,46 @@ pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Pro
         log_formats: log_formats(context, &section),
         gunicorn_formats: gunicorn_formats(context, &section),
         nginx_conf: section.file(context, "nginx_conf"),
+        sites: sites(context, &section),
         requests_max: limits.count(context, "requests"),
         spans_max: limits.count(context, "spans"),
         held_bytes_max: limits.bytes(context, "held_bytes"),
         verdicts_max: limits.count(context, "verdicts"),
     };
     (processor, names)
+}
+
+fn sites(context: &mut Context<'_>, section: &Section<'_>) -> Sites {
+    let section = section.section(context, "sites", "why502::sites");
+    let written = section.list(context, "keys");
+    let mut keys: Vec<Vec<String>> = Vec::new();
+    for (key, line) in written {
+        let names = place::split_key(&key);
+        let text = if names.iter().any(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+            "is no name of an attribute, nor several with ` + ` between them"
+        } else if keys.contains(&names) {
+            "stands here twice; keep one"
+        } else {
+            keys.push(names);
+            continue;
+        };
+        context.mistake(line, format!("`{}`: `{key}` {text}", section.place("keys").key));
+    }
+    if !section.has_value("keys") {
+        keys = place::DEFAULT_KEYS.iter().map(|key| place::split_key(key)).collect();
+    }
+    let rules = section.sections(context, "upstreams", "upstream");
+    if rules.len() > RULES_MAX {
+        let text =
+            format!("`{}` has {} rules; at most {RULES_MAX} are kept", section.place("upstreams").key, rules.len());
+        context.mistake(section.line_of("upstreams"), text);
+    }
+    let rule = |rule: &Section<'_>| Upstream {
+        nginx: rule.selector(context, "nginx"),
+        server: rule.selector(context, "server"),
+        address: rule.text(context, "address"),
+    };
+    Sites { keys, upstreams: rules.iter().map(rule).collect() }
 }
 
 fn log_formats(context: &mut Context<'_>, section: &Section<'_>) -> Vec<LogFormat> {

@@ -234,6 +234,43 @@ impl<'n> Section<'n> {
         }
     }
 
+    /// The sections of a list, each with its name for messages and its number from 1.
+    pub fn sections(&self, context: &mut Context<'_>, key: &str, path: &'static str) -> Vec<Section<'n>> {
+        let name = format!("{}::{key}", self.shown);
+        match self.node(key).map(|node| (node, &node.kind)) {
+            None | Some((_, Kind::Null)) => Vec::new(),
+            Some((_, Kind::List(items))) => {
+                let open = |(index, item)| Section::open(context, path, &format!("{name}::{}", index + 1), Some(item));
+                items.iter().enumerate().map(open).collect()
+            }
+            Some((node, _)) => {
+                context.mistake(node.line, format!("`{name}` must be a list of sections, each behind a `-`"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Names of attributes with the values that they must have.
+    pub fn selector(&self, context: &mut Context<'_>, key: &str) -> Vec<(String, String)> {
+        let name = format!("{}::{key}", self.shown);
+        let members = self.node(key).map_or(&[][..], |node| context.members(node, &name));
+        if members.is_empty() {
+            let text = format!("`{name}` names no attribute; write one with its value, such as {{service.name: shop}}");
+            context.mistake(self.line_of(key), text);
+        }
+        let mut pairs = Vec::new();
+        for (attribute, line, value) in members {
+            match context.text(value, &format!("{name}::{attribute}")).filter(|text| !text.is_empty()) {
+                Some(text) => pairs.push((attribute.clone(), text)),
+                None if matches!(value.kind, Kind::Null | Kind::Text(_)) => {
+                    context.mistake(*line, format!("`{name}::{attribute}` needs a value"));
+                }
+                None => {}
+            }
+        }
+        pairs
+    }
+
     /// Header names and secret values.
     pub fn headers(&self, context: &mut Context<'_>, key: &str) -> Vec<(String, Secret)> {
         let name = format!("{}::{key}", self.shown);

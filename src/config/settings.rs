@@ -192,6 +192,8 @@ pub struct Processor {
     pub gunicorn_formats: Vec<LogFormat>,
     /// An nginx configuration that is read at the start.
     pub nginx_conf: Option<NamedFile>,
+    /// How places are told apart, and who stands before whom.
+    pub sites: Sites,
     /// Failed requests open at once.
     pub requests_max: usize,
     /// Spans remembered for linking.
@@ -200,6 +202,26 @@ pub struct Processor {
     pub held_bytes_max: usize,
     /// Verdicts kept for the query API.
     pub verdicts_max: usize,
+}
+
+/// How places are told apart.
+#[derive(Clone, Debug)]
+pub struct Sites {
+    /// Names of attributes that make a site, the most telling first; those of one key must all be there.
+    pub keys: Vec<Vec<String>>,
+    /// Explicit rules of the topology.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// One rule: which nginx stands before which application server.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Attributes of the resource of nginx's logs.
+    pub nginx: Vec<(String, String)>,
+    /// Attributes of the resource of the application server's logs and spans.
+    pub server: Vec<(String, String)>,
+    /// The peer as nginx writes it; any where `None`.
+    pub address: Option<String>,
 }
 
 /// One exporter.

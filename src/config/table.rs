@@ -27,6 +27,10 @@ pub enum Kind {
     Headers,
     /// `+02:00`.
     Zone,
+    /// Names of attributes and the values that they must have.
+    Selector,
+    /// A list of sections.
+    Sections,
 }
 
 /// One setting.
@@ -168,6 +172,18 @@ pub const SETTINGS: &[Setting] = &[
         "An nginx configuration, read with its includes at the start: its log formats are then known, and its upstreams and timeouts count as evidence.",
     ),
     row(
+        "why502::sites::keys",
+        Kind::List,
+        "[k8s.namespace.name + k8s.pod.name, k8s.pod.uid, k8s.pod.name, aws.ecs.task.arn, container.id, host.name, host.id, service.namespace + service.name, service.name]",
+        "Attributes that tell places apart: the first of these that a resource has says where it stands. ` + ` joins names that must all be there. Records of one place explain each other directly.",
+    ),
+    row(
+        "why502::sites::upstreams",
+        Kind::Sections,
+        "",
+        "Which nginx stands before which application server, where addresses and names do not tell; at most 64.",
+    ),
+    row(
         "why502::limits::requests",
         Kind::Count(1, 1_000_000),
         "10000",
@@ -186,6 +202,24 @@ pub const SETTINGS: &[Setting] = &[
         "Bytes of records and spans that wait for a verdict; past it senders are asked to come back.",
     ),
     row("why502::limits::verdicts", Kind::Count(1, 1_000_000), "1000", "Verdicts kept for the query API."),
+    row(
+        "upstream::nginx",
+        Kind::Selector,
+        "",
+        "Attributes of the resource of nginx's logs, such as `{host.name: edge-1}`.",
+    ),
+    row(
+        "upstream::server",
+        Kind::Selector,
+        "",
+        "Attributes of the resource of the application server's logs and spans, such as `{service.name: shop}`.",
+    ),
+    row(
+        "upstream::address",
+        Kind::Text,
+        "",
+        "The peer as nginx writes it, `10.0.0.1:8000` or `unix:/run/gunicorn.sock`; any peer of that nginx without it.",
+    ),
     row(
         "remote::endpoint",
         Kind::Endpoint,

@@ -420,3 +420,45 @@ service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [debug]}}}}}}
         ],
     );
 }
+
+#[test]
+fn sites_and_rules_of_the_topology() {
+    let with = |sites: &str| EMBEDDED.replace("  why502:\n", &format!("  why502:\n    sites:\n{sites}"));
+    check(
+        &with(
+            "      keys: [host.name, host.name, 'a b', service.namespace + service.name]
+      upstream: []
+      upstreams:
+        - nginx: {host.name: edge-1}
+          server: {service.name: }
+          adress: 10.0.0.1:8000
+        - {nginx: {}}
+",
+        ),
+        &[
+            "9: `processors::why502::sites::keys`: `a b` is no name of an attribute, nor several with ` + ` between them",
+            "9: `processors::why502::sites::keys`: `host.name` stands here twice; keep one",
+            "10: `processors::why502::sites` has no key `upstream`; did you mean `upstreams`?",
+            "13: `processors::why502::sites::upstreams::1::server::service.name` needs a value",
+            "14: `processors::why502::sites::upstreams::1` has no key `adress`; did you mean `address`?",
+            "15: `processors::why502::sites::upstreams::2::nginx` names no attribute; write one with its value, such as {service.name: shop}",
+            "15: `processors::why502::sites::upstreams::2::server` names no attribute; write one with its value, such as {service.name: shop}",
+        ],
+    );
+    let text = with(
+        "      keys: [a + b]
+      upstreams: [{nginx: {host.name: edge-1}, server: {service.name: shop}, address: '10.0.0.1:8000'}]
+",
+    );
+    let sites = read(&text, &environment).expect("valid").processor.sites;
+    assert_eq!(sites.keys, [["a", "b"]]);
+    assert_eq!(sites.upstreams[0].server, [("service.name".to_owned(), "shop".to_owned())]);
+    assert_eq!(sites.upstreams[0].address.as_deref(), Some("10.0.0.1:8000"));
+}
+
+#[test]
+fn the_default_sites_are_those_of_the_table() {
+    let keys = read(EMBEDDED, &environment).expect("valid").processor.sites.keys;
+    let written = keys.iter().map(|names| names.join(" + ")).collect::<Vec<_>>().join(", ");
+    assert_eq!(table::find("why502::sites::keys").map(|row| row.default), Some(format!("[{written}]").as_str()));
+}

@@ -32,6 +32,8 @@ pub struct Place {
     pub machine: Machine,
     /// Hash of the application: workload or service with its namespace. Replicas share it. 0 when unknown.
     pub service: u64,
+    /// Hash of `service.name` alone, in lower case: all that most spans say of their application. 0 when unknown.
+    pub service_name: u64,
     /// Hash of the host or node, also of a pod or container on it; 0 when unknown.
     pub host: u64,
     /// Hash of the namespace of Kubernetes, of the service, or of the compose project; 0 when unknown.

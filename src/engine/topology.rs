@@ -25,10 +25,10 @@ const RENEW_AFTER: Nanos = SECOND / 4;
 /// goes there.
 const ELSEWHERE: f64 = 0.8;
 
-/// One rule of the configuration.
+/// What an explicit rule of the topology says beside who stands on its sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamRule {
-    /// The upstream that it is about, as nginx writes it; any, where `None`.
+    /// The peer as nginx writes it, `10.0.0.1:8000` or `unix:/run/gunicorn.sock`; any where `None`.
     pub address: Option<String>,
 }
 
@@ -124,13 +124,16 @@ impl Topology {
         Topology { rules, ..Topology::default() }
     }
 
-    /// Notes what a site is seen to be, and one of its services.
-    pub(super) fn note(&mut self, site: SiteRef, role: Role, service: u64) {
+    /// Notes what a site is seen to be, and its services.
+    pub(super) fn note(&mut self, site: SiteRef, role: Role, place: &Place) {
         let card = self.cards.entry(site).or_default();
         let mut changed = card.roles.insert(role);
-        if service != 0 && card.services.len() < SERVICES_MAX && !card.services.contains(&service) {
-            card.services.push(service);
-            changed = true;
+        // An SDK knows the service's name alone, a collector's logs the workload as well.
+        for service in [place.service, place.service_name] {
+            if service != 0 && card.services.len() < SERVICES_MAX && !card.services.contains(&service) {
+                card.services.push(service);
+                changed = true;
+            }
         }
         if changed {
             self.version += 1;

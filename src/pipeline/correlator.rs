@@ -32,8 +32,8 @@ pub struct HeldRecord {
     pub bytes: Bytes,
     /// What surrounded it.
     pub surroundings: Surroundings,
-    /// Its log stream.
-    pub source: u64,
+    /// Who wrote it.
+    pub stream: Stream,
     /// When a collector saw it; 0 is unknown.
     pub observed: Nanos,
     /// What it proves.
@@ -155,8 +155,8 @@ impl Correlator {
     }
 
     fn note_healthy(&mut self, now: Nanos) {
-        for (source, count) in self.shared.take_healthy() {
-            self.engine.handle_healthy(now.saturating_sub(SECOND / 2), &Stream::alone(source), count);
+        for (stream, count) in self.shared.take_healthy().into_values() {
+            self.engine.handle_healthy(now.saturating_sub(SECOND / 2), &stream, count);
         }
     }
 
@@ -179,7 +179,7 @@ impl Correlator {
             self.items.insert(number, item);
             for evidence in record.evidences {
                 let ticket = self.ticket(number);
-                let stream = Stream::alone(record.source);
+                let stream = record.stream.clone();
                 let record = Record { ticket, stream, observed: record.observed, evidence };
                 if self.engine.handle_record(now, record) == Decision::Pass {
                     self.tickets.remove(&ticket);

@@ -6,8 +6,8 @@ use crate::otlp::{self, Edits, Signal};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -67,15 +67,10 @@ impl Intake {
 
     fn take_logs(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
         let wanted = self.shared.wanted();
-        let scanned = match self.shared.memories(request) {
-            Some(memories) => {
-                let mut memories = memories.lock().unwrap_or_else(PoisonError::into_inner);
-                scan::logs(request, &self.shared.reader, &mut memories, &wanted)
-            }
-            None => scan::Scanned::default(),
-        };
+        let shared = &self.shared;
+        let scanned = scan::logs(request, &shared.reader, &shared.streams, &shared.sites, &wanted);
         if scanned.found.is_empty() {
-            self.count(&scanned);
+            self.count(scanned);
             send_all(&route.explained, Signal::Logs, request, items);
             return Ok(());
         }
@@ -92,7 +87,7 @@ impl Intake {
                 // A copy: a slice would keep the whole request in memory for one record of it.
                 bytes: Bytes::copy_from_slice(item),
                 surroundings: found.surroundings,
-                source: found.source,
+                stream: found.stream,
                 observed: found.observed,
                 evidences: found.evidences,
             });
@@ -105,7 +100,7 @@ impl Intake {
             send_all(&route.explained, Signal::Logs, &Bytes::from(edits.apply(request)), rest);
         }
         permit.send(Message::Records { records: held, route: Arc::clone(route) });
-        self.count(&scan::Scanned { found: Vec::new(), healthy, recognised, unrecognised });
+        self.count(scan::Scanned { found: Vec::new(), healthy, recognised, unrecognised });
         Ok(())
     }
 
@@ -130,9 +125,9 @@ impl Intake {
         self.messages.try_reserve().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })
     }
 
-    fn count(&self, scanned: &scan::Scanned) {
+    fn count(&self, scanned: scan::Scanned) {
         if !scanned.healthy.is_empty() {
-            self.shared.note_healthy(&scanned.healthy);
+            self.shared.note_healthy(scanned.healthy);
         }
         self.shared.counters.recognised(&scanned.recognised, scanned.unrecognised);
     }

@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 7] = [
+const SECTIONS: [(&str, &str, &str); 8] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -22,6 +22,7 @@ const SECTIONS: [(&str, &str, &str); 7] = [
         "processors::why502",
         "The processor. All pipelines that name it share one: logs are explained by spans.",
     ),
+    ("upstream", "processors::why502::sites::upstreams", "Each entry of the list. Both sides are needed."),
     (
         "remote",
         "exporters::otlp and exporters::otlphttp",
@@ -83,6 +84,8 @@ fn written(kind: Kind) -> (&'static str, String) {
         Kind::Choice(words) => ("word", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")),
         Kind::List => ("list of texts", String::new()),
         Kind::Headers => ("names and secret values", String::new()),
+        Kind::Selector => ("names and values", String::new()),
+        Kind::Sections => ("list of sections", String::new()),
         Kind::Zone => ("offset such as `+02:00`, or `UTC`", "-14:59 to +14:59".to_owned()),
     }
 }
