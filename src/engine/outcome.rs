@@ -118,6 +118,13 @@ pub(super) fn symptom_of(request: &Request) -> Symptom {
     }
 }
 
+/// True when the client got a body as long as nginx's own page of its status: the built-in error pages for 502 to 504, with
+/// and without version and with the padding for old browsers (`src/http/ngx_http_special_response.c`): `nginx`,
+/// `nginx/1.2.3`, `nginx/1.22.1 (Ubuntu)`.
+pub(super) fn has_page_of_nginx(access: &NginxAccess) -> bool {
+    access.body_bytes_sent.value().is_some_and(|bytes| matches!(bytes, 0 | 141..=230 | 537..=640))
+}
+
 /// When the last attempt failed: the access line's time where it is exact, else where it and the error line agree.
 pub(super) fn failed_at(request: &Request) -> Option<Interval> {
     let error = request.error().or(request.errors.last()).map(|error| error.at);

@@ -20,5 +20,5 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    super::worker_boot_failed::down(case, Down::AppLoadFailed)
+    case.halted_for(Down::AppLoadFailed)
 }

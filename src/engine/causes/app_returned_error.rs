@@ -39,16 +39,14 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let (from, to) = (case.at.from.saturating_sub(2 * SECOND), case.at.to.saturating_add(2 * SECOND));
     let span = case.spans_ending_within(from, to).find(|(_, span)| {
-        !span.facts.from_nginx
-            && span.facts.http_status == Some(status)
-            && crate::engine::correlate::link::same_target(&span.facts, case)
+        !span.facts.from_nginx && span.facts.http_status == Some(status) && case.is_told_by(&span.facts)
     });
     if span.is_some() {
         return Claim::with(0.95, vec![conclusion(format!("a span of this request ended with status {status}"))]);
     }
     // The access log knows nothing of upstreams. nginx writes an error line for each failure of its own.
     let silent_error_log = case.error_log_covers(case.at);
-    let own_page = case.access().and_then(|access| access.body_bytes_sent.value()).is_some_and(is_size_of_nginx_page);
+    let own_page = case.has_page_of_nginx();
     match (silent_error_log, own_page) {
         (true, false) => Claim::with(
             0.75,
@@ -60,10 +58,4 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         // nginx's own page: it made the status itself, and its error line was not read.
         (_, true) => None,
     }
-}
-
-/// Sizes of nginx's built-in error pages for 502 to 504, with and without version and with the padding for old
-/// browsers (`src/http/ngx_http_special_response.c`): `nginx`, `nginx/1.2.3`, `nginx/1.22.1 (Ubuntu)`.
-pub fn is_size_of_nginx_page(bytes: u64) -> bool {
-    matches!(bytes, 0 | 141..=230 | 537..=640)
 }

@@ -20,5 +20,5 @@ FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']"#,
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    super::worker_boot_failed::down(case, Down::Crashed)
+    case.halted_for(Down::Crashed)
 }

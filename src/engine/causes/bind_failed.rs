@@ -19,5 +19,5 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    super::worker_boot_failed::down(case, Down::BindFailed)
+    case.halted_for(Down::BindFailed)
 }

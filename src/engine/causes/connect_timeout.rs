@@ -24,5 +24,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let set = case.configured(|pass| pass.connect_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "connect", time)).into_iter().collect();
-    Claim::with(if super::listen_backlog_full::gunicorn_is_there(case) { 0.2 } else { 0.96 }, quotes)
+    Claim::with(if case.gunicorn_is_there() { 0.2 } else { 0.96 }, quotes)
 }

@@ -31,7 +31,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let Some(instance) = case.instance else {
-        return Claim::of(if case.is_unix() && case.symptom.id() == "connect_refused" { 0.4 } else { 0.96 });
+        return Claim::of(if case.is_unix() && case.symptom == Symptom::ConnectRefused { 0.4 } else { 0.96 });
     };
     let stopped = instance.before(case.at).filter(|change| matches!(change.phase, Phase::Down(_) | Phase::Stopping));
     match stopped {

@@ -18,7 +18,7 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    (case.is_request() && case.symptom == Symptom::ConnectUnreachable && !super::network_unreachable::is_network(case))
+    (case.is_request() && case.symptom == Symptom::ConnectUnreachable && !case.is_network_unreachable())
         .then_some(())?;
     Claim::of(0.98)
 }

@@ -1,8 +1,7 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::worker_exited::silent_replacement;
 use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::case::conclusion;
+use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
 
@@ -36,7 +35,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.keeps_connections() == Some(false) {
         return None;
     }
-    let sync = case.instance.is_some_and(|instance| instance.worker_class == "sync");
+    let sync = case.workers() == Workers::Sync;
     let at_once = case.response_time().is_some_and(|time| time <= 10 * MILLISECOND);
     if sync || !at_once {
         // Without times in the log a non-idempotent request leaves the race possible, no more.
@@ -51,11 +50,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.last_attempt().is_some_and(|attempt| stopped_sending(attempt, case.access())) {
         return Claim::of(0.25);
     }
-    let replaced = case.instance.and_then(|instance| silent_replacement(case, instance));
+    let replaced = case.silent_replacement();
     if replaced.is_some_and(|boot| boot.kind == BootKind::Silent) {
         return Claim::of(0.25);
     }
-    let asynchronous = case.instance.is_some_and(|instance| !instance.worker_class.is_empty());
+    let asynchronous = case.workers() == Workers::Concurrent;
     let confidence = match (asynchronous, case.is_idempotent(), fresh) {
         (_, _, true) => 0.2,
         (true, false, _) => 0.88,

@@ -2,7 +2,6 @@
 
 use super::{Case, Category, Cause, Claim};
 use crate::engine::case::conclusion;
-use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -28,7 +27,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     match case.symptom {
         Symptom::ConnectBacklogFull => Claim::of(0.97),
-        Symptom::ConnectTimedOut if gunicorn_is_there(case) => {
+        Symptom::ConnectTimedOut if case.gunicorn_is_there() => {
             let mut quotes: Vec<_> =
                 case.instance.and_then(|instance| instance.listening.clone()).into_iter().collect();
             quotes.push(conclusion("Gunicorn listens on this address and does not take the connection"));
@@ -37,9 +36,4 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         Symptom::ConnectTimedOut => Claim::of(0.15),
         _ => None,
     }
-}
-
-/// True when Gunicorn's log says that it listens where nginx's connect timed out.
-pub fn gunicorn_is_there(case: &Case<'_>) -> bool {
-    case.address >= AddressMatch::Maybe && case.instance.is_some_and(|instance| instance.serves(case.at))
 }

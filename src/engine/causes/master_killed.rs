@@ -3,7 +3,6 @@
 use super::{Case, Category, Cause, Claim, Trigger};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
-use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -55,6 +54,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
 
 /// Requests were cut and the next ones refused, while the log of the Gunicorn at this address is silent.
 fn vanished(case: &Case<'_>) -> bool {
-    let silent = case.instance.is_some_and(|instance| instance.serves(case.at) && case.address >= AddressMatch::Maybe);
-    silent && case.failures_around(Symptom::ConnectRefused, 3).any(|failure| failure.at.to >= case.at.from)
+    case.gunicorn_is_there()
+        && case.failures_around(Symptom::ConnectRefused, 3).any(|failure| failure.at.to >= case.at.from)
 }

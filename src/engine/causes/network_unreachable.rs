@@ -22,15 +22,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.symptom == Symptom::ConnectNoLocalPort && case.is_ipv6() {
         return Claim::with(0.6, vec![conclusion("nginx's host may have no IPv6 address to connect from")]);
     }
-    (case.is_request() && case.symptom == Symptom::ConnectUnreachable && is_network(case)).then_some(())?;
+    (case.is_request() && case.is_network_unreachable()).then_some(())?;
     Claim::of(0.98)
-}
-
-/// True when the error line is about the network, not the host. Decided by number, by text where it was lost.
-pub fn is_network(case: &Case<'_>) -> bool {
-    case.error().is_some_and(|error| match error.what.code {
-        Some(101 | 51 | 100 | 50 | 10050 | 10051) => true,
-        Some(113 | 65 | 112 | 64 | 10064 | 10065) => false,
-        _ => error.what.code_text.contains("etwork"),
-    })
 }

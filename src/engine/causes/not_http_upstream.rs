@@ -1,7 +1,6 @@
 //! What answers does not speak HTTP.
 
 use super::{Case, Category, Cause, Claim};
-use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "not_http_upstream",
@@ -18,11 +17,6 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    (case.is_request() && case.symptom == Symptom::ResponseHeaderInvalid && is_not_http(case)).then_some(())?;
+    (case.is_request() && case.answer_is_not_http()).then_some(())?;
     Claim::of(0.93)
-}
-
-/// True when nginx found no status line at all.
-pub fn is_not_http(case: &Case<'_>) -> bool {
-    case.status() == Some(9) || case.error().is_some_and(|error| error.what.message.contains("no valid HTTP"))
 }

@@ -21,5 +21,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ResponseHeaderInvalid {
         return None;
     }
-    Claim::of(if super::not_http_upstream::is_not_http(case) { 0.2 } else { 0.98 })
+    Claim::of(if case.answer_is_not_http() { 0.2 } else { 0.98 })
 }

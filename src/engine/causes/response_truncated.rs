@@ -23,7 +23,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ResponseTruncated {
         return None;
     }
-    let confidence = if super::slow_request::timed_out_in_body(case) { 0.4 } else { 0.97 };
+    let confidence = if case.timed_out_in_body() { 0.4 } else { 0.97 };
     let mut quotes = case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default();
     // nginx's temporary files (`src/core/ngx_file.c`): nobody but nginx itself is to blame.
     let of_file = |error: &Seen<NginxError>| {

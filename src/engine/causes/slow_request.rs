@@ -22,7 +22,7 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    if case.is_request() && timed_out_in_body(case) {
+    if case.is_request() && case.timed_out_in_body() {
         return Claim::with(0.88, vec![conclusion("the read timer ran out in the middle of the body")]);
     }
     if !case.is_request() || case.symptom != Symptom::ResponseTimedOut {
@@ -30,21 +30,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let set = case.configured(|pass| pass.read_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "read", time)).into_iter().collect();
+    // The signs of a full queue take away from it.
+    let full = if case.wait_for_worker().confidence() > 0.5 { 0.5 } else { 0.0 };
     // A line cut before its action may be about a connect or a handshake as well.
     let is_cut = case.error().is_some_and(|error| error.what.action.is_empty());
-    Claim::with(if is_cut { 0.5 } else { 0.85 } - workers_busy(case), quotes)
-}
-
-/// The cut is nginx's own: it waited `proxy_read_timeout` for the next bytes of the body.
-pub fn timed_out_in_body(case: &Case<'_>) -> bool {
-    case.symptom == Symptom::ResponseTruncated
-        && case.error().is_some_and(|error| error.what.message.starts_with("upstream timed out"))
-}
-
-/// How far the signs of a full queue take away from it.
-fn workers_busy(case: &Case<'_>) -> f64 {
-    match (super::workers_saturated::CAUSE.judge)(case) {
-        Some(claim) if claim.confidence > 0.5 => 0.5,
-        _ => 0.0,
-    }
+    Claim::with(if is_cut { 0.5 } else { 0.85 } - full, quotes)
 }

@@ -2,9 +2,9 @@
 
 use super::{Case, Category, Cause, Claim, Mark};
 use crate::engine::case::conclusion;
-use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance, Phase};
+use crate::engine::correlate::gunicorn::{BootKind, Death, Phase};
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{MILLISECOND, SECOND, Symptom};
+use crate::read::evidence::{SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_exited",
@@ -66,7 +66,7 @@ fn silent_exit(case: &Case<'_>) -> Option<Claim> {
     }
     let instance =
         case.instance.filter(|instance| case.address >= AddressMatch::Maybe && instance.served_until(case.at))?;
-    let boot = silent_replacement(case, instance)?;
+    let boot = case.silent_replacement()?;
     // 20.0 and older are silent about signals as well.
     let speaks_of_signals = !instance.version.starts_with("19.") && !instance.version.starts_with("20.0");
     let confidence = match (boot.kind, speaks_of_signals) {
@@ -76,14 +76,4 @@ fn silent_exit(case: &Case<'_>) -> Option<Claim> {
     };
     let quotes = vec![boot.quote.clone(), conclusion("a worker was replaced without a word about its end")];
     Claim::with(confidence, quotes)
-}
-
-/// The worker that took the place of one that left in silence as the request was cut.
-pub fn silent_replacement<'a>(case: &Case<'a>, instance: &Instance) -> Option<&'a Boot> {
-    let replacements = case.boots().filter(|boot| {
-        boot.source == instance.source
-            && boot.kind != BootKind::Told
-            && boot.at.near(case.at, -100 * MILLISECOND, 1_500 * MILLISECOND)
-    });
-    replacements.min_by_key(|boot| (boot.kind != BootKind::Silent, boot.at.distance(case.at)))
 }

@@ -1,6 +1,7 @@
 //! A restart by max_requests met a connection that nginx kept alive.
 
 use super::{Case, Category, Cause, Claim};
+use crate::engine::case::Workers;
 use crate::engine::correlate::gunicorn::Phase;
 use crate::read::evidence::SECOND;
 
@@ -30,6 +31,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let recycling = case
         .phase_before(|phase| *phase == Phase::Recycling)
         .filter(|change| change.at.near(case.at, -SECOND, 3 * SECOND))?;
-    let sync = case.instance.is_some_and(|instance| instance.worker_class == "sync");
+    let sync = case.workers() == Workers::Sync;
     Claim::with(if sync { 0.3 } else { 0.88 }, vec![recycling.quote.clone()])
 }

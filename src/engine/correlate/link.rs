@@ -178,14 +178,9 @@ impl Window {
     }
 }
 
-/// Method and target agree; an ASGI span has the path only.
+/// Method and target of a span are the request's.
 pub fn same_target(facts: &SpanFacts, case: &Case<'_>) -> bool {
-    let target = case.target();
-    let method = case.method();
-    let path = target.split('?').next().unwrap_or(target);
-    (facts.method.is_empty() || method.is_empty() || facts.method == method)
-        && !facts.target.is_empty()
-        && (facts.target == target || (!facts.target.contains('?') && facts.target == path))
+    case.is_told_by(facts)
 }
 
 fn parse_trace_id(text: &str) -> Option<[u8; 16]> {
