@@ -152,7 +152,7 @@ impl Engine {
     }
 
     fn finish_standalone(&self, verdict: Option<Verdict>) -> Option<Arc<Verdict>> {
-        verdict.filter(|verdict| verdict.cause.id != "unknown").map(Arc::new)
+        verdict.filter(|verdict| !verdict.cause.is_unknown()).map(Arc::new)
     }
 
     fn publish_standalone(&mut self, verdict: Option<Arc<Verdict>>) {

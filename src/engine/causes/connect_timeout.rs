@@ -1,6 +1,6 @@
 //! The connect timer ran out: packets vanish on the way.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::configured_quote;
 use crate::read::evidence::Symptom;
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check firewall, security group and address of the upstream (`nc -vz HOST PORT` from nginx's host); if the upstream is merely busy, give it more workers and a longer `--backlog`.",
     facts: "`upstream timed out (110: ...) while connecting to upstream` is nginx's own timer and a 504; `connect() failed (110: ...)` is the kernel's and a 502 (src/http/ngx_http_upstream.c, ngx_http_upstream_next and test_connect).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark};
 use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
@@ -16,6 +16,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#keepalive",
         "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"POST /cart HTTP/1.1","status":"502","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}

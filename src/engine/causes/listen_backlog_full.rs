@@ -1,6 +1,6 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#backlog",
         "https://man7.org/linux/man-pages/man2/listen.2.html",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to unix:/run/shop/web.sock failed (11: Resource temporarily unavailable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,

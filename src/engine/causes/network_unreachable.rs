@@ -1,6 +1,6 @@
 //! No route to the network: errno 101.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check the routes of nginx's host or container (`ip route get ADDRESS`); an IPv6 upstream without IPv6 is the usual case: `resolver ... ipv6=off`, or an address of the right family.",
     facts: "errno 101 (ENETUNREACH; 51 on BSD) is returned by connect() at once when no route matches.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to [2001:db8::7]:8000 failed (101: Network is unreachable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://[2001:db8::7]:8000/cart", host: "shop.test""#,

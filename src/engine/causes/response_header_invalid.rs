@@ -1,6 +1,6 @@
 //! The response header is not valid HTTP.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,7 +11,8 @@ pub static CAUSE: Cause = Cause {
     hint: "Mend the header that nginx names: no blanks or control characters in names, Content-Length once and not together with Transfer-Encoding; nginx 1.23 and later refuse what older ones let pass.",
     facts: "`upstream sent invalid header`, `duplicate header line`, `\"Content-Length\" and \"Transfer-Encoding\" headers at the same time` (src/http/modules/ngx_http_proxy_module.c, 1.21.1 and 1.23.0).",
     links: &["https://nginx.org/en/CHANGES"],
-    marks: &[Mark::SpanFinished],
+    leaves: Leaves::Always(Expected::Finished),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent invalid header: "X Trace\x20..." while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent no valid HTTP/1.0 header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:22/login", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! The response header does not fit into nginx's buffer.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,7 +11,8 @@ pub static CAUSE: Cause = Cause {
     hint: "Raise `proxy_buffer_size` (16k, with `proxy_buffers 8 16k` and `proxy_busy_buffers_size 32k`) or make the headers smaller: cookies and Content-Security-Policy are the usual ones.",
     facts: "`upstream sent too big header` (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header); the buffer is one memory page by default. Gunicorn logs the request as served.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffer_size"],
-    marks: &[Mark::SpanFinished],
+    leaves: Leaves::Always(Expected::Finished),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent too big header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 client intended to send too large body: 5000000 bytes, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! nginx's read timer ran out on this URL while others are served.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::engine::case::{conclusion, configured_quote};
 use crate::read::evidence::Symptom;
 
@@ -15,7 +15,8 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
         "https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_read_timeout",
     ],
-    marks: &[Mark::SpanEndsLater],
+    leaves: Leaves::Always(Expected::Late),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://10.1.2.3:8000/report", host: "shop.test""#,

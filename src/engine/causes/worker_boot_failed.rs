@@ -1,6 +1,6 @@
 //! Gunicorn's workers fail before they can serve.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Host;
@@ -13,6 +13,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Read the last line of the traceback, mend the import, setting or dependency it names, and try with `gunicorn --check-config MODULE:APP` before the next deploy.",
     facts: "A worker that fails before it serves exits with code 3 and the whole server halts: `Reason: Worker failed to boot.` (gunicorn/arbiter.py, reap_workers, WORKER_BOOT_ERROR). The same happens after a reload or a mere respawn.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#check-config"],
+    leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [301] [ERROR] Exception in worker process

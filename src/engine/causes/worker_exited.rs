@@ -1,6 +1,6 @@
 //! The application called exit.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{BootKind, Death, Phase};
 use crate::read::address::AddressMatch;
@@ -17,7 +17,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/os.html#os._exit",
         "https://docs.python.org/3/library/sys.html#sys.exit",
     ],
-    marks: &[Mark::BlamesWorker, Mark::SpanWithoutStatus],
+    leaves: Leaves::Always(Expected::NoStatus),
+    marks: &[Mark::BlamesWorker],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) exited with code 1"#,

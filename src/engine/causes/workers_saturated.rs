@@ -1,6 +1,6 @@
 //! 504 on cheap and dear URLs alike while all workers are busy.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -14,7 +14,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/design.html#how-many-workers",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
-    marks: &[Mark::SpanEndsLater],
+    leaves: Leaves::Always(Expected::Late),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:01 [error] 411#411: *1 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test"
 2026/03/04 09:15:01 [error] 411#411: *2 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /health HTTP/1.1", upstream: "http://10.1.2.3:8000/health", host: "shop.test"
