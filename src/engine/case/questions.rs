@@ -4,7 +4,10 @@ use super::Case;
 use crate::engine::correlate::gunicorn::{Boot, BootKind, Instance};
 use crate::engine::outcome;
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{MILLISECOND, SpanFacts, Symptom};
+use crate::read::evidence::{Logged, MILLISECOND, SpanFacts, Symptom};
+
+/// `proxy_buffer_size` is a page of memory by default, and is hardly ever made smaller.
+const BUFFER_MIN: u64 = 4_096;
 
 /// How the workers of a Gunicorn take their requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,44 @@ impl<'a> Case<'a> {
     pub fn timed_out_in_body(&self) -> bool {
         self.symptom == Symptom::ResponseTruncated
             && self.error().is_some_and(|error| error.what.message.starts_with("upstream timed out"))
+    }
+
+    /// True when nginx made the status itself: it tried nobody, or nobody's answer came whole.
+    pub fn is_of_nginx_itself(&self) -> bool {
+        let Some(access) = self.access() else { return false };
+        match access.attempts.last() {
+            Some(attempt) => attempt.header_time.is_dash() || attempt.bytes_received == Logged::Value(0),
+            None => access.has_upstream,
+        }
+    }
+
+    /// True for a 504 of nginx's own of which nothing says whether it connected.
+    pub fn timed_out_somewhere(&self) -> bool {
+        self.symptom == Symptom::Unknown
+            && self.status() == Some(504)
+            && self.error().is_none()
+            && self
+                .last_attempt()
+                .is_some_and(|attempt| attempt.header_time.is_dash() && !attempt.connect_time.is_logged())
+    }
+
+    /// True when nothing says whether the upstream closed the connection or nginx refused its header: no error line, and
+    /// a format that does not log how much came.
+    pub fn may_have_refused_header(&self) -> bool {
+        self.symptom == Symptom::ResponseClosedEarly
+            && self.error().is_none()
+            && self.last_attempt().is_some_and(|attempt| attempt.bytes_received.value().is_none())
+    }
+
+    /// True when the refused header may be one that was too large, for all that is known: no error line, and as much came
+    /// as a buffer holds.
+    pub fn may_have_filled_buffer(&self) -> bool {
+        self.symptom == Symptom::ResponseHeaderInvalid
+            && self.error().is_none()
+            && self
+                .last_attempt()
+                .and_then(|attempt| attempt.bytes_received.value())
+                .is_some_and(|bytes| bytes >= BUFFER_MIN)
     }
 
     /// True when the client got a body as long as nginx's own page of its status.

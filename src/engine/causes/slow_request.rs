@@ -8,7 +8,7 @@ pub static CAUSE: Cause = Cause {
     id: "slow_request",
     category: Category::Application,
     summary: "the application did not answer within nginx's read timeout",
-    when: "nginx's read timer ran out, before the header or within the body, and nothing says that all workers were busy.",
+    when: "nginx's read timer ran out, before the header or within the body, and nothing says that all workers were busy; less surely where neither an error line nor the access log tells whether nginx was connected.",
     hint: "Look at the request's trace for what takes the time and make it faster or a background job; if it must be slow, raise `proxy_read_timeout` (`fastcgi_read_timeout`, `uwsgi_read_timeout`) for this location, together with Gunicorn's `--timeout`.",
     facts: "`upstream timed out (110: ...) while reading response header from upstream` is nginx's own timer, 60 s by default, between two reads, and a 504 (src/http/ngx_http_upstream.c).",
     links: &[
@@ -25,6 +25,9 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.timed_out_in_body() {
         return Claim::with(0.88, vec![conclusion("the read timer ran out in the middle of the body")]);
+    }
+    if case.is_request() && case.timed_out_somewhere() {
+        return Claim::with(0.6, vec![conclusion("the log format does not tell whether nginx was connected")]);
     }
     if !case.is_request() || case.symptom != Symptom::ResponseTimedOut {
         return None;
