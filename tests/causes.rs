@@ -96,11 +96,7 @@ fn a_cause_is_one_file_and_one_line() {
             .filter(|path| ***path != own && !path.ends_with("read/evidence.rs") && cause.id != "unknown")
             .collect();
         assert!(named.contains(&&own), "{} has a file of its own", cause.id);
-        assert!(
-            elsewhere.is_empty(),
-            "{}: {elsewhere:?} know it by name; say it with a mark in its own file",
-            cause.id
-        );
+        assert!(elsewhere.is_empty(), "{}: {elsewhere:?} know it by name; say it in a field of its own row", cause.id);
         let (_, table) = files.iter().find(|(path, _)| path.ends_with("engine/causes.rs")).expect("the table");
         assert_eq!(table.lines().filter(|line| line.trim() == cause.id).count(), 1, "one line in the table");
     }

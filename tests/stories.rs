@@ -236,3 +236,49 @@ fn workers_that_all_leave_at_boot_found_no_application() {
     let found = of(format!("{both}{again}"));
     assert!(found.starts_with("/5 ") && !found.contains("/20 app_load_failed"), "{found}");
 }
+
+/// A second service behind the same nginx: another upstream, a Gunicorn of its own, a worker of it that is killed and a
+/// request of its that is cut, in the same second. None of it may matter to the first.
+const STRANGER_ACCESS: &str = r#"{"msec":"1772615703.400","pid":"411","connection":"90","remote_addr":"198.51.100.21","request":"GET /stranger HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.050","upstream_addr":"127.0.0.1:9000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.050"}"#;
+const STRANGER_GUNICORN: &str = "[2026-03-04 09:14:00 +0000] [900] [INFO] Starting gunicorn 23.0.0
+[2026-03-04 09:14:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:9000 (900)
+[2026-03-04 09:14:00 +0000] [900] [INFO] Using worker: sync
+[2026-03-04 09:14:00 +0000] [901] [INFO] Booting worker with pid: 901
+[2026-03-04 09:15:03 +0000] [900] [ERROR] Worker (pid:901) was sent SIGKILL! Perhaps out of memory?
+[2026-03-04 09:15:03 +0000] [902] [INFO] Booting worker with pid: 902
+";
+
+/// Without an error line the access line alone says what nginx saw, in so many fields as its format has.
+#[test]
+fn a_field_that_the_format_lacks_is_no_proof() {
+    let access = |status: u16, fields: &str| {
+        format!(
+            r#"{{"msec":"1772615703.500","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /a HTTP/1.1","status":"{status}","body_bytes_sent":"157","request_time":"2.050","upstream_addr":"127.0.0.1:8000","upstream_status":"{status}",{fields}"upstream_response_time":"2.050"}}"#
+        )
+    };
+    let check = |status: u16, fields: &str, expected: &str| {
+        let line = access(status, fields);
+        let alone = told(&[("access.log", &line), ("gunicorn.log", START)]);
+        assert_eq!(alone, format!("/a {expected}"), "{status} {fields}");
+        let beside = told(&[
+            ("access.log", &format!("{STRANGER_ACCESS}\n{line}\n")),
+            ("gunicorn.log", START),
+            ("other.log", STRANGER_GUNICORN),
+        ]);
+        assert!(beside.lines().any(|told| told == alone), "{status} {fields}\n{beside}");
+    };
+    let (connected, refused) = (r#""upstream_connect_time":"0.000","#, r#""upstream_connect_time":"-","#);
+    let (no_header, nothing) = (r#""upstream_header_time":"-","#, r#""upstream_bytes_received":"0","#);
+    let some = r#""upstream_bytes_received":"194","#;
+    let full = r#""upstream_bytes_received":"4096","#;
+    check(502, &format!("{connected}{no_header}"), "worker_died");
+    check(502, &format!("{connected}{no_header}{nothing}"), "worker_died");
+    check(502, &format!("{connected}{nothing}"), "worker_died");
+    check(502, &format!("{connected}{no_header}{some}"), "response_header_invalid");
+    check(502, &format!("{no_header}{some}"), "response_header_invalid");
+    check(502, &format!("{connected}{no_header}{full}"), "response_header_invalid");
+    check(502, no_header, "unknown");
+    check(504, &format!("{connected}{no_header}"), "slow_request");
+    check(504, &format!("{refused}{no_header}"), "listen_backlog_full");
+    check(504, no_header, "slow_request");
+}

@@ -1,8 +1,13 @@
 //! Everything that is known about one failed request, as a cause looks at it.
 
+mod halt;
+mod questions;
+mod queue;
 mod sight;
 
 pub use super::correlate::world::{Failure, HostSeen};
+pub use questions::Workers;
+pub use queue::Wait;
 pub use sight::{DeathKey, Sight};
 
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};

@@ -118,7 +118,34 @@ impl Category {
     }
 }
 
-/// What the naming of a cause means beyond itself: for the spans that the request left, for workers, for late evidence.
+/// The span of the application that a request can have left, which depends on how it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// With the status that the client got.
+    SameStatus,
+    /// The application finished and never knew: any status, ending with the request.
+    Finished,
+    /// The application went on after nginx gave up: the span ends later.
+    Late,
+    /// The worker died: a finished span cannot be this request's; one that an exception left has no status.
+    NoStatus,
+    /// The request never reached the application.
+    Never,
+}
+
+/// The span that a request of this cause leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// What nginx saw decides.
+    BySymptom,
+    /// This one, whatever nginx saw.
+    Always(Expected),
+    /// [`Expected::NoStatus`] where the client got this status, for Gunicorn answered as the worker was ended; else what
+    /// nginx saw decides.
+    NoStatusAt(u16),
+}
+
+/// What the naming of a cause means beyond itself: for workers and for late evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// It blames one worker, whose end is spoken for.
@@ -127,16 +154,6 @@ pub enum Mark {
     WantsMoreEvidence,
     /// It says what happened and not why: no rival of a cause that says why.
     SaysNoReason,
-    /// The application's span has the status that the client got.
-    SpanOfSameStatus,
-    /// The application finished and never knew: its span has any status and ends with the request.
-    SpanFinished,
-    /// The application went on after nginx gave up: its span ends later.
-    SpanEndsLater,
-    /// The worker died: a finished span cannot be the request's; one that an exception left has no status.
-    SpanWithoutStatus,
-    /// The same, where the client got a 500: Gunicorn answered as the worker was ended.
-    SpanWithoutStatusAt500,
 }
 
 /// One row of the table of causes.
@@ -156,6 +173,8 @@ pub struct Cause {
     pub facts: &'static str,
     /// Documentation of nginx, Gunicorn and others on it.
     pub links: &'static [&'static str],
+    /// The span that a request of it leaves.
+    pub leaves: Leaves,
     /// What else its naming means.
     pub marks: &'static [Mark],
     /// How likely it is for a case; `None` when it cannot be.
@@ -167,8 +186,22 @@ pub struct Cause {
 }
 
 impl Cause {
+    /// True for the honest answer where no cause claims a case.
+    pub fn is_unknown(&self) -> bool {
+        self == UNKNOWN
+    }
+
     /// True when the table says so of it.
     pub fn has(&self, mark: Mark) -> bool {
         self.marks.contains(&mark)
     }
 }
+
+/// Each row stands in the table once, so it is itself and no other.
+impl PartialEq for Cause {
+    fn eq(&self, other: &Cause) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Cause {}

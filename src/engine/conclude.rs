@@ -102,7 +102,7 @@ impl Engine {
         if let Some(before) = &before {
             verdict.uid.clone_from(&before.uid);
             verdict.revision = before.revision + 1;
-            if before.cause.id == verdict.cause.id && before.link == verdict.link && before.status == verdict.status {
+            if before.cause == verdict.cause && before.link == verdict.link && before.status == verdict.status {
                 let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
                 for ticket in tickets {
                     self.resolve(ticket, Some(Arc::clone(before)));

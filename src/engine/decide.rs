@@ -48,7 +48,7 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Claim) {
             others.push(other.id);
         }
     }
-    if !others.is_empty() && cause.id != "unknown" {
+    if !others.is_empty() && !cause.is_unknown() {
         claim.quotes.truncate(EVIDENCE_MAX - 2);
         claim.quotes.push(conclusion(format!("could also be {}", others.join(", "))));
     }
@@ -79,7 +79,7 @@ fn weight_of_servers(case: &Case<'_>, claim: &Claim) -> f64 {
 /// Fitted to recordings of a real nginx and Gunicorn: said 0.9 = right 9 times in 10.
 fn stated(case: &Case<'_>, cause: &Cause, claimed: f64, rival: f64) -> f64 {
     let claimed = claimed.clamp(0.0, 1.0);
-    if cause.id == "unknown" || !case.is_request() {
+    if cause.is_unknown() || !case.is_request() {
         return claimed;
     }
     if cause.has(Mark::WantsMoreEvidence) && !case.has_gunicorn_log() && rival == 0.0 {

@@ -1,12 +1,11 @@
 //! The case of a request: whom it went to, which Gunicorn that is, which of its workers ended, and what others met.
 
-use super::case::{Case, DeathKey, Sight, Trigger};
-use super::causes;
+use super::case::{Case, DeathKey, Sight, Trigger, Workers};
 use super::correlate::Interval;
 use super::correlate::gunicorn::{Death, Instance};
 use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, World};
-use super::outcome::{death_interval, death_of_500, failed_at, symptom_of};
+use super::outcome::{death_interval, death_of_500, failed_at, has_page_of_nginx, symptom_of};
 use super::sites::{SiteRef, Sites};
 use super::topology::Ties;
 use crate::read::address::{AddressMatch, compare};
@@ -155,7 +154,7 @@ fn root_of<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a 
 /// that this upstream had at the same time.
 fn same_failure<'a>(world: &'a World, upstream: Option<&str>, at: Interval) -> Option<&'a Failure> {
     world.failures.iter().rev().find(|failure| {
-        failure.symptom.id().starts_with("connect_")
+        failure.symptom.is_connect()
             && Some(failure.upstream.as_str()) == upstream
             && failure.at.distance(at) <= 5 * SECOND
     })
@@ -165,8 +164,7 @@ fn same_failure<'a>(world: &'a World, upstream: Option<&str>, at: Interval) -> O
 /// behind a forged one): while nginx could not connect for anybody, it could not for this request either.
 fn failures_alike<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a Failure> {
     let access = request.access.as_ref().filter(|_| request.errors.is_empty())?;
-    let own_page = access.what.body_bytes_sent.value().is_some_and(causes::app_returned_error::is_size_of_nginx_page);
-    if access.what.status != 502 || access.what.has_upstream || !own_page {
+    if access.what.status != 502 || access.what.has_upstream || !has_page_of_nginx(&access.what) {
         return None;
     }
     let mut around =
@@ -174,7 +172,7 @@ fn failures_alike<'a>(request: &Request, world: &'a World, at: Interval) -> Opti
     let first = *around.peek()?;
     let mut count = 0;
     for failure in around {
-        if failure.symptom != first.symptom || !failure.symptom.id().starts_with("connect_") {
+        if failure.symptom != first.symptom || !failure.symptom.is_connect() {
             return None;
         }
         count += 1;
@@ -194,7 +192,7 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
     {
         return None;
     }
-    let serial = case.instance.is_none_or(|instance| matches!(instance.worker_class.as_str(), "sync" | ""));
+    let serial = case.workers() != Workers::Concurrent;
     // A Gunicorn that listens elsewhere answered nobody here.
     let is_stranger =
         |instance: &&Instance| case.is_stranger(instance) || instance.matches(case.upstream) == AddressMatch::No;

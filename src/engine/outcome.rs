@@ -1,10 +1,12 @@
 //! Did a request fail, when, and what did nginx see?
 
+mod symptom;
+
 use super::case::{DeathKey, Sight};
 use super::correlate::Interval;
 use super::correlate::gunicorn::Death;
 use super::correlate::join::Request;
-use crate::read::evidence::{Logged, NginxAccess, SECOND, Symptom};
+use crate::read::evidence::{Attempt, NginxAccess, SECOND, Symptom};
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,22 +103,17 @@ pub(super) fn symptom_of(request: &Request) -> Symptom {
         Some(symptom) => return symptom,
         None => {}
     }
-    match access.status {
-        499 => Symptom::ClientClosed,
-        9 => Symptom::ResponseHeaderInvalid,
-        _ if answered => Symptom::Relayed,
-        status => last.map_or(Symptom::Unknown, |attempt| {
-            let nothing_received = matches!(attempt.bytes_received, Logged::Value(0));
-            match (status, attempt.connect_time, attempt.header_time) {
-                (504, Logged::Dash, _) => Symptom::ConnectTimedOut,
-                (504, _, Logged::Dash) => Symptom::ResponseTimedOut,
-                (502, Logged::Dash, Logged::Dash) => Symptom::ConnectFailed,
-                (502, Logged::Value(_), Logged::Dash) if nothing_received => Symptom::ResponseClosedEarly,
-                (502, Logged::Value(_), Logged::Dash) => Symptom::ResponseHeaderInvalid,
-                _ => Symptom::Unknown,
-            }
-        }),
+    match last {
+        Some(attempt) => symptom::of_attempt(access.status, attempt),
+        None => symptom::of_attempt(access.status, &Attempt::default()),
     }
+}
+
+/// True when the client got a body as long as nginx's own page of its status: the built-in error pages for 502 to 504, with
+/// and without version and with the padding for old browsers (`src/http/ngx_http_special_response.c`): `nginx`,
+/// `nginx/1.2.3`, `nginx/1.22.1 (Ubuntu)`.
+pub(super) fn has_page_of_nginx(access: &NginxAccess) -> bool {
+    access.body_bytes_sent.value().is_some_and(|bytes| matches!(bytes, 0 | 141..=230 | 537..=640))
 }
 
 /// When the last attempt failed: the access line's time where it is exact, else where it and the error line agree.

@@ -120,7 +120,7 @@ impl Engine {
             passes: Vec::new(),
         };
         let verdict = decide::verdict_of(&case, u64::MAX, 0, self.settings.link_threshold).0;
-        (verdict.cause.id != "unknown").then_some(verdict)
+        (!verdict.cause.is_unknown()).then_some(verdict)
     }
 
     fn publish_standalone(&mut self, at: SiteRef, verdict: Option<Verdict>) {

@@ -124,6 +124,22 @@ impl Symptom {
             Symptom::Unknown => "unknown",
         }
     }
+
+    /// True when nginx could not connect.
+    pub fn is_connect(self) -> bool {
+        use Symptom as S;
+        matches!(
+            self,
+            S::ConnectRefused
+                | S::ConnectSocketMissing
+                | S::ConnectPermissionDenied
+                | S::ConnectBacklogFull
+                | S::ConnectTimedOut
+                | S::ConnectUnreachable
+                | S::ConnectNoLocalPort
+                | S::ConnectFailed
+        )
+    }
 }
 
 /// What one line or record proves, with the keys that its envelope carried.

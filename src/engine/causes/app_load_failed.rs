@@ -1,6 +1,6 @@
 //! The application object was not found.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark};
 use crate::engine::correlate::gunicorn::Down;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Correct `MODULE:APP` on Gunicorn's command line (the attribute must exist in the module) and try with `gunicorn --check-config MODULE:APP`.",
     facts: "`Failed to find attribute 'app' in 'module'.` (`Failed to find application object` in 19.x), code 4, `Reason: App failed to load.` (gunicorn/util.py, import_app; gunicorn/arbiter.py, APP_LOAD_ERROR).",
     links: &["https://docs.gunicorn.org/en/stable/run.html"],
+    leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Shutting down: Master
@@ -20,5 +21,5 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    super::worker_boot_failed::down(case, Down::AppLoadFailed)
+    case.halted_for(Down::AppLoadFailed)
 }

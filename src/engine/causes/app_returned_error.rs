@@ -1,6 +1,6 @@
 //! The upstream itself answered 502, 503 or 504.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -8,11 +8,12 @@ pub static CAUSE: Cause = Cause {
     id: "app_returned_error",
     category: Category::Application,
     summary: "the application itself answered with this status; nginx only passed it on",
-    when: "The access log has a `$upstream_header_time`, Gunicorn's access log or a span has the same status, or nginx's error log is silent and the body is not nginx's own page.",
+    when: "The access log has a `$upstream_header_time`, Gunicorn's access log or a span has the same status, or nginx's error log is silent and the body is not nginx's own page; never where the access log says that nobody's answer came.",
     hint: "Look into the application's own log and trace for this request: it is most often a gateway whose own upstream failed.",
     facts: "A number in `$upstream_header_time` proves that a whole response header came from the upstream; nginx writes no error line then (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_header_time"],
-    marks: &[Mark::SpanOfSameStatus],
+    leaves: Leaves::Always(Expected::SameStatus),
+    marks: &[],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"GET /rates HTTP/1.1","status":"502","request_time":"0.201","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"0.200","upstream_response_time":"0.200","upstream_bytes_received":"194"}"#,
     near_miss: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"GET /rates HTTP/1.1","status":"502","request_time":"0.201","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.200","upstream_bytes_received":"0"}"#,
@@ -26,7 +27,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.symptom == Symptom::Relayed {
         return Claim::of(0.98);
     }
-    if case.symptom != Symptom::Unknown {
+    if case.symptom != Symptom::Unknown || case.is_of_nginx_itself() {
         return None;
     }
     let answered = case.answers().rev().find(|answer| {
@@ -39,16 +40,14 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let (from, to) = (case.at.from.saturating_sub(2 * SECOND), case.at.to.saturating_add(2 * SECOND));
     let span = case.spans_ending_within(from, to).find(|(_, span)| {
-        !span.facts.from_nginx
-            && span.facts.http_status == Some(status)
-            && crate::engine::correlate::link::same_target(&span.facts, case)
+        !span.facts.from_nginx && span.facts.http_status == Some(status) && case.is_told_by(&span.facts)
     });
     if span.is_some() {
         return Claim::with(0.95, vec![conclusion(format!("a span of this request ended with status {status}"))]);
     }
     // The access log knows nothing of upstreams. nginx writes an error line for each failure of its own.
     let silent_error_log = case.error_log_covers(case.at);
-    let own_page = case.access().and_then(|access| access.body_bytes_sent.value()).is_some_and(is_size_of_nginx_page);
+    let own_page = case.has_page_of_nginx();
     match (silent_error_log, own_page) {
         (true, false) => Claim::with(
             0.75,
@@ -60,10 +59,4 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         // nginx's own page: it made the status itself, and its error line was not read.
         (_, true) => None,
     }
-}
-
-/// Sizes of nginx's built-in error pages for 502 to 504, with and without version and with the padding for old
-/// browsers (`src/http/ngx_http_special_response.c`): `nginx`, `nginx/1.2.3`, `nginx/1.22.1 (Ubuntu)`.
-pub fn is_size_of_nginx_page(bytes: u64) -> bool {
-    matches!(bytes, 0 | 141..=230 | 537..=640)
 }

@@ -1,6 +1,6 @@
 //! Gunicorn's primary process died of an exception.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::correlate::gunicorn::Down;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Read the traceback: mostly no writable directory for the heartbeat files (`--worker-tmp-dir /dev/shm`), a full disk, or no memory to fork.",
     facts: "`Unhandled exception in main loop`, exit code 255 (gunicorn/arbiter.py, run).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#worker-tmp-dir"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Unhandled exception in main loop
@@ -20,5 +21,5 @@ FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']"#,
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    super::worker_boot_failed::down(case, Down::Crashed)
+    case.halted_for(Down::Crashed)
 }

@@ -1,6 +1,6 @@
 //! Gunicorn could not bind its address.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::correlate::gunicorn::Down;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Find who listens with `ss -ltnp 'sport = :PORT'` (often an older Gunicorn), stop it or choose another `--bind`.",
     facts: "Five tries one second apart, then `Can't connect to ('0.0.0.0', 8000)` and exit code 1 (gunicorn/sock.py, create_sockets). The older instance usually goes on serving.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#bind"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Connection in use: ('0.0.0.0', 8000)
@@ -19,5 +20,5 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    super::worker_boot_failed::down(case, Down::BindFailed)
+    case.halted_for(Down::BindFailed)
 }

@@ -1,6 +1,6 @@
 //! The client went away before the answer: 499.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, Symptom};
 
@@ -12,7 +12,8 @@ pub static CAUSE: Cause = Cause {
     hint: "Look at how long the request had taken: an impatient client or load balancer has a shorter timeout than the application needs; raise that timeout or make the request faster.",
     facts: "nginx logs 499 and, at level info only, `client prematurely closed connection` (src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection). The application goes on with its work.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
-    marks: &[Mark::SpanEndsLater],
+    leaves: Leaves::Always(Expected::Late),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [info] 411#411: *7 epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,

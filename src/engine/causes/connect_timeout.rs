@@ -1,6 +1,6 @@
 //! The connect timer ran out: packets vanish on the way.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::configured_quote;
 use crate::read::evidence::Symptom;
 
@@ -8,10 +8,11 @@ pub static CAUSE: Cause = Cause {
     id: "connect_timeout",
     category: Category::Unreachable,
     summary: "nginx could not connect within `proxy_connect_timeout`: packets to the upstream vanish",
-    when: "The connection was not made in time, and Gunicorn's log does not say that it listens there.",
+    when: "The connection was not made in time, and Gunicorn's log does not say that it listens there; unlikely where neither an error line nor the access log tells whether nginx was connected.",
     hint: "Check firewall, security group and address of the upstream (`nc -vz HOST PORT` from nginx's host); if the upstream is merely busy, give it more workers and a longer `--backlog`.",
     facts: "`upstream timed out (110: ...) while connecting to upstream` is nginx's own timer and a 504; `connect() failed (110: ...)` is the kernel's and a 502 (src/http/ngx_http_upstream.c, ngx_http_upstream_next and test_connect).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
@@ -19,10 +20,13 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
+    if case.is_request() && case.timed_out_somewhere() {
+        return Claim::of(0.3);
+    }
     if !case.is_request() || case.symptom != Symptom::ConnectTimedOut {
         return None;
     }
     let set = case.configured(|pass| pass.connect_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "connect", time)).into_iter().collect();
-    Claim::with(if super::listen_backlog_full::gunicorn_is_there(case) { 0.2 } else { 0.96 }, quotes)
+    Claim::with(if case.gunicorn_is_there() { 0.2 } else { 0.96 }, quotes)
 }

@@ -1,6 +1,6 @@
 //! The upstream's name did not resolve, or no resolver is set.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check the name and the `resolver` directive (127.0.0.11 in Docker, the cluster's DNS in Kubernetes) from nginx's host with `dig @RESOLVER NAME`; names in `upstream` and plain `proxy_pass` are resolved only when nginx starts.",
     facts: "nginx answers 502 without any attempt; the number is the resolver's code, not an errno (src/core/ngx_resolver.c, ngx_resolver_strerror).",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 shop-app.internal could not be resolved (3: Host not found), client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::address::AddressMatch;
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (2: No such file or directory) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
@@ -31,7 +32,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let Some(instance) = case.instance else {
-        return Claim::of(if case.is_unix() && case.symptom.id() == "connect_refused" { 0.4 } else { 0.96 });
+        return Claim::of(if case.is_unix() && case.symptom == Symptom::ConnectRefused { 0.4 } else { 0.96 });
     };
     let stopped = instance.before(case.at).filter(|change| matches!(change.phase, Phase::Down(_) | Phase::Stopping));
     match stopped {

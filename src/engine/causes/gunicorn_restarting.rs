@@ -1,6 +1,6 @@
 //! A stop, restart or reload is in progress.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
@@ -18,7 +18,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout",
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
     ],
-    marks: &[Mark::SpanWithoutStatusAt500],
+    leaves: Leaves::NoStatusAt(500),
+    marks: &[],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 [2026-03-04 09:15:00 +0000] [300] [INFO] Handling signal: term

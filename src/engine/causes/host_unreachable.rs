@@ -1,6 +1,6 @@
 //! No route to the host: errno 113, or it is down.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check that the host or container still has this address and is up, and that no firewall rejects the port; after a container moved, reload nginx or use `resolver` with a variable.",
     facts: "errno 113 (EHOSTUNREACH; 65 on BSD) comes back from a failed neighbour look-up or from ICMP host-unreachable and admin-prohibited.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (113: No route to host) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
@@ -18,7 +19,7 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    (case.is_request() && case.symptom == Symptom::ConnectUnreachable && !super::network_unreachable::is_network(case))
+    (case.is_request() && case.symptom == Symptom::ConnectUnreachable && !case.is_network_unreachable())
         .then_some(())?;
     Claim::of(0.98)
 }

@@ -1,8 +1,7 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::worker_exited::silent_replacement;
-use super::{Case, Category, Cause, Claim, Mark};
-use crate::engine::case::conclusion;
+use super::{Case, Category, Cause, Claim, Leaves, Mark};
+use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
 
@@ -17,6 +16,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#keepalive",
         "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"POST /cart HTTP/1.1","status":"502","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}
@@ -36,7 +36,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.keeps_connections() == Some(false) {
         return None;
     }
-    let sync = case.instance.is_some_and(|instance| instance.worker_class == "sync");
+    let sync = case.workers() == Workers::Sync;
     let at_once = case.response_time().is_some_and(|time| time <= 10 * MILLISECOND);
     if sync || !at_once {
         // Without times in the log a non-idempotent request leaves the race possible, no more.
@@ -51,11 +51,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.last_attempt().is_some_and(|attempt| stopped_sending(attempt, case.access())) {
         return Claim::of(0.25);
     }
-    let replaced = case.instance.and_then(|instance| silent_replacement(case, instance));
+    let replaced = case.silent_replacement();
     if replaced.is_some_and(|boot| boot.kind == BootKind::Silent) {
         return Claim::of(0.25);
     }
-    let asynchronous = case.instance.is_some_and(|instance| !instance.worker_class.is_empty());
+    let asynchronous = case.workers() == Workers::Concurrent;
     let confidence = match (asynchronous, case.is_idempotent(), fresh) {
         (_, _, true) => 0.2,
         (true, false, _) => 0.88,

@@ -1,8 +1,7 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::conclusion;
-use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -16,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#backlog",
         "https://man7.org/linux/man-pages/man2/listen.2.html",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to unix:/run/shop/web.sock failed (11: Resource temporarily unavailable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
@@ -28,7 +28,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     match case.symptom {
         Symptom::ConnectBacklogFull => Claim::of(0.97),
-        Symptom::ConnectTimedOut if gunicorn_is_there(case) => {
+        Symptom::ConnectTimedOut if case.gunicorn_is_there() => {
             let mut quotes: Vec<_> =
                 case.instance.and_then(|instance| instance.listening.clone()).into_iter().collect();
             quotes.push(conclusion("Gunicorn listens on this address and does not take the connection"));
@@ -37,9 +37,4 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         Symptom::ConnectTimedOut => Claim::of(0.15),
         _ => None,
     }
-}
-
-/// True when Gunicorn's log says that it listens where nginx's connect timed out.
-pub fn gunicorn_is_there(case: &Case<'_>) -> bool {
-    case.address >= AddressMatch::Maybe && case.instance.is_some_and(|instance| instance.serves(case.at))
 }

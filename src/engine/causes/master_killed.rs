@@ -1,9 +1,8 @@
 //! A stale unix socket: the primary process died without cleaning up.
 
-use super::{Case, Category, Cause, Claim, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Trigger};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
-use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -17,6 +16,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:20:11 [error] 411#411: *19 connect() to unix:/run/shop/web.sock failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
@@ -55,6 +55,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
 
 /// Requests were cut and the next ones refused, while the log of the Gunicorn at this address is silent.
 fn vanished(case: &Case<'_>) -> bool {
-    let silent = case.instance.is_some_and(|instance| instance.serves(case.at) && case.address >= AddressMatch::Maybe);
-    silent && case.failures_around(Symptom::ConnectRefused, 3).any(|failure| failure.at.to >= case.at.from)
+    case.gunicorn_is_there()
+        && case.failures_around(Symptom::ConnectRefused, 3).any(|failure| failure.at.to >= case.at.from)
 }

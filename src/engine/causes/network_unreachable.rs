@@ -1,6 +1,6 @@
 //! No route to the network: errno 101.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check the routes of nginx's host or container (`ip route get ADDRESS`); an IPv6 upstream without IPv6 is the usual case: `resolver ... ipv6=off`, or an address of the right family.",
     facts: "errno 101 (ENETUNREACH; 51 on BSD) is returned by connect() at once when no route matches.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to [2001:db8::7]:8000 failed (101: Network is unreachable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://[2001:db8::7]:8000/cart", host: "shop.test""#,
@@ -22,15 +23,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.symptom == Symptom::ConnectNoLocalPort && case.is_ipv6() {
         return Claim::with(0.6, vec![conclusion("nginx's host may have no IPv6 address to connect from")]);
     }
-    (case.is_request() && case.symptom == Symptom::ConnectUnreachable && is_network(case)).then_some(())?;
+    (case.is_request() && case.is_network_unreachable()).then_some(())?;
     Claim::of(0.98)
-}
-
-/// True when the error line is about the network, not the host. Decided by number, by text where it was lost.
-pub fn is_network(case: &Case<'_>) -> bool {
-    case.error().is_some_and(|error| match error.what.code {
-        Some(101 | 51 | 100 | 50 | 10050 | 10051) => true,
-        Some(113 | 65 | 112 | 64 | 10064 | 10065) => false,
-        _ => error.what.code_text.contains("etwork"),
-    })
 }

@@ -1,6 +1,6 @@
 //! All servers of the group are in quarantine, and the failure that put them there is not in sight.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Find the first failures of this group in nginx's error log (other errors in the seconds before, on any worker) and mend their cause; `max_fails=0` on a single server avoids the quarantine.",
     facts: "A server that failed `max_fails` times (default 1) is left out for `fail_timeout` (default 10 s), by each nginx worker for itself unless the group has a `zone` (src/http/ngx_http_upstream_round_robin.c). A consequence, never a root cause.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 no live upstreams while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://shop-app/cart", host: "shop.test""#,

@@ -1,7 +1,6 @@
 //! What answers does not speak HTTP.
 
-use super::{Case, Category, Cause, Claim};
-use crate::read::evidence::Symptom;
+use super::{Case, Category, Cause, Claim, Leaves};
 
 pub static CAUSE: Cause = Cause {
     id: "not_http_upstream",
@@ -11,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check which program listens there (`ss -ltnp`) and whether it wants `uwsgi_pass` or `fastcgi_pass` instead of `proxy_pass`.",
     facts: "`upstream sent no valid HTTP/1.0 header`: nginx passes the bytes on as HTTP/0.9 and logs status 009 (src/http/modules/ngx_http_proxy_module.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent no valid HTTP/1.0 header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:22/login", host: "shop.test""#,
@@ -18,11 +18,6 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    (case.is_request() && case.symptom == Symptom::ResponseHeaderInvalid && is_not_http(case)).then_some(())?;
+    (case.is_request() && case.answer_is_not_http()).then_some(())?;
     Claim::of(0.93)
-}
-
-/// True when nginx found no status line at all.
-pub fn is_not_http(case: &Case<'_>) -> bool {
-    case.status() == Some(9) || case.error().is_some_and(|error| error.what.message.contains("no valid HTTP"))
 }

@@ -1,6 +1,6 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::read::evidence::SECOND;
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8443/login", host: "shop.test"

@@ -1,6 +1,6 @@
 //! The application answered and closed without reading the request body.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -12,7 +12,8 @@ pub static CAUSE: Cause = Cause {
     hint: "Let the application read or discard the body before it answers 401, 413 or a redirect, or let nginx refuse large bodies itself with `client_max_body_size`.",
     facts: "A socket closed with unread bytes sends a reset, and the answer that nginx has not read yet is gone: `writev() failed (104: ...) while sending request to upstream`, over a unix socket `(32: Broken pipe)`. Gunicorn's access log shows the answer.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size"],
-    marks: &[Mark::SpanFinished],
+    leaves: Leaves::Always(Expected::Finished),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test"

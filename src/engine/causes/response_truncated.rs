@@ -1,6 +1,6 @@
 //! The header was sent, the body was cut; the client saw 200.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::Seen;
 use crate::read::evidence::{NginxError, Symptom};
@@ -13,7 +13,8 @@ pub static CAUSE: Cause = Cause {
     hint: "Look for the worker's end or an exception at this time in Gunicorn's log, and for a Content-Length that is larger than the body; `proxy_http_version 1.1` lets clients notice the cut.",
     facts: "`upstream prematurely closed connection while reading upstream`: the header is sent, so nginx can only close the connection; the access log shows the upstream's status (src/event/ngx_event_pipe.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version"],
-    marks: &[Mark::SpanFinished],
+    leaves: Leaves::Always(Expected::Finished),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading upstream, client: 198.51.100.20, server: shop.test, request: "GET /export HTTP/1.1", upstream: "http://127.0.0.1:8000/export", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /export HTTP/1.1", upstream: "http://127.0.0.1:8000/export", host: "shop.test""#,
@@ -23,7 +24,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ResponseTruncated {
         return None;
     }
-    let confidence = if super::slow_request::timed_out_in_body(case) { 0.4 } else { 0.97 };
+    let confidence = if case.timed_out_in_body() { 0.4 } else { 0.97 };
     let mut quotes = case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default();
     // nginx's temporary files (`src/core/ngx_file.c`): nobody but nginx itself is to blame.
     let of_file = |error: &Seen<NginxError>| {

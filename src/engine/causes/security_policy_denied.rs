@@ -1,6 +1,6 @@
 //! SELinux or another security module forbids the connection: errno 13 over TCP, or an AVC denial.
 
-use super::{Case, Category, Cause, Claim, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, Symptom};
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://www.nginx.com/blog/using-nginx-plus-with-selinux/",
         "https://man7.org/linux/man-pages/man2/connect.2.html",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! nginx's read timer ran out on this URL while others are served.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves};
 use crate::engine::case::{conclusion, configured_quote};
 use crate::read::evidence::Symptom;
 
@@ -8,43 +8,35 @@ pub static CAUSE: Cause = Cause {
     id: "slow_request",
     category: Category::Application,
     summary: "the application did not answer within nginx's read timeout",
-    when: "nginx's read timer ran out, before the header or within the body, and nothing says that all workers were busy.",
+    when: "nginx's read timer ran out, before the header or within the body, and nothing says that all workers were busy; less surely where neither an error line nor the access log tells whether nginx was connected.",
     hint: "Look at the request's trace for what takes the time and make it faster or a background job; if it must be slow, raise `proxy_read_timeout` (`fastcgi_read_timeout`, `uwsgi_read_timeout`) for this location, together with Gunicorn's `--timeout`.",
     facts: "`upstream timed out (110: ...) while reading response header from upstream` is nginx's own timer, 60 s by default, between two reads, and a 504 (src/http/ngx_http_upstream.c).",
     links: &[
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
         "https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_read_timeout",
     ],
-    marks: &[Mark::SpanEndsLater],
+    leaves: Leaves::Always(Expected::Late),
+    marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://10.1.2.3:8000/report", host: "shop.test""#,
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    if case.is_request() && timed_out_in_body(case) {
+    if case.is_request() && case.timed_out_in_body() {
         return Claim::with(0.88, vec![conclusion("the read timer ran out in the middle of the body")]);
+    }
+    if case.is_request() && case.timed_out_somewhere() {
+        return Claim::with(0.6, vec![conclusion("the log format does not tell whether nginx was connected")]);
     }
     if !case.is_request() || case.symptom != Symptom::ResponseTimedOut {
         return None;
     }
     let set = case.configured(|pass| pass.read_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "read", time)).into_iter().collect();
+    // The signs of a full queue take away from it.
+    let full = if case.wait_for_worker().confidence() > 0.5 { 0.5 } else { 0.0 };
     // A line cut before its action may be about a connect or a handshake as well.
     let is_cut = case.error().is_some_and(|error| error.what.action.is_empty());
-    Claim::with(if is_cut { 0.5 } else { 0.85 } - workers_busy(case), quotes)
-}
-
-/// The cut is nginx's own: it waited `proxy_read_timeout` for the next bytes of the body.
-pub fn timed_out_in_body(case: &Case<'_>) -> bool {
-    case.symptom == Symptom::ResponseTruncated
-        && case.error().is_some_and(|error| error.what.message.starts_with("upstream timed out"))
-}
-
-/// How far the signs of a full queue take away from it.
-fn workers_busy(case: &Case<'_>) -> f64 {
-    match (super::workers_saturated::CAUSE.judge)(case) {
-        Some(claim) if claim.confidence > 0.5 => 0.5,
-        _ => 0.0,
-    }
+    Claim::with(if is_cut { 0.5 } else { 0.85 } - full, quotes)
 }

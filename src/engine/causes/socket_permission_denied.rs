@@ -1,6 +1,6 @@
 //! nginx may not use the unix socket: errno 13.
 
-use super::{Case, Category, Cause, Claim, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Trigger};
 use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#umask",
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,

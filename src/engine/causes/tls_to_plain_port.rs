@@ -1,6 +1,6 @@
 //! nginx speaks TLS to a port that does not.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8000/login", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! Honest: the evidence is listed. The to-do list for the next cause.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark};
 use crate::engine::case::conclusion;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Send nginx's error log and Gunicorn's error log of this time along with the access log, and log `$upstream_status`, `$upstream_header_time`, `$pid` and `$connection` there.",
     facts: "The formats `combined` and `main` hold no upstream variable, so a status alone does not tell whether nginx or the application made it.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables"],
+    leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
     judge,
     example: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 502 157 "-" "curl/8.5.0""#,

@@ -1,6 +1,6 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
 use crate::engine::case::conclusion;
 use crate::read::address::AddressMatch;
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#bind",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)

@@ -1,6 +1,6 @@
 //! The worker died of a signal of its own making.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, SECOND, Symptom};
 
@@ -15,7 +15,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/faulthandler.html",
         "https://docs.gunicorn.org/en/stable/settings.html#preload-app",
     ],
-    marks: &[Mark::BlamesWorker, Mark::SpanWithoutStatus],
+    leaves: Leaves::Always(Expected::NoStatus),
+    marks: &[Mark::BlamesWorker],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /thumb HTTP/1.1", upstream: "http://127.0.0.1:8000/thumb", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGSEGV!"#,

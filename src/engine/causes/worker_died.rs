@@ -1,6 +1,6 @@
 //! Closed or reset before a header, and no Gunicorn evidence says why.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark};
 use crate::engine::case::conclusion;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Read Gunicorn's error log at this time (`--error-logfile -`, level info) and the kernel's; send both to why502 so that it can name the cause.",
     facts: "nginx writes the same line for a killed, crashed, timed-out or exited worker, a keep-alive race and any other server that closes (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
+    leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test""#,

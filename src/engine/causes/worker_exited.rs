@@ -1,10 +1,10 @@
 //! The application called exit.
 
-use super::{Case, Category, Cause, Claim, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark};
 use crate::engine::case::conclusion;
-use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance, Phase};
+use crate::engine::correlate::gunicorn::{BootKind, Death, Phase};
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{MILLISECOND, SECOND, Symptom};
+use crate::read::evidence::{SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_exited",
@@ -17,7 +17,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/os.html#os._exit",
         "https://docs.python.org/3/library/sys.html#sys.exit",
     ],
-    marks: &[Mark::BlamesWorker, Mark::SpanWithoutStatus],
+    leaves: Leaves::Always(Expected::NoStatus),
+    marks: &[Mark::BlamesWorker],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) exited with code 1"#,
@@ -66,7 +67,7 @@ fn silent_exit(case: &Case<'_>) -> Option<Claim> {
     }
     let instance =
         case.instance.filter(|instance| case.address >= AddressMatch::Maybe && instance.served_until(case.at))?;
-    let boot = silent_replacement(case, instance)?;
+    let boot = case.silent_replacement()?;
     // 20.0 and older are silent about signals as well.
     let speaks_of_signals = !instance.version.starts_with("19.") && !instance.version.starts_with("20.0");
     let confidence = match (boot.kind, speaks_of_signals) {
@@ -76,14 +77,4 @@ fn silent_exit(case: &Case<'_>) -> Option<Claim> {
     };
     let quotes = vec![boot.quote.clone(), conclusion("a worker was replaced without a word about its end")];
     Claim::with(confidence, quotes)
-}
-
-/// The worker that took the place of one that left in silence as the request was cut.
-pub fn silent_replacement<'a>(case: &Case<'a>, instance: &Instance) -> Option<&'a Boot> {
-    let replacements = case.boots().filter(|boot| {
-        boot.source == instance.source
-            && boot.kind != BootKind::Told
-            && boot.at.near(case.at, -100 * MILLISECOND, 1_500 * MILLISECOND)
-    });
-    replacements.min_by_key(|boot| (boot.kind != BootKind::Silent, boot.at.distance(case.at)))
 }

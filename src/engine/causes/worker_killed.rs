@@ -1,6 +1,6 @@
 //! SIGKILL from outside Gunicorn.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Symptom};
 
@@ -12,7 +12,8 @@ pub static CAUSE: Cause = Cause {
     hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory, run fewer workers, or recycle them with `--max-requests`.",
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],
-    marks: &[Mark::BlamesWorker, Mark::SpanWithoutStatus],
+    leaves: Leaves::Always(Expected::NoStatus),
+    marks: &[Mark::BlamesWorker],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?"#,

@@ -1,6 +1,6 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
 use crate::engine::case::{HostSeen, host_quote};
 use crate::read::evidence::{Host, SECOND};
 
@@ -15,7 +15,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#max-requests",
         "https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/",
     ],
-    marks: &[Mark::BlamesWorker, Mark::SpanWithoutStatus],
+    leaves: Leaves::Always(Expected::NoStatus),
+    marks: &[Mark::BlamesWorker],
     judge,
     example: r#"[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?
 Mar  4 09:15:03 web1 kernel: [ 4242.424242] Out of memory: Killed process 301 (gunicorn) total-vm:900000kB, anon-rss:800000kB, file-rss:0kB, shmem-rss:0kB, UID:1000 pgtables:2000kB oom_score_adj:0"#,

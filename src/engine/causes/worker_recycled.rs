@@ -1,6 +1,7 @@
 //! A restart by max_requests met a connection that nginx kept alive.
 
-use super::{Case, Category, Cause, Claim};
+use super::{Case, Category, Cause, Claim, Leaves};
+use crate::engine::case::Workers;
 use crate::engine::correlate::gunicorn::Phase;
 use crate::read::evidence::SECOND;
 
@@ -12,6 +13,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Spread the restarts with `--max-requests-jitter`, run more workers, and let nginx send it again with `proxy_next_upstream error timeout` (and `non_idempotent` only where that is safe).",
     facts: "`Autorestarting worker after current request.` (gunicorn/workers/base.py and gthread.py), `Maximum request limit of N exceeded` (uvicorn). The leaving worker closes idle connections; sync workers keep none.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#max-requests-jitter"],
+    leaves: Leaves::BySymptom,
     marks: &[],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
@@ -30,6 +32,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let recycling = case
         .phase_before(|phase| *phase == Phase::Recycling)
         .filter(|change| change.at.near(case.at, -SECOND, 3 * SECOND))?;
-    let sync = case.instance.is_some_and(|instance| instance.worker_class == "sync");
+    let sync = case.workers() == Workers::Sync;
     Claim::with(if sync { 0.3 } else { 0.88 }, vec![recycling.quote.clone()])
 }

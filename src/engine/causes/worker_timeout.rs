@@ -1,6 +1,6 @@
 //! Gunicorn killed the worker after `--timeout`.
 
-use super::{Case, Category, Cause, Claim, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
 use crate::engine::case::{HostSeen, conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Symptom};
 
@@ -18,7 +18,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#timeout",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
-    marks: &[Mark::BlamesWorker, Mark::SpanWithoutStatus],
+    leaves: Leaves::Always(Expected::NoStatus),
+    marks: &[Mark::BlamesWorker],
     judge,
     example: r#"[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
 2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"

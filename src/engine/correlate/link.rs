@@ -4,7 +4,7 @@ use super::Interval;
 use super::join::{Request, split_request_line};
 use super::spans::SpanSeen;
 use crate::engine::case::Case;
-use crate::engine::causes::{Cause, Mark};
+use crate::engine::causes::{Cause, Expected, Leaves};
 use crate::engine::verdict::{Link, LinkMethod};
 use crate::read::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts, Symptom, TraceContext};
 
@@ -14,21 +14,6 @@ const CANDIDATES_MAX: usize = 5;
 const END_AFTER_MAX: Nanos = 12 * MILLISECOND;
 /// Under load a span was seen to end 32 ms before nginx logged the request.
 const END_BEFORE_MAX: Nanos = 60 * MILLISECOND;
-
-/// What kind of span the request can have left, which depends on how it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// The application's span with the status that the client got.
-    SameStatus,
-    /// The application finished and never knew: any status, ending with the request.
-    Finished,
-    /// The application went on after nginx gave up: the span ends later.
-    Late,
-    /// The worker died: a finished span cannot be this request's; one that an exception left has no status.
-    NoStatus,
-    /// The request never reached the application.
-    Never,
-}
 
 /// Finds the trace. `cause` is the one that was found.
 pub fn find(case: &Case<'_>, id: u64, cause: &Cause, threshold: f64) -> (Link, Option<u64>) {
@@ -46,19 +31,17 @@ pub fn find(case: &Case<'_>, id: u64, cause: &Cause, threshold: f64) -> (Link, O
     by_time(case, id, expected(case, cause), threshold)
 }
 
-/// What kind of span a cause leaves.
+/// The span that the request leaves by this cause.
 pub fn expected(case: &Case<'_>, cause: &Cause) -> Expected {
-    for mark in cause.marks {
-        match mark {
-            Mark::SpanOfSameStatus => return Expected::SameStatus,
-            Mark::SpanFinished => return Expected::Finished,
-            Mark::SpanEndsLater => return Expected::Late,
-            Mark::SpanWithoutStatus => return Expected::NoStatus,
-            Mark::SpanWithoutStatusAt500 if case.status() == Some(500) => return Expected::NoStatus,
-            Mark::SpanWithoutStatusAt500 | Mark::BlamesWorker | Mark::WantsMoreEvidence | Mark::SaysNoReason => {}
-        }
+    match cause.leaves {
+        Leaves::Always(expected) => expected,
+        Leaves::NoStatusAt(status) if case.status() == Some(status) => Expected::NoStatus,
+        Leaves::NoStatusAt(_) | Leaves::BySymptom => expected_by_symptom(case.symptom),
     }
-    match case.symptom {
+}
+
+fn expected_by_symptom(symptom: Symptom) -> Expected {
+    match symptom {
         Symptom::Relayed => Expected::SameStatus,
         Symptom::ResponseTimedOut | Symptom::ClientClosed => Expected::Late,
         Symptom::ResponseTruncated | Symptom::ResponseHeaderTooBig | Symptom::ResponseHeaderInvalid => {
@@ -180,7 +163,7 @@ impl Window {
     }
 }
 
-/// Method and target agree; an ASGI span has the path only.
+/// Method and target of a span are the request's.
 pub fn same_target(facts: &SpanFacts, case: &Case<'_>) -> bool {
     is_target(facts, case.method(), case.target())
 }

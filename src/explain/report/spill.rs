@@ -64,7 +64,7 @@ impl Spill {
         } else if !fits {
             return Ok(());
         }
-        let cause = causes::all().iter().position(|cause| cause.id == verdict.cause.id).unwrap_or(usize::MAX);
+        let cause = causes::all().iter().position(|cause| *cause == verdict.cause).unwrap_or(usize::MAX);
         let cause = u16::try_from(cause).unwrap_or(u16::MAX);
         let mut block = Vec::new();
         let kept = self.kept.entry(if filter.by_cause { cause } else { 0 }).or_default();
@@ -108,7 +108,7 @@ impl Spill {
         let mut block = Vec::new();
         self.each(|entry, file, left| {
             let cause = causes::all().get(usize::from(entry.cause));
-            let wanted = only.is_none_or(|only| cause.is_some_and(|cause| cause.id == only.id));
+            let wanted = only.is_none_or(|only| cause.is_some_and(|cause| *cause == only));
             if !wanted || entry.length == 0 || limit.is_some_and(|limit| shown >= limit) {
                 return Ok(());
             }

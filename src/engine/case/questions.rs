@@ -1,0 +1,130 @@
+//! Questions that more than one cause asks, each answered once.
+
+use super::Case;
+use crate::engine::correlate::gunicorn::{Boot, BootKind, Instance};
+use crate::engine::outcome;
+use crate::read::address::AddressMatch;
+use crate::read::evidence::{Logged, MILLISECOND, SpanFacts, Symptom};
+
+/// `proxy_buffer_size` is a page of memory by default, and is hardly ever made smaller.
+const BUFFER_MIN: u64 = 4_096;
+
+/// How the workers of a Gunicorn take their requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One at a time, and no connection is kept open.
+    Sync,
+    /// Several at once: threads, gevent, an event loop.
+    Concurrent,
+    /// Its start was not seen.
+    Unknown,
+}
+
+impl Workers {
+    fn of(instance: &Instance) -> Workers {
+        match instance.worker_class.as_str() {
+            "" => Workers::Unknown,
+            "sync" => Workers::Sync,
+            _ => Workers::Concurrent,
+        }
+    }
+}
+
+impl<'a> Case<'a> {
+    /// How the Gunicorn's workers take their requests.
+    pub fn workers(&self) -> Workers {
+        self.instance.map_or(Workers::Unknown, Workers::of)
+    }
+
+    /// True when Gunicorn's log says that it listens where nginx tries.
+    pub fn gunicorn_is_there(&self) -> bool {
+        self.address >= AddressMatch::Maybe && self.instance.is_some_and(|instance| instance.serves(self.at))
+    }
+
+    /// True when the error line is about the network, not the host. Decided by number, by text where it was lost.
+    pub fn is_network_unreachable(&self) -> bool {
+        self.symptom == Symptom::ConnectUnreachable
+            && self.error().is_some_and(|error| match error.what.code {
+                Some(101 | 51 | 100 | 50 | 10050 | 10051) => true,
+                Some(113 | 65 | 112 | 64 | 10064 | 10065) => false,
+                _ => error.what.code_text.contains("etwork"),
+            })
+    }
+
+    /// True when nginx found no status line at all in what the upstream sent.
+    pub fn answer_is_not_http(&self) -> bool {
+        self.symptom == Symptom::ResponseHeaderInvalid
+            && (self.status() == Some(9)
+                || self.error().is_some_and(|error| error.what.message.contains("no valid HTTP")))
+    }
+
+    /// The cut is nginx's own: it waited `proxy_read_timeout` for the next bytes of the body.
+    pub fn timed_out_in_body(&self) -> bool {
+        self.symptom == Symptom::ResponseTruncated
+            && self.error().is_some_and(|error| error.what.message.starts_with("upstream timed out"))
+    }
+
+    /// True when nginx made the status itself: it tried nobody, or nobody's answer came whole.
+    pub fn is_of_nginx_itself(&self) -> bool {
+        let Some(access) = self.access() else { return false };
+        match access.attempts.last() {
+            Some(attempt) => attempt.header_time.is_dash() || attempt.bytes_received == Logged::Value(0),
+            None => access.has_upstream,
+        }
+    }
+
+    /// True for a 504 of nginx's own of which nothing says whether it connected.
+    pub fn timed_out_somewhere(&self) -> bool {
+        self.symptom == Symptom::Unknown
+            && self.status() == Some(504)
+            && self.error().is_none()
+            && self
+                .last_attempt()
+                .is_some_and(|attempt| attempt.header_time.is_dash() && !attempt.connect_time.is_logged())
+    }
+
+    /// True when nothing says whether the upstream closed the connection or nginx refused its header: no error line, and
+    /// a format that does not log how much came.
+    pub fn may_have_refused_header(&self) -> bool {
+        self.symptom == Symptom::ResponseClosedEarly
+            && self.error().is_none()
+            && self.last_attempt().is_some_and(|attempt| attempt.bytes_received.value().is_none())
+    }
+
+    /// True when the refused header may be one that was too large, for all that is known: no error line, and as much came
+    /// as a buffer holds.
+    pub fn may_have_filled_buffer(&self) -> bool {
+        self.symptom == Symptom::ResponseHeaderInvalid
+            && self.error().is_none()
+            && self
+                .last_attempt()
+                .and_then(|attempt| attempt.bytes_received.value())
+                .is_some_and(|bytes| bytes >= BUFFER_MIN)
+    }
+
+    /// True when the client got a body as long as nginx's own page of its status.
+    pub fn has_page_of_nginx(&self) -> bool {
+        self.access().is_some_and(outcome::has_page_of_nginx)
+    }
+
+    /// The worker that took the place of one that left in silence as the request was cut.
+    pub fn silent_replacement(&self) -> Option<&'a Boot> {
+        let instance = self.instance?;
+        let replacements = self.boots().filter(|boot| {
+            boot.source == instance.source
+                && boot.kind != BootKind::Told
+                && boot.at.near(self.at, -100 * MILLISECOND, 1_500 * MILLISECOND)
+        });
+        replacements.min_by_key(|boot| (boot.kind != BootKind::Silent, boot.at.distance(self.at)))
+    }
+
+    /// Method and target of a span are the request's; an ASGI span has the path only.
+    pub fn is_told_by(&self, facts: &SpanFacts) -> bool {
+        let target = self.target();
+        let method = self.method();
+        let path = target.split('?').next().unwrap_or(target);
+        (facts.method.is_empty() || method.is_empty() || facts.method == method)
+            && !facts.target.is_empty()
+            && (facts.target == target || (!facts.target.contains('?') && facts.target == path))
+    }
+}

@@ -1,0 +1,144 @@
+//! Did the request wait in the queue until nginx gave up, because all workers were busy?
+
+use super::questions::Workers;
+use super::{Case, Claim, conclusion, seconds};
+use crate::read::evidence::{Nanos, SECOND, Symptom};
+use std::collections::BTreeSet;
+
+/// So many different paths time out together before it is no longer one slow view.
+const PATHS_MIN: usize = 4;
+/// A span that begins within this time of its request did not wait in the queue.
+const AT_ONCE: Nanos = SECOND / 4;
+/// A span of a request that waited may come so long after nginx gave up.
+const GHOST_AFTER_MAX: Nanos = 20 * SECOND;
+
+/// What says that a request waited for a worker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wait {
+    /// Its span began so long after it.
+    LateSpan(Nanos),
+    /// More requests waited together than there are sync workers.
+    MoreThanWorkers {
+        /// Requests that gave up together.
+        together: usize,
+        /// Sync workers.
+        workers: usize,
+    },
+    /// The application began with such a request only after nginx gave up.
+    OnlyLateSpans,
+    /// So many different paths timed out together.
+    Paths {
+        /// How many.
+        count: usize,
+        /// Others were served in the same second.
+        others_served: bool,
+    },
+    /// Nothing says so, and nothing against it.
+    Unsaid,
+}
+
+impl Wait {
+    /// How likely it is that the queue was full, 0 to 1.
+    pub fn confidence(self) -> f64 {
+        match self {
+            Wait::LateSpan(_) => 0.92,
+            Wait::MoreThanWorkers { together, workers } => 0.5 + 0.45 * (1.0 - workers as f64 / together as f64),
+            Wait::OnlyLateSpans => 0.8,
+            Wait::Paths { others_served: true, .. } => 0.4,
+            Wait::Paths { others_served: false, .. } => 0.7,
+            Wait::Unsaid => 0.15,
+        }
+    }
+
+    /// The claim with what says so in words.
+    pub fn claim(self) -> Option<Claim> {
+        let words = match self {
+            Wait::LateSpan(waited) => format!("its span starts {} s after the request", seconds(waited)),
+            Wait::MoreThanWorkers { together, workers } => {
+                format!("{together} requests waited together for {workers} sync workers")
+            }
+            Wait::OnlyLateSpans => "the application began with such a request only after nginx gave up".to_owned(),
+            Wait::Paths { count, .. } => format!("{count} different paths timed out within 5 s"),
+            Wait::Unsaid => return Claim::of(self.confidence()),
+        };
+        Claim::with(self.confidence(), vec![conclusion(words)])
+    }
+}
+
+impl Case<'_> {
+    /// What says that a request whose read timer ran out waited for a worker.
+    pub fn wait_for_worker(&self) -> Wait {
+        if let Some(waited) = waited_in_queue(self) {
+            return Wait::LateSpan(waited);
+        }
+        if let Some(wait) = more_than_workers(self) {
+            return wait;
+        }
+        if only_late_spans(self) {
+            return Wait::OnlyLateSpans;
+        }
+        let paths: BTreeSet<&str> = self
+            .failures_around(Symptom::ResponseTimedOut, 5)
+            .map(|failure| failure.path.as_str())
+            .filter(|path| !path.is_empty())
+            .collect();
+        match paths.len() {
+            count if count < PATHS_MIN => Wait::Unsaid,
+            count => Wait::Paths { count, others_served: self.others_are_served(0) },
+        }
+    }
+}
+
+/// A sync worker has one request at a time: of more requests that waited together than there are workers, the rest was
+/// in the queue.
+fn more_than_workers(case: &Case<'_>) -> Option<Wait> {
+    let instance = case.instance.filter(|_| case.workers() == Workers::Sync)?;
+    let workers = instance.crew.size_at(case.at)?;
+    // Where the log does not tell: those that gave up in one second had waited for the same read timer.
+    let took = case.response_time().unwrap_or(SECOND);
+    // All of them were waiting when the first of them gave up.
+    let together = case
+        .failures()
+        .filter(|failure| {
+            failure.symptom == Symptom::ResponseTimedOut
+                && Some(failure.upstream.as_str()) == case.upstream
+                && failure.at.distance(case.at) < took
+        })
+        .count();
+    (workers > 0 && together >= 2 * workers).then_some(Wait::MoreThanWorkers { together, workers })
+}
+
+/// How long the request waited before its span began, when that is most of its time.
+fn waited_in_queue(case: &Case<'_>) -> Option<Nanos> {
+    let access = case.request.access.as_ref()?;
+    let took = access.what.request_time.value()?;
+    let trace = case.request.trace?;
+    let began = access.at.from.saturating_sub(took);
+    let span = case
+        .spans_of_trace(&trace.trace_id)
+        .find(|(_, span)| span.facts.kind == 2 && !span.facts.from_nginx && case.is_told_by(&span.facts))?;
+    let waited = span.1.facts.start.saturating_sub(began);
+    (waited > took / 2 && waited > AT_ONCE).then_some(waited)
+}
+
+/// Without a trace id: spans of this target begin after nginx gave up, and none when the request came.
+fn only_late_spans(case: &Case<'_>) -> bool {
+    let Some(access) = &case.request.access else { return false };
+    let Some(took) = access.what.request_time.value().filter(|_| access.what.exact_time) else { return false };
+    if case.request.trace.is_some() {
+        return false;
+    }
+    let (began, gave_up) = (access.at.from.saturating_sub(took), access.at.from);
+    let mut late = false;
+    for (_, span) in case.spans_ending_within(began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
+        let facts = &span.facts;
+        if facts.kind != 2 || facts.from_nginx || !case.is_told_by(facts) {
+            continue;
+        }
+        if facts.start >= began.saturating_sub(AT_ONCE) && facts.start <= began.saturating_add(AT_ONCE) {
+            return false;
+        }
+        late |= facts.start > began.saturating_add(took / 2);
+    }
+    late
+}
