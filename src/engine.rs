@@ -25,6 +25,7 @@ mod holding;
 mod moment;
 mod outcome;
 pub mod place;
+mod span_watch;
 mod standalone;
 
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
@@ -32,7 +33,6 @@ use crate::read::{Wanted, evidence, nginx_conf};
 use case::error_quote;
 use correlate::join::Requests;
 use correlate::skew::Ahead;
-use correlate::spans::SpanSeen;
 use correlate::world::{Failure, World};
 use correlate::{Interval, Seen};
 use holding::Held;
@@ -186,35 +186,6 @@ impl Engine {
             Proof::NginxAccess(_) => self.handle_access(now, source, ticket, at, evidence),
             _ => self.handle_other(now, source, ticket, at, evidence),
         }
-    }
-
-    /// Takes one server or client span.
-    pub fn handle_span(&mut self, now: Nanos, span: Span) -> Decision {
-        let Span { ticket, facts, .. } = span;
-        self.world.has_nginx_spans |= facts.from_nginx;
-        let failed = facts.error || facts.http_status.is_some_and(|status| status >= 500);
-        let left_by_exception = facts.kind == 2 && facts.http_status.is_none() && !facts.method.is_empty();
-        let verdict = self.verdict_of_trace(&facts);
-        let awaited = verdict.is_none() && self.is_awaited(&facts);
-        let held = verdict.is_some() || failed || left_by_exception || awaited;
-        let seen = SpanSeen { ticket, facts, held: held && verdict.is_none(), seen: now, linked: None };
-        let (number, forgotten) = self.world.spans.insert(seen, self.settings.spans_max);
-        if let Some(forgotten) = forgotten.filter(|span| span.held) {
-            self.resolve(forgotten.ticket, None);
-        }
-        if !held {
-            return Decision::Pass;
-        }
-        self.held.insert(ticket, Held { lane: None, resolved: None });
-        match verdict {
-            Some(verdict) => self.resolve(ticket, Some(verdict)),
-            // Its request's records may come later than it, and wait as long again.
-            None => self.set_timer(
-                now.saturating_add(self.settings.hold).saturating_add(STANDALONE_AFTER),
-                Timer::Span(number),
-            ),
-        }
-        Decision::Hold
     }
 
     /// Counts healthy requests of a stream, so that causes can tell a sick URL from a sick server, and so that it is

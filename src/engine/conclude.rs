@@ -3,12 +3,12 @@
 use super::case::Case;
 use super::causes::Mark;
 use super::correlate::join::Request;
-use super::correlate::{self, Interval, Seen};
+use super::correlate::{Interval, Seen};
 use super::outcome::{self, Outcome};
 use super::verdict::{LinkMethod, Ticket, Verdict};
-use super::{Engine, Output, STANDALONE_AFTER, Timer};
+use super::{Engine, Output, Timer};
 use super::{decide, gather};
-use crate::read::evidence::{Nanos, NginxAccess, SECOND, SpanFacts, Symptom};
+use crate::read::evidence::{Nanos, NginxAccess, SECOND, Symptom};
 use crate::read::text;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,6 @@ use std::sync::Arc;
 const LATE: Nanos = 60 * SECOND;
 /// Decided requests remembered for late records: 15 MiB. In a storm they are the newest.
 const DECIDED_MAX: usize = 4_096;
-/// Open requests of one path that a span is compared with; in a storm on one URL the newest ones.
-const SPAN_LOOKS_MAX: usize = 256;
 /// Uids of recent verdicts that are kept to tell equal requests apart.
 const UIDS_MAX: usize = 10_000;
 
@@ -45,17 +43,6 @@ impl Engine {
             }
             self.set_timer(now.saturating_add(SECOND), Timer::Request(id));
         }
-    }
-
-    pub(super) fn release_span(&mut self, now: Nanos, number: u64) {
-        let Some(span) = self.world.spans.get(number) else { return };
-        let longest = self.settings.hold.saturating_mul(2).saturating_add(STANDALONE_AFTER);
-        if now < span.seen.saturating_add(longest) && self.is_awaited(&span.facts) {
-            self.set_timer(now.saturating_add(SECOND), Timer::Span(number));
-            return;
-        }
-        let ticket = span.ticket;
-        self.resolve(ticket, None);
     }
 
     pub(super) fn decide_oldest(&mut self, now: Nanos) {
@@ -164,23 +151,6 @@ impl Engine {
             .then(|| (access.source, span.facts.end.saturating_sub(access.at.to)))
     }
 
-    /// Spans of the linked trace that are the failed request's own get its verdict.
-    pub(super) fn resolve_spans(&mut self, id: u64, verdict: &Arc<Verdict>) {
-        let Some(trace) = verdict.link.trace else { return };
-        let Some(request) = self.requests.get(id) else { return };
-        let Some(case) = gather::case_of(request, &self.world) else { return };
-        let own: Vec<Ticket> = self
-            .world
-            .spans
-            .of_trace(&trace.trace_id)
-            .filter(|(_, span)| span.held && is_own_span(&span.facts, &case))
-            .map(|(_, span)| span.ticket)
-            .collect();
-        for ticket in own {
-            self.resolve(ticket, Some(Arc::clone(verdict)));
-        }
-    }
-
     pub(super) fn mark_hosts(&mut self, verdict: &Verdict) {
         for host in &mut self.world.hosts {
             host.used |= verdict.records.iter().any(|(_, ticket)| *ticket == host.seen.ticket);
@@ -199,38 +169,6 @@ impl Engine {
                 self.resolve(access.ticket, None);
             }
         }
-    }
-
-    /// The verdict of a decided request whose trace this span is.
-    pub(super) fn verdict_of_trace(&self, facts: &SpanFacts) -> Option<Arc<Verdict>> {
-        let fits = |request: &Request| {
-            let verdict = request.verdict.as_ref()?;
-            let trace = verdict.link.trace?;
-            let case = gather::case_of(request, &self.world)?;
-            (trace.trace_id == facts.trace_id && is_own_span(facts, &case)).then(|| Arc::clone(verdict))
-        };
-        self.requests.linked_to(facts.trace_id).find_map(|(_, request)| fits(request))
-    }
-
-    /// True when an open request may turn out to be this span's.
-    pub(super) fn is_awaited(&self, facts: &SpanFacts) -> bool {
-        let open = self.requests.near_span(facts).filter(|(_, request)| request.verdict.is_none());
-        open.take(SPAN_LOOKS_MAX).any(|(_, request)| {
-            if request.trace.is_some_and(|trace| trace.trace_id == facts.trace_id) {
-                return true;
-            }
-            let request_id = request.access.as_ref().map_or("", |access| access.what.request_id.as_str());
-            if !request_id.is_empty() && request_id == facts.request_id {
-                return true;
-            }
-            // The cheap questions first: there may be hundreds of open requests on one path.
-            let in_time = outcome::failed_at(request).is_some_and(|at| {
-                facts.start <= at.to.saturating_add(2 * SECOND) && facts.end >= at.from.saturating_sub(2 * SECOND)
-            });
-            facts.kind == 2
-                && in_time
-                && gather::case_of(request, &self.world).is_some_and(|case| correlate::link::same_target(facts, &case))
-        })
     }
 }
 
@@ -251,11 +189,6 @@ fn adopt_truncated(request: &mut Request) {
     if alike {
         request.access = Some(request.maybe.swap_remove(index));
     }
-}
-
-/// The server or client span of the failed request itself, not one of the calls that its application made.
-fn is_own_span(facts: &SpanFacts, case: &Case<'_>) -> bool {
-    facts.from_nginx || correlate::link::same_target(facts, case)
 }
 
 /// How many verdicts with the same first words came before: equal requests in one second get uids of their own.
