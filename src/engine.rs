@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  handle_record ─┐                          ┌─► Output::Release  a held record or span may go on, with its verdict
-//!  handle_span   ─┼─► window ─► join ─► cause ┤
+//!  handle_spans  ─┼─► window ─► join ─► cause ┤
 //!  handle_timeout ┘             link          └─► Output::Verdict  once for each failed request
 //! ```
 //!
@@ -25,10 +25,10 @@ mod holding;
 mod moment;
 mod outcome;
 pub mod place;
-mod span_watch;
+pub mod span_watch;
 mod standalone;
 
-use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
+use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND};
 use crate::read::{Wanted, evidence, nginx_conf};
 use case::error_quote;
 use correlate::join::Requests;
@@ -36,7 +36,7 @@ use correlate::skew::Ahead;
 use correlate::world::{Failure, World};
 use correlate::{Interval, Seen};
 use holding::Held;
-use place::{Place, Stream};
+use place::Stream;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use timers::Timer;
@@ -52,7 +52,7 @@ pub struct Settings {
     pub link_threshold: f64,
     /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
     pub requests_max: usize,
-    /// Spans remembered for linking; past it the oldest is forgotten. Default 50,000.
+    /// Spans remembered for linking; past it the oldest are forgotten. Default 200,000.
     pub spans_max: usize,
     /// How far local time in error logs is ahead of UTC; inferred for each source where `None`, the default.
     pub zone: Option<Nanos>,
@@ -66,7 +66,7 @@ impl Default for Settings {
             hold: 8 * evidence::SECOND,
             link_threshold: 0.95,
             requests_max: 10_000,
-            spans_max: 50_000,
+            spans_max: 200_000,
             zone: None,
             nginx: None,
         }
@@ -86,18 +86,7 @@ pub struct Record {
     pub evidence: Evidence,
 }
 
-/// One server or client span.
-#[derive(Clone, Debug)]
-pub struct Span {
-    /// Names the caller's copy.
-    pub ticket: Ticket,
-    /// Where it was made.
-    pub place: Arc<Place>,
-    /// What it proves.
-    pub facts: SpanFacts,
-}
-
-/// What the caller does with the record or span that it just handed over.
+/// What the caller does with the record that it just handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Send it on now; the engine forgets its ticket as far as releasing goes.
@@ -208,8 +197,9 @@ impl Engine {
         let look_back = LOOK_BACK.saturating_add(self.settings.hold);
         // Logs may be old (a replay) or their clock behind: what counts is how far behind the newest evidence.
         self.world.forget(now.min(self.newest).saturating_sub(look_back));
-        for span in self.world.spans.forget(now.saturating_sub(look_back)) {
-            self.resolve(span.ticket, None);
+        self.world.spans.forget(now.saturating_sub(look_back));
+        for ticket in self.world.spans.take_forgotten() {
+            self.resolve(ticket, None);
         }
     }
 

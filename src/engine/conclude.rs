@@ -75,6 +75,7 @@ impl Engine {
     }
 
     pub(super) fn give_verdict(&mut self, now: Nanos, id: u64) {
+        self.world.spans.look_after(now, self.settings.spans_max);
         let Some(request) = self.requests.get(id) else { return };
         let Some(case) = gather::case_of(request, &self.world) else {
             self.forget_request(id);
@@ -108,8 +109,8 @@ impl Engine {
         }
         self.mark_hosts(&verdict);
         let skew = span.and_then(|number| self.skew_of(id, number, &verdict));
-        if let Some(span) = span.and_then(|number| self.world.spans.get_mut(number)) {
-            span.linked = Some(id);
+        if let Some(number) = span {
+            self.world.spans.link(number, id);
         }
         if let Some((source, ahead)) = skew {
             self.world.note_span_end(source, ahead);
@@ -147,8 +148,8 @@ impl Engine {
         let exact = matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
         let access = self.requests.get(id)?.access.as_ref().filter(|access| access.what.exact_time)?;
         let span = self.world.spans.get(span)?;
-        (exact && verdict.symptom == Symptom::Relayed && span.facts.kind == 2)
-            .then(|| (access.source, span.facts.end.saturating_sub(access.at.to)))
+        (exact && verdict.symptom == Symptom::Relayed && span.is_server())
+            .then(|| (access.source, span.end.saturating_sub(access.at.to)))
     }
 
     pub(super) fn mark_hosts(&mut self, verdict: &Verdict) {

@@ -92,12 +92,13 @@ fn waited_in_queue(case: &Case<'_>) -> Option<Nanos> {
     let took = access.what.request_time.value()?;
     let trace = case.request.trace?;
     let began = access.at.from.saturating_sub(took);
+    let asked = link::Asked::of(case.request);
     let span = case
         .world
         .spans
         .of_trace(&trace.trace_id)
-        .find(|(_, span)| span.facts.kind == 2 && !span.facts.from_nginx && link::same_target(&span.facts, case))?;
-    let waited = span.1.facts.start.saturating_sub(began);
+        .find(|(_, span)| span.is_server() && !span.is_from_nginx() && asked.is_of(span))?;
+    let waited = span.1.start.saturating_sub(began);
     (waited > took / 2 && waited > AT_ONCE).then_some(waited)
 }
 
@@ -110,15 +111,15 @@ fn only_late_spans(case: &Case<'_>) -> bool {
     }
     let (began, gave_up) = (access.at.from.saturating_sub(took), access.at.from);
     let mut late = false;
-    for (_, span) in case.world.spans.ending_within(began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
-        let facts = &span.facts;
-        if facts.kind != 2 || facts.from_nginx || !link::same_target(facts, case) {
+    let asked = link::Asked::of(case.request);
+    for (_, span) in asked.spans(case.world, began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
+        if !span.is_server() || span.is_from_nginx() {
             continue;
         }
-        if facts.start >= began.saturating_sub(AT_ONCE) && facts.start <= began.saturating_add(AT_ONCE) {
+        if span.start >= began.saturating_sub(AT_ONCE) && span.start <= began.saturating_add(AT_ONCE) {
             return false;
         }
-        late |= facts.start > began.saturating_add(took / 2);
+        late |= span.start > began.saturating_add(took / 2);
     }
     late
 }
