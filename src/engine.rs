@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  handle_record ─┐                                ┌─► Output::Release  a held record or span may go on, with its verdict
-//!  handle_span   ─┼─► site ─► join ─► case ─► cause ┤
+//!  handle_spans  ─┼─► site ─► join ─► case ─► cause ┤
 //!  handle_timeout ┘   topology of sites ┘     link  └─► Output::Verdict  once for each failed request
 //! ```
 //!
@@ -21,6 +21,7 @@ pub mod correlate;
 pub mod decide;
 pub mod place;
 mod sites;
+pub mod span_watch;
 mod timers;
 mod topology;
 pub mod verdict;
@@ -29,21 +30,22 @@ mod clocks;
 mod conclude;
 mod gather;
 mod holding;
+mod named;
 mod outcome;
 mod quoted;
-mod span_watch;
 mod standalone;
 
-use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, SpanFacts};
+use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND};
 use crate::read::{Wanted, evidence, nginx_conf};
 use case::error_quote;
 use correlate::world::Failure;
 use correlate::{Interval, Seen};
 use holding::Holding;
+use named::Named;
 use place::{Place, Stream};
 use quoted::Quoted;
 use sites::{SiteRef, Sites};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 pub use timers::Wake;
 use timers::{Delays, REVISIT, Timer, Timers};
@@ -60,7 +62,7 @@ pub struct Settings {
     pub link_threshold: f64,
     /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
     pub requests_max: usize,
-    /// Spans remembered for linking; past it the oldest is forgotten. Default 50,000.
+    /// Spans remembered for linking; past it the oldest are forgotten, of the site that has the most. Default 200,000.
     pub spans_max: usize,
     /// How far local time in error logs is ahead of UTC; inferred for each source where `None`, the default.
     pub zone: Option<Nanos>,
@@ -77,7 +79,7 @@ impl Default for Settings {
             hold: 8 * evidence::SECOND,
             link_threshold: 0.95,
             requests_max: 10_000,
-            spans_max: 50_000,
+            spans_max: 200_000,
             zone: None,
             nginx: None,
             upstream_rules: Vec::new(),
@@ -98,18 +100,7 @@ pub struct Record {
     pub evidence: Evidence,
 }
 
-/// One server or client span.
-#[derive(Clone, Debug)]
-pub struct Span {
-    /// Names the caller's copy.
-    pub ticket: Ticket,
-    /// Where it was made.
-    pub place: Arc<Place>,
-    /// What it proves.
-    pub facts: SpanFacts,
-}
-
-/// What the caller does with the record or span that it just handed over.
+/// What the caller does with the record that it just handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Send it on now; the engine forgets its ticket as far as releasing goes.
@@ -150,6 +141,12 @@ pub struct Engine {
     open: usize,
     /// Lines about processes that a verdict has quoted.
     quoted: Quoted,
+    /// Spans in sight, of all sites.
+    spans: usize,
+    /// Sites in which spans wait.
+    waiting: BTreeSet<SiteRef>,
+    /// Ids by which spans find their requests.
+    named: Named,
     outputs: VecDeque<Output>,
     wanted: Arc<Wanted>,
     /// Where the next sweep begins.
@@ -167,6 +164,9 @@ impl Engine {
             holding: Holding::default(),
             open: 0,
             quoted: Quoted::default(),
+            spans: 0,
+            waiting: BTreeSet::new(),
+            named: Named::default(),
             outputs: VecDeque::new(),
             wanted: Arc::default(),
             swept: 0,
@@ -301,8 +301,10 @@ impl Engine {
             self.forget_request(at, id);
         }
         if let Some(mut site) = self.sites.remove(at) {
-            for span in site.world.spans.forget(Nanos::MAX) {
-                self.resolve(span.ticket, None);
+            self.spans = self.spans.saturating_sub(site.world.spans.count());
+            site.world.spans.forget(Nanos::MAX);
+            for ticket in site.world.spans.take_forgotten() {
+                self.resolve(ticket, None);
             }
         }
         self.topology.forget(at);
@@ -315,10 +317,10 @@ impl Engine {
             let Some((at, site)) = self.sites.after(&mut self.swept) else { break };
             // Logs may be old (a replay) or their clock behind: what counts is how far behind the newest evidence.
             site.world.forget(now.min(site.newest).saturating_sub(look_back));
-            for span in site.world.spans.forget(now.saturating_sub(look_back)) {
-                self.holding.resolve(span.ticket, None, &mut self.outputs);
-            }
-            debug_assert!(self.sites.get(at).is_some(), "it was just there");
+            let before = site.world.spans.count();
+            site.world.spans.forget(now.saturating_sub(look_back));
+            self.spans = (self.spans + site.world.spans.count()).saturating_sub(before);
+            self.release_forgotten(at);
         }
         if let Some(stale) = self.sites.stale(now) {
             self.forget_site(now, stale);
@@ -372,6 +374,7 @@ impl Engine {
         let Some(pair) = site.requests.far_apart(id) else { return };
         let Some(later) = site.clocks.show_zone(pair) else { return };
         let merged = site.requests.set_back(pair.stream, later);
+        self.named.apply(at, site.requests.take_naming());
         site.open = site.open.saturating_sub(merged.len());
         self.open = self.open.saturating_sub(merged.len());
         for mut request in merged {
@@ -387,6 +390,7 @@ impl Engine {
     /// A record joined a request: it is held until the verdict, or gets the verdict that there is.
     fn joined(&mut self, line: Line<'_>, id: u64) -> Decision {
         self.update_wanted(line.site, id);
+        self.update_named(line.site);
         let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         let Some(request) = site.requests.get_mut(id) else { return Decision::Pass };
         let decided = request.verdict.is_some();
@@ -460,6 +464,13 @@ impl Engine {
 
     fn resolve(&mut self, ticket: Ticket, verdict: Option<Arc<Verdict>>) {
         self.holding.resolve(ticket, verdict, &mut self.outputs);
+    }
+
+    /// Takes over by which ids spans find the requests of a site.
+    fn update_named(&mut self, at: SiteRef) {
+        if let Some(site) = self.sites.get_mut(at) {
+            self.named.apply(at, site.requests.take_naming());
+        }
     }
 
     /// Notes whether the access line of a request is still looked for.

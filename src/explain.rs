@@ -20,7 +20,9 @@ pub mod survey;
 pub mod traces;
 pub mod zones;
 
+use crate::engine::correlate::spans::SpanRow;
 use crate::engine::place;
+use crate::engine::span_watch::may_be_own;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
 use crate::read::evidence::{Nanos, SECOND};
@@ -128,12 +130,11 @@ pub fn run_while(
                     places.released(ticket);
                 }
             }
-            Merged::Span(span, place) => {
-                let ticket = span.ticket;
-                places.keep(ticket, place);
-                if engine.handle_span(now, *span) == Decision::Pass {
-                    places.released(ticket);
+            Merged::Span(mut span) => {
+                if !may_be_own(&span, &engine.named()) {
+                    span.ticket = SpanRow::NOT_HELD;
                 }
+                engine.handle_spans(now, &Arc::default(), &[*span]);
             }
             Merged::Healthy { source, at, count } => engine.handle_healthy(at, &place::Stream::alone(source), count),
         }

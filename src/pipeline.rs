@@ -4,7 +4,7 @@
 //!  receiver's task              engine's task               exporter's task
 //!  Intake::consume ───────────────────────────────────────► queue ─► backend     nothing found: the same bytes
 //!        │ scan                                               ▲
-//!        └── found records, traces ─► queue ─► Correlator ────┘                  held, then enriched
+//!        └── found records, spans ──► queue ─► Correlator ────┘                  held, then enriched
 //!                                                 └─► verdicts ─► ring, debug
 //! ```
 //!
@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use streams::Registry;
 use tokio::sync::mpsc;
 
-/// Requests that wait for the engine; each is a few records, or the spans of one request.
+/// Requests that wait for the engine; each is a few records, or what the spans of one request prove.
 const ENGINE_QUEUE_MAX: usize = 1_024;
 /// Log streams whose healthy answers are noted between two looks of the engine, at most a second apart.
 const STREAMS_MAX: usize = 4_096;
@@ -81,12 +81,20 @@ pub struct Shared {
     streams: Registry,
     /// Access lines that the engine asks for.
     wanted: RwLock<Arc<Wanted>>,
+    /// Trace and request ids of which the engine asks for spans.
+    named: RwLock<Arc<Wanted>>,
     /// Healthy answers since the engine looked last, by log stream.
     healthy: Mutex<Noted>,
-    /// Bytes of records and spans that wait for a verdict or for the engine.
+    /// Bytes of records that wait for a verdict or for the engine.
     pub held_bytes: AtomicUsize,
     /// Limit of [`Shared::held_bytes`].
     pub held_bytes_max: usize,
+    /// The same of spans.
+    pub held_span_bytes: AtomicUsize,
+    /// Limit of [`Shared::held_span_bytes`].
+    pub held_span_bytes_max: usize,
+    /// Rows of spans that wait for the engine.
+    pub queued_rows: AtomicUsize,
     /// Shutdown has begun.
     pub draining: AtomicBool,
     /// Counters.
@@ -100,9 +108,13 @@ impl Shared {
             sites: sites(config),
             streams: Registry::default(),
             wanted: RwLock::default(),
+            named: RwLock::default(),
             healthy: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             held_bytes_max: config.processor.held_bytes_max,
+            held_span_bytes: AtomicUsize::new(0),
+            held_span_bytes_max: config.processor.held_span_bytes_max,
+            queued_rows: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             counters,
         }
@@ -134,6 +146,15 @@ impl Shared {
         let id = hash64(resource.resource().unwrap_or_default());
         let entry = self.streams.entry(id, || self.sites.of_resource(resource.attributes()));
         Arc::clone(&entry.stream().place)
+    }
+
+    /// The ids of which the engine asks for spans.
+    pub fn named(&self) -> Arc<Wanted> {
+        Arc::clone(&self.named.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish_named(&self, named: Arc<Wanted>) {
+        *self.named.write().unwrap_or_else(PoisonError::into_inner) = named;
     }
 
     fn publish_wanted(&self, wanted: Arc<Wanted>) {

@@ -26,8 +26,31 @@ pub struct Counters {
     recognised: [AtomicU64; FORMATS.len()],
     unrecognised: AtomicU64,
     held: AtomicU64,
+    unwatched: [AtomicU64; Unwatched::ALL.len()],
     /// Few labels, seldom counted.
     labelled: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+}
+
+/// Why a span goes on without being looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwatched {
+    /// The engine is too far behind to be told of it.
+    Queue,
+    /// It is one of a failure, and there is no room for it to wait.
+    Budget,
+}
+
+impl Unwatched {
+    /// All reasons.
+    pub const ALL: [Unwatched; 2] = [Unwatched::Queue, Unwatched::Budget];
+
+    /// The word of the metric.
+    pub fn id(self) -> &'static str {
+        match self {
+            Unwatched::Queue => "queue",
+            Unwatched::Budget => "budget",
+        }
+    }
 }
 
 impl Counters {
@@ -64,6 +87,21 @@ impl Counters {
     /// Notes how many records and spans wait for a verdict.
     pub fn held(&self, count: u64) {
         self.held.store(count, Ordering::Relaxed);
+    }
+
+    /// Counts spans that go on without being looked at.
+    pub fn unwatched(&self, why: Unwatched, count: u64) {
+        let [queue, budget] = &self.unwatched;
+        let counter = match why {
+            Unwatched::Queue => queue,
+            Unwatched::Budget => budget,
+        };
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Spans that went on without being looked at, by reason.
+    pub fn unwatched_counts(&self) -> impl Iterator<Item = (Unwatched, u64)> {
+        Unwatched::ALL.into_iter().zip(self.unwatched.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 
     /// Adds to a labelled counter.

@@ -101,6 +101,8 @@ async fn counters_say_what_became_of_everything() {
         ("why502_links{method=none}", 1),
         ("why502_recognised_records{format=nginx_error}", 1),
         ("why502_recognised_records{format=none}", 3),
+        ("why502_unwatched_spans{reason=queue}", 0),
+        ("why502_unwatched_spans{reason=budget}", 0),
         ("why502_held_items{}", 0),
         ("why502_exporter_queue_size{exporter=otlphttp/out}", 0),
         ("why502_exporter_queue_bytes{exporter=otlphttp/out}", 0),

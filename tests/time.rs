@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::Command;
 use std::sync::Arc;
+use why502::engine::correlate::spans::SpanRow;
 use why502::engine::place::Stream;
 use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
-use why502::engine::{Engine, Output, Record, Settings, Span};
+use why502::engine::{Engine, Output, Record, Settings};
 use why502::enrich::hex;
 use why502::read::Wanted;
-use why502::read::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts};
+use why502::read::evidence::{MILLISECOND, Nanos, SECOND};
 use why502::read::formats::{Reader, Reading, SourceMemory};
 use why502::read::time::{from_utc, rfc3339};
 
@@ -242,9 +243,9 @@ impl Live {
         }
     }
 
-    fn span(&mut self, facts: SpanFacts) {
-        let span = Span { ticket: self.ticket(), place: Default::default(), facts };
-        self.engine.handle_span(self.now, span);
+    fn span(&mut self, span: SpanRow) {
+        let span = SpanRow { ticket: self.ticket(), ..span };
+        self.engine.handle_spans(self.now, &Default::default(), &[span]);
     }
 
     fn wait(&mut self, seconds: i64) {
@@ -392,17 +393,16 @@ fn a_span_is_linked_by_timing_across_a_difference_of_clocks_that_ids_have_shown(
                 live.now / SECOND
             );
             let end = live.now + 299 * MILLISECOND + ahead;
-            live.span(SpanFacts {
+            let span = SpanRow {
                 trace_id,
                 span_id: [9; 8],
-                kind: 2,
+                flags: SpanRow::SERVER,
                 start: end - 98 * MILLISECOND,
                 end,
-                http_status: Some(503),
-                method: "GET".to_owned(),
-                target: format!("/cart/{number}"),
-                ..SpanFacts::default()
-            });
+                status: 503,
+                ..SpanRow::default()
+            };
+            live.span(span.asking("GET", &format!("/cart/{number}")));
             live.line(1, &line);
             live.wait(20);
         }

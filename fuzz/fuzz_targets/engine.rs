@@ -6,12 +6,14 @@
 use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use why502::read::evidence::{SECOND, SpanFacts};
+use why502::engine::correlate::spans::SpanRow;
+use why502::engine::span_watch::may_be_own;
+use why502::read::evidence::SECOND;
 use why502::read::formats::{Reader, Reading, SourceMemory};
 use why502::read::nginx_conf::NginxConf;
 use why502::engine::place::Stream;
 use why502::engine::verdict::Ticket;
-use why502::engine::{Decision, Engine, Output, Record, Settings, Span};
+use why502::engine::{Decision, Engine, Output, Record, Settings};
 
 const START: i64 = 1_772_615_702;
 
@@ -68,19 +70,20 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
             last += 1;
             let ticket = Ticket(last);
             let end = START * SECOND + i64::from(*second) * (SECOND / 10);
-            let facts = SpanFacts {
+            let mut span = SpanRow {
                 trace_id: [*number % 4 + 1; 16],
-                kind: 2,
+                flags: SpanRow::SERVER,
                 start: end - SECOND,
                 end,
-                method: "GET".to_owned(),
-                target: format!("/{}", number % 4),
-                http_status: number.is_multiple_of(2).then_some(502),
-                ..SpanFacts::default()
+                status: if number.is_multiple_of(2) { 502 } else { 200 * u16::from(number.is_multiple_of(3)) },
+                ..SpanRow::default()
             };
-            if engine.handle_span(now, Span { ticket, place: Default::default(), facts }) == Decision::Hold {
+            span = span.asking("GET", &format!("/{}", number % 4));
+            if may_be_own(&span, &engine.named()) {
+                span.ticket = ticket;
                 held.insert(ticket);
             }
+            engine.handle_spans(now, &Arc::default(), &[span]);
         } else if index == LINES.len() + 1 {
             engine.handle_healthy(now, &Stream::alone(1), u64::from(*number));
         } else {

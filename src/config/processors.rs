@@ -44,6 +44,7 @@ pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Pro
         requests_max: limits.count(context, "requests"),
         spans_max: limits.count(context, "spans"),
         held_bytes_max: limits.bytes(context, "held_bytes"),
+        held_span_bytes_max: limits.bytes(context, "held_span_bytes"),
         verdicts_max: limits.count(context, "verdicts"),
     };
     (processor, names)

@@ -200,6 +200,8 @@ pub struct Processor {
     pub spans_max: usize,
     /// Bytes of records and spans that wait for a verdict.
     pub held_bytes_max: usize,
+    /// Bytes of spans that wait for a verdict.
+    pub held_span_bytes_max: usize,
     /// Verdicts kept for the query API.
     pub verdicts_max: usize,
 }

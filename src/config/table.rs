@@ -192,14 +192,20 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "why502::limits::spans",
         Kind::Count(1, 10_000_000),
-        "50000",
-        "Spans remembered for linking; past it the oldest is forgotten.",
+        "200000",
+        "Spans remembered for linking, about 100 bytes each; past it the oldest are forgotten.",
     ),
     row(
         "why502::limits::held_bytes",
         Kind::Bytes("64KiB", "16GiB"),
         "64MiB",
-        "Bytes of records and spans that wait for a verdict; past it senders are asked to come back.",
+        "Bytes of records that wait for a verdict; past it senders are asked to come back.",
+    ),
+    row(
+        "why502::limits::held_span_bytes",
+        Kind::Bytes("64KiB", "16GiB"),
+        "16MiB",
+        "Bytes of spans that wait for a verdict; past it spans go on at once and do not get it.",
     ),
     row("why502::limits::verdicts", Kind::Count(1, 1_000_000), "1000", "Verdicts kept for the query API."),
     row(

@@ -11,7 +11,7 @@ pub use queue::Wait;
 pub use sight::{DeathKey, Sight};
 
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
-use super::correlate::join::{Request, split_request_line};
+use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
 use super::verdict::{Quote, Source};
 use crate::read::address::AddressMatch;
@@ -114,22 +114,12 @@ impl<'a> Case<'a> {
 
     /// Request method; empty when unknown.
     pub fn method(&self) -> &'a str {
-        match (self.access(), self.error().and_then(|error| error.what.request.as_deref()).and_then(split_request_line))
-        {
-            (Some(access), _) if !access.method.is_empty() => &access.method,
-            (_, Some((method, _))) => method,
-            _ => "",
-        }
+        self.request.method()
     }
 
     /// Path and query; empty when unknown.
     pub fn target(&self) -> &'a str {
-        let of_error = self.request.errors.iter().find_map(|error| error.what.request.as_deref());
-        match (self.access(), of_error.and_then(split_request_line)) {
-            (Some(access), _) if !access.target.is_empty() => &access.target,
-            (_, Some((_, target))) => target,
-            _ => "",
-        }
+        self.request.target()
     }
 
     /// nginx sends these again only when told so (`proxy_next_upstream non_idempotent`).

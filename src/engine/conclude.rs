@@ -90,6 +90,11 @@ impl Engine {
             return;
         };
         let ties = self.topology.ties(now, at, upstream.as_deref(), &self.sites);
+        for site in ties.spans.iter().map(|tie| tie.site).chain([at]) {
+            if let Some(site) = self.sites.get_mut(site) {
+                site.world.spans.look_after(now, self.settings.spans_max);
+            }
+        }
         let salt = self.salt_for(at, id);
         let Some(case) = gather::case_at(&self.sites, at, id, &ties) else {
             self.forget_request(at, id);
@@ -126,7 +131,7 @@ impl Engine {
         for ticket in maybe {
             self.resolve(ticket, None);
         }
-        self.resolve_spans(now, at, id, &verdict);
+        self.resolve_spans(at, id, &verdict);
         if let Some(site) = self.sites.get_mut(at) {
             if let Some((stream, ahead)) = skew {
                 site.world.note_span_end(stream, ahead);
@@ -139,6 +144,7 @@ impl Engine {
                 site.requests.note_link(id, trace.trace_id);
             }
         }
+        self.update_named(at);
         self.update_wanted(at, id);
         self.outputs.push_back(Output::Verdict(verdict));
         if before.is_none() {
@@ -170,9 +176,9 @@ impl Engine {
     /// The span is this request's. By an id that both carry, it also tells where nginx's requests go.
     fn link(&mut self, nginx: SiteRef, number: u64, id: u64, verdict: &Verdict) {
         let Some(at) = self.sites.of_number(number) else { return };
-        let Some(span) = self.sites.get_mut(at).and_then(|site| site.world.spans.get_mut(number)) else { return };
-        span.linked = Some(id);
-        let is_server = span.facts.kind == 2 && !span.facts.from_nginx;
+        let Some(site) = self.sites.get_mut(at) else { return };
+        site.world.spans.link(number, id);
+        let is_server = site.world.spans.get(number).is_some_and(|span| span.is_server() && !span.is_from_nginx());
         if is_server && matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId) {
             self.topology.learn(nginx, at, verdict.upstream.as_deref());
         }
@@ -180,6 +186,7 @@ impl Engine {
 
     pub(super) fn forget_request(&mut self, at: SiteRef, id: u64) {
         let Some(mut request) = self.sites.get_mut(at).and_then(|site| site.requests.remove(id)) else { return };
+        self.update_named(at);
         if let Some(hash) = request.no_longer_awaited() {
             Arc::make_mut(&mut self.wanted).remove(hash);
         }
@@ -213,8 +220,8 @@ fn skew_of(case: &Case<'_>, number: u64, verdict: &Verdict) -> Option<(u64, Nano
     let exact = matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
     let access = case.request.access.as_ref().filter(|access| access.what.exact_time)?;
     let span = case.span(number)?;
-    (exact && verdict.symptom == Symptom::Relayed && span.facts.kind == 2)
-        .then(|| (access.source, span.facts.end.saturating_sub(access.at.to)))
+    (exact && verdict.symptom == Symptom::Relayed && span.is_server())
+        .then(|| (access.source, span.end.saturating_sub(access.at.to)))
 }
 
 /// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near

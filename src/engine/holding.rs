@@ -29,6 +29,11 @@ impl Holding {
         }
     }
 
+    /// True for what waits.
+    pub(super) fn has(&self, ticket: Ticket) -> bool {
+        self.held.contains_key(&ticket)
+    }
+
     /// How many wait.
     pub(super) fn count(&self) -> usize {
         self.held.len()

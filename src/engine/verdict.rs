@@ -4,7 +4,7 @@ use super::causes::Cause;
 use crate::read::evidence::{Nanos, Symptom, TraceContext};
 
 /// Names one record or span that the caller keeps while the engine decides. The engine never looks inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 /// Which program wrote a record; the first word of a quote.

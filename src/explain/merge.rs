@@ -8,8 +8,9 @@ use super::places::Place;
 use super::stream::{Ahead, Context, Stream, What};
 use super::survey::Survey;
 use super::traces::Traces;
+use crate::engine::Record;
+use crate::engine::correlate::spans::SpanRow;
 use crate::engine::verdict::Ticket;
-use crate::engine::{Record, Span};
 use crate::read::Wanted;
 use crate::read::evidence::Nanos;
 use crate::read::formats::Reader;
@@ -29,7 +30,7 @@ pub enum Merged {
     /// A line that proves something.
     Record(Box<Record>, Place),
     /// A span.
-    Span(Box<Span>, Place),
+    Span(Box<SpanRow>),
     /// Healthy requests of an access log, about when they were answered.
     Healthy {
         /// The log stream.
@@ -99,9 +100,9 @@ impl<'a> Merger<'a> {
         if let Some(end) = span
             && stream.is_none_or(|(order, _)| end < order)
         {
-            let (facts, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
-            let ticket = self.ticket();
-            return Some((end, Merged::Span(Box::new(Span { ticket, place: Default::default(), facts }), place)));
+            let mut span = self.traces.as_mut()?.pop(&mut self.context.problems)?;
+            span.ticket = self.ticket();
+            return Some((end, Merged::Span(Box::new(span))));
         }
         let (_, index) = stream?;
         self.next.pop();

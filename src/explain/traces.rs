@@ -7,12 +7,11 @@ mod runs;
 mod stored;
 
 use super::input::{Input, Lines};
-use super::places::Place;
+use crate::engine::correlate::spans::SpanRow;
 use crate::otlp::{self, Signal};
-use crate::read::evidence::{Nanos, SECOND, SpanFacts};
+use crate::read::Wanted;
+use crate::read::evidence::Nanos;
 use runs::Runs;
-use std::sync::Arc;
-use stored::Stored;
 
 /// Longest request: OTLP's receivers take 64 MiB at most, and the collector's file exporter writes one request a line.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
@@ -20,7 +19,6 @@ const REQUEST_BYTES_MAX: usize = 64 << 20;
 /// Spans in order of their end.
 #[derive(Debug)]
 pub struct Traces {
-    names: Vec<Arc<str>>,
     runs: Runs,
     count: u64,
 }
@@ -28,7 +26,7 @@ pub struct Traces {
 impl Traces {
     /// Reads the files. What cannot be read is a problem; everything else is used.
     pub fn read(files: &[String], problems: &mut Vec<String>) -> Traces {
-        let mut traces = Traces { names: Vec::new(), runs: Runs::default(), count: 0 };
+        let mut traces = Traces { runs: Runs::default(), count: 0 };
         for input in super::input::expand(files, problems) {
             if let Err(problem) = traces.read_file(&input, problems) {
                 problems.push(problem);
@@ -46,20 +44,12 @@ impl Traces {
     }
 
     /// The next span.
-    pub fn pop(&mut self, problems: &mut Vec<String>) -> Option<(SpanFacts, Place)> {
-        match self.runs.pop() {
-            Ok(span) => {
-                let Stored { facts, file, line } = span?;
-                let file = self.names.get(file as usize).cloned().unwrap_or_default();
-                let text = text_of(&facts);
-                Some((facts, Place { file, line, text }))
-            }
-            Err(error) => {
-                problems.push(runs::problem(&error));
-                self.runs = Runs::default();
-                None
-            }
-        }
+    pub fn pop(&mut self, problems: &mut Vec<String>) -> Option<SpanRow> {
+        self.runs.pop().unwrap_or_else(|error| {
+            problems.push(runs::problem(&error));
+            self.runs = Runs::default();
+            None
+        })
     }
 
     /// How many were read.
@@ -71,7 +61,6 @@ impl Traces {
         let name = &input.name;
         let mut lines = Lines::open(input).map_err(|error| format!("{name}: cannot be read: {error}"))?;
         lines.line_bytes_max = REQUEST_BYTES_MAX;
-        self.names.push(Arc::clone(name));
         let mut object = Object::default();
         let mut refused: Option<(String, u64)> = None;
         let mut refuse = |line: u64, error: String| match &mut refused {
@@ -118,15 +107,11 @@ impl Traces {
         }
         let request =
             otlp::json::to_protobuf(Signal::Traces, object.text.as_bytes()).map_err(|error| error.to_string())?;
-        let file = u32::try_from(self.names.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        let mut result = Ok(());
-        crate::scan::spans::for_each(&request, |_, facts| {
+        for span in crate::scan::spans::scan(&request, &Wanted::default()).rows {
             self.count += 1;
-            if let Err(error) = self.runs.push(Stored { facts, file, line: object.first_line }) {
-                result = Err(runs::problem(&error));
-            }
-        });
-        result
+            self.runs.push(span).map_err(|error| runs::problem(&error))?;
+        }
+        Ok(())
     }
 }
 
@@ -171,15 +156,6 @@ impl Object {
     }
 }
 
-/// A span as a line of a timeline.
-fn text_of(facts: &SpanFacts) -> String {
-    let kind = if facts.kind == 2 { "server" } else { "client" };
-    let seconds = facts.end.saturating_sub(facts.start) as f64 / SECOND as f64;
-    let status = facts.http_status.map_or_else(|| "no status".to_owned(), |status| format!("status {status}"));
-    let time = crate::read::time::rfc3339(facts.start);
-    format!("{time} {kind} span {} {}, {seconds:.3} s, {status}", facts.method, facts.target)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +166,7 @@ mod tests {
         )
     }
 
-    /// `path:line` of the spans in order, and the problems.
+    /// Numbers of the spans in order, and the problems.
     fn check(text: &str, expected: &str, problems_expected: &[&str]) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("t.json");
@@ -198,8 +174,10 @@ mod tests {
         let mut problems = Vec::new();
         let mut traces = Traces::read(&[path.to_string_lossy().into_owned()], &mut problems);
         let mut found = Vec::new();
-        while let Some((facts, place)) = traces.pop(&mut problems) {
-            found.push(format!("{}:{}", facts.target, place.line));
+        while let Some(span) = traces.pop(&mut problems) {
+            let number = u64::from_be_bytes(span.span_id);
+            assert_eq!(span, span.asking("", &format!("/{{{number}")), "the row has its path");
+            found.push(number.to_string());
         }
         assert_eq!(found.join(" "), expected);
         assert_eq!(traces.count(), found.len() as u64);
@@ -211,27 +189,23 @@ mod tests {
 
     #[test]
     fn in_order_of_their_end() {
-        check(&format!("{}\n\n{}\n{}", span(1, 30), span(2, 10), span(3, 20)), "/{2:3 /{3:4 /{1:1", &[]);
+        check(&format!("{}\n\n{}\n{}", span(1, 30), span(2, 10), span(3, 20)), "2 3 1", &[]);
         let pretty = span(1, 9).replace(",\"", ",\n  \"");
-        check(&format!("{pretty}\n{}\n", span(2, 10)), "/{1:1 /{2:8", &[]);
+        check(&format!("{pretty}\n{}\n", span(2, 10)), "1 2", &[]);
         check("", "", &[]);
     }
 
     #[test]
     fn what_is_damaged_costs_itself() {
         let torn = span(7, 1).chars().take(100).collect::<String>();
-        check(
-            &format!("{torn}\n{}\n", span(1, 2)),
-            "/{1:2",
-            &["line 1: not OTLP JSON of traces: the object has no end"],
-        );
-        check(&format!("hello\n{}\nyou\n{torn}", span(1, 2)), "/{1:2", &["line 1: not OTLP JSON"]);
+        check(&format!("{torn}\n{}\n", span(1, 2)), "1", &["line 1: not OTLP JSON of traces: the object has no end"]);
+        check(&format!("hello\n{}\nyou\n{torn}", span(1, 2)), "1", &["line 1: not OTLP JSON"]);
     }
 
     #[test]
     fn a_long_line_is_one_request() {
-        let long = span(1, 2).replace("/{1", &"x".repeat(3 << 20));
-        let target = "x".repeat(8_192);
-        check(&format!("{long}\n{}", span(2, 1)), &format!("/{{2:2 {target}:1"), &[]);
+        let long = span(1, 2)
+            .replace("\"key\":\"url.path\"", &format!("\"key\":\"{}\"}},{{\"key\":\"url.path\"", "x".repeat(3 << 20)));
+        check(&format!("{long}\n{}", span(2, 1)), "2 1", &[]);
     }
 }

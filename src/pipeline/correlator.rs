@@ -1,19 +1,20 @@
 //! The engine's side: one task that owns the engine and the bytes of what it holds.
 
-use super::intake::ITEM_OVERHEAD;
+use super::intake::{ITEM_OVERHEAD, SPAN_OVERHEAD};
 use super::{Route, Shared, send_all};
 use crate::clock;
-use crate::engine::place::Stream;
+use crate::engine::correlate::spans::SpanRow;
+use crate::engine::place::{Place, Stream};
 use crate::engine::verdict::{Source, Ticket, Verdict};
-use crate::engine::{Decision, Engine, Output, Record, Settings, Span};
+use crate::engine::{Decision, Engine, Output, Record, Settings};
 use crate::enrich;
 use crate::exporter::Outlet;
-use crate::otlp::{Attribute, Edits, Request, RequestWriter, Signal, Surroundings, resource, scope};
+use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
-use crate::read::evidence::{Evidence, Nanos, SECOND, SpanFacts};
+use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::web::Ring;
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +41,30 @@ pub struct HeldRecord {
     pub evidences: Vec<Evidence>,
 }
 
+/// The server and client spans of a request of traces.
+#[derive(Debug)]
+pub struct Spans {
+    /// A row for each.
+    pub rows: Vec<SpanRow>,
+    /// The rows by the place that made them.
+    pub groups: Vec<(Arc<Place>, Range<usize>)>,
+    /// Spans that could be a failed request's own, cut out of their request.
+    pub held: Vec<HeldSpan>,
+    /// Where they go.
+    pub route: Arc<Route>,
+}
+
+/// A span that waits.
+#[derive(Debug)]
+pub struct HeldSpan {
+    /// Which of the rows it is.
+    pub row: usize,
+    /// The `Span` message.
+    pub bytes: Bytes,
+    /// What surrounded it.
+    pub surroundings: Surroundings,
+}
+
 /// What the task is told.
 #[derive(Debug)]
 pub enum Message {
@@ -50,17 +75,8 @@ pub enum Message {
         /// Where they go.
         route: Arc<Route>,
     },
-    /// A request of traces, whole.
-    Spans {
-        /// The request.
-        request: Bytes,
-        /// Spans in it.
-        items: u64,
-        /// Server and client spans: where each stands and what it proves.
-        spans: Vec<(Range<usize>, SpanFacts)>,
-        /// Where it goes.
-        route: Arc<Route>,
-    },
+    /// What the spans of a request prove, and those that wait.
+    Spans(Box<Spans>),
     /// Give every open request its verdict and end.
     Finish,
 }
@@ -93,6 +109,7 @@ pub struct Correlator {
     next_item: u64,
     next_ticket: u64,
     wanted: Arc<Wanted>,
+    named: Arc<Wanted>,
     own_scope: Surroundings,
 }
 
@@ -119,6 +136,7 @@ impl Correlator {
             next_item: 0,
             next_ticket: 0,
             wanted: Arc::default(),
+            named: Arc::default(),
             own_scope: Surroundings::new(&own_resource, &scope("why502", env!("CARGO_PKG_VERSION"))),
         }
     }
@@ -140,9 +158,7 @@ impl Correlator {
             self.note_healthy(now);
             match message {
                 Some(Message::Records { records, route }) => self.take_records(now, records, &route),
-                Some(Message::Spans { request, items, spans, route }) => {
-                    self.take_spans(now, &request, items, spans, &route)
-                }
+                Some(Message::Spans(spans)) => self.take_spans(now, *spans),
                 Some(Message::Finish) | None => {}
             }
             self.engine.handle_timeout(now);
@@ -193,53 +209,31 @@ impl Correlator {
         builder.finish();
     }
 
-    fn take_spans(
-        &mut self,
-        now: Nanos,
-        request: &Bytes,
-        items: u64,
-        spans: Vec<(Range<usize>, SpanFacts)>,
-        route: &Arc<Route>,
-    ) {
-        let mut held: Vec<(Range<usize>, u64)> = Vec::new();
-        for (range, facts) in spans {
+    fn take_spans(&mut self, now: Nanos, spans: Spans) {
+        let Spans { mut rows, groups, held, route } = spans;
+        for span in held {
             let number = self.next_item;
+            self.next_item += 1;
             let ticket = self.ticket(number);
-            if self.engine.handle_span(now, Span { ticket, place: Arc::default(), facts }) == Decision::Hold {
-                self.next_item += 1;
-                held.push((range, number));
-            } else {
-                self.tickets.remove(&ticket);
+            if let Some(row) = rows.get_mut(span.row) {
+                row.ticket = ticket;
             }
-        }
-        self.shared.held_bytes.fetch_sub(request.len(), Ordering::Relaxed);
-        if held.is_empty() {
-            send_all(&route.explained, Signal::Traces, request, items);
-            return;
-        }
-        let mut edits = Edits::new();
-        let surroundings = surroundings_of(request, &held);
-        for ((range, number), surroundings) in held.iter().zip(surroundings) {
-            let Some(bytes) = request.get(range.clone()) else { continue };
-            edits.remove(range.clone());
-            let weight = bytes.len() + ITEM_OVERHEAD;
-            self.shared.held_bytes.fetch_add(weight, Ordering::Relaxed);
             let item = Item {
                 signal: Signal::Traces,
-                bytes: Bytes::copy_from_slice(bytes),
-                surroundings,
-                route: Arc::clone(route),
+                weight: span.bytes.len() + SPAN_OVERHEAD,
+                bytes: span.bytes,
+                surroundings: span.surroundings,
+                route: Arc::clone(&route),
                 pid: None,
                 pending: 1,
                 verdict: None,
-                weight,
             };
-            self.items.insert(*number, item);
+            self.items.insert(number, item);
         }
-        let rest = items.saturating_sub(held.len() as u64);
-        if rest > 0 {
-            send_all(&route.explained, Signal::Traces, &Bytes::from(edits.apply(request)), rest);
+        for (place, group) in groups {
+            self.engine.handle_spans(now, &place, rows.get(group).unwrap_or_default());
         }
+        self.shared.queued_rows.fetch_sub(rows.len(), Ordering::Relaxed);
     }
 
     fn ticket(&mut self, item: u64) -> Ticket {
@@ -279,6 +273,11 @@ impl Correlator {
             self.wanted = Arc::clone(&wanted);
             self.shared.publish_wanted(wanted);
         }
+        let named = self.engine.named();
+        if !Arc::ptr_eq(&named, &self.named) {
+            self.named = Arc::clone(&named);
+            self.shared.publish_named(named);
+        }
         self.shared.counters.held(self.items.len() as u64);
     }
 
@@ -315,7 +314,11 @@ impl Correlator {
             return;
         }
         let Some(item) = self.items.remove(&number) else { return };
-        self.shared.held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
+        let held_bytes = match item.signal {
+            Signal::Traces => &self.shared.held_span_bytes,
+            Signal::Logs | Signal::Metrics => &self.shared.held_bytes,
+        };
+        held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
         let bytes = match (&item.verdict, item.signal) {
             (None, _) => item.bytes.to_vec(),
             (Some(verdict), Signal::Traces) => enrich::span_patch(verdict).apply(&item.bytes),
@@ -337,29 +340,6 @@ impl Correlator {
         }
         builder.finish();
     }
-}
-
-/// What surrounds each of the held spans, in their order. Shells are made once for each group.
-fn surroundings_of(request: &[u8], held: &[(Range<usize>, u64)]) -> Vec<Surroundings> {
-    let mut by_range: BTreeMap<usize, Surroundings> = BTreeMap::new();
-    for resource in Request::new(request).resources() {
-        if !held.iter().any(|(range, _)| resource.range().contains(&range.start)) {
-            continue;
-        }
-        let resource_shell = resource.shell();
-        for scope in resource.scopes() {
-            let inside: Vec<usize> =
-                held.iter().map(|(range, _)| range.start).filter(|start| scope.range().contains(start)).collect();
-            if inside.is_empty() {
-                continue;
-            }
-            let surroundings = Surroundings::of(resource_shell.clone(), scope.shell());
-            by_range.extend(inside.into_iter().map(|start| (start, surroundings.clone())));
-        }
-    }
-    held.iter()
-        .map(|(range, _)| by_range.get(&range.start).cloned().unwrap_or_else(|| Surroundings::new(&[], &[])))
-        .collect()
 }
 
 /// Puts released items into requests, in order, one request for each run of items with one route.

@@ -1,11 +1,13 @@
 //! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
 
-use super::correlator::{HeldRecord, Message};
+use super::correlator::{HeldRecord, HeldSpan, Message, Spans};
 use super::{Route, Shared, send_all};
-use crate::otlp::{self, Edits, Signal};
+use crate::otlp::{self, Edits, Request, Signal, Surroundings};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan;
+use crate::telemetry::Unwatched;
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -56,7 +58,7 @@ impl Intake {
         if !route.explained.is_empty() {
             match signal {
                 Signal::Logs => self.take_logs(route, &request, items)?,
-                Signal::Traces => self.take_traces(route, &request, items)?,
+                Signal::Traces => self.take_traces(route, &request, items),
                 Signal::Metrics => send_all(&route.explained, signal, &request, items),
             }
         }
@@ -104,17 +106,67 @@ impl Intake {
         Ok(())
     }
 
-    fn take_traces(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
-        let mut spans = Vec::new();
-        scan::spans::for_each(request, |found, facts| spans.push((found.item.range(), facts)));
-        if spans.is_empty() {
+    /// What could be no failed request's own goes on at once. Past a limit everything does: a request of traces is never
+    /// refused, its spans are then neither linked nor patched.
+    fn take_traces(&self, route: &Arc<Route>, request: &Bytes, items: u64) {
+        let scanned = scan::spans::scan(request, &self.shared.named());
+        let Some(permit) = self.room_for_rows(&scanned) else {
             send_all(&route.explained, Signal::Traces, request, items);
-            return Ok(());
+            return;
+        };
+        let kept = self.within_budget(scanned.candidates);
+        let surroundings = if kept.is_empty() { Vec::new() } else { surroundings_of(request, &kept) };
+        let mut edits = Edits::new();
+        let mut held = Vec::with_capacity(kept.len());
+        for ((row, range), surroundings) in kept.into_iter().zip(surroundings) {
+            let bytes = Bytes::copy_from_slice(request.get(range.clone()).unwrap_or_default());
+            edits.remove(range);
+            held.push(HeldSpan { row, bytes, surroundings });
         }
-        let permit = self.admit(request.len())?;
-        self.shared.held_bytes.fetch_add(request.len(), Ordering::Relaxed);
-        permit.send(Message::Spans { request: request.clone(), items, spans, route: Arc::clone(route) });
-        Ok(())
+        let rest = items.saturating_sub(held.len() as u64);
+        if held.is_empty() {
+            send_all(&route.explained, Signal::Traces, request, items);
+        } else if rest > 0 {
+            send_all(&route.explained, Signal::Traces, &Bytes::from(edits.apply(request)), rest);
+        }
+        let (rows, groups) = (scanned.rows, scanned.groups);
+        permit.send(Message::Spans(Box::new(Spans { rows, groups, held, route: Arc::clone(route) })));
+    }
+
+    /// Room in the queue for the rows of a request. Half of the queue is left to log records, whose senders would be asked to
+    /// come back.
+    fn room_for_rows(&self, scanned: &scan::spans::Scanned) -> Option<mpsc::Permit<'_, Message>> {
+        let count = scanned.rows.len();
+        if count == 0 {
+            return None;
+        }
+        let queued = self.shared.queued_rows.fetch_add(count, Ordering::Relaxed);
+        let fits = queued == 0 || queued.saturating_add(count) <= ROWS_QUEUED_MAX;
+        let has_room = fits && self.messages.capacity() > self.messages.max_capacity() / 2;
+        let permit = if has_room { self.messages.try_reserve().ok() } else { None };
+        if permit.is_none() {
+            self.shared.queued_rows.fetch_sub(count, Ordering::Relaxed);
+            self.shared.counters.unwatched(Unwatched::Queue, count as u64);
+        }
+        permit
+    }
+
+    /// As many of the spans as there is room for, the first ones.
+    fn within_budget(&self, mut candidates: Vec<(usize, Range<usize>)>) -> Vec<(usize, Range<usize>)> {
+        let before = candidates.len();
+        candidates.retain(|(_, range)| {
+            let weight = range.len() + SPAN_OVERHEAD;
+            let held = self.shared.held_span_bytes.fetch_add(weight, Ordering::Relaxed);
+            let fits = held.saturating_add(weight) <= self.shared.held_span_bytes_max;
+            if !fits {
+                self.shared.held_span_bytes.fetch_sub(weight, Ordering::Relaxed);
+            }
+            fits
+        });
+        if candidates.len() < before {
+            self.shared.counters.unwatched(Unwatched::Budget, (before - candidates.len()) as u64);
+        }
+        candidates
     }
 
     fn admit(&self, bytes: usize) -> Result<mpsc::Permit<'_, Message>, Refusal> {
@@ -133,5 +185,31 @@ impl Intake {
     }
 }
 
+/// What surrounds each of the spans, in their order. Shells are made once for each group.
+fn surroundings_of(request: &[u8], spans: &[(usize, Range<usize>)]) -> Vec<Surroundings> {
+    let mut starts = spans.iter().map(|(_, range)| range.start).peekable();
+    let mut found = Vec::with_capacity(spans.len());
+    for resource in Request::new(request).resources() {
+        if starts.peek().is_none_or(|start| !resource.range().contains(start)) {
+            continue;
+        }
+        let resource_shell = resource.shell();
+        for scope in resource.scopes() {
+            if starts.peek().is_none_or(|start| !scope.range().contains(start)) {
+                continue;
+            }
+            let surroundings = Surroundings::of(resource_shell.clone(), scope.shell());
+            while starts.next_if(|start| scope.range().contains(start)).is_some() {
+                found.push(surroundings.clone());
+            }
+        }
+    }
+    found
+}
+
 /// What a held item takes beside its bytes: evidence, tickets, entries of maps; measured at about 2 KiB.
 pub(super) const ITEM_OVERHEAD: usize = 2_048;
+/// The same of a span, of which the engine keeps a row.
+pub(super) const SPAN_OVERHEAD: usize = 1_024;
+/// Rows that wait for the engine: 6 MiB.
+const ROWS_QUEUED_MAX: usize = 65_536;

@@ -456,36 +456,3 @@ pub enum Host {
     /// supervisord: `exited: web (exit status 1; not expected)`, `terminated by SIGKILL`
     SupervisorExited { program: String, detail: String },
 }
-
-/// What one span proves. Only server and client spans come here.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SpanFacts {
-    /// Never all zero.
-    pub trace_id: [u8; 16],
-    /// Never all zero.
-    pub span_id: [u8; 8],
-    /// All zero or empty is `None`.
-    pub parent_span_id: Option<[u8; 8]>,
-    /// OTLP `SpanKind`: 2 server, 3 client.
-    pub kind: u8,
-    /// Start.
-    pub start: Nanos,
-    /// End.
-    pub end: Nanos,
-    /// OTLP `Status.code` is ERROR.
-    pub error: bool,
-    /// `http.response.status_code` or `http.status_code`; a server span without one was left by an exception.
-    pub http_status: Option<u16>,
-    /// `http.request.method` or `http.method`; empty when absent.
-    pub method: String,
-    /// `url.path` + `url.query`, `http.target` or the path of `http.url`; empty when absent.
-    pub target: String,
-    /// `http.request.header.x_request_id`; empty when absent.
-    pub request_id: String,
-    /// `process.pid` of the resource: the Gunicorn worker, where the application reports it.
-    pub pid: Option<u32>,
-    /// Hash of the resource: tells processes apart (`service.instance.id`).
-    pub process: u64,
-    /// The scope is nginx's own module (`ngx_otel_module` names its scope `nginx`).
-    pub from_nginx: bool,
-}

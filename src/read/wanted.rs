@@ -1,9 +1,9 @@
-//! The access lines that a reader hands over although they look healthy: the engine asks for them.
+//! What the engine asks for although it looks healthy: access lines by their request line, spans by their ids.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Hashes of the request lines whose access line is looked for.
+/// Hashes of the request lines whose access line is looked for, or of the ids whose spans are.
 ///
 /// A reader hands over healthy access lines only when their request line is wanted
 /// ([`super::formats::request_line_hash`]): a truncated answer and a retried request are logged with status 200.

@@ -1,8 +1,13 @@
-//! What spans prove: a few numbers and words of each server and client span.
+//! What spans prove: a row of numbers for each server and client span, and which of them could be a failed request's own.
 
-use crate::otlp::{AnyValue, Attributes, Item, Request};
-use crate::read::evidence::{Nanos, SpanFacts};
-use crate::read::text::hash64;
+use crate::engine::correlate::spans::{SpanRow, hash_query, hash_text, method_code};
+use crate::engine::place::Place;
+use crate::engine::span_watch;
+use crate::otlp::{AnyValue, KeyValue, Request, ResourceGroup, Span};
+use crate::read::Wanted;
+use crate::read::evidence::Nanos;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// OTLP `SpanKind` SERVER.
 const SERVER: i32 = 2;
@@ -10,54 +15,78 @@ const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 /// OTLP `Status.code` ERROR.
 const ERROR: i32 = 2;
-/// Longest target that is kept; nginx's largest request line is 8 KiB by default (`large_client_header_buffers`).
+/// So much of a target tells it from others; nginx's largest request line is 8 KiB by default
+/// (`large_client_header_buffers`).
 const TARGET_BYTES_MAX: usize = 8_192;
 
-/// Calls back for each server and client span of a request, in order. `request` has passed [`crate::otlp::check`].
-pub fn for_each<'a>(request: &'a [u8], mut found: impl FnMut(Found<'a>, SpanFacts)) {
-    for resource in Request::new(request).resources() {
-        let mut process = None;
-        for scope in resource.scopes() {
-            let from_nginx = scope.name() == b"nginx";
-            for item in scope.items() {
-                let span = item.span();
-                if !matches!(span.kind, SERVER | CLIENT) {
-                    continue;
-                }
-                let (Some(trace_id), Some(span_id)) = (span.trace_id(), span.span_id()) else { continue };
-                let (pid, process) = *process.get_or_insert_with(|| {
-                    let pid = resource.attributes().get("process.pid").and_then(|value| value.as_int());
-                    (pid.and_then(|pid| u32::try_from(pid).ok()), hash64(resource.resource().unwrap_or_default()))
-                });
-                let mut facts = SpanFacts {
-                    trace_id,
-                    span_id,
-                    parent_span_id: span.parent_span_id(),
-                    kind: if span.kind == SERVER { 2 } else { 3 },
-                    start: nanos(span.start),
-                    end: nanos(span.end),
-                    error: span.status_code == ERROR,
-                    pid,
-                    process,
-                    from_nginx,
-                    ..SpanFacts::default()
-                };
-                read_attributes(span.attributes(), &mut facts);
-                found(Found { item, resource: resource.clone(), scope: scope.clone() }, facts);
-            }
-        }
-    }
+/// What the spans of a request prove.
+#[derive(Debug, Default)]
+pub struct Scanned {
+    /// A row for each server and client span, in order.
+    pub rows: Vec<SpanRow>,
+    /// The rows by the place that made them: together all rows, in order.
+    pub groups: Vec<(Arc<Place>, Range<usize>)>,
+    /// Spans that could be a failed request's own: the row, and where the span stands in the request.
+    pub candidates: Vec<(usize, Range<usize>)>,
 }
 
-/// Where a span stands.
-#[derive(Clone, Debug)]
-pub struct Found<'a> {
-    /// The span.
-    pub item: Item<'a>,
-    /// Its resource group.
-    pub resource: crate::otlp::ResourceGroup<'a>,
-    /// Its scope group.
-    pub scope: crate::otlp::ScopeGroup<'a>,
+/// Reads the spans of a request that has passed [`crate::otlp::check`]. `named` is what [`crate::engine::Engine::named`] says.
+pub fn scan(request: &[u8], named: &Wanted) -> Scanned {
+    let mut scanned = Scanned::default();
+    let place: Arc<Place> = Arc::default();
+    for resource in Request::new(request).resources() {
+        let from = scanned.rows.len();
+        let mut process = None;
+        for scope in resource.scopes() {
+            let from_nginx = if scope.name() == b"nginx" { SpanRow::FROM_NGINX } else { 0 };
+            for item in scope.items() {
+                let Some(mut row) = read(item.bytes) else { continue };
+                (row.process, row.pid) = *process.get_or_insert_with(|| process_of(&resource));
+                row.flags |= from_nginx;
+                if span_watch::may_be_own(&row, named) {
+                    scanned.candidates.push((scanned.rows.len(), item.range()));
+                }
+                scanned.rows.push(row);
+            }
+        }
+        if scanned.rows.len() > from {
+            scanned.groups.push((Arc::clone(&place), from..scanned.rows.len()));
+        }
+    }
+    scanned
+}
+
+/// Hash of the resource, and its process id.
+fn process_of(resource: &ResourceGroup<'_>) -> (u32, u32) {
+    let pid = resource.attributes().get("process.pid").and_then(|value| value.as_int());
+    let pid = pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+    (hash_text(resource.resource().unwrap_or_default()) as u32, pid)
+}
+
+/// The row of a server or client span.
+#[inline]
+fn read(bytes: &[u8]) -> Option<SpanRow> {
+    let mut words = Words::default();
+    let span = Span::read_with(bytes, |kind| matches!(kind, 0 | SERVER | CLIENT), |pair| words.note(&pair));
+    if !matches!(span.kind, SERVER | CLIENT) {
+        return None;
+    }
+    let (path, query) = words.target();
+    Some(SpanRow {
+        trace_id: span.trace_id()?,
+        span_id: span.span_id()?,
+        parent_span_id: span.parent_span_id().unwrap_or_default(),
+        start: nanos(span.start),
+        end: nanos(span.end),
+        path,
+        query,
+        request_id: hash_text(words.request_id),
+        status: words.status,
+        method: method_code(words.method),
+        flags: if span.kind == SERVER { SpanRow::SERVER } else { 0 }
+            | if span.status_code == ERROR { SpanRow::ERROR } else { 0 },
+        ..SpanRow::default()
+    })
 }
 
 /// Times past 2262 saturate.
@@ -65,44 +94,69 @@ fn nanos(time: u64) -> Nanos {
     Nanos::try_from(time).unwrap_or(Nanos::MAX)
 }
 
-/// Old and new names of the semantic conventions, which instrumentations write side by side or alone.
-fn read_attributes(attributes: Attributes<'_>, facts: &mut SpanFacts) {
-    let mut path: Option<&[u8]> = None;
-    let mut query: Option<&[u8]> = None;
-    let mut target: Option<&[u8]> = None;
-    let mut url: Option<&[u8]> = None;
-    for pair in attributes {
+/// The attributes of interest: old and new names of the semantic conventions, which instrumentations write side by side or
+/// alone.
+#[derive(Default)]
+struct Words<'a> {
+    status: u16,
+    method: &'a [u8],
+    request_id: &'a [u8],
+    path: Option<&'a [u8]>,
+    query: &'a [u8],
+    target: Option<&'a [u8]>,
+    url: Option<&'a [u8]>,
+}
+
+impl<'a> Words<'a> {
+    #[inline]
+    fn note(&mut self, pair: &KeyValue<'a>) {
         match pair.key {
             b"http.response.status_code" | b"http.status_code" => {
-                facts.http_status =
-                    pair.value().as_int().and_then(|status| u16::try_from(status).ok()).or(facts.http_status);
+                let status = pair.value().as_int().and_then(|status| u16::try_from(status).ok());
+                self.status = status.unwrap_or(self.status);
             }
             b"http.request.method" | b"http.method" => {
-                if let Some(method) = pair.value().as_string() {
-                    facts.method = text(method);
-                }
+                self.method = pair.value().as_string().unwrap_or(self.method);
             }
-            b"url.path" => path = pair.value().as_string(),
-            b"url.query" => query = pair.value().as_string(),
-            b"http.target" => target = pair.value().as_string(),
-            b"http.url" | b"url.full" => url = pair.value().as_string(),
+            b"url.path" => self.path = pair.value().as_string(),
+            b"url.query" => self.query = pair.value().as_string().unwrap_or_default(),
+            b"http.target" => self.target = pair.value().as_string(),
+            b"http.url" | b"url.full" => self.url = pair.value().as_string(),
             b"http.request.header.x_request_id" | b"http.request.header.x-request-id" => {
-                facts.request_id = first_text(&pair.value())
+                self.request_id = first_text(&pair.value());
             }
             _ => {}
         }
     }
-    let of_url = url.and_then(after_authority);
-    facts.target = match (target, path, query) {
-        // ASGI's target is the path alone, and its URL has the query.
-        (Some(target), _, _) => match of_url {
-            Some(full) if !target.contains(&b'?') && full.starts_with(target) => text(full),
-            _ => text(target),
-        },
-        (None, Some(path), Some(query)) if !query.is_empty() => format!("{}?{}", text(path), text(query)),
-        (None, Some(path), _) => text(path),
-        (None, None, _) => of_url.map(text).unwrap_or_default(),
-    };
+
+    /// Path and query as rows have them.
+    fn target(&self) -> (u64, u32) {
+        let of_url = || self.url.and_then(after_authority);
+        match (self.target, self.path) {
+            // ASGI's target is the path alone, and its URL has the query.
+            (Some(target), _) => match of_url() {
+                Some(full) if !target.contains(&b'?') && full.starts_with(target) => hash_target(full),
+                _ => hash_target(target),
+            },
+            (None, Some(path)) => match hash_target(path) {
+                (path, 0) if !self.query.is_empty() => (path, hash_query(cut(self.query))),
+                target => target,
+            },
+            (None, None) => of_url().map(hash_target).unwrap_or_default(),
+        }
+    }
+}
+
+fn hash_target(target: &[u8]) -> (u64, u32) {
+    let target = cut(target);
+    match memchr::memchr(b'?', target).and_then(|at| target.split_at_checked(at)) {
+        Some((path, query)) => (hash_text(path), hash_query(query.get(1..).unwrap_or_default())),
+        None => (hash_text(target), 0),
+    }
+}
+
+fn cut(text: &[u8]) -> &[u8] {
+    text.get(..TARGET_BYTES_MAX).unwrap_or(text)
 }
 
 /// `/x?y` of `http://host:80/x?y`.
@@ -113,16 +167,10 @@ fn after_authority(url: &[u8]) -> Option<&[u8]> {
 }
 
 /// A string, or the first of an array: captured headers are arrays.
-fn first_text(value: &AnyValue<'_>) -> String {
+fn first_text<'a>(value: &AnyValue<'a>) -> &'a [u8] {
     match value {
-        AnyValue::String(bytes) => text(bytes),
-        AnyValue::Array(values) => {
-            values.clone().next().and_then(|value| value.as_string().map(text)).unwrap_or_default()
-        }
-        _ => String::new(),
+        AnyValue::String(bytes) => bytes,
+        AnyValue::Array(values) => values.clone().next().and_then(|value| value.as_string()).unwrap_or_default(),
+        _ => &[],
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.get(..TARGET_BYTES_MAX).unwrap_or(bytes)).into_owned()
 }

@@ -73,6 +73,13 @@ pub const METRICS: &[Metric] = &[
         "Log records by the format that they are in; `none` for those in no known one.",
     ),
     row("why502_held_items", Kind::Gauge, "{item}", &[], "Log records and spans that wait for a verdict."),
+    row(
+        "why502_unwatched_spans",
+        Kind::Counter,
+        "{span}",
+        &["reason"],
+        "Spans that went on without being looked at: `queue` for those that the engine was too busy for, `budget` for those of a failure that `held_span_bytes` had no room for.",
+    ),
     row("why502_verdicts", Kind::Counter, "{verdict}", &["cause"], "Verdicts, by cause."),
     row("why502_links", Kind::Counter, "{verdict}", &["method"], "Verdicts, by how they were linked to a trace."),
     row(
@@ -161,6 +168,12 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
         observer.observe(unrecognised, &[KeyValue::new("format", "none")]);
     });
     let of = Arc::clone(counters);
+    register(meter, "why502_unwatched_spans", move |observer| {
+        for (why, count) in of.unwatched_counts() {
+            observer.observe(count, &[KeyValue::new("reason", why.id())]);
+        }
+    });
+    let of = Arc::clone(counters);
     register(meter, "why502_held_items", move |observer| observer.observe(of.held_count(), &[]));
     of_exporters(meter, "why502_exporter_failed_requests", exporters, |exporter| exporter.stats.failed_count());
     of_exporters(meter, "why502_exporter_retried_requests", exporters, |exporter| exporter.stats.retried_count());
@@ -218,6 +231,9 @@ pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
     }
     for (name, label, count) in counters.labelled() {
         words.push(format!("{name}{{{label}}} {count}"));
+    }
+    for (why, count) in counters.unwatched_counts().filter(|(_, count)| *count > 0) {
+        words.push(format!("unwatched spans{{{}}} {count}", why.id()));
     }
     for exporter in exporters {
         let sent: u64 = Signal::ALL.iter().map(|signal| exporter.stats.sent_count(*signal)).sum();

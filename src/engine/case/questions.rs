@@ -4,7 +4,7 @@ use super::Case;
 use crate::engine::correlate::gunicorn::{Boot, BootKind, Instance};
 use crate::engine::outcome;
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{Logged, MILLISECOND, SpanFacts, Symptom};
+use crate::read::evidence::{Logged, MILLISECOND, Symptom};
 
 /// `proxy_buffer_size` is a page of memory by default, and is hardly ever made smaller.
 const BUFFER_MIN: u64 = 4_096;
@@ -116,15 +116,5 @@ impl<'a> Case<'a> {
                 && boot.at.near(self.at, -100 * MILLISECOND, 1_500 * MILLISECOND)
         });
         replacements.min_by_key(|boot| (boot.kind != BootKind::Silent, boot.at.distance(self.at)))
-    }
-
-    /// Method and target of a span are the request's; an ASGI span has the path only.
-    pub fn is_told_by(&self, facts: &SpanFacts) -> bool {
-        let target = self.target();
-        let method = self.method();
-        let path = target.split('?').next().unwrap_or(target);
-        (facts.method.is_empty() || method.is_empty() || facts.method == method)
-            && !facts.target.is_empty()
-            && (facts.target == target || (!facts.target.contains('?') && facts.target == path))
     }
 }

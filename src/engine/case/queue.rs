@@ -2,6 +2,7 @@
 
 use super::questions::Workers;
 use super::{Case, Claim, conclusion, seconds};
+use crate::engine::correlate::link::Asked;
 use crate::read::evidence::{Nanos, SECOND, Symptom};
 use std::collections::BTreeSet;
 
@@ -114,10 +115,11 @@ fn waited_in_queue(case: &Case<'_>) -> Option<Nanos> {
     let took = access.what.request_time.value()?;
     let trace = case.request.trace?;
     let began = access.at.from.saturating_sub(took);
+    let asked = Asked::of(case.request);
     let span = case
         .spans_of_trace(&trace.trace_id)
-        .find(|(_, span)| span.facts.kind == 2 && !span.facts.from_nginx && case.is_told_by(&span.facts))?;
-    let waited = span.1.facts.start.saturating_sub(began);
+        .find(|(_, span)| span.is_server() && !span.is_from_nginx() && asked.is_of(span))?;
+    let waited = span.1.start.saturating_sub(began);
     (waited > took / 2 && waited > AT_ONCE).then_some(waited)
 }
 
@@ -130,15 +132,14 @@ fn only_late_spans(case: &Case<'_>) -> bool {
     }
     let (began, gave_up) = (access.at.from.saturating_sub(took), access.at.from);
     let mut late = false;
-    for (_, span) in case.spans_ending_within(began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
-        let facts = &span.facts;
-        if facts.kind != 2 || facts.from_nginx || !case.is_told_by(facts) {
+    for (_, span) in case.spans_asked(began, gave_up.saturating_add(GHOST_AFTER_MAX)) {
+        if !span.is_server() || span.is_from_nginx() {
             continue;
         }
-        if facts.start >= began.saturating_sub(AT_ONCE) && facts.start <= began.saturating_add(AT_ONCE) {
+        if span.start >= began.saturating_sub(AT_ONCE) && span.start <= began.saturating_add(AT_ONCE) {
             return false;
         }
-        late |= facts.start > began.saturating_add(took / 2);
+        late |= span.start > began.saturating_add(took / 2);
     }
     late
 }

@@ -5,7 +5,8 @@
 
 use super::Case;
 use crate::engine::correlate::gunicorn::{Boot, Death, Instance};
-use crate::engine::correlate::spans::SpanSeen;
+use crate::engine::correlate::link::Asked;
+use crate::engine::correlate::spans::SpanRow;
 use crate::engine::correlate::world::{Failure, HostSeen, World};
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::place::Place;
@@ -217,31 +218,34 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// Spans that ended within a time, in order of their end within a site, each with its number.
-    pub fn spans_ending_within(
-        &self,
-        from: Nanos,
-        to: Nanos,
-    ) -> impl Iterator<Item = (u64, &'a SpanSeen)> + use<'a, '_> {
-        self.span_worlds().flat_map(move |world| world.spans.ending_within(from, to))
+    /// Spans of the request's method and target that ended within a time, each with its number.
+    pub fn spans_asked(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, '_> {
+        let asked = Asked::of(self.request);
+        let on_path = self.span_worlds().flat_map(move |world| world.spans.on_path(asked.path, from, to));
+        on_path.filter(move |(_, span)| asked.is_of(span))
     }
 
     /// The spans of a trace with their numbers, in order of arrival within a site.
     pub fn spans_of_trace<'t>(
         &self,
         trace_id: &'t [u8; 16],
-    ) -> impl Iterator<Item = (u64, &'a SpanSeen)> + use<'a, 't, '_> {
+    ) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, 't, '_> {
         self.span_worlds().flat_map(move |world| world.spans.of_trace(trace_id))
     }
 
-    /// The span whose request header carried this request id.
-    pub fn span_of_request_id(&self, request_id: &str) -> Option<(u64, &'a SpanSeen)> {
+    /// The span whose request header carried this request id, by its hash.
+    pub fn span_of_request_id(&self, request_id: u64) -> Option<(u64, &'a SpanRow)> {
         self.span_worlds().find_map(|world| world.spans.of_request_id(request_id))
     }
 
     /// One span by its number.
-    pub fn span(&self, number: u64) -> Option<&'a SpanSeen> {
+    pub fn span(&self, number: u64) -> Option<&'a SpanRow> {
         self.span_worlds().find_map(|world| world.spans.get(number))
+    }
+
+    /// The open or decided request that a span was linked to.
+    pub fn linked(&self, number: u64) -> Option<u64> {
+        self.span_worlds().find_map(|world| world.spans.linked(number))
     }
 
     /// How likely it is that the spans in sight are of this nginx's requests.

@@ -39,10 +39,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return Claim::with(0.96, vec![answer_quote(answer)]);
     }
     let (from, to) = (case.at.from.saturating_sub(2 * SECOND), case.at.to.saturating_add(2 * SECOND));
-    let span = case.spans_ending_within(from, to).find(|(_, span)| {
-        !span.facts.from_nginx && span.facts.http_status == Some(status) && case.is_told_by(&span.facts)
-    });
-    if span.is_some() {
+    let mut spans = case.spans_asked(from, to);
+    if spans.any(|(_, span)| !span.is_from_nginx() && span.status == status) {
         return Claim::with(0.95, vec![conclusion(format!("a span of this request ended with status {status}"))]);
     }
     // The access log knows nothing of upstreams. nginx writes an error line for each failure of its own.

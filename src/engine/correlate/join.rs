@@ -4,14 +4,14 @@
 //! client and time, one to one. A connection is serial, so on one kept alive the request line and the time tell its
 //! requests apart.
 
+use super::spans::{SpanRow, hash_id, hash_target, hash_text, parse_trace_id};
 use super::{Interval, Seen};
 use crate::engine::causes::Mark;
 use crate::engine::outcome;
 use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
-use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, SpanFacts, TraceContext};
+use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, TraceContext};
 use crate::read::formats::request_line_hash;
-use crate::read::text::hash64;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use std::sync::Arc;
 const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
 /// Error lines of one request that are kept; nginx was seen to try nine times.
 const ERRORS_MAX: usize = 16;
-/// Keys by which spans find one request: its path on both lines, trace, request id, links of two revisions.
-const SPAN_KEYS_MAX: usize = 6;
+/// Keys by which spans find one request: its path on both lines, trace, request id also as a trace, links of two revisions.
+const SPAN_KEYS_MAX: usize = 7;
 /// Requests that are looked at again when a worker ended: the newest.
 const REVISITED_MAX: usize = 256;
 /// Healthy access lines kept as possible ends of one request.
@@ -120,6 +120,20 @@ impl Request {
         records
     }
 
+    /// Request method; empty when unknown.
+    pub fn method(&self) -> &str {
+        let access = self.access.as_ref().map(|access| access.what.method.as_str()).filter(|method| !method.is_empty());
+        let of_error = || self.error().and_then(|error| error.what.request.as_deref()).and_then(split_request_line);
+        access.or_else(|| of_error().map(|(method, _)| method)).unwrap_or_default()
+    }
+
+    /// Path and query; empty when unknown.
+    pub fn target(&self) -> &str {
+        let access = self.access.as_ref().map(|access| access.what.target.as_str()).filter(|target| !target.is_empty());
+        let line = || self.errors.iter().find_map(|error| error.what.request.as_deref());
+        access.or_else(|| line().and_then(split_request_line).map(|(_, target)| target)).unwrap_or_default()
+    }
+
     fn last_error_at(&self) -> Option<Interval> {
         self.errors.last().map(|error| error.at)
     }
@@ -146,6 +160,19 @@ pub struct Requests {
     by_connection: HashMap<(u32, u64), Vec<u64>>,
     by_line: HashMap<u64, Vec<u64>>,
     by_span_key: HashMap<SpanKey, Vec<u64>>,
+    /// Ids among the keys that came or went since somebody asked.
+    naming: Vec<Naming>,
+}
+
+/// A request names an id by which spans find it, or no longer does.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming {
+    /// Hash of the trace or request id.
+    pub id: u64,
+    /// Which request.
+    pub request: u64,
+    /// It names it from now on.
+    pub named: bool,
 }
 
 /// What a span and a request may have in common.
@@ -163,12 +190,24 @@ enum SpanKey {
 
 impl SpanKey {
     fn of_path(target: &str) -> Option<SpanKey> {
-        let path = target.split('?').next().unwrap_or(target);
-        (!path.is_empty()).then(|| SpanKey::Path(hash64(path.as_bytes())))
+        SpanKey::of_path_hash(hash_target(target).0)
     }
 
-    fn of_request_id(request_id: &str) -> Option<SpanKey> {
-        (!request_id.is_empty()).then(|| SpanKey::RequestId(hash64(request_id.as_bytes())))
+    fn of_path_hash(path: u64) -> Option<SpanKey> {
+        (path != 0).then_some(SpanKey::Path(path))
+    }
+
+    fn of_request_id(request_id: u64) -> Option<SpanKey> {
+        (request_id != 0).then_some(SpanKey::RequestId(request_id))
+    }
+
+    /// The id by which a span names the request.
+    fn id(self) -> Option<u64> {
+        match self {
+            SpanKey::Path(_) => None,
+            SpanKey::Trace(trace_id) | SpanKey::Linked(trace_id) => Some(hash_id(&trace_id)),
+            SpanKey::RequestId(request_id) => Some(request_id),
+        }
     }
 }
 
@@ -352,19 +391,10 @@ impl Requests {
         self.by_id.len()
     }
 
-    /// Requests that the span may be of: they share its trace, its request id or its path. Newest first.
-    pub fn near_span(&self, facts: &SpanFacts) -> impl Iterator<Item = (u64, &Request)> {
-        let keys = [
-            Some(SpanKey::Trace(facts.trace_id)),
-            SpanKey::of_request_id(&facts.request_id),
-            SpanKey::of_path(&facts.target),
-        ];
-        keys.into_iter().flatten().flat_map(|key| self.of_span_key(key))
-    }
-
-    /// Requests whose verdict is linked to a trace. Newest first.
-    pub fn linked_to(&self, trace_id: [u8; 16]) -> impl Iterator<Item = (u64, &Request)> {
-        self.of_span_key(SpanKey::Linked(trace_id))
+    /// Requests on the path of a span. Newest first.
+    pub fn on_path_of(&self, span: &SpanRow) -> impl Iterator<Item = &Request> {
+        let ids = SpanKey::of_path_hash(span.path).and_then(|key| self.by_span_key.get(&key));
+        ids.into_iter().flat_map(|ids| ids.iter().rev()).filter_map(|id| self.by_id.get(id))
     }
 
     /// Notes that the request's verdict is linked to a trace.
@@ -372,9 +402,9 @@ impl Requests {
         self.index_for_spans(id, Some(SpanKey::Linked(trace_id)));
     }
 
-    fn of_span_key(&self, key: SpanKey) -> impl Iterator<Item = (u64, &Request)> {
-        let ids = self.by_span_key.get(&key).map_or(&[][..], Vec::as_slice);
-        ids.iter().rev().filter_map(|id| self.by_id.get(id).map(|request| (*id, request)))
+    /// Trace and request ids that requests name since the last call, or no longer.
+    pub fn take_naming(&mut self) -> impl Iterator<Item = Naming> {
+        self.naming.drain(..)
     }
 
     /// Forgets a request.
@@ -391,6 +421,9 @@ impl Requests {
         }
         for key in &request.span_keys {
             forget_id(&mut self.by_span_key, *key, id);
+            if let Some(hash) = key.id() {
+                self.naming.push(Naming { id: hash, request: id, named: false });
+            }
         }
         Some(request)
     }
@@ -404,7 +437,9 @@ impl Requests {
 
     fn index_access_for_spans(&mut self, id: u64, access: &NginxAccess, trace: Option<TraceContext>) {
         self.index_for_spans(id, SpanKey::of_path(&access.target));
-        self.index_for_spans(id, SpanKey::of_request_id(&access.request_id));
+        self.index_for_spans(id, SpanKey::of_request_id(hash_text(access.request_id.as_bytes())));
+        // `proxy_set_header traceparent 00-$request_id-...`.
+        self.index_for_spans(id, parse_trace_id(&access.request_id).map(SpanKey::Trace));
         self.index_for_spans(id, trace.map(|trace| SpanKey::Trace(trace.trace_id)));
     }
 
@@ -415,6 +450,9 @@ impl Requests {
         {
             request.span_keys.push(key);
             push_id(&mut self.by_span_key, key, id);
+            if let Some(hash) = key.id() {
+                self.naming.push(Naming { id: hash, request: id, named: true });
+            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! The trace of a failed request: by id, else by time where exactly one span fits. A wrong link is worse than none.
 
 use super::Interval;
-use super::join::{Request, split_request_line};
-use super::spans::SpanSeen;
+use super::join::Request;
+use super::spans::{SpanRow, hash_target, hash_text, method_code, parse_trace_id};
 use crate::engine::case::Case;
 use crate::engine::causes::{Cause, Expected, Leaves};
 use crate::engine::verdict::{Link, LinkMethod};
-use crate::read::evidence::{MILLISECOND, Nanos, SECOND, SpanFacts, Symptom, TraceContext};
+use crate::read::evidence::{MILLISECOND, Nanos, SECOND, Symptom, TraceContext};
 
 /// Traces listed when the link is not certain.
 const CANDIDATES_MAX: usize = 5;
@@ -19,7 +19,7 @@ const END_BEFORE_MAX: Nanos = 60 * MILLISECOND;
 pub fn find(case: &Case<'_>, id: u64, cause: &Cause, threshold: f64) -> (Link, Option<u64>) {
     if let Some(context) = case.request.trace {
         let span = best_of_trace(case, &context);
-        let span_id = span.map(|(_, span)| span.facts.span_id).or(context.span_id);
+        let span_id = span.map(|(_, span)| span.span_id).or(context.span_id);
         let trace = TraceContext { trace_id: context.trace_id, span_id };
         let link =
             Link { method: LinkMethod::TraceContext, confidence: 1.0, trace: Some(trace), candidates: Vec::new() };
@@ -54,45 +54,46 @@ fn expected_by_symptom(symptom: Symptom) -> Expected {
     }
 }
 
-fn best_of_trace<'a>(case: &Case<'a>, context: &TraceContext) -> Option<(u64, &'a SpanSeen)> {
+fn best_of_trace<'a>(case: &Case<'a>, context: &TraceContext) -> Option<(u64, &'a SpanRow)> {
+    let asked = Asked::of(case.request);
     case.spans_of_trace(&context.trace_id)
-        .filter(|(_, span)| same_target(&span.facts, case) || span.facts.from_nginx)
+        .filter(|(_, span)| asked.is_of(span) || span.is_from_nginx())
         // The application's server span says more than nginx's, and nginx's more than a client's.
-        .min_by_key(|(number, span)| (span.facts.kind != 2, span.facts.from_nginx, *number))
+        .min_by_key(|(number, span)| (!span.is_server(), span.is_from_nginx(), *number))
 }
 
 fn by_request_id(case: &Case<'_>) -> Option<(Link, Option<u64>)> {
     let request_id = case.access().map(|access| access.request_id.as_str()).filter(|id| !id.is_empty())?;
-    let exact = |number: u64, facts: &SpanFacts| {
-        let trace = TraceContext { trace_id: facts.trace_id, span_id: Some(facts.span_id) };
+    let exact = |number: u64, span: &SpanRow| {
+        let trace = TraceContext { trace_id: span.trace_id, span_id: Some(span.span_id) };
         (
             Link { method: LinkMethod::RequestId, confidence: 1.0, trace: Some(trace), candidates: Vec::new() },
             Some(number),
         )
     };
-    if let Some((number, span)) = case.span_of_request_id(request_id) {
-        return Some(exact(number, &span.facts));
+    if let Some((number, span)) = case.span_of_request_id(hash_text(request_id.as_bytes())) {
+        return Some(exact(number, span));
     }
     // `proxy_set_header traceparent 00-$request_id-...`: the request id is the trace id.
     let trace_id = parse_trace_id(request_id)?;
-    let (number, span) = case.spans_of_trace(&trace_id).min_by_key(|(number, span)| (span.facts.kind != 2, *number))?;
-    Some(exact(number, &span.facts))
+    let (number, span) = case.spans_of_trace(&trace_id).min_by_key(|(number, span)| (!span.is_server(), *number))?;
+    Some(exact(number, span))
 }
 
 fn by_time(case: &Case<'_>, id: u64, expected: Expected, threshold: f64) -> (Link, Option<u64>) {
-    let mut fitting: Vec<(Nanos, u64, &SpanSeen)> = Vec::new();
+    let mut fitting: Vec<(Nanos, u64, &SpanRow)> = Vec::new();
     let Some(window) = Window::of(case, expected) else { return (Link::NONE, None) };
-    for (number, span) in case.spans_ending_within(window.end_from, window.end_to) {
-        if span.linked.is_none_or(|linked| linked == id) && window.fits(span, case, expected) {
-            let distance = (span.facts.end.saturating_sub(window.logged)).saturating_abs();
+    for (number, span) in case.spans_asked(window.end_from, window.end_to) {
+        if window.fits(span, case, expected) && case.linked(number).is_none_or(|linked| linked == id) {
+            let distance = (span.end.saturating_sub(window.logged)).saturating_abs();
             fitting.push((distance, number, span));
         }
     }
     fitting.sort_by_key(|(distance, number, _)| (*distance, *number));
     let mut traces: Vec<[u8; 16]> = Vec::new();
     for (_, _, span) in &fitting {
-        if !traces.contains(&span.facts.trace_id) {
-            traces.push(span.facts.trace_id);
+        if !traces.contains(&span.trace_id) {
+            traces.push(span.trace_id);
         }
     }
     let Some((_, number, span)) = fitting.first() else { return (Link::NONE, None) };
@@ -103,7 +104,7 @@ fn by_time(case: &Case<'_>, id: u64, expected: Expected, threshold: f64) -> (Lin
     };
     let confidence = confidence * case.weight_of_spans();
     let sure = traces.len() == 1 && confidence >= threshold;
-    let trace = sure.then_some(TraceContext { trace_id: span.facts.trace_id, span_id: Some(span.facts.span_id) });
+    let trace = sure.then_some(TraceContext { trace_id: span.trace_id, span_id: Some(span.span_id) });
     traces.truncate(CANDIDATES_MAX);
     (Link { method: LinkMethod::Timing, confidence, trace, candidates: traces }, sure.then_some(*number))
 }
@@ -145,54 +146,44 @@ impl Window {
         })
     }
 
-    fn fits(&self, span: &SpanSeen, case: &Case<'_>, expected: Expected) -> bool {
-        let facts = &span.facts;
-        let in_time = facts.start >= self.start_from && facts.start <= self.start_to;
-        let of_status = if facts.from_nginx {
-            facts.http_status == case.status()
+    fn fits(&self, span: &SpanRow, case: &Case<'_>, expected: Expected) -> bool {
+        let in_time = span.start >= self.start_from && span.start <= self.start_to;
+        let of_status = if span.is_from_nginx() {
+            span.status() == case.status()
         } else {
             match expected {
-                Expected::SameStatus => facts.http_status == case.status(),
+                Expected::SameStatus => span.status() == case.status(),
                 Expected::Finished => true,
-                Expected::Late => facts.end >= self.logged.saturating_sub(END_BEFORE_MAX),
-                Expected::NoStatus => facts.http_status.is_none() || facts.http_status == case.status(),
+                Expected::Late => span.end >= self.logged.saturating_sub(END_BEFORE_MAX),
+                Expected::NoStatus => span.status().is_none() || span.status() == case.status(),
                 Expected::Never => false,
             }
         };
-        facts.kind == 2 && in_time && of_status && same_target(facts, case)
+        span.is_server() && in_time && of_status
     }
 }
 
-/// Method and target of a span are the request's.
-pub fn same_target(facts: &SpanFacts, case: &Case<'_>) -> bool {
-    is_target(facts, case.method(), case.target())
+/// What a request asked for, as rows of spans say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The path, by `hash_text`.
+    pub path: u64,
+    query: u32,
+    method: u8,
 }
 
-fn is_target(facts: &SpanFacts, method: &str, target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or(target);
-    (facts.method.is_empty() || method.is_empty() || facts.method == method)
-        && !facts.target.is_empty()
-        && (facts.target == target || (!facts.target.contains('?') && facts.target == path))
-}
-
-/// The same of a request by itself.
-pub fn is_target_of(facts: &SpanFacts, request: &Request) -> bool {
-    let of_error = request.errors.iter().find_map(|error| error.what.request.as_deref()).and_then(split_request_line);
-    let access = request.access.as_ref().map(|access| (access.what.method.as_str(), access.what.target.as_str()));
-    let (method, target) = access.filter(|(_, target)| !target.is_empty()).or(of_error).unwrap_or_default();
-    is_target(facts, method, target)
-}
-
-fn parse_trace_id(text: &str) -> Option<[u8; 16]> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 32 {
-        return None;
+impl Asked {
+    /// What this request asked for.
+    pub fn of(request: &Request) -> Asked {
+        let (path, query) = hash_target(request.target());
+        Asked { path, query, method: method_code(request.method().as_bytes()) }
     }
-    let mut id = [0_u8; 16];
-    for (index, pair) in bytes.chunks_exact(2).enumerate() {
-        let high = (*pair.first()? as char).to_digit(16)?;
-        let low = (*pair.get(1)? as char).to_digit(16)?;
-        *id.get_mut(index)? = (high * 16 + low) as u8;
+
+    /// Method and target agree; an ASGI span has the path only.
+    pub fn is_of(&self, span: &SpanRow) -> bool {
+        span.path != 0
+            && span.path == self.path
+            && (span.query == 0 || span.query == self.query)
+            && (span.method == 0 || self.method == 0 || span.method == self.method)
     }
-    (id != [0; 16]).then_some(id)
 }

@@ -1,122 +1,165 @@
-//! Spans in sight, by trace, by request id and by time.
+//! Spans in sight: a row of fixed size for each, and the ring that keeps them.
+
+mod bucket;
+mod ring;
 
 use crate::engine::verdict::Ticket;
-use crate::read::evidence::{Nanos, SpanFacts};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crate::read::evidence::Nanos;
+pub use ring::Spans;
 
-/// Spans of one trace that are looked at; a trace may have thousands, a request's own are among the first.
-const PER_TRACE_MAX: usize = 64;
+/// Rows that are looked at of one trace; a trace may have thousands, a request's own are among the first.
+pub const PER_TRACE_MAX: usize = 64;
 
-/// One remembered span.
-#[derive(Clone, Debug)]
-pub struct SpanSeen {
-    /// The caller's name for it.
+/// What the engine keeps of a server or client span: numbers and hashes, no text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanRow {
+    /// Never all zero.
+    pub trace_id: [u8; 16],
+    /// Never all zero.
+    pub span_id: [u8; 8],
+    /// All zero for a root span.
+    pub parent_span_id: [u8; 8],
+    /// Start.
+    pub start: Nanos,
+    /// End.
+    pub end: Nanos,
+    /// Names the caller's copy while the caller keeps the span back; [`SpanRow::NOT_HELD`] otherwise.
     pub ticket: Ticket,
-    /// What it proves.
-    pub facts: SpanFacts,
-    /// Held by the caller until released.
-    pub held: bool,
-    /// Time on the caller's clock when it came.
-    pub seen: Nanos,
-    /// The open or decided request that it was linked to.
-    pub linked: Option<u64>,
+    /// [`hash_text`] of the path; 0 when absent.
+    pub path: u64,
+    /// [`hash_text`] of `http.request.header.x_request_id`; 0 when absent.
+    pub request_id: u64,
+    /// [`hash_query`] of what follows the `?`; 0 where the target has none.
+    pub query: u32,
+    /// Hash of the resource: tells processes apart.
+    pub process: u32,
+    /// `process.pid` of the resource, the Gunicorn worker; 0 when absent.
+    pub pid: u32,
+    /// `http.response.status_code` or `http.status_code`; 0 when absent: an exception left a server span without one.
+    pub status: u16,
+    /// [`method_code`].
+    pub method: u8,
+    /// [`SpanRow::SERVER`], [`SpanRow::ERROR`] and [`SpanRow::FROM_NGINX`].
+    pub flags: u8,
 }
 
-/// A bounded set of spans.
-#[derive(Debug, Default)]
-pub struct Spans {
-    /// Number of the first of `seen`.
-    first: u64,
-    /// In order of arrival, which is the order in which they are forgotten.
-    seen: VecDeque<SpanSeen>,
-    by_trace: HashMap<[u8; 16], Vec<u64>>,
-    by_request_id: HashMap<String, u64>,
-    by_end: BTreeMap<(Nanos, u64), ()>,
-}
+impl SpanRow {
+    /// The ticket of a span that nobody keeps back.
+    pub const NOT_HELD: Ticket = Ticket(0);
+    /// OTLP `SpanKind` SERVER; a client span otherwise.
+    pub const SERVER: u8 = 1;
+    /// OTLP `Status.code` ERROR.
+    pub const ERROR: u8 = 2;
+    /// The scope is nginx's own module (`ngx_otel_module` names its scope `nginx`).
+    pub const FROM_NGINX: u8 = 4;
 
-impl Spans {
-    /// A set whose numbers begin here.
-    pub fn counting_from(first: u64) -> Spans {
-        Spans { first, ..Spans::default() }
+    /// The same span for a request with this method and target; either may be empty.
+    pub fn asking(mut self, method: &str, target: &str) -> SpanRow {
+        self.method = method_code(method.as_bytes());
+        (self.path, self.query) = hash_target(target);
+        self
     }
 
-    /// Remembers a span; returns its number and, when the set is full, the span that was forgotten.
-    pub fn insert(&mut self, span: SpanSeen, limit: usize) -> (u64, Option<SpanSeen>) {
-        let number = self.first + self.seen.len() as u64;
-        let of_trace = self.by_trace.entry(span.facts.trace_id).or_default();
-        if of_trace.len() < PER_TRACE_MAX {
-            of_trace.push(number);
-        }
-        if !span.facts.request_id.is_empty() {
-            self.by_request_id.insert(span.facts.request_id.clone(), number);
-        }
-        self.by_end.insert((span.facts.end, number), ());
-        self.seen.push_back(span);
-        let forgotten = if self.seen.len() > limit.max(1) { self.pop_oldest() } else { None };
-        (number, forgotten)
+    /// True for a server span.
+    pub fn is_server(&self) -> bool {
+        self.flags & SpanRow::SERVER != 0
     }
 
-    /// Forgets spans that came before the horizon on the caller's clock; returns those that were still held.
-    pub fn forget(&mut self, horizon: Nanos) -> Vec<SpanSeen> {
-        let mut held = Vec::new();
-        while self.seen.front().is_some_and(|span| span.seen < horizon) {
-            if let Some(span) = self.pop_oldest()
-                && span.held
-            {
-                held.push(span);
-            }
-        }
-        held
+    /// True for a span of nginx's own module.
+    pub fn is_from_nginx(&self) -> bool {
+        self.flags & SpanRow::FROM_NGINX != 0
     }
 
-    /// One span by number.
-    pub fn get(&self, number: u64) -> Option<&SpanSeen> {
-        self.seen.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    /// The status that it was answered with.
+    pub fn status(&self) -> Option<u16> {
+        (self.status != 0).then_some(self.status)
     }
 
-    /// One span by number, to mark it.
-    pub fn get_mut(&mut self, number: u64) -> Option<&mut SpanSeen> {
-        self.seen.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    /// The caller's copy that waits.
+    pub fn held(&self) -> Option<Ticket> {
+        (self.ticket != SpanRow::NOT_HELD).then_some(self.ticket)
     }
 
-    /// The spans of a trace with their numbers, in order of arrival.
-    pub fn of_trace(&self, trace_id: &[u8; 16]) -> impl Iterator<Item = (u64, &SpanSeen)> {
-        let numbers: &[u64] = self.by_trace.get(trace_id).map_or(&[], Vec::as_slice);
-        numbers.iter().filter_map(|number| self.get(*number).map(|span| (*number, span)))
-    }
-
-    /// The span whose request header carried this request id.
-    pub fn of_request_id(&self, request_id: &str) -> Option<(u64, &SpanSeen)> {
-        let number = *self.by_request_id.get(request_id)?;
-        self.get(number).map(|span| (number, span))
-    }
-
-    /// Spans that ended within a time, in order of their end.
-    pub fn ending_within(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = (u64, &SpanSeen)> {
-        let to = to.max(from);
-        self.by_end
-            .range((from, 0)..=(to, u64::MAX))
-            .filter_map(|((_, number), ())| self.get(*number).map(|span| (*number, span)))
-    }
-
-    /// Spans in sight.
-    pub fn count(&self) -> usize {
-        self.seen.len()
-    }
-
-    fn pop_oldest(&mut self) -> Option<SpanSeen> {
-        let (number, span) = (self.first, self.seen.pop_front()?);
-        self.first += 1;
-        self.by_end.remove(&(span.facts.end, number));
-        if let Some(numbers) = self.by_trace.get_mut(&span.facts.trace_id) {
-            numbers.retain(|other| *other != number);
-            if numbers.is_empty() {
-                self.by_trace.remove(&span.facts.trace_id);
-            }
-        }
-        if self.by_request_id.get(&span.facts.request_id) == Some(&number) {
-            self.by_request_id.remove(&span.facts.request_id);
-        }
-        Some(span)
+    /// True when it tells of a failure itself: an error, a status of 500 or above, or a server span of HTTP without a
+    /// status, which an exception left.
+    pub fn failed(&self) -> bool {
+        self.flags & SpanRow::ERROR != 0
+            || self.status >= 500
+            || (self.is_server() && self.status == 0 && self.method != 0)
     }
 }
+
+/// A number for a method: 0 for none. Those of RFC 9110 and PATCH have numbers of their own, all others share the rest.
+pub fn method_code(method: &[u8]) -> u8 {
+    match method {
+        b"" => 0,
+        b"GET" => 1,
+        b"POST" => 2,
+        b"HEAD" => 3,
+        b"PUT" => 4,
+        b"DELETE" => 5,
+        b"PATCH" => 6,
+        b"OPTIONS" => 7,
+        b"CONNECT" => 8,
+        b"TRACE" => 9,
+        other => 16 + (hash_text(other) % 240) as u8,
+    }
+}
+
+/// Path and query of a target as rows have them.
+pub fn hash_target(target: &str) -> (u64, u32) {
+    match target.split_once('?') {
+        Some((path, query)) => (hash_text(path.as_bytes()), hash_query(query.as_bytes())),
+        None => (hash_text(target.as_bytes()), 0),
+    }
+}
+
+/// A query as rows have it, also an empty one: never 0.
+pub fn hash_query(query: &[u8]) -> u32 {
+    (hash_text(query) as u32).max(1)
+}
+
+/// A text as rows have it: 0 for an empty one alone. Eight bytes at a time, since a span that nobody looks for should cost
+/// next to nothing; the same within one run, and no defence against chosen collisions.
+pub fn hash_text(text: &[u8]) -> u64 {
+    if text.is_empty() {
+        return 0;
+    }
+    let (words, rest) = text.as_chunks::<8>();
+    let mut hash = 0x9e37_79b9_7f4a_7c15 ^ text.len() as u64;
+    for word in words {
+        hash = fold(hash ^ u64::from_le_bytes(*word));
+    }
+    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+    fold(hash ^ last).max(1)
+}
+
+/// A trace id as a number.
+pub fn hash_id(trace_id: &[u8; 16]) -> u64 {
+    let both = u128::from_le_bytes(*trace_id);
+    fold((both as u64) ^ ((both >> 64) as u64).rotate_left(32))
+}
+
+/// The two halves of a product with an odd number of evenly spread bits, one upon the other.
+fn fold(number: u64) -> u64 {
+    let product = u128::from(number.wrapping_add(0xd6e8_feb8_6659_fd93)) * 0xa076_1d64_78bd_642f;
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// The trace id that 32 hexadecimal digits are.
+pub fn parse_trace_id(text: &str) -> Option<[u8; 16]> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 32 {
+        return None;
+    }
+    let mut id = [0_u8; 16];
+    for (index, pair) in bytes.chunks_exact(2).enumerate() {
+        let high = (*pair.first()? as char).to_digit(16)?;
+        let low = (*pair.get(1)? as char).to_digit(16)?;
+        *id.get_mut(index)? = (high * 16 + low) as u8;
+    }
+    (id != [0; 16]).then_some(id)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,26 @@
 //! External merge sort of spans by their end: what fits into memory is sorted and written as one run of a temporary
 //! file; in the end all runs are read side by side.
 
-use super::stored::Stored;
+use super::stored;
+use crate::engine::correlate::spans::SpanRow;
 use crate::read::evidence::Nanos;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-/// Spans in memory before they become a run: some 200,000.
-const RUN_BYTES_MAX: usize = 48 << 20;
-/// Runs at most: 12 GiB of spans, some 100 million.
+/// Spans in memory before they become a run: 44 MiB.
+const RUN_SPANS_MAX: usize = 1 << 19;
+/// Runs at most: 10 GiB, some 130 million spans.
 const RUNS_MAX: usize = 256;
-/// Read ahead of each run. The longest span, with three texts of 8 KiB, fits many times.
+/// Read ahead of each run.
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Spans, first pushed in any order, then popped in order of their end.
 #[derive(Debug)]
 pub(super) struct Runs {
-    memory: VecDeque<Stored>,
-    memory_bytes: usize,
-    run_bytes_max: usize,
+    memory: VecDeque<SpanRow>,
+    run_spans_max: usize,
     file: Option<File>,
     runs: Vec<Run>,
     /// End of the next span of each run; `runs.len()` is what is in memory.
@@ -33,15 +33,14 @@ struct Run {
     unread: std::ops::Range<u64>,
     buffer: Vec<u8>,
     at: usize,
-    first: Option<Stored>,
+    first: Option<SpanRow>,
 }
 
 impl Default for Runs {
     fn default() -> Runs {
         Runs {
             memory: VecDeque::new(),
-            memory_bytes: 0,
-            run_bytes_max: RUN_BYTES_MAX,
+            run_spans_max: RUN_SPANS_MAX,
             file: None,
             runs: Vec::new(),
             next: BinaryHeap::new(),
@@ -56,13 +55,12 @@ pub(super) fn problem(error: &io::Error) -> String {
 
 impl Runs {
     /// Adds a span; before [`Runs::end`].
-    pub(super) fn push(&mut self, span: Stored) -> io::Result<()> {
+    pub(super) fn push(&mut self, span: SpanRow) -> io::Result<()> {
         if self.is_full() {
             return Ok(());
         }
-        self.memory_bytes += span.bytes();
         self.memory.push_back(span);
-        if self.memory_bytes > self.run_bytes_max { self.write_run() } else { Ok(()) }
+        if self.memory.len() > self.run_spans_max { self.write_run() } else { Ok(()) }
     }
 
     /// True when no more can be added.
@@ -74,7 +72,7 @@ impl Runs {
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.sort();
         if let Some(first) = self.memory.front() {
-            self.next.push(Reverse((first.facts.end, self.runs.len())));
+            self.next.push(Reverse((first.end, self.runs.len())));
         }
         for index in 0..self.runs.len() {
             self.refill(index)?;
@@ -88,7 +86,7 @@ impl Runs {
     }
 
     /// The next span.
-    pub(super) fn pop(&mut self) -> io::Result<Option<Stored>> {
+    pub(super) fn pop(&mut self) -> io::Result<Option<SpanRow>> {
         let Some(Reverse((_, index))) = self.next.pop() else { return Ok(None) };
         if let Some(run) = self.runs.get_mut(index) {
             let span = run.first.take();
@@ -97,14 +95,14 @@ impl Runs {
         }
         let span = self.memory.pop_front();
         if let Some(first) = self.memory.front() {
-            self.next.push(Reverse((first.facts.end, index)));
+            self.next.push(Reverse((first.end, index)));
         }
         Ok(span)
     }
 
     /// Equal ends keep the order in which they came.
     fn sort(&mut self) {
-        self.memory.make_contiguous().sort_by_key(|span| span.facts.end);
+        self.memory.make_contiguous().sort_by_key(|span| span.end);
     }
 
     fn write_run(&mut self) -> io::Result<()> {
@@ -116,7 +114,7 @@ impl Runs {
         let start = file.seek(SeekFrom::End(0))?;
         let mut bytes = Vec::with_capacity(BUFFER_BYTES);
         for span in self.memory.drain(..) {
-            span.write(&mut bytes);
+            stored::write(&span, &mut bytes);
             if bytes.len() >= BUFFER_BYTES {
                 file.write_all(&bytes)?;
                 bytes.clear();
@@ -124,7 +122,6 @@ impl Runs {
         }
         file.write_all(&bytes)?;
         let end = file.stream_position()?;
-        self.memory_bytes = 0;
         self.runs.push(Run { unread: start..end, buffer: Vec::new(), at: 0, first: None });
         Ok(())
     }
@@ -134,17 +131,17 @@ impl Runs {
         let (Some(run), Some(file)) = (self.runs.get_mut(index), self.file.as_mut()) else { return Ok(()) };
         run.first = run.read(file)?;
         if let Some(first) = &run.first {
-            self.next.push(Reverse((first.facts.end, index)));
+            self.next.push(Reverse((first.end, index)));
         }
         Ok(())
     }
 }
 
 impl Run {
-    fn read(&mut self, file: &mut File) -> io::Result<Option<Stored>> {
+    fn read(&mut self, file: &mut File) -> io::Result<Option<SpanRow>> {
         loop {
             let mut rest = self.buffer.get(self.at..).unwrap_or_default();
-            if let Some(span) = Stored::read(&mut rest) {
+            if let Some(span) = stored::read(&mut rest) {
                 self.at = self.buffer.len() - rest.len();
                 return Ok(Some(span));
             }
@@ -169,20 +166,14 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::evidence::SpanFacts;
 
-    fn span(end: Nanos, line: u64, target: usize) -> Stored {
-        let facts = SpanFacts { end, target: "x".repeat(target), ..SpanFacts::default() };
-        Stored { facts, file: 0, line }
-    }
-
-    fn check(run_bytes_max: usize, runs_expected: std::ops::RangeInclusive<usize>) {
-        let mut runs = Runs { run_bytes_max, ..Runs::default() };
+    fn check(run_spans_max: usize, runs_expected: std::ops::RangeInclusive<usize>) {
+        let mut runs = Runs { run_spans_max, ..Runs::default() };
         let mut expected = Vec::new();
-        for line in 0..5_000_u64 {
-            let end = Nanos::try_from(line.wrapping_mul(2_654_435_761) % 1_000).unwrap_or(0);
-            expected.push((end, line));
-            runs.push(span(end, line, (line % 300) as usize)).expect("keeps");
+        for number in 0..5_000_u64 {
+            let end = Nanos::try_from(number.wrapping_mul(2_654_435_761) % 1_000).unwrap_or(0);
+            expected.push((end, number));
+            runs.push(SpanRow { end, span_id: number.to_le_bytes(), ..SpanRow::default() }).expect("keeps");
         }
         // Equal ends in the order in which they came.
         expected.sort();
@@ -191,8 +182,8 @@ mod tests {
         let mut found = Vec::new();
         while let Some(end) = runs.peek() {
             let span = runs.pop().expect("reads").expect("a span");
-            assert_eq!(span.facts.end, end);
-            found.push((end, span.line));
+            assert_eq!(span.end, end);
+            found.push((end, u64::from_le_bytes(span.span_id)));
         }
         assert_eq!(found, expected);
         assert_eq!(runs.pop().expect("reads"), None);
@@ -201,7 +192,7 @@ mod tests {
     #[test]
     fn in_memory_and_in_runs() {
         check(usize::MAX, 0..=0);
-        check(100_000, 5..=50);
-        check(1_000_000, 1..=4);
+        check(300, 5..=50);
+        check(2_000, 1..=4);
     }
 }

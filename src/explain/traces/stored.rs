@@ -1,108 +1,55 @@
 //! A span as it stands in a temporary file.
 //!
 //! ```text
-//!  length u32 │ end i64 │ start i64 │ process u64 │ line u64 │ file u32 │ pid u32 │ status u16 │ kind u8 │ flags u8 │
-//!  trace id 16 │ span id 8 │ parent span id 8 │ method, target, request id: each length u32 │ bytes
+//!  end i64 │ start i64 │ path u64 │ request id u64 │ query u32 │ process u32 │ pid u32 │ status u16 │ method u8 │ flags u8 │
+//!  trace id 16 │ span id 8 │ parent span id 8
 //! ```
 //!
-//! All little-endian; `length` is of what follows it.
+//! All little-endian.
 
-use crate::read::evidence::{Nanos, SpanFacts};
+use crate::engine::correlate::spans::SpanRow;
+use crate::read::evidence::Nanos;
 
-const ERROR: u8 = 1;
-const FROM_NGINX: u8 = 2;
-const HAS_STATUS: u8 = 4;
-const HAS_PID: u8 = 8;
-const HAS_PARENT: u8 = 16;
+/// Bytes of one span.
+pub(super) const BYTES: usize = 80;
 
-/// A span and where it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stored {
-    pub(super) facts: SpanFacts,
-    /// Which of the files.
-    pub(super) file: u32,
-    /// First line of its request.
-    pub(super) line: u64,
+/// Appends a span.
+pub(super) fn write(span: &SpanRow, out: &mut Vec<u8>) {
+    out.extend(span.end.to_le_bytes());
+    out.extend(span.start.to_le_bytes());
+    out.extend(span.path.to_le_bytes());
+    out.extend(span.request_id.to_le_bytes());
+    out.extend(span.query.to_le_bytes());
+    out.extend(span.process.to_le_bytes());
+    out.extend(span.pid.to_le_bytes());
+    out.extend(span.status.to_le_bytes());
+    out.extend([span.method, span.flags]);
+    out.extend(span.trace_id);
+    out.extend(span.span_id);
+    out.extend(span.parent_span_id);
 }
 
-impl Stored {
-    /// About what it takes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        let facts = &self.facts;
-        size_of::<Stored>() + facts.method.len() + facts.target.len() + facts.request_id.len()
-    }
-
-    /// Appends it.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let facts = &self.facts;
-        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-        let flags = flag(facts.error, ERROR)
-            | flag(facts.from_nginx, FROM_NGINX)
-            | flag(facts.http_status.is_some(), HAS_STATUS)
-            | flag(facts.pid.is_some(), HAS_PID)
-            | flag(facts.parent_span_id.is_some(), HAS_PARENT);
-        let start = out.len();
-        out.extend([0; 4]);
-        out.extend(facts.end.to_le_bytes());
-        out.extend(facts.start.to_le_bytes());
-        out.extend(facts.process.to_le_bytes());
-        out.extend(self.line.to_le_bytes());
-        out.extend(self.file.to_le_bytes());
-        out.extend(facts.pid.unwrap_or_default().to_le_bytes());
-        out.extend(facts.http_status.unwrap_or_default().to_le_bytes());
-        out.extend([facts.kind, flags]);
-        out.extend(facts.trace_id);
-        out.extend(facts.span_id);
-        out.extend(facts.parent_span_id.unwrap_or_default());
-        for text in [&facts.method, &facts.target, &facts.request_id] {
-            out.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-            out.extend(text.as_bytes());
-        }
-        let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
-        if let Some(place) = out.get_mut(start..start + 4) {
-            place.copy_from_slice(&length.to_le_bytes());
-        }
-    }
-
-    /// Reads the next and moves past it; `None` when it is not whole.
-    pub(super) fn read(bytes: &mut &[u8]) -> Option<Stored> {
-        let mut ahead = *bytes;
-        let length = u32::from_le_bytes(take(&mut ahead)?);
-        let (mut body, after) = ahead.split_at_checked(length as usize)?;
-        let stored = Stored::read_body(&mut body)?;
-        *bytes = after;
-        Some(stored)
-    }
-
-    fn read_body(body: &mut &[u8]) -> Option<Stored> {
-        let end = Nanos::from_le_bytes(take(body)?);
-        let start = Nanos::from_le_bytes(take(body)?);
-        let process = u64::from_le_bytes(take(body)?);
-        let line = u64::from_le_bytes(take(body)?);
-        let file = u32::from_le_bytes(take(body)?);
-        let pid = u32::from_le_bytes(take(body)?);
-        let status = u16::from_le_bytes(take(body)?);
-        let [kind, flags] = take(body)?;
-        let has = |flag: u8| flags & flag != 0;
-        let (trace_id, span_id, parent) = (take(body)?, take(body)?, take(body)?);
-        let facts = SpanFacts {
-            trace_id,
-            span_id,
-            parent_span_id: has(HAS_PARENT).then_some(parent),
-            kind,
-            start,
-            end,
-            error: has(ERROR),
-            http_status: has(HAS_STATUS).then_some(status),
-            method: text(body)?,
-            target: text(body)?,
-            request_id: text(body)?,
-            pid: has(HAS_PID).then_some(pid),
-            process,
-            from_nginx: has(FROM_NGINX),
-        };
-        Some(Stored { facts, file, line })
-    }
+/// Reads the next and moves past it; `None` when it is not whole.
+pub(super) fn read(bytes: &mut &[u8]) -> Option<SpanRow> {
+    let (mut body, after) = bytes.split_at_checked(BYTES)?;
+    *bytes = after;
+    let body = &mut body;
+    Some(SpanRow {
+        end: Nanos::from_le_bytes(take(body)?),
+        start: Nanos::from_le_bytes(take(body)?),
+        path: u64::from_le_bytes(take(body)?),
+        request_id: u64::from_le_bytes(take(body)?),
+        query: u32::from_le_bytes(take(body)?),
+        process: u32::from_le_bytes(take(body)?),
+        pid: u32::from_le_bytes(take(body)?),
+        status: u16::from_le_bytes(take(body)?),
+        method: take::<1>(body)?[0],
+        flags: take::<1>(body)?[0],
+        trace_id: take(body)?,
+        span_id: take(body)?,
+        parent_span_id: take(body)?,
+        ticket: SpanRow::NOT_HELD,
+    })
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -111,47 +58,37 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     Some(*first)
 }
 
-fn text(bytes: &mut &[u8]) -> Option<String> {
-    let length = u32::from_le_bytes(take(bytes)?);
-    let (text, after) = bytes.split_at_checked(length as usize)?;
-    *bytes = after;
-    String::from_utf8(text.to_owned()).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn there_and_back() {
-        let empty = Stored { facts: SpanFacts::default(), file: 0, line: 1 };
-        let full = Stored {
-            facts: SpanFacts {
-                trace_id: [1; 16],
-                span_id: [2; 8],
-                parent_span_id: Some([3; 8]),
-                kind: 2,
-                start: -4,
-                end: Nanos::MAX,
-                error: true,
-                http_status: Some(502),
-                method: "GET".to_owned(),
-                target: "/é".to_owned(),
-                request_id: "r".to_owned(),
-                pid: Some(7),
-                process: u64::MAX,
-                from_nginx: true,
-            },
-            file: 5,
-            line: u64::MAX,
+        let empty = SpanRow::default();
+        let full = SpanRow {
+            trace_id: [1; 16],
+            span_id: [2; 8],
+            parent_span_id: [3; 8],
+            start: -4,
+            end: Nanos::MAX,
+            ticket: SpanRow::NOT_HELD,
+            path: 5,
+            request_id: u64::MAX,
+            query: 6,
+            process: u32::MAX,
+            pid: 7,
+            status: 502,
+            method: 8,
+            flags: 9,
         };
         let mut bytes = Vec::new();
-        empty.write(&mut bytes);
-        full.write(&mut bytes);
+        write(&empty, &mut bytes);
+        write(&full, &mut bytes);
+        assert_eq!(bytes.len(), 2 * BYTES);
         let mut rest = bytes.as_slice();
-        assert_eq!(Stored::read(&mut rest), Some(empty));
-        assert_eq!(Stored::read(&mut rest.get(..rest.len() - 1).unwrap_or_default()), None);
-        assert_eq!(Stored::read(&mut rest), Some(full));
+        assert_eq!(read(&mut rest), Some(empty));
+        assert_eq!(read(&mut rest.get(..rest.len() - 1).unwrap_or_default()), None);
+        assert_eq!(read(&mut rest), Some(full));
         assert!(rest.is_empty());
     }
 }
