@@ -117,7 +117,12 @@ pub fn run_while(
     engine.want(surveyed.wanted().clone());
     let mut places = Places::default();
     let mut now = Nanos::MIN;
-    while let Some((time, item)) = merger.next(&engine.wanted()) {
+    loop {
+        // No copy is kept while the engine changes it: that would cost a copy of all of it for each failed request.
+        let wanted = engine.wanted();
+        let next = merger.next(&wanted);
+        drop(wanted);
+        let Some((time, item)) = next else { break };
         now = now.max(time);
         engine.handle_timeout(now);
         match item {

@@ -14,14 +14,19 @@ use crate::read::Wanted;
 use crate::read::evidence::Nanos;
 use crate::read::formats::Reader;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// Files open at once; others are closed until their time comes. Systems allow 256 (macOS) to 1,024.
 const OPEN_MAX: usize = 128;
+/// The same of compressed files, which are read anew from their beginning after they were closed: as many as the usual
+/// limit of 1,024 leaves.
+const OPEN_DEAR_MAX: usize = 768;
 /// Read ahead of one file: past it reading gets no faster.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// The same where files are closed and opened again, and what was read ahead is lost.
 const SMALL_BUFFER_BYTES: usize = 16 * 1024;
+/// Kept of all closed files together: what is left of a file when it is no more than its share need not be read again.
+const KEPT_BYTES_MAX: usize = 64 << 20;
 
 /// The next thing in order of time.
 #[derive(Debug)]
@@ -50,6 +55,10 @@ pub struct Merger<'a> {
     unfilled: std::ops::Range<usize>,
     /// How often a stream was read.
     reads: u64,
+    /// Streams whose file is open, by when they were read last; only where there are too many to keep all open.
+    open: BTreeSet<(u64, usize)>,
+    /// Those of them that are dear to close.
+    open_dear: BTreeSet<(u64, usize)>,
     traces: Option<Traces>,
     next_ticket: u64,
     context: Context<'a>,
@@ -82,6 +91,8 @@ impl<'a> Merger<'a> {
             next: BinaryHeap::with_capacity(streams.len()),
             unfilled: 0..streams.len(),
             reads: 0,
+            open: BTreeSet::new(),
+            open_dear: BTreeSet::new(),
             streams,
             traces,
             next_ticket: 0,
@@ -143,32 +154,38 @@ impl<'a> Merger<'a> {
     }
 
     fn fill(&mut self, index: usize, wanted: &Wanted) {
-        if self.streams.len() > OPEN_MAX {
+        let is_crowded = self.streams.len() > OPEN_MAX;
+        if is_crowded {
             self.make_room(index);
         }
         let Some(stream) = self.streams.get_mut(index) else { return };
+        self.open.remove(&(stream.used, index));
+        self.open_dear.remove(&(stream.used, index));
         self.reads += 1;
         stream.used = self.reads;
         stream.fill(&mut self.context, wanted);
+        if is_crowded && stream.is_open() {
+            let open = if stream.is_dear_to_close() { &mut self.open_dear } else { &mut self.open };
+            open.insert((stream.used, index));
+        }
         if let Some(ahead) = stream.ahead.front() {
             self.next.push(Reverse((ahead.order, index)));
         }
     }
 
-    /// Closes the file that was read longest ago. Compressed files and pipes stay open: nobody finds the place again.
+    /// Closes the file that was read longest ago, unless the stream that is to be read is open itself.
     fn make_room(&mut self, index: usize) {
         if self.streams.get(index).is_some_and(Stream::is_open) {
             return;
         }
-        let open = || self.streams.iter().enumerate().filter(|(_, stream)| stream.is_open());
-        if open().count() < OPEN_MAX {
-            return;
-        }
-        let mut by_use: Vec<(u64, usize)> = open().map(|(index, stream)| (stream.used, index)).collect();
-        by_use.sort_unstable();
-        for (_, oldest) in by_use {
-            if self.streams.get_mut(oldest).is_some_and(Stream::close) {
-                return;
+        let kept_bytes_max = (KEPT_BYTES_MAX / self.streams.len().max(1)).min(SMALL_BUFFER_BYTES);
+        for (open, open_max) in [(&mut self.open, OPEN_MAX), (&mut self.open_dear, OPEN_DEAR_MAX)] {
+            while open.len() >= open_max
+                && let Some((_, oldest)) = open.pop_first()
+            {
+                if let Some(stream) = self.streams.get_mut(oldest) {
+                    stream.close(kept_bytes_max);
+                }
             }
         }
     }

@@ -153,12 +153,19 @@ impl<'a> Stream<'a> {
 
     /// True when a file of it is open.
     pub(super) fn is_open(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| !current.lines.is_closed())
+        self.current.as_ref().is_some_and(|current| current.lines.is_open())
     }
 
-    /// Closes its file until it is read again; false where it must stay open.
-    pub(super) fn close(&mut self) -> bool {
-        self.current.as_mut().is_some_and(|current| current.lines.close())
+    /// True where its open file is found again only by reading it anew.
+    pub(super) fn is_dear_to_close(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.lines.is_dear_to_close())
+    }
+
+    /// Closes its file until it is read again, where that can be; as much as `kept_bytes_max` of it may stay in memory.
+    pub(super) fn close(&mut self, kept_bytes_max: usize) {
+        if let Some(current) = &mut self.current {
+            current.lines.close(kept_bytes_max);
+        }
     }
 
     /// Reads on until there is an item ahead, or all files are read.
@@ -193,9 +200,7 @@ impl<'a> Stream<'a> {
 
     /// Reads on until there is an item ahead; false at the end of the file.
     fn read(&mut self, current: &mut Current<'_>, context: &mut Context<'_>, wanted: &Wanted) -> std::io::Result<bool> {
-        if current.lines.is_closed() {
-            current.lines.reopen(context.buffer_bytes)?;
-        }
+        current.lines.reopen(context.buffer_bytes)?;
         while self.ahead.is_empty() {
             if current.lines.bytes >= current.tell_at {
                 current.tell(context);

@@ -1,6 +1,8 @@
 //! A first look at the files: which zone their local stamps have, whose clock is wrong, and which request lines their error
 //! logs name.
 
+mod repeats;
+
 use super::clocks;
 use super::input::{Input, Lines};
 use super::zones::{LocalClock, Zone, sampling};
@@ -8,7 +10,8 @@ use crate::engine::correlate::join::split_request_line;
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
 use crate::read::formats::joiner::{Joiner, Pushed};
-use crate::read::formats::{Reader, Reading, SourceMemory, request_line_hash};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, request_line_hash};
+use repeats::{Meaning, Repeats, ordinary};
 use std::collections::{BTreeMap, HashMap};
 
 /// Lines looked at to tell whether a file holds anything but access lines.
@@ -56,6 +59,7 @@ struct Samples {
     cuts: Vec<(u64, Nanos)>,
     /// The first stamp of each stream.
     firsts: BTreeMap<u64, Stamp>,
+    repeats: Repeats,
 }
 
 /// Looks at regular files and the beginning of standard input; other pipes can be read only once. `zone` is that of all
@@ -83,12 +87,13 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         _ => Zone::default(),
     };
     let mut survey = Survey { usual, near, ..Survey::default() };
-    let mut streams: Vec<u64> = samples.locals.iter().map(|(stream, _, _)| *stream).collect();
-    streams.sort_unstable();
-    streams.dedup();
     if zone.is_none() {
+        let mut by_stream: BTreeMap<u64, Vec<(Option<u64>, Nanos)>> = BTreeMap::new();
+        for (stream, hash, local) in &samples.locals {
+            by_stream.entry(*stream).or_default().push((*hash, *local));
+        }
         let usual = &survey.usual;
-        let zones = streams.into_iter().map(|stream| (stream, zone_of_stream(stream, &samples, &known, usual)));
+        let zones = by_stream.into_iter().map(|(stream, locals)| (stream, zone_of(&locals, &samples, &known, usual)));
         survey.zones = zones.collect();
     }
     let mut local_clocks: BTreeMap<u64, LocalClock> = BTreeMap::new();
@@ -101,8 +106,9 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         let utc = LocalClock::default().utc(survey.zone_of(stream), first.nanos);
         survey.firsts.insert(stream, if first.zone_known { first.nanos } else { utc });
     }
+    let cuts = clocks::Seconds::of(cuts);
     for (stream, ends) in samples.ends {
-        survey.ahead.insert(stream, clocks::ahead(ends, cuts.clone()));
+        survey.ahead.insert(stream, clocks::ahead(clocks::Seconds::of(ends), &cuts));
     }
     survey.wanted = Wanted::new(samples.hashes);
     survey
@@ -175,12 +181,36 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
     let mut others = 0_u64;
     let mut joiner = Joiner::default();
     let mut take = |record: &[u8], others: &mut u64| {
-        if let Reading::Proves(_, evidences) = reader.read(record, &mut memory, &Wanted::default()) {
-            // What a client forged votes for no zone and no clock.
-            for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
-                *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
-                samples.add(input.stream, &evidence);
+        let ordinary = ordinary(record);
+        if let Some(ordinary) = ordinary
+            && let Some(meaning) = samples.repeats.meaning(ordinary)
+            && samples.has_enough_of(input.stream, meaning)
+        {
+            samples.add_repeat(ordinary.hash, meaning);
+            memory.last = Some(Format::NginxError);
+            memory.doubt_bytes = memory.doubt_bytes.saturating_sub(u32::try_from(record.len()).unwrap_or(u32::MAX));
+            *others += 1;
+            return;
+        }
+        match reader.read(record, &mut memory, &Wanted::default()) {
+            Reading::Proves(_, evidences) => {
+                if let (Some(ordinary), [only]) = (ordinary, evidences.as_slice())
+                    && let Proof::NginxError(error) = &only.proof
+                {
+                    samples.repeats.learn(ordinary, meaning_of(error.symptom));
+                }
+                // What a client forged votes for no zone and no clock.
+                for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
+                    *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
+                    samples.add(input.stream, &evidence);
+                }
             }
+            Reading::Healthy(Format::NginxError) => {
+                if let Some(ordinary) = ordinary {
+                    samples.repeats.learn(ordinary, meaning_of(None));
+                }
+            }
+            Reading::Healthy(_) | Reading::Unrecognised => {}
         }
     };
     while let Ok(Some(line)) = lines.next_line() {
@@ -206,7 +236,26 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
     }
 }
 
+fn meaning_of(symptom: Option<Symptom>) -> Meaning {
+    let is_cut = matches!(symptom, Some(Symptom::ResponseClosedEarly | Symptom::ResponseReset));
+    Meaning { is_symptom: symptom.is_some(), is_cut }
+}
+
 impl Samples {
+    /// True when another line of nginx's error log with this meaning has nothing to add but its request line.
+    fn has_enough_of(&self, stream: u64, meaning: Meaning) -> bool {
+        !meaning.is_symptom
+            || self.locals.len() >= SAMPLES_MAX
+                && self.firsts.contains_key(&stream)
+                && (!meaning.is_cut || self.cuts.len() >= SAMPLES_MAX)
+    }
+
+    fn add_repeat(&mut self, hash: u64, meaning: Meaning) {
+        if meaning.is_symptom && self.hashes.len() < HASHES_MAX {
+            self.hashes.push(hash);
+        }
+    }
+
     fn add(&mut self, stream: u64, evidence: &Evidence) {
         let stamp = evidence.stamp.filter(|stamp| stamp.year_known);
         if let Some(stamp) = stamp {
@@ -219,12 +268,12 @@ impl Samples {
             Proof::NginxError(error) => {
                 let line = error.request.as_deref().and_then(split_request_line);
                 hash = line.map(|(method, target)| request_line_hash(method.as_bytes(), target.as_bytes()));
-                let is_cut = matches!(error.symptom, Some(Symptom::ResponseClosedEarly | Symptom::ResponseReset));
-                if let Some(local) = local.filter(|_| is_cut && self.cuts.len() < SAMPLES_MAX) {
+                let meaning = meaning_of(error.symptom);
+                if let Some(local) = local.filter(|_| meaning.is_cut && self.cuts.len() < SAMPLES_MAX) {
                     self.cuts.push((stream, local));
                 }
-                if let Some(hash) = hash.filter(|_| error.symptom.is_some() && self.hashes.len() < HASHES_MAX) {
-                    self.hashes.push(hash);
+                if let Some(hash) = hash {
+                    self.add_repeat(hash, meaning);
                 }
             }
             Proof::NginxAccess(access) => {
@@ -243,9 +292,11 @@ impl Samples {
                         | GunicornEvent::WorkerSignalled { .. }
                         | GunicornEvent::WorkerExited { .. }
                 );
-                let ends = self.ends.entry(stream).or_default();
-                if let Some(known) = known.filter(|_| is_end && ends.len() < SAMPLES_MAX) {
-                    ends.push(known);
+                if let Some(known) = known.filter(|_| is_end) {
+                    let ends = self.ends.entry(stream).or_default();
+                    if ends.len() < SAMPLES_MAX {
+                        ends.push(known);
+                    }
                 }
             }
             _ => {}
@@ -276,10 +327,9 @@ impl Samples {
 const JOINS: std::ops::RangeInclusive<Nanos> = -3 * SECOND..=75 * SECOND;
 
 /// The zone at which most of a stream's lines meet the access line of their request, or at least lines of other logs.
-fn zone_of_stream(stream: u64, samples: &Samples, known: &[Zone], usual: &Zone) -> Zone {
-    let of_stream = samples.locals.iter().filter(|(of, _, _)| *of == stream);
+fn zone_of(locals: &[(Option<u64>, Nanos)], samples: &Samples, known: &[Zone], usual: &Zone) -> Zone {
     let requests: Vec<(u64, Nanos)> =
-        of_stream.clone().filter_map(|(_, hash, local)| hash.map(|hash| (hash, *local))).collect();
+        locals.iter().filter_map(|(hash, local)| hash.map(|hash| (hash, *local))).collect();
     let mut candidates: Vec<Zone> = known.to_vec();
     candidates.extend(by_requests(&requests, samples));
     let mut best = (0, None);
@@ -291,7 +341,7 @@ fn zone_of_stream(stream: u64, samples: &Samples, known: &[Zone], usual: &Zone) 
         }
     }
     best.1.unwrap_or_else(|| {
-        let locals: Vec<Nanos> = of_stream.map(|(_, _, local)| *local).collect();
+        let locals: Vec<Nanos> = locals.iter().map(|(_, local)| *local).collect();
         by_overlap(&locals, samples, known, usual)
     })
 }
