@@ -15,21 +15,23 @@ pub mod input;
 pub mod merge;
 pub mod places;
 pub mod report;
+mod sites;
 mod stream;
 pub mod survey;
 pub mod traces;
 pub mod zones;
 
-use crate::engine::place;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use merge::{Merged, Merger};
-use places::Places;
+use places::{Places, Remembered};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 /// How long a request waits, in the time of the logs. A restart takes some seconds and spans come up to 7 s late; memory
 /// holds a minute of failing requests, not of all.
@@ -41,8 +43,15 @@ const REQUESTS_MAX: usize = 20_000;
 /// Read ahead of standard input for the first look: some 20,000 lines.
 const PEEK_BYTES: u64 = 4 << 20;
 
+/// Verdicts that are handed over to the report at once; fewer where the logs go on by a second.
+const TOLD_MAX: usize = 64;
+/// Such batches on their way.
+const TOLD_BATCHES_MAX: usize = 16;
+
 /// Takes bytes done, and bytes in all.
-pub type Progress = Box<dyn Fn(u64, Option<u64>)>;
+pub type Progress = Box<Telling>;
+/// The same where it is only called.
+type Telling = dyn Fn(u64, Option<u64>) + Send + Sync;
 
 /// What is read and how.
 #[derive(Default)]
@@ -58,6 +67,8 @@ pub struct Options {
     /// Says how many bytes of the files were read so far, as they are on disk, and of how many; `None` where a pipe is
     /// among them. Called about every MiB of lines.
     pub progress: Option<Progress>,
+    /// The report shows no line of a file, so that [`places::Place::text`] may be empty.
+    pub without_texts: bool,
 }
 
 /// One verdict with where its records stand.
@@ -65,7 +76,7 @@ pub struct Options {
 pub struct Explained<'a> {
     /// The verdict.
     pub verdict: &'a Verdict,
-    /// Where records stand.
+    /// Where its records stand.
     pub places: &'a Places,
 }
 
@@ -95,11 +106,64 @@ pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explain
 }
 
 /// The same until there is no more use in it: whoever read the report has gone.
+///
+/// The report is made on this thread while another one reads on.
 pub fn run_while(
     options: &Options,
     reader: &Reader,
     mut explained: impl FnMut(Explained<'_>) -> ControlFlow<()>,
 ) -> Totals {
+    let (sender, told) = sync_channel::<Vec<Told>>(TOLD_BATCHES_MAX);
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().name("explain".to_owned());
+        let worker = match worker.spawn_scoped(scope, move || judge(options, reader, sender)) {
+            Ok(worker) => worker,
+            Err(error) => {
+                let problem = format!("nothing was read: no thread can be started: {error}");
+                return Totals { problems: vec![problem], ..Totals::default() };
+            }
+        };
+        let one_by_one = told.iter().flatten();
+        for Told { verdict, places } in one_by_one {
+            if explained(Explained { verdict: &verdict, places: &places }).is_break() {
+                break;
+            }
+        }
+        // Where the report is no longer wanted, the other thread finds nobody to tell and ends.
+        drop(told);
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// A verdict on its way to the report.
+struct Told {
+    verdict: Arc<Verdict>,
+    places: Places,
+}
+
+/// Verdicts that wait to be told together.
+struct Teller {
+    sender: SyncSender<Vec<Told>>,
+    batch: Vec<Told>,
+    /// When the first of them was reached, in the time of the logs.
+    since: Nanos,
+}
+
+impl Teller {
+    /// Sends what waits, where it is enough or waited for long; breaks when nobody listens any more.
+    fn tell(&mut self, now: Nanos) -> ControlFlow<()> {
+        let is_due = self.batch.len() >= TOLD_MAX || now.saturating_sub(self.since) >= SECOND;
+        if self.batch.is_empty() || !is_due { ControlFlow::Continue(()) } else { self.tell_all() }
+    }
+
+    fn tell_all(&mut self) -> ControlFlow<()> {
+        let batch = std::mem::take(&mut self.batch);
+        if self.sender.send(batch).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Reads everything and tells each verdict.
+fn judge(options: &Options, reader: &Reader, sender: SyncSender<Vec<Told>>) -> Totals {
     let mut totals = Totals::default();
     let mut inputs = input::expand(&options.files, &mut totals.problems);
     for input in &mut inputs {
@@ -111,11 +175,13 @@ pub fn run_while(
     totals.notes.extend(surveyed.wrong_clocks(&inputs));
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
+    merger.keep_texts(!options.without_texts);
     let settings =
         Settings { hold: HOLD, requests_max: REQUESTS_MAX, nginx: options.nginx.clone(), ..Settings::default() };
     let mut engine = Engine::new(settings);
     engine.want(surveyed.wanted().clone());
-    let mut places = Places::default();
+    let mut remembered = Remembered::default();
+    let mut teller = Teller { sender, batch: Vec::new(), since: Nanos::MIN };
     let mut now = Nanos::MIN;
     loop {
         // No copy is kept while the engine changes it: that would cost a copy of all of it for each failed request.
@@ -128,50 +194,50 @@ pub fn run_while(
         match item {
             Merged::Record(record, place) => {
                 let ticket = record.ticket;
-                places.keep(ticket, place);
+                remembered.keep(ticket, place);
                 if engine.handle_record(now, *record) == Decision::Pass {
-                    places.released(ticket);
+                    remembered.released(ticket);
                 }
             }
             Merged::Span(span, place) => {
                 let ticket = span.ticket;
-                places.keep(ticket, place);
+                remembered.keep(ticket, place);
                 if engine.handle_span(now, *span) == Decision::Pass {
-                    places.released(ticket);
+                    remembered.released(ticket);
                 }
             }
-            Merged::Healthy { source, at, count } => engine.handle_healthy(at, &place::Stream::alone(source), count),
+            Merged::Healthy { stream, at, count } => engine.handle_healthy(at, &stream, count),
         }
-        if drain(&mut engine, &mut places, &mut explained).is_break() {
+        drain(&mut engine, &mut remembered, &mut teller, now);
+        if teller.tell(now).is_break() {
             merger.finish(&mut totals);
             return totals;
         }
     }
     engine.finish(now);
+    drain(&mut engine, &mut remembered, &mut teller, now);
     // The last ones: nothing is left to be stopped.
-    let _ = drain(&mut engine, &mut places, &mut explained);
+    let _ = teller.tell_all();
     merger.finish(&mut totals);
     totals
 }
 
-fn drain(
-    engine: &mut Engine,
-    places: &mut Places,
-    explained: &mut impl FnMut(Explained<'_>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+/// Takes what the engine has to say.
+fn drain(engine: &mut Engine, remembered: &mut Remembered, teller: &mut Teller, now: Nanos) {
     let mut released = Vec::new();
-    let mut verdicts: Vec<Arc<Verdict>> = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Release { ticket, .. } => released.push(ticket),
-            Output::Verdict(verdict) => verdicts.push(verdict),
+            Output::Verdict(verdict) => {
+                let places = remembered.of(&verdict);
+                if teller.batch.is_empty() {
+                    teller.since = now;
+                }
+                teller.batch.push(Told { verdict, places });
+            }
         }
     }
-    for verdict in verdicts {
-        explained(Explained { verdict: &verdict, places })?;
-    }
     for ticket in released {
-        places.released(ticket);
+        remembered.released(ticket);
     }
-    ControlFlow::Continue(())
 }

@@ -9,12 +9,13 @@ use super::stream::{Ahead, Context, Stream, What};
 use super::survey::Survey;
 use super::traces::Traces;
 use crate::engine::verdict::Ticket;
-use crate::engine::{Record, Span};
+use crate::engine::{Record, Span, place};
 use crate::read::Wanted;
 use crate::read::evidence::Nanos;
 use crate::read::formats::Reader;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 /// Files open at once; others are closed until their time comes. Systems allow 256 (macOS) to 1,024.
 const OPEN_MAX: usize = 128;
@@ -32,13 +33,13 @@ const KEPT_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 pub enum Merged {
     /// A line that proves something.
-    Record(Box<Record>, Place),
+    Record(Box<Record>, Arc<Place>),
     /// A span.
-    Span(Box<Span>, Place),
+    Span(Box<Span>, Arc<Place>),
     /// Healthy requests of an access log, about when they were answered.
     Healthy {
         /// The log stream.
-        source: u64,
+        stream: place::Stream,
         /// When.
         at: Nanos,
         /// How many.
@@ -71,7 +72,7 @@ impl<'a> Merger<'a> {
         traces: &[String],
         reader: &'a Reader,
         survey: &'a Survey,
-        progress: Option<&'a dyn Fn(u64, Option<u64>)>,
+        progress: Option<&'a super::Telling>,
         problems: &mut Vec<String>,
     ) -> Merger<'a> {
         let mut streams: Vec<Stream<'a>> = Vec::new();
@@ -81,7 +82,7 @@ impl<'a> Merger<'a> {
             let place = *known.entry(input.stream).or_insert(next);
             match streams.get_mut(place) {
                 Some(stream) => stream.push(input),
-                None => streams.push(Stream::new(input)),
+                None => streams.push(Stream::new(input, survey.sites().stream(input.stream))),
             }
         }
         let traces = (!traces.is_empty()).then(|| Traces::read(traces, problems));
@@ -100,6 +101,11 @@ impl<'a> Merger<'a> {
         }
     }
 
+    /// Whether [`Place::text`] is filled, which it is unless told otherwise.
+    pub fn keep_texts(&mut self, are_kept: bool) {
+        self.context.keeps_texts = are_kept;
+    }
+
     /// The next item with its place in the order; `None` at the end of everything.
     pub fn next(&mut self, wanted: &Wanted) -> Option<(Nanos, Merged)> {
         while let Some(index) = self.unfilled.next() {
@@ -112,31 +118,22 @@ impl<'a> Merger<'a> {
         {
             let (facts, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
             let ticket = self.ticket();
-            return Some((end, Merged::Span(Box::new(Span { ticket, place: Default::default(), facts }), place)));
+            return Some((end, Merged::Span(Box::new(Span { ticket, place: Arc::default(), facts }), Arc::new(place))));
         }
         let (_, index) = stream?;
         self.next.pop();
         let stream = self.streams.get_mut(index)?;
-        let source = stream.source;
-        let Ahead { order, what } = stream.ahead.pop_front()?;
+        let Ahead { order, stream: stream_of, what } = stream.ahead.pop_front()?;
         // Filled before the next item is asked for, when more may be wanted of it.
         match stream.ahead.front() {
             Some(ahead) => self.next.push(Reverse((ahead.order, index))),
             None => self.unfilled = index..index + 1,
         }
         let merged = match what {
-            What::Healthy(at) => Merged::Healthy { source, at, count: 1 },
+            What::Healthy(at) => Merged::Healthy { stream: stream_of, at, count: 1 },
             What::Evidence(evidence, place) => {
                 let ticket = self.ticket();
-                Merged::Record(
-                    Box::new(Record {
-                        ticket,
-                        stream: crate::engine::place::Stream::alone(source),
-                        observed: 0,
-                        evidence: *evidence,
-                    }),
-                    place,
-                )
+                Merged::Record(Box::new(Record { ticket, stream: stream_of, observed: 0, evidence: *evidence }), place)
             }
         };
         Some((order, merged))

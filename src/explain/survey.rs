@@ -5,6 +5,7 @@ mod repeats;
 
 use super::clocks;
 use super::input::{Input, Lines};
+use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::correlate::join::split_request_line;
 use crate::read::Wanted;
@@ -42,6 +43,7 @@ pub struct Survey {
     ahead: BTreeMap<u64, Nanos>,
     /// The first stamp of streams.
     firsts: BTreeMap<u64, Nanos>,
+    sites: Sites,
 }
 
 #[derive(Default)]
@@ -60,12 +62,19 @@ struct Samples {
     /// The first stamp of each stream.
     firsts: BTreeMap<u64, Stamp>,
     repeats: Repeats,
+    /// What shows of which site a stream is.
+    seen: BTreeMap<u64, Seen>,
+    /// Names of containers, pods and hosts in all of `seen`.
+    origins: usize,
 }
 
 /// Looks at regular files and the beginning of standard input; other pipes can be read only once. `zone` is that of all
 /// local stamps, where somebody says it.
 pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey {
     let mut samples = Samples::default();
+    for input in inputs {
+        samples.seen.entry(input.stream).or_insert_with(|| Seen { path: input.stem.clone(), ..Seen::default() });
+    }
     for input in inputs.iter().filter(|input| input.bytes.is_some() || !input.peeked.is_empty()) {
         let lines = if input.bytes.is_some() { Lines::open(input) } else { Lines::peeked(input) };
         // What cannot be read is told when it is read for the report.
@@ -111,6 +120,7 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         survey.ahead.insert(stream, clocks::ahead(clocks::Seconds::of(ends), &cuts));
     }
     survey.wanted = Wanted::new(samples.hashes);
+    survey.sites = Sites::of(&samples.seen);
     survey
 }
 
@@ -143,6 +153,11 @@ impl Survey {
             let (seconds, word) = (ahead.saturating_abs() / SECOND, if *ahead > 0 { "ahead of" } else { "behind" });
             Some(format!("{}: its clock is {seconds} s {word} nginx's, which was taken into account", input.name))
         })
+    }
+
+    /// Of which sites the files are.
+    pub(super) fn sites(&self) -> &Sites {
+        &self.sites
     }
 
     /// A time about which most lines were written, for stamps without a year; `None` where no line has a year.
@@ -179,6 +194,7 @@ fn zones_of_access_logs(inputs: &[Input]) -> Vec<Zone> {
 fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Samples) {
     let mut memory = SourceMemory::default();
     let mut others = 0_u64;
+    let mut healthy = None;
     let mut joiner = Joiner::default();
     let mut take = |record: &[u8], others: &mut u64| {
         let ordinary = ordinary(record);
@@ -192,8 +208,10 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
             *others += 1;
             return;
         }
-        match reader.read(record, &mut memory, &Wanted::default()) {
-            Reading::Proves(_, evidences) => {
+        let reading = reader.read(record, &mut memory, &Wanted::default());
+        match reading {
+            Reading::Proves(format, evidences) => {
+                samples.note_format(input.stream, format);
                 if let (Some(ordinary), [only]) = (ordinary, evidences.as_slice())
                     && let Proof::NginxError(error) = &only.proof
                 {
@@ -203,18 +221,23 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
                 for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
                     *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
                     samples.add(input.stream, &evidence);
+                    samples.note_origin(input.stream, record, &evidence);
                 }
             }
-            Reading::Healthy(Format::NginxError) => {
-                if let Some(ordinary) = ordinary {
+            Reading::Healthy(format) => {
+                samples.note_format(input.stream, format);
+                if let Some(ordinary) = ordinary.filter(|_| format == Format::NginxError) {
                     samples.repeats.learn(ordinary, meaning_of(None));
                 }
             }
-            Reading::Healthy(_) | Reading::Unrecognised => {}
+            Reading::Unrecognised => {}
         }
     };
     while let Ok(Some(line)) = lines.next_line() {
-        if !joiner.is_empty() || reader.dismiss(line, &Wanted::default()).is_none() {
+        let dismissed = if joiner.is_empty() { reader.dismiss(line, &Wanted::default()) } else { None };
+        if let Some(format) = dismissed {
+            healthy = Some(format);
+        } else {
             let mut pushed = joiner.push(line, 0);
             if pushed == Pushed::Ended {
                 if let Some((record, _)) = joiner.take() {
@@ -234,6 +257,9 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
     if let Some((record, _)) = joiner.take() {
         take(record.as_bytes(), &mut others);
     }
+    if let Some(format) = healthy {
+        samples.note_format(input.stream, format);
+    }
 }
 
 fn meaning_of(symptom: Option<Symptom>) -> Meaning {
@@ -248,6 +274,24 @@ impl Samples {
             || self.locals.len() >= SAMPLES_MAX
                 && self.firsts.contains_key(&stream)
                 && (!meaning.is_cut || self.cuts.len() >= SAMPLES_MAX)
+    }
+
+    fn note_format(&mut self, stream: u64, format: Format) {
+        if let Some(seen) = self.seen.get_mut(&stream)
+            && matches!(format, Format::NginxError | Format::NginxAccess | Format::NginxAccessJson)
+        {
+            seen.nginx.insert(format);
+        }
+    }
+
+    fn note_origin(&mut self, stream: u64, record: &[u8], evidence: &Evidence) {
+        if evidence.origin.is_empty() || self.origins >= ORIGINS_MAX {
+            return;
+        }
+        let origin = Origin::named(&String::from_utf8_lossy(record), &evidence.origin);
+        if let (Some(seen), Some(origin)) = (self.seen.get_mut(&stream), origin) {
+            self.origins += usize::from(seen.origins.insert(origin));
+        }
     }
 
     fn add_repeat(&mut self, hash: u64, meaning: Meaning) {

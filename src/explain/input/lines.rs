@@ -345,7 +345,14 @@ mod tests {
     use std::io::Write;
 
     fn input(path: &std::path::Path) -> Input {
-        Input { name: Arc::from("a"), path: Some(path.to_owned()), stream: 0, bytes: None, peeked: Arc::default() }
+        Input {
+            name: Arc::from("a"),
+            path: Some(path.to_owned()),
+            stem: None,
+            stream: 0,
+            bytes: None,
+            peeked: Arc::default(),
+        }
     }
 
     fn all(lines: &mut Lines) -> Vec<String> {
