@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  file ─► lines ─► reader ─┐
-//!  file ─► lines ─► reader ─┼─► merged by time ─► engine ─► report
+//!  file ─► lines ─► reader ─┼─► merged by time ═► engine ═► report         ═► from one thread to the next
 //!  traces ─► spans ─────────┘
 //! ```
 //!
@@ -30,7 +30,7 @@ use merge::{Merged, Merger};
 use places::{Places, Remembered};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// How long a request waits, in the time of the logs. A restart takes some seconds and spans come up to 7 s late; memory
@@ -43,10 +43,10 @@ const REQUESTS_MAX: usize = 20_000;
 /// Read ahead of standard input for the first look: some 20,000 lines.
 const PEEK_BYTES: u64 = 4 << 20;
 
-/// Verdicts that are handed over to the report at once; fewer where the logs go on by a second.
-const TOLD_MAX: usize = 64;
-/// Such batches on their way.
-const TOLD_BATCHES_MAX: usize = 16;
+/// Lines, and verdicts, that one thread hands to the next at once; fewer where the logs go on by a second.
+const BATCH_MAX: usize = 128;
+/// Such batches on their way: some 2 MiB of lines.
+const BATCHES_MAX: usize = 8;
 
 /// Takes bytes done, and bytes in all.
 pub type Progress = Box<Telling>;
@@ -107,32 +107,41 @@ pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explain
 
 /// The same until there is no more use in it: whoever read the report has gone.
 ///
-/// The report is made on this thread while another one reads on.
+/// One thread reads, one judges, and the report is made on this one. Each hands its work on in order, so that the report
+/// is the same whichever of them is ahead.
 pub fn run_while(
     options: &Options,
     reader: &Reader,
     mut explained: impl FnMut(Explained<'_>) -> ControlFlow<()>,
 ) -> Totals {
-    let (sender, told) = sync_channel::<Vec<Told>>(TOLD_BATCHES_MAX);
+    let (found, items) = sync_channel(BATCHES_MAX);
+    let (reached, told) = sync_channel(BATCHES_MAX);
+    let mut found = Batches::new(found);
+    let mut reached = Batches::new(reached);
     thread::scope(|scope| {
-        let worker = thread::Builder::new().name("explain".to_owned());
-        let worker = match worker.spawn_scoped(scope, move || judge(options, reader, sender)) {
-            Ok(worker) => worker,
-            Err(error) => {
-                let problem = format!("nothing was read: no thread can be started: {error}");
-                return Totals { problems: vec![problem], ..Totals::default() };
-            }
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let started = named("read").spawn_scoped(scope, move || read(options, reader, &mut found));
+        let reading = match started {
+            Ok(reading) => reading,
+            Err(error) => return without_thread(&error),
         };
-        let one_by_one = told.iter().flatten();
-        for Told { verdict, places } in one_by_one {
+        let started = named("judge").spawn_scoped(scope, move || judge(options, &items, &mut reached));
+        if let Err(error) = started {
+            return without_thread(&error);
+        }
+        for Told { verdict, places } in told.iter().flatten() {
             if explained(Explained { verdict: &verdict, places: &places }).is_break() {
                 break;
             }
         }
-        // Where the report is no longer wanted, the other thread finds nobody to tell and ends.
+        // Where the report is no longer wanted, the others find nobody to hand on to and end.
         drop(told);
-        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+fn without_thread(error: &std::io::Error) -> Totals {
+    Totals { problems: vec![format!("nothing was read: no thread can be started: {error}")], ..Totals::default() }
 }
 
 /// A verdict on its way to the report.
@@ -141,29 +150,39 @@ struct Told {
     places: Places,
 }
 
-/// Verdicts that wait to be told together.
-struct Teller {
-    sender: SyncSender<Vec<Told>>,
-    batch: Vec<Told>,
-    /// When the first of them was reached, in the time of the logs.
+/// What one thread hands to the next, many at once: a hand-over costs more than most of what is handed over.
+struct Batches<T> {
+    sender: SyncSender<Vec<T>>,
+    batch: Vec<T>,
+    /// The time of the first of them, in the time of the logs.
     since: Nanos,
 }
 
-impl Teller {
-    /// Sends what waits, where it is enough or waited for long; breaks when nobody listens any more.
-    fn tell(&mut self, now: Nanos) -> ControlFlow<()> {
-        let is_due = self.batch.len() >= TOLD_MAX || now.saturating_sub(self.since) >= SECOND;
-        if self.batch.is_empty() || !is_due { ControlFlow::Continue(()) } else { self.tell_all() }
+impl<T> Batches<T> {
+    fn new(sender: SyncSender<Vec<T>>) -> Batches<T> {
+        Batches { sender, batch: Vec::new(), since: Nanos::MIN }
     }
 
-    fn tell_all(&mut self) -> ControlFlow<()> {
+    /// Adds one, and hands over what waits where that is much or waited for long; breaks where nobody takes it any more.
+    fn push(&mut self, now: Nanos, one: T) -> ControlFlow<()> {
+        if self.batch.is_empty() {
+            self.since = now;
+            self.batch.reserve_exact(BATCH_MAX);
+        }
+        self.batch.push(one);
+        let is_due = self.batch.len() >= BATCH_MAX || now.saturating_sub(self.since) >= SECOND;
+        if is_due { self.hand_over() } else { ControlFlow::Continue(()) }
+    }
+
+    /// Hands over what waits.
+    fn hand_over(&mut self) -> ControlFlow<()> {
         let batch = std::mem::take(&mut self.batch);
         if self.sender.send(batch).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
-/// Reads everything and tells each verdict.
-fn judge(options: &Options, reader: &Reader, sender: SyncSender<Vec<Told>>) -> Totals {
+/// Reads everything, in order of the time of the logs.
+fn read(options: &Options, reader: &Reader, found: &mut Batches<(Nanos, Merged)>) -> Totals {
     let mut totals = Totals::default();
     let mut inputs = input::expand(&options.files, &mut totals.problems);
     for input in &mut inputs {
@@ -176,19 +195,25 @@ fn judge(options: &Options, reader: &Reader, sender: SyncSender<Vec<Told>>) -> T
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
     merger.keep_texts(!options.without_texts);
+    for (time, item) in merger.by_ref() {
+        if found.push(time, (time, item)).is_break() {
+            break;
+        }
+    }
+    // Where nobody takes the last ones, nobody takes anything any more.
+    let _ = found.hand_over();
+    merger.finish(&mut totals);
+    totals
+}
+
+/// Judges what was read, until it ends or nobody wants to be told any more.
+fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mut Batches<Told>) {
     let settings =
         Settings { hold: HOLD, requests_max: REQUESTS_MAX, nginx: options.nginx.clone(), ..Settings::default() };
     let mut engine = Engine::new(settings);
-    engine.want(surveyed.wanted().clone());
     let mut remembered = Remembered::default();
-    let mut teller = Teller { sender, batch: Vec::new(), since: Nanos::MIN };
     let mut now = Nanos::MIN;
-    loop {
-        // No copy is kept while the engine changes it: that would cost a copy of all of it for each failed request.
-        let wanted = engine.wanted();
-        let next = merger.next(&wanted);
-        drop(wanted);
-        let Some((time, item)) = next else { break };
+    for (time, item) in items.iter().flatten() {
         now = now.max(time);
         engine.handle_timeout(now);
         match item {
@@ -208,36 +233,30 @@ fn judge(options: &Options, reader: &Reader, sender: SyncSender<Vec<Told>>) -> T
             }
             Merged::Healthy { stream, at, count } => engine.handle_healthy(at, &stream, count),
         }
-        drain(&mut engine, &mut remembered, &mut teller, now);
-        if teller.tell(now).is_break() {
-            merger.finish(&mut totals);
-            return totals;
+        if drain(&mut engine, &mut remembered, reached, now).is_break() {
+            return;
         }
     }
     engine.finish(now);
-    drain(&mut engine, &mut remembered, &mut teller, now);
     // The last ones: nothing is left to be stopped.
-    let _ = teller.tell_all();
-    merger.finish(&mut totals);
-    totals
+    let _ = drain(&mut engine, &mut remembered, reached, now);
+    let _ = reached.hand_over();
 }
 
 /// Takes what the engine has to say.
-fn drain(engine: &mut Engine, remembered: &mut Remembered, teller: &mut Teller, now: Nanos) {
+fn drain(engine: &mut Engine, remembered: &mut Remembered, reached: &mut Batches<Told>, now: Nanos) -> ControlFlow<()> {
     let mut released = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Release { ticket, .. } => released.push(ticket),
             Output::Verdict(verdict) => {
                 let places = remembered.of(&verdict);
-                if teller.batch.is_empty() {
-                    teller.since = now;
-                }
-                teller.batch.push(Told { verdict, places });
+                reached.push(now, Told { verdict, places })?;
             }
         }
     }
     for ticket in released {
         remembered.released(ticket);
     }
+    ControlFlow::Continue(())
 }

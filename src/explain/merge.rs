@@ -8,15 +8,18 @@ use super::places::Place;
 use super::stream::{Ahead, Context, Stream, What};
 use super::survey::Survey;
 use super::traces::Traces;
+use crate::engine::correlate::join::split_request_line;
 use crate::engine::verdict::Ticket;
 use crate::engine::{Record, Span, place};
 use crate::read::Wanted;
-use crate::read::evidence::Nanos;
-use crate::read::formats::Reader;
+use crate::read::evidence::{Nanos, NginxError, Proof, SECOND};
+use crate::read::formats::{Reader, request_line_hash};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
+/// An access line is awaited for so long after its error line, as in the engine: its hold, and some seconds of disorder.
+const AWAITED_FOR: Nanos = super::HOLD + 15 * SECOND;
 /// Files open at once; others are closed until their time comes. Systems allow 256 (macOS) to 1,024.
 const OPEN_MAX: usize = 128;
 /// The same of compressed files, which are read anew from their beginning after they were closed: as many as the usual
@@ -61,8 +64,52 @@ pub struct Merger<'a> {
     /// Those of them that are dear to close.
     open_dear: BTreeSet<(u64, usize)>,
     traces: Option<Traces>,
+    /// Request lines whose access line is handed over although it looks healthy.
+    wanted: Wanted,
+    /// Those of them that the survey did not know, with when their error line came.
+    awaited: VecDeque<(Nanos, u64)>,
     next_ticket: u64,
     context: Context<'a>,
+}
+
+impl Iterator for Merger<'_> {
+    type Item = (Nanos, Merged);
+
+    /// The next item with its place in the order; `None` at the end of everything.
+    fn next(&mut self) -> Option<(Nanos, Merged)> {
+        while let Some(index) = self.unfilled.next() {
+            self.fill(index);
+        }
+        let stream = self.next.peek().map(|Reverse(first)| *first);
+        let span = self.traces.as_ref().and_then(Traces::peek);
+        if let Some(end) = span
+            && stream.is_none_or(|(order, _)| end < order)
+        {
+            let (facts, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
+            let ticket = self.ticket();
+            return Some((end, Merged::Span(Box::new(Span { ticket, place: Arc::default(), facts }), Arc::new(place))));
+        }
+        let (_, index) = stream?;
+        self.next.pop();
+        let stream = self.streams.get_mut(index)?;
+        let Ahead { order, stream: stream_of, what } = stream.ahead.pop_front()?;
+        // Filled before the next item is asked for, when more may be wanted of it.
+        match stream.ahead.front() {
+            Some(ahead) => self.next.push(Reverse((ahead.order, index))),
+            None => self.unfilled = index..index + 1,
+        }
+        let merged = match what {
+            What::Healthy(at) => Merged::Healthy { stream: stream_of, at, count: 1 },
+            What::Evidence(evidence, place) => {
+                if let Proof::NginxError(error) = &evidence.proof {
+                    self.await_access_line(order, error);
+                }
+                let ticket = self.ticket();
+                Merged::Record(Box::new(Record { ticket, stream: stream_of, observed: 0, evidence: *evidence }), place)
+            }
+        };
+        Some((order, merged))
+    }
 }
 
 impl<'a> Merger<'a> {
@@ -96,6 +143,8 @@ impl<'a> Merger<'a> {
             open_dear: BTreeSet::new(),
             streams,
             traces,
+            wanted: survey.wanted().clone(),
+            awaited: VecDeque::new(),
             next_ticket: 0,
             context: Context::new(reader, survey, progress, buffer_bytes, bytes_all),
         }
@@ -106,43 +155,27 @@ impl<'a> Merger<'a> {
         self.context.keeps_texts = are_kept;
     }
 
-    /// The next item with its place in the order; `None` at the end of everything.
-    pub fn next(&mut self, wanted: &Wanted) -> Option<(Nanos, Merged)> {
-        while let Some(index) = self.unfilled.next() {
-            self.fill(index, wanted);
-        }
-        let stream = self.next.peek().map(|Reverse(first)| *first);
-        let span = self.traces.as_ref().and_then(Traces::peek);
-        if let Some(end) = span
-            && stream.is_none_or(|(order, _)| end < order)
-        {
-            let (facts, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
-            let ticket = self.ticket();
-            return Some((end, Merged::Span(Box::new(Span { ticket, place: Arc::default(), facts }), Arc::new(place))));
-        }
-        let (_, index) = stream?;
-        self.next.pop();
-        let stream = self.streams.get_mut(index)?;
-        let Ahead { order, stream: stream_of, what } = stream.ahead.pop_front()?;
-        // Filled before the next item is asked for, when more may be wanted of it.
-        match stream.ahead.front() {
-            Some(ahead) => self.next.push(Reverse((ahead.order, index))),
-            None => self.unfilled = index..index + 1,
-        }
-        let merged = match what {
-            What::Healthy(at) => Merged::Healthy { stream: stream_of, at, count: 1 },
-            What::Evidence(evidence, place) => {
-                let ticket = self.ticket();
-                Merged::Record(Box::new(Record { ticket, stream: stream_of, observed: 0, evidence: *evidence }), place)
-            }
-        };
-        Some((order, merged))
-    }
-
     /// Adds what was read to the totals.
     pub fn finish(self, totals: &mut Totals) {
         self.context.finish(totals);
         totals.spans += self.traces.as_ref().map_or(0, Traces::count);
+    }
+
+    /// From now on the access line of this request is looked for, as long as the engine may wait for it.
+    fn await_access_line(&mut self, now: Nanos, error: &NginxError) {
+        while let Some((since, hash)) = self.awaited.front().copied()
+            && since.saturating_add(AWAITED_FOR) < now
+        {
+            self.wanted.remove(hash);
+            self.awaited.pop_front();
+        }
+        let Some((method, target)) = error.request.as_deref().and_then(split_request_line) else { return };
+        let hash = request_line_hash(method.as_bytes(), target.as_bytes());
+        // In an outage the survey knows them all.
+        if !self.wanted.knows(hash) {
+            self.wanted.add(hash);
+            self.awaited.push_back((now, hash));
+        }
     }
 
     fn ticket(&mut self) -> Ticket {
@@ -150,7 +183,7 @@ impl<'a> Merger<'a> {
         Ticket(self.next_ticket)
     }
 
-    fn fill(&mut self, index: usize, wanted: &Wanted) {
+    fn fill(&mut self, index: usize) {
         let is_crowded = self.streams.len() > OPEN_MAX;
         if is_crowded {
             self.make_room(index);
@@ -160,7 +193,7 @@ impl<'a> Merger<'a> {
         self.open_dear.remove(&(stream.used, index));
         self.reads += 1;
         stream.used = self.reads;
-        stream.fill(&mut self.context, wanted);
+        stream.fill(&mut self.context, &self.wanted);
         if is_crowded && stream.is_open() {
             let open = if stream.is_dear_to_close() { &mut self.open_dear } else { &mut self.open };
             open.insert((stream.used, index));
