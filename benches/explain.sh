@@ -1,13 +1,23 @@
 #!/usr/bin/env bash
-# How fast `why502 explain` reads healthy access lines on one core, beside `wc -l` and `rg ' 50[0-9] '` on the same file.
-#   benches/explain.sh                    builds, makes the files (about 1 GB each), prints the table, then JSON
-#   MIB=100 benches/explain.sh            smaller files
+# How fast `why502 explain` is.
+#   healthy   reads healthy access lines on one core, beside `wc -l` and `rg ' 50[0-9] '` on the same file
+#   outage    explains requests that all fail, with an error line and an access line each and a Gunicorn that dies
+#   files     opens many small files
+#
+#   benches/explain.sh                    builds, makes the files (about 1 GB each), prints the tables, then JSON
+#   benches/explain.sh outage files       only these
+#   MIB=100 benches/explain.sh            smaller files of healthy lines
+#   FAILED=100000 benches/explain.sh      fewer failed requests (1,000,000)
+#   FILES=20000 benches/explain.sh        fewer files (100,000)
 #   WHY502_BIN=path benches/explain.sh    a program that was built before
-# Each figure is the best of three runs with the file in the page cache. Needs: cargo, python3, taskset, ripgrep.
+# Each figure is the best of three runs with the files in the page cache. Needs: cargo, python3, taskset, ripgrep.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 mib=${MIB:-1000}
+failed=${FAILED:-1000000}
+many=${FILES:-100000}
+[ $# -gt 0 ] || set -- healthy outage files
 if [ -z "${WHY502_BIN:-}" ]; then
   cargo build --release --quiet
   WHY502_BIN=${CARGO_TARGET_DIR:-target}/release/why502
@@ -21,10 +31,12 @@ fi
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
 
-python3 - "$WHY502_BIN" "$files" "$mib" <<'PYTHON'
+python3 - "$WHY502_BIN" "$files" "$mib" "$failed" "$many" "$@" <<'PYTHON'
 import json, os, random, shutil, subprocess, sys, tempfile, time
 
-program, directory, mib = sys.argv[1], sys.argv[2], int(sys.argv[3])
+program, directory = sys.argv[1:3]
+mib, failed, many = map(int, sys.argv[3:6])
+wanted = sys.argv[6:]
 random.seed(502)
 AGENTS = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0",
@@ -109,13 +121,14 @@ def peak(pid):
         return 0
 
 
-def run(command):
-    """Processor seconds, peak resident MiB, output and seconds of the clock, on one core, best of three."""
+def run(command, one_core=True):
+    """Processor seconds, peak resident MiB, output and seconds of the clock, best of three by the first."""
     best = None
+    prefix = ["taskset", "-c", "0"] if one_core else []
     for _ in range(3):
         with tempfile.TemporaryFile() as out:
             before = time.perf_counter()
-            child = subprocess.Popen(["taskset", "-c", "0"] + command, stdout=out, stderr=subprocess.DEVNULL)
+            child = subprocess.Popen(prefix + command, stdout=out, stderr=subprocess.DEVNULL)
             rss = 0
             while True:
                 rss = max(rss, peak(child.pid))
@@ -133,6 +146,92 @@ def run(command):
     return best
 
 
+def outage(folder, form, pages):
+    """1,000 requests a second that all fail: a Gunicorn that is killed each half minute, and refuses connections."""
+    os.makedirs(folder)
+    rate, start, worker = 1_000, 1_772_614_800, 8
+    with open(folder + "/error.log", "w") as errors, open(folder + "/access.log", "w") as accesses, \
+            open(folder + "/gunicorn.log", "w") as gunicorn:
+        for second in range(-(-failed // rate)):
+            stamp = time.gmtime(start + second)
+            of_gunicorn = time.strftime("[%Y-%m-%d %H:%M:%S +0000]", stamp)
+            if second == 0:
+                gunicorn.write("%s [7] [INFO] Listening at: http://127.0.0.1:8000 (7)\n" % of_gunicorn)
+            elif second % 30 == 0:
+                gunicorn.write("%s [7] [ERROR] Worker (pid:%d) was sent SIGKILL! Perhaps out of memory?\n" % (of_gunicorn, worker))
+                worker += 1
+                gunicorn.write("%s [%d] [INFO] Booting worker with pid: %d\n" % (of_gunicorn, worker, worker))
+            of_error = time.strftime("%Y/%m/%d %H:%M:%S", stamp)
+            local = "%02d/%s/%s" % (stamp.tm_mday, MONTHS[stamp.tm_mon - 1], time.strftime("%Y:%H:%M:%S +0000", stamp))
+            iso = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", stamp)
+            refused = second // 10 % 3 > 0
+            message = ("connect() failed (111: Connection refused) while connecting to upstream" if refused else
+                       "upstream prematurely closed connection while reading response header from upstream")
+            for number in range(second * rate, min((second + 1) * rate, failed)):
+                target = "/catalogue/item/%d?page=%d&sort=price" % (random.randrange(pages), number % 17)
+                client = "198.51.%d.%d" % (random.randrange(256), random.randrange(256))
+                errors.write(
+                    '%s [error] 31#31: *%d %s, client: %s, server: shop.test, request: "GET %s HTTP/1.1", '
+                    'upstream: "http://127.0.0.1:8000%s", host: "shop.test"\n'
+                    % (of_error, number + 1, message, client, target, target))
+                if form == "json":
+                    accesses.write(
+                        '{"time_iso8601":"%s","remote_addr":"%s","request":"GET %s HTTP/1.1","status":502,'
+                        '"body_bytes_sent":157,"request_time":0.003,"upstream_addr":"127.0.0.1:8000",'
+                        '"upstream_status":"502","upstream_connect_time":"%s","upstream_header_time":"-",'
+                        '"upstream_response_time":"0.003","pid":"31","connection":"%d"}\n'
+                        % (iso, client, target, "-" if refused else "0.000", number + 1))
+                else:
+                    accesses.write('%s - - [%s] "GET %s HTTP/1.1" 502 157 "-" "curl/8.15.0"\n' % (client, local, target))
+
+
+def many_files(folder):
+    """Each with three lines: of nginx's error log, of its access log, or of Gunicorn's."""
+    start = 1_772_614_800
+    for number in range(many):
+        below = "%s/%03d" % (folder, number % 200)
+        os.makedirs(below, exist_ok=True)
+        with open("%s/app-%d.log" % (below, number), "w") as out:
+            for line in range(3):
+                stamp = time.gmtime(start + (number * 7 + line * 1_200) % 86_400)
+                if number % 3 == 0:
+                    out.write('%s [error] 31#31: *%d connect() failed (111: Connection refused) while connecting to upstream, '
+                              'client: 192.0.2.1, server: s, request: "GET /%d/%d HTTP/1.1", upstream: "http://127.0.0.1:8000/", '
+                              'host: "s"\n' % (time.strftime("%Y/%m/%d %H:%M:%S", stamp), number * 3 + line, number, line))
+                elif number % 3 == 1:
+                    local = "%02d/%s/%s" % (stamp.tm_mday, MONTHS[stamp.tm_mon - 1], time.strftime("%Y:%H:%M:%S +0000", stamp))
+                    out.write('192.0.2.1 - - [%s] "GET /%d/%d HTTP/1.1" 200 157 "-" "curl/8.15.0"\n' % (local, number, line))
+                else:
+                    out.write(time.strftime("[%Y-%m-%d %H:%M:%S +0000]", stamp)
+                              + " [%d] [INFO] Booting worker with pid: %d\n" % (number, number))
+
+
+def measure(load, folder, count):
+    """On all cores: somebody waits for it."""
+    busy, rss, out, took = run([program, "explain", "--format", "json", folder], one_core=False)
+    shutil.rmtree(folder)
+    return {"load": load, "verdicts": out.count(b"\n"), "cpu_seconds": round(busy, 2), "seconds": round(took, 2),
+            "cpu_us_each": round(busy * 1e6 / count, 1), "peak_rss_mib": round(rss, 1)}
+
+
+loads = []
+if "outage" in wanted:
+    for form in ("combined", "json"):
+        for pages in (100_000, 1):
+            outage(directory + "/outage", form, pages)
+            name = "outage, %s, %s" % (form, "one page" if pages == 1 else "many pages")
+            loads.append(measure(name, directory + "/outage", failed))
+if "files" in wanted:
+    many_files(directory + "/files")
+    loads.append(measure("%d files" % many, directory + "/files", many))
+if loads:
+    print("%-30s %9s %7s %7s %9s %8s" % ("load", "verdicts", "CPU s", "s", "CPU us/1", "RSS MiB"))
+    for row in loads:
+        print("%-30s %9d %7.2f %7.2f %9.1f %8.1f" % tuple(row.values()))
+    print(json.dumps(loads))
+
+if "healthy" not in wanted:
+    sys.exit()
 results = []
 cases = [("combined", combined, False), ("main", main, False), ("json", as_json, False), ("main in Docker's", docker, False),
          ("main, error log", main, True)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  file ─► lines ─► reader ─┐
-//!  file ─► lines ─► reader ─┼─► merged by time ─► engine ─► report
+//!  file ─► lines ─► reader ─┼─► merged by time ═► engine ═► report         ═► from one thread to the next
 //!  traces ─► spans ─────────┘
 //! ```
 //!
@@ -15,13 +15,13 @@ pub mod input;
 pub mod merge;
 pub mod places;
 pub mod report;
+mod sites;
 mod stream;
 pub mod survey;
 pub mod traces;
 pub mod zones;
 
 use crate::engine::correlate::spans::SpanRow;
-use crate::engine::place;
 use crate::engine::span_watch::may_be_own;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
@@ -29,9 +29,11 @@ use crate::read::evidence::{Nanos, SECOND};
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use merge::{Merged, Merger};
-use places::Places;
+use places::{Places, Remembered};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 /// How long a request waits, in the time of the logs. A restart takes some seconds and spans come up to 7 s late; memory
 /// holds a minute of failing requests, not of all.
@@ -43,8 +45,15 @@ const REQUESTS_MAX: usize = 20_000;
 /// Read ahead of standard input for the first look: some 20,000 lines.
 const PEEK_BYTES: u64 = 4 << 20;
 
+/// Lines, and verdicts, that one thread hands to the next at once; fewer where the logs go on by a second.
+const BATCH_MAX: usize = 128;
+/// Such batches on their way: some 2 MiB of lines.
+const BATCHES_MAX: usize = 8;
+
 /// Takes bytes done, and bytes in all.
-pub type Progress = Box<dyn Fn(u64, Option<u64>)>;
+pub type Progress = Box<Telling>;
+/// The same where it is only called.
+type Telling = dyn Fn(u64, Option<u64>) + Send + Sync;
 
 /// What is read and how.
 #[derive(Default)]
@@ -60,6 +69,8 @@ pub struct Options {
     /// Says how many bytes of the files were read so far, as they are on disk, and of how many; `None` where a pipe is
     /// among them. Called about every MiB of lines.
     pub progress: Option<Progress>,
+    /// The report shows no line of a file, so that [`places::Place::text`] may be empty.
+    pub without_texts: bool,
 }
 
 /// One verdict with where its records stand.
@@ -67,7 +78,7 @@ pub struct Options {
 pub struct Explained<'a> {
     /// The verdict.
     pub verdict: &'a Verdict,
-    /// Where records stand.
+    /// Where its records stand.
     pub places: &'a Places,
 }
 
@@ -97,11 +108,83 @@ pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explain
 }
 
 /// The same until there is no more use in it: whoever read the report has gone.
+///
+/// One thread reads, one judges, and the report is made on this one. Each hands its work on in order, so that the report
+/// is the same whichever of them is ahead.
 pub fn run_while(
     options: &Options,
     reader: &Reader,
     mut explained: impl FnMut(Explained<'_>) -> ControlFlow<()>,
 ) -> Totals {
+    let (found, items) = sync_channel(BATCHES_MAX);
+    let (reached, told) = sync_channel(BATCHES_MAX);
+    let mut found = Batches::new(found);
+    let mut reached = Batches::new(reached);
+    thread::scope(|scope| {
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        let started = named("read").spawn_scoped(scope, move || read(options, reader, &mut found));
+        let reading = match started {
+            Ok(reading) => reading,
+            Err(error) => return without_thread(&error),
+        };
+        let started = named("judge").spawn_scoped(scope, move || judge(options, &items, &mut reached));
+        if let Err(error) = started {
+            return without_thread(&error);
+        }
+        for Told { verdict, places } in told.iter().flatten() {
+            if explained(Explained { verdict: &verdict, places: &places }).is_break() {
+                break;
+            }
+        }
+        // Where the report is no longer wanted, the others find nobody to hand on to and end.
+        drop(told);
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn without_thread(error: &std::io::Error) -> Totals {
+    Totals { problems: vec![format!("nothing was read: no thread can be started: {error}")], ..Totals::default() }
+}
+
+/// A verdict on its way to the report.
+struct Told {
+    verdict: Arc<Verdict>,
+    places: Places,
+}
+
+/// What one thread hands to the next, many at once: a hand-over costs more than most of what is handed over.
+struct Batches<T> {
+    sender: SyncSender<Vec<T>>,
+    batch: Vec<T>,
+    /// The time of the first of them, in the time of the logs.
+    since: Nanos,
+}
+
+impl<T> Batches<T> {
+    fn new(sender: SyncSender<Vec<T>>) -> Batches<T> {
+        Batches { sender, batch: Vec::new(), since: Nanos::MIN }
+    }
+
+    /// Adds one, and hands over what waits where that is much or waited for long; breaks where nobody takes it any more.
+    fn push(&mut self, now: Nanos, one: T) -> ControlFlow<()> {
+        if self.batch.is_empty() {
+            self.since = now;
+            self.batch.reserve_exact(BATCH_MAX);
+        }
+        self.batch.push(one);
+        let is_due = self.batch.len() >= BATCH_MAX || now.saturating_sub(self.since) >= SECOND;
+        if is_due { self.hand_over() } else { ControlFlow::Continue(()) }
+    }
+
+    /// Hands over what waits.
+    fn hand_over(&mut self) -> ControlFlow<()> {
+        let batch = std::mem::take(&mut self.batch);
+        if self.sender.send(batch).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Reads everything, in order of the time of the logs.
+fn read(options: &Options, reader: &Reader, found: &mut Batches<(Nanos, Merged)>) -> Totals {
     let mut totals = Totals::default();
     let mut inputs = input::expand(&options.files, &mut totals.problems);
     for input in &mut inputs {
@@ -113,21 +196,34 @@ pub fn run_while(
     totals.notes.extend(surveyed.wrong_clocks(&inputs));
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
+    merger.keep_texts(!options.without_texts);
+    for (time, item) in merger.by_ref() {
+        if found.push(time, (time, item)).is_break() {
+            break;
+        }
+    }
+    // Where nobody takes the last ones, nobody takes anything any more.
+    let _ = found.hand_over();
+    merger.finish(&mut totals);
+    totals
+}
+
+/// Judges what was read, until it ends or nobody wants to be told any more.
+fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mut Batches<Told>) {
     let settings =
         Settings { hold: HOLD, requests_max: REQUESTS_MAX, nginx: options.nginx.clone(), ..Settings::default() };
     let mut engine = Engine::new(settings);
-    engine.want(surveyed.wanted().clone());
-    let mut places = Places::default();
+    let mut remembered = Remembered::default();
     let mut now = Nanos::MIN;
-    while let Some((time, item)) = merger.next(&engine.wanted()) {
+    for (time, item) in items.iter().flatten() {
         now = now.max(time);
         engine.handle_timeout(now);
         match item {
             Merged::Record(record, place) => {
                 let ticket = record.ticket;
-                places.keep(ticket, place);
+                remembered.keep(ticket, place);
                 if engine.handle_record(now, *record) == Decision::Pass {
-                    places.released(ticket);
+                    remembered.released(ticket);
                 }
             }
             Merged::Span(mut span) => {
@@ -136,38 +232,32 @@ pub fn run_while(
                 }
                 engine.handle_spans(now, &Arc::default(), &[*span]);
             }
-            Merged::Healthy { source, at, count } => engine.handle_healthy(at, &place::Stream::alone(source), count),
+            Merged::Healthy { stream, at, count } => engine.handle_healthy(at, &stream, count),
         }
-        if drain(&mut engine, &mut places, &mut explained).is_break() {
-            merger.finish(&mut totals);
-            return totals;
+        if drain(&mut engine, &mut remembered, reached, now).is_break() {
+            return;
         }
     }
     engine.finish(now);
     // The last ones: nothing is left to be stopped.
-    let _ = drain(&mut engine, &mut places, &mut explained);
-    merger.finish(&mut totals);
-    totals
+    let _ = drain(&mut engine, &mut remembered, reached, now);
+    let _ = reached.hand_over();
 }
 
-fn drain(
-    engine: &mut Engine,
-    places: &mut Places,
-    explained: &mut impl FnMut(Explained<'_>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+/// Takes what the engine has to say.
+fn drain(engine: &mut Engine, remembered: &mut Remembered, reached: &mut Batches<Told>, now: Nanos) -> ControlFlow<()> {
     let mut released = Vec::new();
-    let mut verdicts: Vec<Arc<Verdict>> = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Release { ticket, .. } => released.push(ticket),
-            Output::Verdict(verdict) => verdicts.push(verdict),
+            Output::Verdict(verdict) => {
+                let places = remembered.of(&verdict);
+                reached.push(now, Told { verdict, places })?;
+            }
         }
     }
-    for verdict in verdicts {
-        explained(Explained { verdict: &verdict, places })?;
-    }
     for ticket in released {
-        places.released(ticket);
+        remembered.released(ticket);
     }
     ControlFlow::Continue(())
 }

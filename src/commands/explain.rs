@@ -13,6 +13,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Problems that are listed; a directory of the wrong kind has thousands.
 const PROBLEMS_MAX: usize = 100;
@@ -58,7 +59,8 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         traces: options.traces.clone(),
         zone: options.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
         nginx: nginx.map(Arc::new),
-        progress: bar.map(|bar| Box::new(move |done, all| bar.show(done, all)) as Box<dyn Fn(u64, Option<u64>)>),
+        progress: bar.map(|bar| Box::new(move |done, all| bar.show(done, all)) as explain::Progress),
+        without_texts: options.format == ReportFormat::Json,
     };
     let mut writer = Writer::new(report.as_ref(), &filter, out.as_mut());
     let mut written: io::Result<()> = Ok(());
@@ -114,7 +116,7 @@ fn formats(options: &Explain, nginx: Option<&NginxConf>, problems: &mut Vec<Stri
 /// A progress bar, for a person who waits: only on a terminal, and only where there is much to read.
 struct Bar {
     bar: indicatif::ProgressBar,
-    styled: std::cell::Cell<bool>,
+    styled: AtomicBool,
 }
 
 impl Bar {
@@ -122,7 +124,7 @@ impl Bar {
         // Hidden where standard error is no terminal; the check spares the work of it.
         io::stderr().is_terminal().then(|| Bar {
             bar: indicatif::ProgressBar::with_draw_target(None, indicatif::ProgressDrawTarget::hidden()),
-            styled: std::cell::Cell::new(false),
+            styled: AtomicBool::new(false),
         })
     }
 
@@ -131,7 +133,7 @@ impl Bar {
         if all.unwrap_or(done) < LARGE_BYTES {
             return;
         }
-        if !self.styled.replace(true) {
+        if !self.styled.swap(true, Ordering::Relaxed) {
             let template = match all {
                 Some(_) => "{percent:>3} % [{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
                 None => "{spinner} {bytes} read, {bytes_per_sec}",

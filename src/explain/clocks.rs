@@ -16,19 +16,29 @@ const CUTS_MAX: usize = 2_000;
 /// So many must agree.
 const AGREE_MIN: usize = 3;
 
-/// How far the clock of the ends is ahead of that of the cuts; 0 where nothing says so. Both in any order.
-pub(super) fn ahead(mut ends: Vec<Nanos>, mut cuts: Vec<Nanos>) -> Nanos {
-    let second = |time: &mut Nanos| *time = time.div_euclid(SECOND);
-    for times in [&mut ends, &mut cuts] {
-        times.iter_mut().for_each(second);
+/// The seconds in which something happened, each once, in order.
+pub(super) struct Seconds(Vec<i64>);
+
+impl Seconds {
+    /// Of times in any order.
+    pub(super) fn of(mut times: Vec<Nanos>) -> Seconds {
+        times.iter_mut().for_each(|time| *time = time.div_euclid(SECOND));
         times.sort_unstable();
         times.dedup();
+        Seconds(times)
     }
-    ends.truncate(EVENTS_MAX);
-    cuts.truncate(CUTS_MAX);
+
+    fn first(&self, count_max: usize) -> &[i64] {
+        self.0.get(..count_max).unwrap_or(&self.0)
+    }
+}
+
+/// How far the clock of the ends is ahead of that of the cuts; 0 where nothing says so.
+pub(super) fn ahead(ends: Seconds, cuts: &Seconds) -> Nanos {
+    let (ends, cuts) = (ends.first(EVENTS_MAX), cuts.first(CUTS_MAX));
     let mut votes: HashMap<i64, usize> = HashMap::new();
-    for end in &ends {
-        for cut in &cuts {
+    for end in ends {
+        for cut in cuts {
             let apart = end - cut;
             if apart.abs() <= APART_MAX / SECOND {
                 *votes.entry(apart).or_default() += 1;
@@ -58,7 +68,8 @@ mod tests {
 
     fn check(ends: &[i64], cuts: &[i64], expected: i64) {
         let times = |seconds: &[i64]| seconds.iter().map(|second| second * SECOND).collect();
-        assert_eq!(ahead(times(ends), times(cuts)), expected * SECOND, "{ends:?} {cuts:?}");
+        let (ends_of, cuts_of) = (Seconds::of(times(ends)), Seconds::of(times(cuts)));
+        assert_eq!(ahead(ends_of, &cuts_of), expected * SECOND, "{ends:?} {cuts:?}");
     }
 
     #[test]

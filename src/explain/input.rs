@@ -25,6 +25,8 @@ pub struct Input {
     pub name: Arc<str>,
     /// Where it is; `None` is standard input.
     pub path: Option<PathBuf>,
+    /// The path without what rotation added; `None` is standard input.
+    pub stem: Option<String>,
     /// Files of one rotated set (`access.log.2.gz`, `access.log.1`, `access.log`) are one stream, oldest first.
     pub stream: u64,
     /// Bytes of a regular file, which can be read twice; `None` for pipes and devices.
@@ -101,7 +103,8 @@ impl Finder<'_> {
         if argument == "-" {
             if self.known.insert(Identity::StandardInput) {
                 let stream = crate::read::text::hash64(b"-");
-                let input = Input { name: Arc::from("-"), path: None, stream, bytes: None, peeked: Arc::default() };
+                let input =
+                    Input { name: Arc::from("-"), path: None, stem: None, stream, bytes: None, peeked: Arc::default() };
                 self.found.push((Rotation::Live, input));
             }
             return;
@@ -166,7 +169,10 @@ impl Finder<'_> {
         let (stem, rotation) = rotation::of(path);
         let stream = crate::read::text::hash64(stem.as_bytes());
         let bytes = metadata.is_file().then_some(metadata.len());
-        self.found.push((rotation, Input { name, stream, path: Some(path.to_owned()), bytes, peeked: Arc::default() }));
+        self.found.push((
+            rotation,
+            Input { name, stem: Some(stem), stream, path: Some(path.to_owned()), bytes, peeked: Arc::default() },
+        ));
     }
 
     fn directory(&mut self, path: &Path, depth: usize) {

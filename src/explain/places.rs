@@ -1,7 +1,8 @@
 //! Where the records behind tickets stand: file, line and text.
 
-use crate::engine::verdict::Ticket;
+use crate::engine::verdict::{Ticket, Verdict};
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Records remembered after the engine let go of them: a verdict may still quote them (`Listening at`, a worker's end
@@ -15,20 +16,31 @@ pub struct Place {
     pub file: Arc<str>,
     /// Line number, from 1.
     pub line: u64,
-    /// The line as it stands in the file, cut at a few KiB.
+    /// The line as it stands in the file, cut at a few KiB; empty where no report shows it.
     pub text: String,
 }
 
-/// Where the records behind tickets stand. Bounded by what the engine holds and `RECENT_MAX`.
+/// Where the records of one verdict stand.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Vec<(Ticket, Arc<Place>)>);
+
+impl Places {
+    /// Where a record stands, if that is still known.
+    pub fn get(&self, ticket: Ticket) -> Option<&Place> {
+        self.0.iter().find(|(of, _)| *of == ticket).map(|(_, place)| place.as_ref())
+    }
+}
+
+/// Where the records stand that a verdict may name. Bounded by what the engine holds and `RECENT_MAX`.
 #[derive(Debug, Default)]
-pub struct Places {
-    by_ticket: HashMap<Ticket, Place>,
+pub struct Remembered {
+    by_ticket: HashMap<Ticket, Arc<Place>, BuildHasherDefault<TicketHasher>>,
     recent: VecDeque<Ticket>,
 }
 
-impl Places {
+impl Remembered {
     /// Remembers a record.
-    pub fn keep(&mut self, ticket: Ticket, place: Place) {
+    pub fn keep(&mut self, ticket: Ticket, place: Arc<Place>) {
         self.by_ticket.insert(ticket, place);
     }
 
@@ -42,8 +54,38 @@ impl Places {
         self.recent.push_back(ticket);
     }
 
-    /// Where a record stands, if it is remembered.
-    pub fn get(&self, ticket: Ticket) -> Option<&Place> {
-        self.by_ticket.get(&ticket)
+    /// The places of all records that a verdict names.
+    pub fn of(&self, verdict: &Verdict) -> Places {
+        let mut places = Places(Vec::with_capacity(verdict.records.len()));
+        let quoted = verdict.evidence.iter().filter_map(|quote| quote.ticket);
+        for ticket in verdict.records.iter().map(|(_, ticket)| *ticket).chain(quoted) {
+            if let Some(place) = self.by_ticket.get(&ticket)
+                && places.get(ticket).is_none()
+            {
+                places.0.push((ticket, Arc::clone(place)));
+            }
+        }
+        places
+    }
+}
+
+/// Tickets are numbered by this program, so nobody can choose any that collide.
+#[derive(Debug, Default)]
+struct TicketHasher(u64);
+
+impl Hasher for TicketHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Fibonacci hashing: the upper bits, of which the map takes its tags, differ too.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }
 }

@@ -8,14 +8,16 @@
 use super::Totals;
 use super::input::{Input, Lines};
 use super::places::Place;
+use super::sites::{ORIGINS_MAX, Origin};
 use super::survey::Survey;
 use super::zones::LocalClock;
+use crate::engine::place;
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Proof, SECOND};
 use crate::read::formats::joiner::{Joiner, Pushed};
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, nginx_access};
 use crate::read::time::nearest_year;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Text kept of a record for the timeline: as much as nginx writes of an error.
@@ -34,8 +36,10 @@ const PROGRESS_BYTES: u64 = 1 << 20;
 pub(super) struct Context<'a> {
     reader: &'a Reader,
     survey: &'a Survey,
-    progress: Option<&'a dyn Fn(u64, Option<u64>)>,
+    progress: Option<&'a super::Telling>,
     buffer_bytes: usize,
+    /// Whether a report shows the lines.
+    pub(super) keeps_texts: bool,
     /// Bytes of files as they are on disk.
     raw_bytes: u64,
     raw_bytes_all: Option<u64>,
@@ -49,7 +53,7 @@ impl<'a> Context<'a> {
     pub(super) fn new(
         reader: &'a Reader,
         survey: &'a Survey,
-        progress: Option<&'a dyn Fn(u64, Option<u64>)>,
+        progress: Option<&'a super::Telling>,
         buffer_bytes: usize,
         raw_bytes_all: Option<u64>,
     ) -> Context<'a> {
@@ -59,6 +63,7 @@ impl<'a> Context<'a> {
             survey,
             progress,
             buffer_bytes,
+            keeps_texts: true,
             raw_bytes,
             raw_bytes_all,
             problems: Vec::new(),
@@ -88,7 +93,10 @@ impl<'a> Context<'a> {
 pub(super) struct Stream<'a> {
     inputs: VecDeque<&'a Input>,
     current: Option<Current<'a>>,
-    pub(super) source: u64,
+    /// What the engine knows it by.
+    identity: place::Stream,
+    /// The same of lines whose own origin decides.
+    by_origin: BTreeMap<Origin, place::Stream>,
     /// When it was last read; larger is later.
     pub(super) used: u64,
     /// What was found and not yet taken, in order.
@@ -120,21 +128,24 @@ struct Current<'a> {
 #[derive(Debug)]
 pub(super) struct Ahead {
     pub(super) order: Nanos,
+    /// Who wrote it.
+    pub(super) stream: place::Stream,
     pub(super) what: What,
 }
 
 #[derive(Debug)]
 pub(super) enum What {
-    Evidence(Box<Evidence>, Place),
+    Evidence(Box<Evidence>, Arc<Place>),
     Healthy(Nanos),
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(input: &'a Input) -> Stream<'a> {
+    pub(super) fn new(input: &'a Input, identity: place::Stream) -> Stream<'a> {
         Stream {
             inputs: VecDeque::from([input]),
             current: None,
-            source: input.stream,
+            identity,
+            by_origin: BTreeMap::new(),
             used: 0,
             ahead: VecDeque::new(),
             memory: SourceMemory::default(),
@@ -153,12 +164,19 @@ impl<'a> Stream<'a> {
 
     /// True when a file of it is open.
     pub(super) fn is_open(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| !current.lines.is_closed())
+        self.current.as_ref().is_some_and(|current| current.lines.is_open())
     }
 
-    /// Closes its file until it is read again; false where it must stay open.
-    pub(super) fn close(&mut self) -> bool {
-        self.current.as_mut().is_some_and(|current| current.lines.close())
+    /// True where its open file is found again only by reading it anew.
+    pub(super) fn is_dear_to_close(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.lines.is_dear_to_close())
+    }
+
+    /// Closes its file until it is read again, where that can be; as much as `kept_bytes_max` of it may stay in memory.
+    pub(super) fn close(&mut self, kept_bytes_max: usize) {
+        if let Some(current) = &mut self.current {
+            current.lines.close(kept_bytes_max);
+        }
     }
 
     /// Reads on until there is an item ahead, or all files are read.
@@ -193,9 +211,7 @@ impl<'a> Stream<'a> {
 
     /// Reads on until there is an item ahead; false at the end of the file.
     fn read(&mut self, current: &mut Current<'_>, context: &mut Context<'_>, wanted: &Wanted) -> std::io::Result<bool> {
-        if current.lines.is_closed() {
-            current.lines.reopen(context.buffer_bytes)?;
-        }
+        current.lines.reopen(context.buffer_bytes)?;
         while self.ahead.is_empty() {
             if current.lines.bytes >= current.tell_at {
                 current.tell(context);
@@ -207,7 +223,7 @@ impl<'a> Stream<'a> {
                 && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
             {
                 if is_sampled(context.lines) {
-                    self.covers(format, line);
+                    self.covers(format, line, context.survey);
                 }
                 continue;
             }
@@ -266,26 +282,29 @@ impl<'a> Stream<'a> {
             Reading::Unrecognised => context.unrecognised += u64::from(!record.trim_ascii().is_empty()),
             Reading::Healthy(format) => {
                 if is_sampled(context.lines) {
-                    self.covers(format, record);
+                    self.covers(format, record, context.survey);
                 }
             }
             Reading::Proves(_, evidences) => {
-                let place = Place { file: Arc::clone(&input.name), line: number, text: text_of(record) };
+                let text = if context.keeps_texts { text_of(record) } else { String::new() };
+                let place = Arc::new(Place { file: Arc::clone(&input.name), line: number, text });
                 for mut evidence in evidences {
                     self.complete_stamp(&mut evidence, context.survey);
                     if evidence.stamp.is_none() && self.order == Nanos::MIN {
-                        self.order = context.survey.first(self.source).unwrap_or(Nanos::MIN);
+                        self.order = context.survey.first(self.identity.id).unwrap_or(Nanos::MIN);
                     }
                     let order = self.order_of(&evidence);
-                    let what = What::Evidence(Box::new(evidence), place.clone());
-                    self.ahead.push_back(Ahead { order, what });
+                    let stream =
+                        self.stream_of(context.survey, || Origin::of(&String::from_utf8_lossy(record), &evidence));
+                    let what = What::Evidence(Box::new(evidence), Arc::clone(&place));
+                    self.ahead.push_back(Ahead { order, stream, what });
                 }
             }
         }
     }
 
     /// A healthy request was answered: the access log covers this time.
-    fn covers(&mut self, format: Format, line: &[u8]) {
+    fn covers(&mut self, format: Format, line: &[u8], survey: &Survey) {
         if !matches!(format, Format::NginxAccess | Format::NginxAccessJson) {
             return;
         }
@@ -297,8 +316,23 @@ impl<'a> Stream<'a> {
             self.healthy_second = Some(second);
             self.stamp = Some(at);
             self.order = self.order.max(at);
-            self.ahead.push_back(Ahead { order: self.order, what: What::Healthy(at) });
+            let stream = self.stream_of(survey, || Origin::of_line(line));
+            self.ahead.push_back(Ahead { order: self.order, stream, what: What::Healthy(at) });
         }
+    }
+
+    /// What the engine knows the writer of a line by.
+    fn stream_of(&mut self, survey: &Survey, origin: impl FnOnce() -> Option<Origin>) -> place::Stream {
+        let sites = survey.sites();
+        let Some(origin) = sites.are_by_origin().then(origin).flatten() else { return self.identity.clone() };
+        if let Some(known) = self.by_origin.get(&origin) {
+            return known.clone();
+        }
+        let stream = sites.stream_of(self.identity.id, &origin);
+        if self.by_origin.len() < ORIGINS_MAX {
+            self.by_origin.insert(origin, stream.clone());
+        }
+        stream
     }
 
     /// Gives a stamp the year and the zone that it lacks, by nginx's clock.
@@ -311,10 +345,10 @@ impl<'a> Stream<'a> {
             stamp.year_known = true;
         }
         if !stamp.zone_known {
-            stamp.nanos = self.clock.utc(survey.zone_of(self.source), stamp.nanos);
+            stamp.nanos = self.clock.utc(survey.zone_of(self.identity.id), stamp.nanos);
             stamp.zone_known = true;
         }
-        stamp.nanos = stamp.nanos.saturating_sub(survey.ahead(self.source));
+        stamp.nanos = stamp.nanos.saturating_sub(survey.ahead(self.identity.id));
     }
 
     fn order_of(&mut self, evidence: &Evidence) -> Nanos {

@@ -1,14 +1,18 @@
 //! A first look at the files: which zone their local stamps have, whose clock is wrong, and which request lines their error
 //! logs name.
 
+mod repeats;
+
 use super::clocks;
 use super::input::{Input, Lines};
+use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::correlate::join::split_request_line;
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
 use crate::read::formats::joiner::{Joiner, Pushed};
-use crate::read::formats::{Reader, Reading, SourceMemory, request_line_hash};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, request_line_hash};
+use repeats::{Meaning, Repeats, ordinary};
 use std::collections::{BTreeMap, HashMap};
 
 /// Lines looked at to tell whether a file holds anything but access lines.
@@ -39,6 +43,7 @@ pub struct Survey {
     ahead: BTreeMap<u64, Nanos>,
     /// The first stamp of streams.
     firsts: BTreeMap<u64, Nanos>,
+    sites: Sites,
 }
 
 #[derive(Default)]
@@ -56,12 +61,20 @@ struct Samples {
     cuts: Vec<(u64, Nanos)>,
     /// The first stamp of each stream.
     firsts: BTreeMap<u64, Stamp>,
+    repeats: Repeats,
+    /// What shows of which site a stream is.
+    seen: BTreeMap<u64, Seen>,
+    /// Names of containers, pods and hosts in all of `seen`.
+    origins: usize,
 }
 
 /// Looks at regular files and the beginning of standard input; other pipes can be read only once. `zone` is that of all
 /// local stamps, where somebody says it.
 pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey {
     let mut samples = Samples::default();
+    for input in inputs {
+        samples.seen.entry(input.stream).or_insert_with(|| Seen { path: input.stem.clone(), ..Seen::default() });
+    }
     for input in inputs.iter().filter(|input| input.bytes.is_some() || !input.peeked.is_empty()) {
         let lines = if input.bytes.is_some() { Lines::open(input) } else { Lines::peeked(input) };
         // What cannot be read is told when it is read for the report.
@@ -83,12 +96,13 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         _ => Zone::default(),
     };
     let mut survey = Survey { usual, near, ..Survey::default() };
-    let mut streams: Vec<u64> = samples.locals.iter().map(|(stream, _, _)| *stream).collect();
-    streams.sort_unstable();
-    streams.dedup();
     if zone.is_none() {
+        let mut by_stream: BTreeMap<u64, Vec<(Option<u64>, Nanos)>> = BTreeMap::new();
+        for (stream, hash, local) in &samples.locals {
+            by_stream.entry(*stream).or_default().push((*hash, *local));
+        }
         let usual = &survey.usual;
-        let zones = streams.into_iter().map(|stream| (stream, zone_of_stream(stream, &samples, &known, usual)));
+        let zones = by_stream.into_iter().map(|(stream, locals)| (stream, zone_of(&locals, &samples, &known, usual)));
         survey.zones = zones.collect();
     }
     let mut local_clocks: BTreeMap<u64, LocalClock> = BTreeMap::new();
@@ -101,10 +115,12 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
         let utc = LocalClock::default().utc(survey.zone_of(stream), first.nanos);
         survey.firsts.insert(stream, if first.zone_known { first.nanos } else { utc });
     }
+    let cuts = clocks::Seconds::of(cuts);
     for (stream, ends) in samples.ends {
-        survey.ahead.insert(stream, clocks::ahead(ends, cuts.clone()));
+        survey.ahead.insert(stream, clocks::ahead(clocks::Seconds::of(ends), &cuts));
     }
     survey.wanted = Wanted::new(samples.hashes);
+    survey.sites = Sites::of(&samples.seen);
     survey
 }
 
@@ -137,6 +153,11 @@ impl Survey {
             let (seconds, word) = (ahead.saturating_abs() / SECOND, if *ahead > 0 { "ahead of" } else { "behind" });
             Some(format!("{}: its clock is {seconds} s {word} nginx's, which was taken into account", input.name))
         })
+    }
+
+    /// Of which sites the files are.
+    pub(super) fn sites(&self) -> &Sites {
+        &self.sites
     }
 
     /// A time about which most lines were written, for stamps without a year; `None` where no line has a year.
@@ -173,18 +194,50 @@ fn zones_of_access_logs(inputs: &[Input]) -> Vec<Zone> {
 fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Samples) {
     let mut memory = SourceMemory::default();
     let mut others = 0_u64;
+    let mut healthy = None;
     let mut joiner = Joiner::default();
     let mut take = |record: &[u8], others: &mut u64| {
-        if let Reading::Proves(_, evidences) = reader.read(record, &mut memory, &Wanted::default()) {
-            // What a client forged votes for no zone and no clock.
-            for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
-                *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
-                samples.add(input.stream, &evidence);
+        let ordinary = ordinary(record);
+        if let Some(ordinary) = ordinary
+            && let Some(meaning) = samples.repeats.meaning(ordinary)
+            && samples.has_enough_of(input.stream, meaning)
+        {
+            samples.add_repeat(ordinary.hash, meaning);
+            memory.last = Some(Format::NginxError);
+            memory.doubt_bytes = memory.doubt_bytes.saturating_sub(u32::try_from(record.len()).unwrap_or(u32::MAX));
+            *others += 1;
+            return;
+        }
+        let reading = reader.read(record, &mut memory, &Wanted::default());
+        match reading {
+            Reading::Proves(format, evidences) => {
+                samples.note_format(input.stream, format);
+                if let (Some(ordinary), [only]) = (ordinary, evidences.as_slice())
+                    && let Proof::NginxError(error) = &only.proof
+                {
+                    samples.repeats.learn(ordinary, meaning_of(error.symptom));
+                }
+                // What a client forged votes for no zone and no clock.
+                for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
+                    *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
+                    samples.add(input.stream, &evidence);
+                    samples.note_origin(input.stream, record, &evidence);
+                }
             }
+            Reading::Healthy(format) => {
+                samples.note_format(input.stream, format);
+                if let Some(ordinary) = ordinary.filter(|_| format == Format::NginxError) {
+                    samples.repeats.learn(ordinary, meaning_of(None));
+                }
+            }
+            Reading::Unrecognised => {}
         }
     };
     while let Ok(Some(line)) = lines.next_line() {
-        if !joiner.is_empty() || reader.dismiss(line, &Wanted::default()).is_none() {
+        let dismissed = if joiner.is_empty() { reader.dismiss(line, &Wanted::default()) } else { None };
+        if let Some(format) = dismissed {
+            healthy = Some(format);
+        } else {
             let mut pushed = joiner.push(line, 0);
             if pushed == Pushed::Ended {
                 if let Some((record, _)) = joiner.take() {
@@ -204,9 +257,49 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
     if let Some((record, _)) = joiner.take() {
         take(record.as_bytes(), &mut others);
     }
+    if let Some(format) = healthy {
+        samples.note_format(input.stream, format);
+    }
+}
+
+fn meaning_of(symptom: Option<Symptom>) -> Meaning {
+    let is_cut = matches!(symptom, Some(Symptom::ResponseClosedEarly | Symptom::ResponseReset));
+    Meaning { is_symptom: symptom.is_some(), is_cut }
 }
 
 impl Samples {
+    /// True when another line of nginx's error log with this meaning has nothing to add but its request line.
+    fn has_enough_of(&self, stream: u64, meaning: Meaning) -> bool {
+        !meaning.is_symptom
+            || self.locals.len() >= SAMPLES_MAX
+                && self.firsts.contains_key(&stream)
+                && (!meaning.is_cut || self.cuts.len() >= SAMPLES_MAX)
+    }
+
+    fn note_format(&mut self, stream: u64, format: Format) {
+        if let Some(seen) = self.seen.get_mut(&stream)
+            && matches!(format, Format::NginxError | Format::NginxAccess | Format::NginxAccessJson)
+        {
+            seen.nginx.insert(format);
+        }
+    }
+
+    fn note_origin(&mut self, stream: u64, record: &[u8], evidence: &Evidence) {
+        if evidence.origin.is_empty() || self.origins >= ORIGINS_MAX {
+            return;
+        }
+        let origin = Origin::named(&String::from_utf8_lossy(record), &evidence.origin);
+        if let (Some(seen), Some(origin)) = (self.seen.get_mut(&stream), origin) {
+            self.origins += usize::from(seen.origins.insert(origin));
+        }
+    }
+
+    fn add_repeat(&mut self, hash: u64, meaning: Meaning) {
+        if meaning.is_symptom && self.hashes.len() < HASHES_MAX {
+            self.hashes.push(hash);
+        }
+    }
+
     fn add(&mut self, stream: u64, evidence: &Evidence) {
         let stamp = evidence.stamp.filter(|stamp| stamp.year_known);
         if let Some(stamp) = stamp {
@@ -219,12 +312,12 @@ impl Samples {
             Proof::NginxError(error) => {
                 let line = error.request.as_deref().and_then(split_request_line);
                 hash = line.map(|(method, target)| request_line_hash(method.as_bytes(), target.as_bytes()));
-                let is_cut = matches!(error.symptom, Some(Symptom::ResponseClosedEarly | Symptom::ResponseReset));
-                if let Some(local) = local.filter(|_| is_cut && self.cuts.len() < SAMPLES_MAX) {
+                let meaning = meaning_of(error.symptom);
+                if let Some(local) = local.filter(|_| meaning.is_cut && self.cuts.len() < SAMPLES_MAX) {
                     self.cuts.push((stream, local));
                 }
-                if let Some(hash) = hash.filter(|_| error.symptom.is_some() && self.hashes.len() < HASHES_MAX) {
-                    self.hashes.push(hash);
+                if let Some(hash) = hash {
+                    self.add_repeat(hash, meaning);
                 }
             }
             Proof::NginxAccess(access) => {
@@ -243,9 +336,11 @@ impl Samples {
                         | GunicornEvent::WorkerSignalled { .. }
                         | GunicornEvent::WorkerExited { .. }
                 );
-                let ends = self.ends.entry(stream).or_default();
-                if let Some(known) = known.filter(|_| is_end && ends.len() < SAMPLES_MAX) {
-                    ends.push(known);
+                if let Some(known) = known.filter(|_| is_end) {
+                    let ends = self.ends.entry(stream).or_default();
+                    if ends.len() < SAMPLES_MAX {
+                        ends.push(known);
+                    }
                 }
             }
             _ => {}
@@ -276,10 +371,9 @@ impl Samples {
 const JOINS: std::ops::RangeInclusive<Nanos> = -3 * SECOND..=75 * SECOND;
 
 /// The zone at which most of a stream's lines meet the access line of their request, or at least lines of other logs.
-fn zone_of_stream(stream: u64, samples: &Samples, known: &[Zone], usual: &Zone) -> Zone {
-    let of_stream = samples.locals.iter().filter(|(of, _, _)| *of == stream);
+fn zone_of(locals: &[(Option<u64>, Nanos)], samples: &Samples, known: &[Zone], usual: &Zone) -> Zone {
     let requests: Vec<(u64, Nanos)> =
-        of_stream.clone().filter_map(|(_, hash, local)| hash.map(|hash| (hash, *local))).collect();
+        locals.iter().filter_map(|(hash, local)| hash.map(|hash| (hash, *local))).collect();
     let mut candidates: Vec<Zone> = known.to_vec();
     candidates.extend(by_requests(&requests, samples));
     let mut best = (0, None);
@@ -291,7 +385,7 @@ fn zone_of_stream(stream: u64, samples: &Samples, known: &[Zone], usual: &Zone) 
         }
     }
     best.1.unwrap_or_else(|| {
-        let locals: Vec<Nanos> = of_stream.map(|(_, _, local)| *local).collect();
+        let locals: Vec<Nanos> = locals.iter().map(|(_, local)| *local).collect();
         by_overlap(&locals, samples, known, usual)
     })
 }

@@ -78,6 +78,9 @@ impl LocalClock {
     }
 
     fn look(&self, zone: &Zone, local: Nanos) -> Nanos {
+        if zone.changes.is_empty() {
+            return local.saturating_sub(zone.first);
+        }
         let times = |offset: Nanos| local.saturating_sub(offset);
         let possible = zone.offsets().map(times).filter(|utc| times(zone.offset_at(*utc)) == *utc);
         let mut possible: Vec<Nanos> = possible.collect();

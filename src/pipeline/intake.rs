@@ -109,7 +109,7 @@ impl Intake {
     /// What could be no failed request's own goes on at once. Past a limit everything does: a request of traces is never
     /// refused, its spans are then neither linked nor patched.
     fn take_traces(&self, route: &Arc<Route>, request: &Bytes, items: u64) {
-        let scanned = scan::spans::scan(request, &self.shared.named());
+        let scanned = scan::spans::scan(request, &self.shared.named(), |resource| self.shared.place(resource));
         let Some(permit) = self.room_for_rows(&scanned) else {
             send_all(&route.explained, Signal::Traces, request, items);
             return;

@@ -33,6 +33,11 @@ impl Wanted {
         self.open.contains_key(&hash) || self.known.binary_search(&hash).is_ok()
     }
 
+    /// True when the caller knows from elsewhere that the request line with this hash is wanted.
+    pub fn knows(&self, hash: u64) -> bool {
+        self.known.binary_search(&hash).is_ok()
+    }
+
     /// Takes over what another set knows from elsewhere.
     pub fn know(&mut self, other: &Wanted) {
         self.known = Arc::clone(&other.known);

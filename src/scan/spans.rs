@@ -31,9 +31,9 @@ pub struct Scanned {
 }
 
 /// Reads the spans of a request that has passed [`crate::otlp::check`]. `named` is what [`crate::engine::Engine::named`] says.
-pub fn scan(request: &[u8], named: &Wanted) -> Scanned {
+/// `place` says where the spans of a resource were made.
+pub fn scan(request: &[u8], named: &Wanted, mut place: impl FnMut(&ResourceGroup<'_>) -> Arc<Place>) -> Scanned {
     let mut scanned = Scanned::default();
-    let place: Arc<Place> = Arc::default();
     for resource in Request::new(request).resources() {
         let from = scanned.rows.len();
         let mut process = None;
@@ -50,7 +50,7 @@ pub fn scan(request: &[u8], named: &Wanted) -> Scanned {
             }
         }
         if scanned.rows.len() > from {
-            scanned.groups.push((Arc::clone(&place), from..scanned.rows.len()));
+            scanned.groups.push((place(&resource), from..scanned.rows.len()));
         }
     }
     scanned

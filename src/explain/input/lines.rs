@@ -38,12 +38,20 @@ pub struct Lines {
 
 /// A regular file, to see whether somebody else changes it meanwhile.
 struct Watched {
-    /// `None` while it is closed.
-    file: Option<Arc<File>>,
+    state: State,
     path: PathBuf,
     identity: super::Identity,
     bytes: u64,
     is_plain: bool,
+}
+
+/// Whether a regular file is open.
+enum State {
+    Open(Arc<File>),
+    /// Closed for good: what is left of it is in memory.
+    Kept,
+    /// Closed until it is read again.
+    Closed,
 }
 
 impl std::fmt::Debug for Lines {
@@ -79,8 +87,8 @@ impl Lines {
                 if metadata.is_file() {
                     let bytes = metadata.len();
                     let identity = super::identity(path, &metadata);
-                    let (path, is_plain) = (path.clone(), true);
-                    watched = Some(Watched { file: Some(Arc::clone(&file)), path, identity, bytes, is_plain });
+                    let (path, is_plain, state) = (path.clone(), true, State::Open(Arc::clone(&file)));
+                    watched = Some(Watched { state, path, identity, bytes, is_plain });
                     Box::new(Counted { inner: file.take(bytes), count: Arc::clone(&raw) })
                 } else {
                     Box::new(Counted { inner: file, count: Arc::clone(&raw) })
@@ -104,12 +112,15 @@ impl Lines {
         raw: Arc<AtomicU64>,
         mut watched: Option<Watched>,
     ) -> io::Result<Lines> {
-        let mut head = read_head(&mut reader)?;
+        // Of a hundred thousand small files each is read in one piece, into no more memory than it needs.
+        let bytes_all = watched.as_ref().map(|watched| usize::try_from(watched.bytes).unwrap_or(usize::MAX));
+        let head_bytes = bytes_all.map_or(HEAD_BYTES, |bytes| bytes.saturating_add(1).min(HEAD_BYTES));
+        let mut head = read_head(&mut reader, head_bytes)?;
         let decompressed = decompress(&head, &mut reader)?;
         let is_compressed = decompressed.is_some();
         if let Some(decompressed) = decompressed {
             reader = decompressed;
-            head = read_head(&mut reader)?;
+            head = read_head(&mut reader, HEAD_BYTES)?;
         }
         if let Some(watched) = &mut watched {
             watched.is_plain = !is_compressed;
@@ -119,14 +130,15 @@ impl Lines {
             let is_big = head.first() == Some(&0xfe);
             let after_mark = head.split_off(2);
             reader = Box::new(Utf16::new(Cursor::new(after_mark).chain(reader), is_big));
-            head = read_head(&mut reader)?;
+            head = read_head(&mut reader, HEAD_BYTES)?;
         }
         if let Some(line) = binary_line(&head) {
             return Err(io::Error::other(format!("it is a binary file, not a log (seen in line {line})")));
         }
         let from = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
         let unread = from..head.len();
-        head.resize(buffer_bytes.max(HEAD_BYTES), 0);
+        let is_whole = !is_compressed && !is_utf16 && bytes_all.is_some_and(|bytes| bytes <= head.len());
+        head.resize(if is_whole { head.len() + 1 } else { buffer_bytes.max(HEAD_BYTES) }, 0);
         Ok(Lines {
             reader,
             buffer: head,
@@ -186,7 +198,13 @@ impl Lines {
     /// What somebody else did to the file while it was read; ask at its end.
     pub fn changed(&self) -> Option<String> {
         let watched = self.watched.as_ref()?;
-        let now = watched.file.as_ref()?.metadata().ok()?.len();
+        let now = match &watched.state {
+            State::Open(file) => file.metadata().ok()?.len(),
+            State::Kept | State::Closed => {
+                let metadata = std::fs::metadata(&watched.path).ok()?;
+                (super::identity(&watched.path, &metadata) == watched.identity).then_some(metadata.len())?
+            }
+        };
         let read = if watched.is_plain { self.raw_bytes() } else { watched.bytes };
         if now < watched.bytes || read < watched.bytes {
             let lost = watched.bytes - now.min(read);
@@ -196,43 +214,81 @@ impl Lines {
         Some(format!("the file grew while it was read: {grown} bytes after this line are not in the report"))
     }
 
-    /// True between [`Lines::close`] and [`Lines::reopen`].
-    pub fn is_closed(&self) -> bool {
-        self.watched.as_ref().is_some_and(|watched| watched.file.is_none())
+    /// True while a file is open for it, be it a pipe.
+    pub fn is_open(&self) -> bool {
+        self.watched.as_ref().is_none_or(|watched| matches!(watched.state, State::Open(_)))
     }
 
-    /// Closes the file for a while, where it can be found again: a process may have some hundred files open. False where
-    /// it must stay open.
-    pub fn close(&mut self) -> bool {
-        let Some(watched) = self.watched.as_mut().filter(|watched| watched.is_plain && !self.is_utf16) else {
-            return false;
-        };
-        watched.file = None;
+    /// True where the way back to a place in the file is to read it anew from its beginning.
+    pub fn is_dear_to_close(&self) -> bool {
+        self.is_utf16 || self.watched.as_ref().is_none_or(|watched| !watched.is_plain)
+    }
+
+    /// Closes the file for a while, where it can be found again: a process may have some hundred files open. What is left
+    /// of it stays in memory where that is no more than `kept_bytes_max`. False where it must stay open.
+    pub fn close(&mut self, kept_bytes_max: usize) -> bool {
+        let is_dear = self.is_dear_to_close();
+        let raw = self.raw_bytes();
+        let Some(watched) = &mut self.watched else { return false };
+        if !matches!(watched.state, State::Open(_)) {
+            return true;
+        }
         self.reader = Box::new(io::empty());
-        let unread = self.buffer.get(self.unread.clone()).unwrap_or_default().len() as u64;
-        self.raw.fetch_sub(unread, Ordering::Relaxed);
+        let unread = self.buffer.get(self.unread.clone()).unwrap_or_default();
+        if !is_dear && raw >= watched.bytes && unread.len() <= kept_bytes_max {
+            let mut kept = Vec::with_capacity(unread.len() + 1);
+            kept.extend_from_slice(unread);
+            self.unread = 0..kept.len();
+            // Room in which the end is found.
+            kept.push(0);
+            self.buffer = kept;
+            watched.state = State::Kept;
+            return true;
+        }
+        watched.state = State::Closed;
+        self.raw.fetch_sub(if is_dear { raw } else { unread.len() as u64 }, Ordering::Relaxed);
         self.unread = 0..0;
         self.buffer = Vec::new();
         true
     }
 
-    /// Goes on where it was closed.
+    /// Goes on where it was closed; nothing where it is open or kept.
     ///
     /// # Errors
     /// When the file cannot be opened, or another one has its name now.
     pub fn reopen(&mut self, buffer_bytes: usize) -> io::Result<()> {
-        let read = self.raw_bytes();
-        let Some(watched) = self.watched.as_mut().filter(|watched| watched.file.is_none()) else { return Ok(()) };
+        let (is_dear, read) = (self.is_dear_to_close(), self.raw_bytes());
+        let Some(watched) = self.watched.as_mut().filter(|watched| matches!(watched.state, State::Closed)) else {
+            return Ok(());
+        };
         let mut file = Arc::new(File::open(&watched.path)?);
         if super::identity(&watched.path, &file.metadata()?) != watched.identity {
             return Err(io::Error::other("another file took its name while it was read"));
         }
         file.seek(SeekFrom::Start(read))?;
-        watched.file = Some(Arc::clone(&file));
+        watched.state = State::Open(Arc::clone(&file));
         let rest = file.take(watched.bytes.saturating_sub(read));
-        self.reader = Box::new(Counted { inner: rest, count: Arc::clone(&self.raw) });
-        self.buffer = vec![0; buffer_bytes.max(HEAD_BYTES)];
-        Ok(())
+        let reader = Box::new(Counted { inner: rest, count: Arc::clone(&self.raw) });
+        if !is_dear {
+            self.reader = reader;
+            self.buffer = vec![0; buffer_bytes.max(HEAD_BYTES)];
+            return Ok(());
+        }
+        let again = Lines::of(reader, buffer_bytes, Arc::clone(&self.raw), None)?;
+        (self.reader, self.buffer, self.unread) = (again.reader, again.buffer, again.unread);
+        self.skip(self.bytes)
+    }
+
+    /// Reads so many bytes for nothing.
+    fn skip(&mut self, mut bytes: u64) -> io::Result<()> {
+        loop {
+            let unread = self.unread.len().min(usize::try_from(bytes).unwrap_or(usize::MAX));
+            self.unread.start += unread;
+            bytes -= unread as u64;
+            if bytes == 0 || self.fill()? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads on; 0 at the end. There is room in the buffer.
@@ -289,7 +345,14 @@ mod tests {
     use std::io::Write;
 
     fn input(path: &std::path::Path) -> Input {
-        Input { name: Arc::from("a"), path: Some(path.to_owned()), stream: 0, bytes: None, peeked: Arc::default() }
+        Input {
+            name: Arc::from("a"),
+            path: Some(path.to_owned()),
+            stem: None,
+            stream: 0,
+            bytes: None,
+            peeked: Arc::default(),
+        }
     }
 
     fn all(lines: &mut Lines) -> Vec<String> {
@@ -365,21 +428,60 @@ mod tests {
         while let Some(line) = lines.next_line().expect("reads").map(<[u8]>::to_vec) {
             found.push(String::from_utf8_lossy(&line).into_owned());
             if found.len() % 777 == 0 {
-                assert!(lines.close() && lines.is_closed());
+                assert!(lines.close(0) && !lines.is_open());
                 lines.reopen(HEAD_BYTES).expect("opens");
-                assert!(!lines.is_closed());
+                assert!(lines.is_open());
             }
         }
         assert!(found == expected, "the same lines");
         assert_eq!((lines.changed(), lines.number), (None, 20_000));
 
         let mut lines = Lines::open(&input(&path)).expect("opens");
-        assert!(lines.close());
+        assert!(lines.close(0));
         std::fs::rename(&path, directory.path().join("a.log.1")).expect("a name");
         std::fs::write(&path, "other").expect("a file");
         assert!(lines.reopen(HEAD_BYTES).is_err());
-        std::fs::write(&path, gzip(b"one\ntwo\n")).expect("a file");
-        assert!(!Lines::open(&input(&path)).expect("opens").close(), "nobody finds the place again");
+    }
+
+    #[test]
+    fn what_is_not_found_by_its_place_is_read_anew() {
+        let expected: Vec<String> = (0..20_000).map(|number| format!("line {number}")).collect();
+        let wide: Vec<u8> =
+            std::iter::once(0xfeff).chain(expected.join("\n").encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        for bytes in [gzip(expected.join("\r\n").as_bytes()), wide] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("a.log");
+            std::fs::write(&path, &bytes).expect("a file");
+            let mut lines = Lines::open(&input(&path)).expect("opens");
+            let mut found = Vec::new();
+            while let Some(line) = lines.next_line().expect("reads").map(<[u8]>::to_vec) {
+                found.push(String::from_utf8_lossy(&line).into_owned());
+                if found.len() % 777 == 0 {
+                    assert!(lines.close(1 << 20) && !lines.is_open());
+                    lines.reopen(HEAD_BYTES).expect("opens");
+                }
+            }
+            assert!(found == expected, "the same lines");
+            assert_eq!((lines.changed(), lines.number, lines.raw_bytes()), (None, 20_000, bytes.len() as u64));
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_small_file_stays_in_memory() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        for (text, rest) in
+            [("one\ntwo\nthree", &["two", "three"][..]), ("one\n\n", &[""]), ("one\n", &[]), ("one", &[])]
+        {
+            std::fs::write(&path, text).expect("a file");
+            let mut lines = Lines::open(&input(&path)).expect("opens");
+            assert_eq!(lines.next_line().expect("reads"), Some(b"one".as_slice()));
+            assert!(lines.close(100) && !lines.is_open());
+            lines.reopen(HEAD_BYTES).expect("nothing to open");
+            assert!(!lines.is_open());
+            assert_eq!(all(&mut lines), rest);
+            assert_eq!((lines.changed(), lines.raw_bytes()), (None, text.len() as u64));
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(super) fn read_some(reader: &mut dyn Read, into: &mut [u8]) -> io::Result<us
     }
 }
 
-pub(super) fn read_head(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; HEAD_BYTES];
+pub(super) fn read_head(reader: &mut dyn Read, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; bytes_max];
     let mut length = 0;
     while let Some(free) = head.get_mut(length..).filter(|free| !free.is_empty()) {
         match read_some(reader, free)? {

@@ -64,6 +64,11 @@ impl Looker {
     fn samples(&mut self) -> io::Result<Vec<(Nanos, Nanos)>> {
         let mut samples = Vec::new();
         let mut last: Option<(u64, Nanos)> = None;
+        if self.size <= LOOK_BYTES {
+            // One look sees it whole. It counts as two, as those into larger files do: it is not one line alone.
+            let first = self.look(0)?.into_iter().next();
+            return Ok(first.into_iter().chain(first).collect());
+        }
         for look in 0..=LOOKS {
             let place = (u128::from(self.size) * u128::from(look) / u128::from(LOOKS)) as u64;
             let place = place.min(self.size.saturating_sub(LOOK_BYTES));
@@ -95,7 +100,7 @@ impl Looker {
     /// All samples in the lines that begin within one look.
     fn look(&mut self, place: u64) -> io::Result<Vec<(Nanos, Nanos)>> {
         self.file.seek(SeekFrom::Start(place))?;
-        let mut bytes = Vec::with_capacity(LOOK_BYTES as usize);
+        let mut bytes = Vec::with_capacity(LOOK_BYTES.min(self.size + 1) as usize);
         (&self.file).take(LOOK_BYTES).read_to_end(&mut bytes)?;
         let lines = bytes.split(|byte| *byte == b'\n');
         // The first is a part of a line, unless it is the file's first.

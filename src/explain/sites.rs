@@ -1,0 +1,279 @@
+//! Which sites a run of files is of: one, unless lines, folders or envelopes say otherwise.
+//!
+//! In order:
+//! 1. the path names a pod or a container, as the kubelet and Docker lay their logs out;
+//! 2. the lines carry names of containers, pods or hosts (`web-1  | ...`), at least two of one kind;
+//! 3. sibling folders hold the same log of nginx (`web-1/access.log`, `web-2/access.log`), and no log of nginx lies outside
+//!    of such folders.
+//!
+//! What none of them places, and everything where they find one site alone, is of the place that nothing is known of.
+//! Pure: paths and names in, places out. Hashes are over what OpenTelemetry's resource attributes say of the same place
+//! (`host.name`, NUL, the name), so that a span's resource and a file's path can name one site.
+
+use crate::engine::place::{Machine, Place, Stream};
+use crate::read::evidence::Evidence;
+use crate::read::formats::Format;
+use crate::read::text::hash64;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Names of containers, pods and hosts that are looked at to see whether there are several.
+pub(super) const ORIGINS_MAX: usize = 1_024;
+
+/// Who wrote a line, as its envelope says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin {
+    /// Container, pod or host.
+    pub(super) machine: Machine,
+    /// Its name; of a pod without its container.
+    pub(super) name: String,
+}
+
+impl Origin {
+    /// What the envelope of a record says; `None` where it has none, or one that names a unit of a host.
+    pub(super) fn of(record: &str, evidence: &Evidence) -> Option<Origin> {
+        // Access lines are read without their envelope.
+        let peeled = evidence.origin.is_empty().then(|| crate::read::envelope::peel(record).origin);
+        Origin::named(record, peeled.as_deref().unwrap_or(&evidence.origin))
+    }
+
+    /// The same of a healthy line.
+    pub(super) fn of_line(line: &[u8]) -> Option<Origin> {
+        let line = String::from_utf8_lossy(line);
+        Origin::named(&line, &crate::read::envelope::peel(&line).origin)
+    }
+
+    /// The kind of a name, by the envelope that it stands in.
+    pub(super) fn named(record: &str, name: &str) -> Option<Origin> {
+        if name.is_empty() || name.ends_with(".service") {
+            return None;
+        }
+        if let Some(pod) = name.strip_prefix("pod/") {
+            return Some(Origin { machine: Machine::Pod, name: pod.split('/').next()?.to_owned() });
+        }
+        let is_compose = || record.split_once('|').is_some_and(|(before, _)| before.trim().ends_with(name));
+        let has_key = |key: &str| record.contains('{') && record.contains(&format!("\"{key}\""));
+        let machine = match () {
+            () if has_key("container") || is_compose() => Machine::Container,
+            () if has_key("pod") => Machine::Pod,
+            () => Machine::Host,
+        };
+        Some(Origin { machine, name: name.to_owned() })
+    }
+}
+
+/// What was seen of the files of one rotated set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The path without its rotation; `None` for standard input.
+    pub(super) path: Option<String>,
+    /// In which formats of nginx lines are.
+    pub(super) nginx: BTreeSet<Format>,
+    /// What envelopes name.
+    pub(super) origins: BTreeSet<Origin>,
+}
+
+/// The places of all streams.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sites {
+    /// Of streams that stand in one known place.
+    by_stream: BTreeMap<u64, Arc<Place>>,
+    /// Lines with an origin stand in its place.
+    by_origin: bool,
+    /// The only host that is named, on which all containers are then.
+    host: Option<String>,
+}
+
+impl Sites {
+    /// Finds the sites of a run.
+    pub(super) fn of(streams: &BTreeMap<u64, Seen>) -> Sites {
+        let mut sites = Sites::default();
+        for (id, seen) in streams {
+            if let Some(place) = seen.path.as_deref().and_then(of_path) {
+                sites.by_stream.insert(*id, Arc::new(place));
+            }
+        }
+        if !sites.by_stream.is_empty() {
+            if sites.by_stream.values().map(|place| place.site).collect::<BTreeSet<_>>().len() < 2 {
+                return Sites::default();
+            }
+            return sites;
+        }
+        let origins: BTreeSet<&Origin> = streams.values().flat_map(|seen| &seen.origins).collect();
+        let of_kind = |machine: Machine| origins.iter().filter(move |origin| origin.machine == machine);
+        if [Machine::Container, Machine::Pod, Machine::Host].iter().any(|machine| of_kind(*machine).count() > 1) {
+            let mut hosts = of_kind(Machine::Host);
+            let host = hosts.next().map(|host| host.name.clone()).filter(|_| hosts.next().is_none());
+            return Sites { by_origin: true, host, ..sites };
+        }
+        sites.by_stream = of_folders(streams);
+        sites
+    }
+
+    /// What the engine knows a stream by, where its lines do not say more.
+    pub(super) fn stream(&self, id: u64) -> Stream {
+        Stream { id, place: self.by_stream.get(&id).cloned().unwrap_or_default() }
+    }
+
+    /// True where a line's own origin decides.
+    pub(super) fn are_by_origin(&self) -> bool {
+        self.by_origin
+    }
+
+    /// What the engine knows the lines of one origin within a stream by.
+    pub(super) fn stream_of(&self, id: u64, origin: &Origin) -> Stream {
+        let key = match origin.machine {
+            Machine::Pod => "k8s.pod.name",
+            Machine::Container => "container.name",
+            Machine::Host | Machine::Unknown => "host.name",
+        };
+        let name = origin.name.to_ascii_lowercase();
+        let host = if origin.machine == Machine::Host { Some(&name) } else { self.host.as_ref() };
+        let mut names = vec![name.clone()];
+        names.extend(without_number(&name).map(str::to_owned));
+        let place = Place {
+            site: site(&[key, &origin.name]),
+            machine: origin.machine,
+            host: host.map_or(0, |host| hash64(host.to_ascii_lowercase().as_bytes())),
+            // What one file or one run shows together was started together.
+            namespace: if origin.machine == Machine::Host { 0 } else { hash64(b"explain") },
+            names,
+            ..Place::default()
+        };
+        Stream { id: hash64(format!("{id} {}", place.site).as_bytes()), place: Arc::new(place) }
+    }
+}
+
+/// `web-1`, `web_1` of compose, which nginx reaches as `web`.
+fn without_number(name: &str) -> Option<&str> {
+    let service = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    service.strip_suffix(['-', '_']).filter(|service| service.len() < name.len() && !service.is_empty())
+}
+
+/// The pod or container that the path of a log names:
+/// `/var/log/pods/<namespace>_<pod>_<uid>/<container>/0.log` (kubelet),
+/// `/var/log/containers/<pod>_<namespace>_<container>-<id>.log` (its links),
+/// `/var/lib/docker/containers/<id>/<id>-json.log` (Docker).
+fn of_path(path: &str) -> Option<Place> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let (name, folders) = parts.split_last()?;
+    if let [.., "pods", pod, _container] = folders {
+        let [namespace, pod, uid] = pod.split('_').collect::<Vec<_>>().try_into().ok()?;
+        let is_uid = uid.len() >= 8 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        return is_uid.then(|| of_pod(namespace, pod));
+    }
+    if let [.., "containers"] = folders
+        && let Some((rest, id)) = name.strip_suffix(".log")?.rsplit_once('-')
+    {
+        let [pod, namespace, _container] = rest.split('_').collect::<Vec<_>>().try_into().ok()?;
+        return is_container_id(id).then(|| of_pod(namespace, pod));
+    }
+    if let [on_host @ .., "containers", id] = folders {
+        let is_named = name.strip_suffix("-json.log").is_some_and(|of| of == *id) && is_container_id(id);
+        return is_named.then(|| Place {
+            site: site(&["container.id", id]),
+            machine: Machine::Container,
+            host: hash64(on_host.join("/").as_bytes()),
+            names: [Some(*id), id.get(..12)].into_iter().flatten().map(str::to_owned).collect(),
+            ..Place::default()
+        });
+    }
+    None
+}
+
+fn is_container_id(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn of_pod(namespace: &str, pod: &str) -> Place {
+    let workload = workload_of(pod);
+    Place {
+        site: site(&["k8s.namespace.name+k8s.pod.name", namespace, pod]),
+        machine: Machine::Pod,
+        service: site(&["workload", namespace, workload]),
+        namespace: hash64(namespace.as_bytes()),
+        // A service has mostly the name of its workload.
+        names: vec![pod.to_owned(), format!("{workload}.{namespace}"), workload.to_owned()],
+        ..Place::default()
+    }
+}
+
+/// 0 is the site that nothing names.
+fn site(words: &[&str]) -> u64 {
+    hash64(words.join("\0").as_bytes()).max(1)
+}
+
+/// What made a pod: `web` of `web-7d4b9c6f5d-x2x8k` (a deployment), of `web-x2x8k` (a daemon set) and of `web-0` (a
+/// stateful set). Kubernetes makes names of letters and digits that spell no words
+/// (`k8s.io/apimachinery/pkg/util/rand`).
+fn workload_of(pod: &str) -> &str {
+    let is_made = |part: &str| part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
+    let Some((rest, last)) = pod.rsplit_once('-') else { return pod };
+    if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) && last.len() < 5 {
+        return rest;
+    }
+    if last.len() != 5 || !is_made(last) {
+        return pod;
+    }
+    match rest.rsplit_once('-') {
+        Some((workload, hash)) if (8..=10).contains(&hash.len()) && is_made(hash) => workload,
+        _ => rest,
+    }
+}
+
+/// Folders that each are a site.
+fn of_folders(streams: &BTreeMap<u64, Seen>) -> BTreeMap<u64, Arc<Place>> {
+    let mut paths: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    let mut logs: Vec<(Vec<&str>, Format)> = Vec::new();
+    for (id, seen) in streams {
+        let Some(path) = &seen.path else {
+            if !seen.nginx.is_empty() {
+                // Standard input lies in no folder.
+                return BTreeMap::new();
+            }
+            continue;
+        };
+        let parts: Vec<&str> = path.split('/').filter(|part| *part != ".").collect();
+        logs.extend(seen.nginx.iter().map(|format| (parts.clone(), *format)));
+        paths.insert(*id, parts);
+    }
+    let Some(((first, _), others)) = logs.split_first() else { return BTreeMap::new() };
+    // Where the paths of nginx's logs part.
+    let common = |other: &[&str]| first.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let fork = others.iter().map(|(path, _)| common(path)).min().unwrap_or(first.len());
+    let mut folders_of: BTreeMap<(&[&str], Format), BTreeSet<&str>> = BTreeMap::new();
+    let mut folders: BTreeSet<&str> = BTreeSet::new();
+    for (path, format) in &logs {
+        match path.get(fork..) {
+            Some([folder, below @ ..]) if !below.is_empty() => {
+                folders.insert(folder);
+                folders_of.entry((below, *format)).or_default().insert(folder);
+            }
+            // It lies beside the folders.
+            _ => return BTreeMap::new(),
+        }
+    }
+    let alike: BTreeSet<&str> = folders_of.into_values().filter(|of| of.len() > 1).flatten().collect();
+    if alike.is_empty() || alike != folders {
+        return BTreeMap::new();
+    }
+    let above = first.get(..fork).unwrap_or_default();
+    let placed = paths.into_iter().filter_map(|(id, path)| {
+        let Some([folder, _, ..]) = path.strip_prefix(above) else { return None };
+        let folder = folders.get(folder)?;
+        // Mostly it has the name of its host.
+        let name = folder.to_ascii_lowercase();
+        let place = Place {
+            site: site(&["host.name", folder]),
+            machine: Machine::Host,
+            host: hash64(name.as_bytes()),
+            names: vec![name],
+            ..Place::default()
+        };
+        Some((id, Arc::new(place)))
+    });
+    placed.collect()
+}
+
+#[cfg(test)]
+mod tests;
