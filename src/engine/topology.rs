@@ -59,10 +59,10 @@ enum Rank {
     OwnElsewhere,
     /// In view.
     Far,
-    /// In the same namespace.
-    Namespace,
     /// On the same host.
     Host,
+    /// In the same namespace.
+    Namespace,
     /// Of the same service.
     Service,
     /// The same site.
@@ -316,10 +316,12 @@ impl View<'_> {
             // It has an nginx of its own.
             return None;
         }
-        if place.host != 0 && place.host == self.own.host {
-            Some(Rank::Host)
-        } else if place.namespace != 0 && place.namespace == self.own.namespace {
+        // Pods and containers of all kinds meet on one host.
+        let strange = place.namespace != 0 && self.own.namespace != 0 && place.namespace != self.own.namespace;
+        if place.namespace != 0 && place.namespace == self.own.namespace {
             Some(Rank::Namespace)
+        } else if place.host != 0 && place.host == self.own.host && !strange {
+            Some(Rank::Host)
         } else {
             Some(Rank::Far)
         }

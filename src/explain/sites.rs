@@ -234,7 +234,7 @@ fn of_folders(streams: &BTreeMap<u64, Seen>) -> BTreeMap<u64, Arc<Place>> {
             continue;
         };
         let parts: Vec<&str> = path.split('/').filter(|part| *part != ".").collect();
-        logs.extend(seen.nginx.iter().map(|format| (parts.clone(), *format)));
+        logs.extend(seen.nginx.iter().map(|format| (parts.clone(), role(*format))));
         paths.insert(*id, parts);
     }
     let Some(((first, _), others)) = logs.split_first() else { return BTreeMap::new() };
@@ -273,6 +273,11 @@ fn of_folders(streams: &BTreeMap<u64, Seen>) -> BTreeMap<u64, Arc<Place>> {
         Some((id, Arc::new(place)))
     });
     placed.collect()
+}
+
+/// Two nginxes may write their access logs in two formats: both are access logs.
+fn role(format: Format) -> Format {
+    if format == Format::NginxAccessJson { Format::NginxAccess } else { format }
 }
 
 #[cfg(test)]
