@@ -10,6 +10,7 @@ pub use questions::Workers;
 pub use queue::Wait;
 pub use sight::{DeathKey, Sight};
 
+use super::causes::Symptoms;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
@@ -129,12 +130,12 @@ impl<'a> Case<'a> {
 
     /// True for the symptoms of a peer that took the request and went away.
     pub fn is_cut_off(&self) -> bool {
-        matches!(self.symptom, Symptom::ResponseClosedEarly | Symptom::ResponseReset | Symptom::RequestSendFailed)
+        Symptoms::CUT_OFF.has(self.symptom)
     }
 
     /// True for the symptoms of a peer that could not be connected to because nobody listens.
     pub fn is_refused(&self) -> bool {
-        matches!(self.symptom, Symptom::ConnectRefused | Symptom::ConnectSocketMissing)
+        Symptoms::REFUSED.has(self.symptom)
     }
 
     /// True when the upstream is a unix socket.

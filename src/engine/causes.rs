@@ -5,6 +5,7 @@
 //! in `table!`.
 
 pub(crate) use super::case::{Case, Claim, Trigger};
+use crate::read::evidence::Symptom;
 
 macro_rules! table {
     ($($name:ident)*) => {
@@ -156,6 +157,49 @@ pub enum Mark {
     SaysNoReason,
 }
 
+/// A set of symptoms, one bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Symptoms(u32);
+
+impl Symptoms {
+    /// Whatever nginx saw.
+    pub const ANY: Symptoms = Symptoms(u32::MAX);
+    /// Nobody listens.
+    pub const REFUSED: Symptoms = Symptoms::of(&[Symptom::ConnectRefused, Symptom::ConnectSocketMissing]);
+    /// A peer took the request and went away.
+    pub const CUT_OFF: Symptoms =
+        Symptoms::of(&[Symptom::ResponseClosedEarly, Symptom::ResponseReset, Symptom::RequestSendFailed]);
+    /// What a worker's end may look like: a cut, a 500 that Gunicorn made of it, or nothing that nginx told.
+    pub const OF_AN_END: Symptoms =
+        Symptoms::CUT_OFF.and(&[Symptom::TlsHandshakeFailed, Symptom::Relayed, Symptom::Unknown]);
+
+    /// These.
+    pub const fn of(symptoms: &[Symptom]) -> Symptoms {
+        Symptoms(0).and(symptoms)
+    }
+
+    /// These as well.
+    pub const fn and(self, symptoms: &[Symptom]) -> Symptoms {
+        let mut bits = self.0;
+        let mut rest = symptoms;
+        while let [first, others @ ..] = rest {
+            bits |= 1 << *first as u32;
+            rest = others;
+        }
+        Symptoms(bits)
+    }
+
+    /// Those of either.
+    pub const fn or(self, other: Symptoms) -> Symptoms {
+        Symptoms(self.0 | other.0)
+    }
+
+    /// True when it is one of them.
+    pub const fn has(self, symptom: Symptom) -> bool {
+        self.0 & 1 << symptom as u32 != 0
+    }
+}
+
 /// One row of the table of causes.
 #[derive(Debug)]
 pub struct Cause {
@@ -173,6 +217,8 @@ pub struct Cause {
     pub facts: &'static str,
     /// Documentation of nginx, Gunicorn and others on it.
     pub links: &'static [&'static str],
+    /// What nginx saw of a request that it may explain; of another, `judge` is not asked.
+    pub explains: Symptoms,
     /// The span that a request of it leaves.
     pub leaves: Leaves,
     /// What else its naming means.
@@ -189,6 +235,11 @@ impl Cause {
     /// True for the honest answer where no cause claims a case.
     pub fn is_unknown(&self) -> bool {
         self == UNKNOWN
+    }
+
+    /// True when it is worth asking: nearly all rows are out by what nginx saw.
+    pub fn may_explain(&self, case: &Case<'_>) -> bool {
+        !case.is_request() || self.explains.has(case.symptom)
     }
 
     /// True when the table says so of it.

@@ -28,10 +28,18 @@ const CLOSED_AND_NOTHING_ELSE: f64 = 0.7;
 
 /// The leading cause with its claim, and what else it could be.
 pub fn judge(case: &Case<'_>) -> (&'static Cause, Claim) {
-    let mut claims: Vec<(&'static Cause, Claim)> =
-        causes::all().iter().filter_map(|cause| (cause.judge)(case).map(|claim| (*cause, claim))).collect();
-    for (cause, claim) in &mut claims {
-        claim.confidence *= weight_of_time(case, cause) * weight_of_servers(case, claim);
+    let mut claims: Vec<(&'static Cause, Claim)> = Vec::new();
+    for cause in causes::all() {
+        if !cause.may_explain(case) {
+            debug_assert!((cause.judge)(case).is_none(), "{} explains {} as well", cause.id, case.symptom.id());
+            continue;
+        }
+        // It claims less than what is worth a word beside another.
+        let is_idle = cause.is_unknown() && claims.iter().any(|(_, claim)| claim.confidence >= ALSO_LIKELY);
+        if !is_idle && let Some(mut claim) = (cause.judge)(case) {
+            claim.confidence *= weight_of_time(case, cause) * weight_of_servers(case, &claim);
+            claims.push((*cause, claim));
+        }
     }
     // Stable: at equal confidence the order of the table decides.
     claims.sort_by(|one, other| other.1.confidence.total_cmp(&one.1.confidence));

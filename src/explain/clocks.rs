@@ -4,7 +4,7 @@
 //! most of their times do; where one clock is wrong, most of them agree at one other distance.
 
 use crate::read::evidence::{Nanos, SECOND};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// Clocks that are further apart are no clocks.
 const APART_MAX: Nanos = 600 * SECOND;
@@ -36,7 +36,7 @@ impl Seconds {
 /// How far the clock of the ends is ahead of that of the cuts; 0 where nothing says so.
 pub(super) fn ahead(ends: Seconds, cuts: &Seconds) -> Nanos {
     let (ends, cuts) = (ends.first(EVENTS_MAX), cuts.first(CUTS_MAX));
-    let mut votes: HashMap<i64, usize> = HashMap::new();
+    let mut votes: BTreeMap<i64, usize> = BTreeMap::new();
     for end in ends {
         for cut in cuts {
             let apart = end - cut;

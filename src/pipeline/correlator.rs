@@ -330,6 +330,7 @@ impl Correlator {
     /// Nothing should be left; what is goes on as it came.
     fn let_go_of_everything(&mut self) {
         let mut builder = Builder::default();
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut numbers: Vec<u64> = self.items.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {

@@ -1,7 +1,8 @@
 //! The application object was not found.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::correlate::gunicorn::Down;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "app_load_failed",
@@ -11,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Correct `MODULE:APP` on Gunicorn's command line (the attribute must exist in the module) and try with `gunicorn --check-config MODULE:APP`.",
     facts: "`Failed to find attribute 'app' in 'module'.` (`Failed to find application object` in 19.x), code 4, `Reason: App failed to load.` (gunicorn/util.py, import_app; gunicorn/arbiter.py, APP_LOAD_ERROR).",
     links: &["https://docs.gunicorn.org/en/stable/run.html"],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
     judge,

@@ -1,6 +1,6 @@
 //! The upstream itself answered 502, 503 or 504.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Look into the application's own log and trace for this request: it is most often a gateway whose own upstream failed.",
     facts: "A number in `$upstream_header_time` proves that a whole response header came from the upstream; nginx writes no error line then (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_header_time"],
+    explains: Symptoms::of(&[Symptom::Relayed, Symptom::Unknown]),
     leaves: Leaves::Always(Expected::SameStatus),
     marks: &[],
     judge,

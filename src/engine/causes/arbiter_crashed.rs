@@ -1,7 +1,8 @@
 //! Gunicorn's primary process died of an exception.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::correlate::gunicorn::Down;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "arbiter_crashed",
@@ -11,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Read the traceback: mostly no writable directory for the heartbeat files (`--worker-tmp-dir /dev/shm`), a full disk, or no memory to fork.",
     facts: "`Unhandled exception in main loop`, exit code 255 (gunicorn/arbiter.py, run).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#worker-tmp-dir"],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,7 +1,8 @@
 //! Gunicorn could not bind its address.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::correlate::gunicorn::Down;
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "bind_failed",
@@ -11,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Find who listens with `ss -ltnp 'sport = :PORT'` (often an older Gunicorn), stop it or choose another `--bind`.",
     facts: "Five tries one second apart, then `Can't connect to ('0.0.0.0', 8000)` and exit code 1 (gunicorn/sock.py, create_sockets). The older instance usually goes on serving.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#bind"],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! The client went away before the answer: 499.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, Symptom};
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Look at how long the request had taken: an impatient client or load balancer has a shorter timeout than the application needs; raise that timeout or make the request faster.",
     facts: "nginx logs 499 and, at level info only, `client prematurely closed connection` (src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection). The application goes on with its work.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
+    explains: Symptoms::ANY,
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! The connect timer ran out: packets vanish on the way.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::case::configured_quote;
 use crate::read::evidence::Symptom;
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check firewall, security group and address of the upstream (`nc -vz HOST PORT` from nginx's host); if the upstream is merely busy, give it more workers and a longer `--backlog`.",
     facts: "`upstream timed out (110: ...) while connecting to upstream` is nginx's own timer and a 504; `connect() failed (110: ...)` is the kernel's and a 502 (src/http/ngx_http_upstream.c, ngx_http_upstream_next and test_connect).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout"],
+    explains: Symptoms::of(&[Symptom::ConnectTimedOut, Symptom::Unknown]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! The upstream's name did not resolve, or no resolver is set.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check the name and the `resolver` directive (127.0.0.11 in Docker, the cluster's DNS in Kubernetes) from nginx's host with `dig @RESOLVER NAME`; names in `upstream` and plain `proxy_pass` are resolved only when nginx starts.",
     facts: "nginx answers 502 without any attempt; the number is the resolver's code, not an errno (src/core/ngx_resolver.c, ngx_resolver_strerror).",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    explains: Symptoms::of(&[Symptom::NameNotResolved]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

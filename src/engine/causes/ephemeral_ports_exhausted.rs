@@ -1,6 +1,6 @@
 //! No local port is left towards this upstream: errno 99.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Keep upstream connections alive (`keepalive` in the upstream block with HTTP/1.1) or use a unix socket; widen `net.ipv4.ip_local_port_range` and set `net.ipv4.tcp_tw_reuse=1`.",
     facts: "connect() fails with errno 99 (EADDRNOTAVAIL; 49 on BSD) when every local port towards one address and port is taken, mostly by TIME_WAIT.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive"],
+    explains: Symptoms::of(&[Symptom::ConnectNoLocalPort]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! A Gunicorn worker has no file descriptor left.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::correlate::gunicorn::{Death, Down, Phase};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Raise `LimitNOFILE=` of the unit (or the container's ulimit) and look for connections or files that the application never closes.",
     facts: "accept() fails with `OSError: [Errno 24] Too many open files`; a sync worker lets it through and ends with `Exception in worker process` and code 255 (gunicorn/workers/sync.py).",
     links: &["https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#LimitNOFILE="],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut, Symptom::ConnectTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
     judge,

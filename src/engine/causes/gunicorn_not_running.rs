@@ -1,6 +1,6 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::address::AddressMatch;
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! A stop, restart or reload is in progress.
 
-use super::{Case, Category, Cause, Claim, Leaves, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
@@ -18,6 +18,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout",
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
     ],
+    explains: Symptoms::OF_AN_END.or(Symptoms::REFUSED).and(&[Symptom::ResponseTruncated, Symptom::ConnectTimedOut]),
     leaves: Leaves::NoStatusAt(500),
     marks: &[],
     judge,

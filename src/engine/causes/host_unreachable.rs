@@ -1,6 +1,6 @@
 //! No route to the host: errno 113, or it is down.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check that the host or container still has this address and is up, and that no firewall rejects the port; after a container moved, reload nginx or use `resolver` with a variable.",
     facts: "errno 113 (EHOSTUNREACH; 65 on BSD) comes back from a failed neighbour look-up or from ICMP host-unreachable and admin-prohibited.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    explains: Symptoms::of(&[Symptom::ConnectUnreachable]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

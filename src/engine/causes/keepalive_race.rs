@@ -1,6 +1,6 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
@@ -16,6 +16,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#keepalive",
         "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
     ],
+    explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
     judge,

@@ -1,6 +1,6 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#backlog",
         "https://man7.org/linux/man-pages/man2/listen.2.html",
     ],
+    explains: Symptoms::of(&[Symptom::ConnectBacklogFull, Symptom::ConnectTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! A stale unix socket: the primary process died without cleaning up.
 
-use super::{Case, Category, Cause, Claim, Leaves, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::evidence::Symptom;
@@ -16,6 +16,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

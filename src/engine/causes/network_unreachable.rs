@@ -1,6 +1,6 @@
 //! No route to the network: errno 101.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check the routes of nginx's host or container (`ip route get ADDRESS`); an IPv6 upstream without IPv6 is the usual case: `resolver ... ipv6=off`, or an address of the right family.",
     facts: "errno 101 (ENETUNREACH; 51 on BSD) is returned by connect() at once when no route matches.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
+    explains: Symptoms::of(&[Symptom::ConnectUnreachable, Symptom::ConnectNoLocalPort]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

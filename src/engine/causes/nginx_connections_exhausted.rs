@@ -1,6 +1,6 @@
 //! nginx's table of connections is full.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Raise `worker_connections`: a proxied request takes two; look for slow upstreams that keep connections open.",
     facts: "`N worker_connections are not enough` at accept leaves no access line at all, while connecting to an upstream it makes a 500 (src/core/ngx_connection.c).",
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_connections"],
+    explains: Symptoms::of(&[Symptom::NginxOutOfConnections]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! nginx has no file descriptor left: errno 24.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Raise `worker_rlimit_nofile` (and `LimitNOFILE=` of the unit) to at least twice `worker_connections`.",
     facts: "`socket() failed (24: Too many open files)` makes a 500, `accept4() failed (24: ...)` leaves clients waiting (src/event/ngx_event_connect.c, ngx_event_accept.c).",
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile"],
+    explains: Symptoms::of(&[Symptom::NginxOutOfFiles]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

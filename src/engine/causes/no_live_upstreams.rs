@@ -1,6 +1,6 @@
 //! All servers of the group are in quarantine, and the failure that put them there is not in sight.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Find the first failures of this group in nginx's error log (other errors in the seconds before, on any worker) and mend their cause; `max_fails=0` on a single server avoids the quarantine.",
     facts: "A server that failed `max_fails` times (default 1) is left out for `fail_timeout` (default 10 s), by each nginx worker for itself unless the group has a `zone` (src/http/ngx_http_upstream_round_robin.c). A consequence, never a root cause.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails"],
+    explains: Symptoms::of(&[Symptom::NoLiveUpstreams]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

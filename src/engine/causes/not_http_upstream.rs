@@ -1,6 +1,7 @@
 //! What answers does not speak HTTP.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "not_http_upstream",
@@ -10,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Check which program listens there (`ss -ltnp`) and whether it wants `uwsgi_pass` or `fastcgi_pass` instead of `proxy_pass`.",
     facts: "`upstream sent no valid HTTP/1.0 header`: nginx passes the bytes on as HTTP/0.9 and logs status 009 (src/http/modules/ngx_http_proxy_module.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass"],
+    explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::SECOND;
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
+    explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

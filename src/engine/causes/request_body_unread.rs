@@ -1,6 +1,6 @@
 //! The application answered and closed without reading the request body.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Let the application read or discard the body before it answers 401, 413 or a redirect, or let nginx refuse large bodies itself with `client_max_body_size`.",
     facts: "A socket closed with unread bytes sends a reset, and the answer that nginx has not read yet is gone: `writev() failed (104: ...) while sending request to upstream`, over a unix socket `(32: Broken pipe)`. Gunicorn's access log shows the answer.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size"],
+    explains: Symptoms::CUT_OFF,
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! The response header is not valid HTTP.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Mend the header that nginx names: no blanks or control characters in names, Content-Length once and not together with Transfer-Encoding; nginx 1.23 and later refuse what older ones let pass.",
     facts: "`upstream sent invalid header`, `duplicate header line`, `\"Content-Length\" and \"Transfer-Encoding\" headers at the same time` (src/http/modules/ngx_http_proxy_module.c, 1.21.1 and 1.23.0).",
     links: &["https://nginx.org/en/CHANGES"],
+    explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid, Symptom::ResponseClosedEarly]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! The response header does not fit into nginx's buffer.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,11 @@ pub static CAUSE: Cause = Cause {
     hint: "Raise `proxy_buffer_size` (16k, with `proxy_buffers 8 16k` and `proxy_busy_buffers_size 32k`) or make the headers smaller: cookies and Content-Security-Policy are the usual ones.",
     facts: "`upstream sent too big header` (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header); the buffer is one memory page by default. Gunicorn logs the request as served.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffer_size"],
+    explains: Symptoms::of(&[
+        Symptom::ResponseHeaderTooBig,
+        Symptom::ResponseHeaderInvalid,
+        Symptom::ResponseClosedEarly,
+    ]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     judge,

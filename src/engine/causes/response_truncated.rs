@@ -1,6 +1,6 @@
 //! The header was sent, the body was cut; the client saw 200.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::Seen;
 use crate::read::evidence::{NginxError, Symptom};
@@ -13,6 +13,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Look for the worker's end or an exception at this time in Gunicorn's log, and for a Content-Length that is larger than the body; `proxy_http_version 1.1` lets clients notice the cut.",
     facts: "`upstream prematurely closed connection while reading upstream`: the header is sent, so nginx can only close the connection; the access log shows the upstream's status (src/event/ngx_event_pipe.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version"],
+    explains: Symptoms::of(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! SELinux or another security module forbids the connection: errno 13 over TCP, or an AVC denial.
 
-use super::{Case, Category, Cause, Claim, Leaves, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, Symptom};
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://www.nginx.com/blog/using-nginx-plus-with-selinux/",
         "https://man7.org/linux/man-pages/man2/connect.2.html",
     ],
+    explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

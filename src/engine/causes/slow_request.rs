@@ -1,6 +1,6 @@
 //! nginx's read timer ran out on this URL while others are served.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::engine::case::{conclusion, configured_quote};
 use crate::read::evidence::Symptom;
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
         "https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_read_timeout",
     ],
+    explains: Symptoms::of(&[Symptom::ResponseTimedOut, Symptom::ResponseTruncated, Symptom::Unknown]),
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! nginx may not use the unix socket: errno 13.
 
-use super::{Case, Category, Cause, Claim, Leaves, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
 use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#umask",
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
+    explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

@@ -1,6 +1,6 @@
 //! nginx does not trust the upstream's certificate.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Renew the certificate or name its authority in `proxy_ssl_trusted_certificate`, and its name in `proxy_ssl_name`.",
     facts: "`upstream SSL certificate verify error: (18:self-signed certificate)`, `upstream SSL certificate does not match \"NAME\"` with `proxy_ssl_verify on` (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_trusted_certificate"],
+    explains: Symptoms::of(&[Symptom::TlsCertificateRejected]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

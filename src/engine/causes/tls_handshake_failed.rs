@@ -1,6 +1,6 @@
 //! The TLS handshake with the upstream failed.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Compare protocols, ciphers and the name: `proxy_ssl_server_name on`, `proxy_ssl_name`, `proxy_ssl_protocols`; try `openssl s_client -connect HOST:PORT -servername NAME` from nginx's host.",
     facts: "`SSL_do_handshake() failed (SSL: ...)` and `peer closed connection in SSL handshake` while SSL handshaking to upstream (src/event/ngx_event_openssl.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_server_name"],
+    explains: Symptoms::of(&[Symptom::TlsHandshakeFailed]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

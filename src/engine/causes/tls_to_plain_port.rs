@@ -1,6 +1,6 @@
 //! nginx speaks TLS to a port that does not.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",
     ],
+    explains: Symptoms::of(&[Symptom::TlsHandshakeFailed, Symptom::ConnectTimedOut, Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

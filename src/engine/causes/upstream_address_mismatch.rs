@@ -1,6 +1,6 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
-use super::{Case, Category, Cause, Claim, Leaves};
+use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::address::AddressMatch;
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#bind",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
+    explains: Symptoms::REFUSED,
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,

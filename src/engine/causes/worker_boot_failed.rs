@@ -1,9 +1,9 @@
 //! Gunicorn's workers fail before they can serve.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::Down;
-use crate::read::evidence::Host;
+use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_boot_failed",
@@ -13,6 +13,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Read the last line of the traceback, mend the import, setting or dependency it names, and try with `gunicorn --check-config MODULE:APP` before the next deploy.",
     facts: "A worker that fails before it serves exits with code 3 and the whole server halts: `Reason: Worker failed to boot.` (gunicorn/arbiter.py, reap_workers, WORKER_BOOT_ERROR). The same happens after a reload or a mere respawn.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#check-config"],
+    explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
     judge,

@@ -1,6 +1,6 @@
 //! The worker died of a signal of its own making.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, SECOND, Symptom};
 
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/faulthandler.html",
         "https://docs.gunicorn.org/en/stable/settings.html#preload-app",
     ],
+    explains: Symptoms::OF_AN_END,
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,

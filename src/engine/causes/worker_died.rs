@@ -1,6 +1,6 @@
 //! Closed or reset before a header, and no Gunicorn evidence says why.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 
 pub static CAUSE: Cause = Cause {
@@ -11,6 +11,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Read Gunicorn's error log at this time (`--error-logfile -`, level info) and the kernel's; send both to why502 so that it can name the cause.",
     facts: "nginx writes the same line for a killed, crashed, timed-out or exited worker, a keep-alive race and any other server that closes (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
+    explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
     judge,

@@ -1,6 +1,6 @@
 //! The application called exit.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{BootKind, Death, Phase};
 use crate::read::address::AddressMatch;
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/os.html#os._exit",
         "https://docs.python.org/3/library/sys.html#sys.exit",
     ],
+    explains: Symptoms::OF_AN_END,
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,

@@ -1,6 +1,6 @@
 //! SIGKILL from outside Gunicorn.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Symptom};
 
@@ -12,6 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory, run fewer workers, or recycle them with `--max-requests`.",
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],
+    explains: Symptoms::OF_AN_END,
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,

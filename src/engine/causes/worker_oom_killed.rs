@@ -1,8 +1,8 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{HostSeen, host_quote};
-use crate::read::evidence::{Host, SECOND};
+use crate::read::evidence::{Host, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_oom_killed",
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#max-requests",
         "https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/",
     ],
+    explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,

@@ -1,6 +1,6 @@
 //! Gunicorn killed the worker after `--timeout`.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{HostSeen, conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Symptom};
 
@@ -18,6 +18,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#timeout",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
+    explains: Symptoms::OF_AN_END,
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,

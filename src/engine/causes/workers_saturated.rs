@@ -1,6 +1,6 @@
 //! 504 on cheap and dear URLs alike while all workers are busy.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/design.html#how-many-workers",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
+    explains: Symptoms::of(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
     judge,
