@@ -137,7 +137,7 @@ pub fn hash_text(text: &[u8]) -> u64 {
 /// A trace id as a number.
 pub fn hash_id(trace_id: &[u8; 16]) -> u64 {
     let both = u128::from_le_bytes(*trace_id);
-    fold((both as u64) ^ ((both >> 64) as u64).rotate_left(32))
+    fold(fold(both as u64) ^ (both >> 64) as u64)
 }
 
 /// The two halves of a product with an odd number of evenly spread bits, one upon the other.
