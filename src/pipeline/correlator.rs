@@ -28,6 +28,8 @@ const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// One record that proves something.
 #[derive(Debug)]
 pub struct HeldRecord {
+    /// What it counts of [`Shared::held_bytes`].
+    pub weight: usize,
     /// The `LogRecord` message.
     pub bytes: Bytes,
     /// What surrounded it.
@@ -163,7 +165,7 @@ impl Correlator {
     fn take_records(&mut self, now: Nanos, records: Vec<HeldRecord>, route: &Arc<Route>) {
         let mut builder = Builder::default();
         for record in records {
-            let weight = record.bytes.len() + ITEM_OVERHEAD;
+            let weight = record.weight;
             let number = self.next_item;
             self.next_item += 1;
             let item = Item {
