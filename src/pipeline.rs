@@ -14,6 +14,7 @@
 
 pub mod correlator;
 pub mod intake;
+mod items;
 mod streams;
 
 use crate::config::settings::Config;
