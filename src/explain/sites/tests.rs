@@ -52,8 +52,9 @@ fn folders() {
         (&["l/web-1/nginx/error.log e", "l/web-2/nginx/error.log e", "l/web-2/gunicorn.log", "l/app/g.log"], "abb-"),
         (&["./web-1/error.log e", "./web-2/error.log e", "./web-2/access.log a"], "abb"),
         (&["/web-1/error.log e", "/web-2/error.log e", "/web-3/error.log e", "/kern.log"], "abc-"),
+        // An access log is one in whatever format.
+        (&["web-1/access.log a", "web-2/access.log j"], "ab"),
         // Not the same log.
-        (&["web-1/access.log a", "web-2/access.log j"], "--"),
         (&["web-1/access.log a", "web-2/other.log a"], "--"),
         (&["web-1/access.log a", "web-2/access.log a", "web-3/error.log e"], "---"),
         // An nginx outside.
