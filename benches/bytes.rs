@@ -49,7 +49,8 @@ fn verdict_patch() -> LogPatch {
             Attribute::new("why502.category", "worker"),
             Attribute::new("why502.confidence", 0.93),
             Attribute::new("why502.evidence", vec!["gunicorn: WORKER TIMEOUT (pid:311)".to_owned()]),
-        ],
+        ]
+        .into(),
         trace_id: Some([7; 16]),
         span_id: Some([9; 8]),
         ..LogPatch::default()

@@ -3,7 +3,7 @@
 pub mod attributes;
 
 use crate::engine::verdict::Verdict;
-use crate::otlp::{Attribute, LogPatch, NewRecord, SpanEvent, SpanPatch, Value};
+use crate::otlp::{Attribute, Encoded, LogPatch, NewRecord, SpanEvent, SpanPatch, Value};
 use crate::read::evidence::Nanos;
 use crate::read::text::printable;
 
@@ -45,55 +45,72 @@ pub fn attributes(verdict: &Verdict) -> Vec<Attribute> {
     attributes
 }
 
-/// What a held log record of the failed request gets. `pid` is the process that wrote it.
-pub fn log_patch(verdict: &Verdict, http: bool, pid: Option<u32>) -> LogPatch {
-    let mut if_missing = Vec::new();
-    if http {
-        if_missing = http_attributes(verdict);
-        if_missing.extend(pid.map(|pid| Attribute::new("process.pid", Value::Int(i64::from(pid)))));
-    }
-    LogPatch {
-        attributes: attributes(verdict),
-        attributes_if_missing: if_missing,
-        trace_id: verdict.link.trace.map(|trace| trace.trace_id),
-        span_id: verdict.link.trace.and_then(|trace| trace.span_id),
-    }
+/// A verdict as bytes: its attributes are encoded once and stand on every record and span of the failed request, on the
+/// event of the span and on the verdict's own record.
+#[derive(Clone, Debug)]
+pub struct Enrichment {
+    own: Encoded,
+    http: Encoded,
+    time: u64,
+    cause: &'static str,
+    trace_id: Option<[u8; 16]>,
+    span_id: Option<[u8; 8]>,
 }
 
-/// What the server or client span of the failed request gets: so that a backend of traces alone shows the cause.
-pub fn span_patch(verdict: &Verdict) -> SpanPatch {
-    SpanPatch {
-        attributes: attributes(verdict),
-        attributes_if_missing: vec![Attribute::new("error.type", verdict.cause.id)],
-        events: vec![SpanEvent {
+impl Enrichment {
+    /// The bytes of a verdict.
+    pub fn of(verdict: &Verdict) -> Enrichment {
+        Enrichment {
+            own: attributes(verdict).into(),
+            http: http_attributes(verdict).into(),
             time: unix(verdict.time),
-            name: EVENT_NAME.to_owned(),
-            attributes: attributes(verdict),
-        }],
+            cause: verdict.cause.id,
+            trace_id: verdict.link.trace.map(|trace| trace.trace_id),
+            span_id: verdict.link.trace.and_then(|trace| trace.span_id),
+        }
     }
-}
 
-/// The verdict as a `LogRecord` message of its own.
-pub fn verdict_record(verdict: &Verdict, now: Nanos) -> Vec<u8> {
-    let mut all = attributes(verdict);
-    all.push(Attribute::new("log.record.uid", verdict.uid.as_str()));
-    if verdict.revision > 0 {
-        all.push(Attribute::new("why502.revision", Value::Int(i64::from(verdict.revision))));
+    /// What a held log record of the failed request gets; with `http` also parsed values under the names of the semantic
+    /// conventions. `pid` is the process that wrote it.
+    pub fn log_patch(&self, http: bool, pid: Option<u32>) -> LogPatch {
+        let attributes_if_missing = match pid {
+            _ if !http => Encoded::default(),
+            Some(pid) => self.http.and(&vec![Attribute::new("process.pid", Value::Int(i64::from(pid)))].into()),
+            None => self.http.clone(),
+        };
+        LogPatch { attributes: self.own.clone(), attributes_if_missing, trace_id: self.trace_id, span_id: self.span_id }
     }
-    all.extend(http_attributes(verdict));
-    let body = verdict.sentence();
-    NewRecord {
-        time: unix(verdict.time),
-        observed_time: unix(now),
-        severity_number: SEVERITY_WARN,
-        severity_text: "WARN",
-        body: &body,
-        attributes: &all,
-        trace_id: verdict.link.trace.map(|trace| trace.trace_id),
-        span_id: verdict.link.trace.and_then(|trace| trace.span_id),
-        event_name: EVENT_NAME,
+
+    /// What the server or client span of the failed request gets: so that a backend of traces alone shows the cause.
+    pub fn span_patch(&self) -> SpanPatch {
+        SpanPatch {
+            attributes: self.own.clone(),
+            attributes_if_missing: vec![Attribute::new("error.type", self.cause)].into(),
+            events: vec![SpanEvent { time: self.time, name: EVENT_NAME.to_owned(), attributes: self.own.clone() }],
+        }
     }
-    .encode()
+
+    /// The verdict that it was made of as a `LogRecord` message of its own.
+    pub fn verdict_record(&self, verdict: &Verdict, now: Nanos) -> Vec<u8> {
+        let mut more = vec![Attribute::new("log.record.uid", verdict.uid.as_str())];
+        if verdict.revision > 0 {
+            more.push(Attribute::new("why502.revision", Value::Int(i64::from(verdict.revision))));
+        }
+        let body = verdict.sentence();
+        NewRecord {
+            time: self.time,
+            observed_time: unix(now),
+            severity_number: SEVERITY_WARN,
+            severity_text: "WARN",
+            body: &body,
+            attributes: &more,
+            encoded: &[&self.own, &self.http],
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            event_name: EVENT_NAME,
+        }
+        .encode()
+    }
 }
 
 /// Parsed values under the names of the semantic conventions 1.44.

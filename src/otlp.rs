@@ -20,6 +20,7 @@
 
 mod check;
 mod edits;
+mod encoded;
 pub mod json;
 mod patch;
 mod split;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use check::{Counts, check};
 pub use edits::Edits;
+pub use encoded::Encoded;
 pub use patch::{LogPatch, SpanEvent, SpanPatch};
 pub use split::{Split, split};
 pub use value::{AnyValue, Attribute, Attributes, DEPTH_MAX, KeyValue, Value, Values};

@@ -14,6 +14,7 @@
 
 pub mod correlator;
 pub mod intake;
+mod items;
 mod streams;
 
 use crate::config::settings::Config;
@@ -26,7 +27,6 @@ use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::hash64;
 use crate::scan::place::{Rule, Sites};
-use crate::scan::streams::{Entry, Streams};
 use crate::telemetry::Counters;
 use crate::web::Ring;
 use bytes::Bytes;
@@ -145,7 +145,7 @@ impl Shared {
     pub fn place(&self, resource: &ResourceGroup<'_>) -> Arc<Place> {
         let id = hash64(resource.resource().unwrap_or_default());
         let entry = self.streams.entry(id, || self.sites.of_resource(resource.attributes()));
-        Arc::clone(&entry.stream().place)
+        Arc::clone(entry.place())
     }
 
     /// The ids of which the engine asks for spans.

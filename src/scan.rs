@@ -65,8 +65,16 @@ pub struct Scanned {
     pub unrecognised: u64,
 }
 
-/// Reads every record of a request of logs. `request` has passed [`crate::otlp::check`].
-pub fn logs<S: Streams>(request: &[u8], reader: &Reader, streams: &S, sites: &Sites, wanted: &Wanted) -> Scanned {
+/// Reads every record of a request of logs, as long as `admit` has room for what is found: `None` where it had none for
+/// a record, because then the whole request is refused. `request` has passed [`crate::otlp::check`].
+pub fn logs<S: Streams>(
+    request: &[u8],
+    reader: &Reader,
+    streams: &S,
+    sites: &Sites,
+    wanted: &Wanted,
+    mut admit: impl FnMut(&FoundRecord) -> bool,
+) -> Option<Scanned> {
     let mut scanned = Scanned::default();
     for resource in Request::new(request).resources() {
         let mut current = Current::of(&resource, streams, sites);
@@ -86,13 +94,17 @@ pub fn logs<S: Streams>(request: &[u8], reader: &Reader, streams: &S, sites: &Si
                     let scope_shell = scope_shell.get_or_insert_with(|| scope.shell());
                     let surroundings = Surroundings::of(resource_shell.clone(), scope_shell.clone());
                     let stream = current.entry(&record).stream().clone();
-                    scanned.found.push(found(&item, &record, surroundings, stream, evidences));
+                    let found = found(&item, &record, surroundings, stream, evidences);
+                    if !admit(&found) {
+                        return None;
+                    }
+                    scanned.found.push(found);
                 }
             }
             healthy.finish(&mut scanned.healthy);
         }
     }
-    scanned
+    Some(scanned)
 }
 
 /// The log stream of the record at hand. Most senders put one file into one scope, so it rarely changes from record to

@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
+use std::sync::Arc;
 use tonic::Code;
 use why502::engine::correlate::spans::{SpanRow, hash_text};
 use why502::engine::place::Stream;
@@ -290,7 +291,7 @@ fn the_scan_reads_what_instrumentations_write() {
     spans.push(Span { trace_id: vec![0; 16], ..span("no trace", 2, Vec::new()) });
     spans.push(Span { kind: 3, status: Some(Status { code: 2, ..Status::default() }), ..span("c", 3, vec![]) });
     let request = traces(spans);
-    let scanned = scan(&request, &Wanted::default());
+    let scanned = scan(&request, &Wanted::default(), |_| Arc::default());
     let first = scanned.rows[0];
     for (row, (attributes, (method, target, status, request_id))) in scanned.rows.iter().zip(&cases) {
         let expected = SpanRow { status: *status, request_id: hash_text(request_id.as_bytes()), ..first };

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use why502::otlp::{
-    Attribute, Edits, LogPatch, LogRecord, Request, RequestWriter, Signal, SpanEvent, SpanPatch, Surroundings, check,
+    Attribute, Edits, Encoded, LogPatch, LogRecord, Request, RequestWriter, Signal, SpanEvent, SpanPatch, Surroundings, check,
     split,
 };
 
@@ -14,7 +14,7 @@ fn items(request: &[u8]) -> Vec<&[u8]> {
 
 fuzz_target!(|input: (u16, &[u8])| {
     let (choices, request) = input;
-    let attributes = vec![Attribute::new("why502.cause", "unknown"), Attribute::new("k", 1.5)];
+    let attributes = Encoded::from(vec![Attribute::new("why502.cause", "unknown"), Attribute::new("k", 1.5)]);
     let log = LogPatch {
         attributes: attributes.clone(),
         trace_id: Some([1; 16]),

@@ -1,16 +1,17 @@
 //! Changes to the bytes of one log record or span. Fields that a patch does not name are copied as they are.
 
-use super::value::{Attribute, KeyValue, message};
+use super::encoded::Encoded;
+use super::value::{KeyValue, message};
 use super::view::LogRecord;
-use super::wire::{Fields, put_bytes, put_fixed64};
+use super::wire::{Fields, field_len, put_bytes, put_fixed64};
 
 /// What to change in a log record.
 #[derive(Clone, Debug, Default)]
 pub struct LogPatch {
     /// Written in place of those with the same key, else added. A key that stood twice stands once afterwards.
-    pub attributes: Vec<Attribute>,
+    pub attributes: Encoded,
     /// Added where the record has no attribute with this key.
-    pub attributes_if_missing: Vec<Attribute>,
+    pub attributes_if_missing: Encoded,
     /// Set when the record has no valid trace id. Never all zero.
     pub trace_id: Option<[u8; 16]>,
     /// Set when the record has no valid span id and its trace id, old or new, is `trace_id`. Never all zero.
@@ -24,8 +25,7 @@ impl LogPatch {
         let trace_id = self.trace_id.filter(|_| view.trace_id().is_none());
         let same_trace = trace_id.is_some() || view.trace_id() == self.trace_id;
         let span_id = self.span_id.filter(|_| same_trace && self.trace_id.is_some() && view.span_id().is_none());
-        let (attributes, missing) = (&self.attributes, &self.attributes_if_missing);
-        let mut upsert = Upsert::new(record, 6, attributes, missing);
+        let mut upsert = Upsert::new(record, 6, &self.attributes, &self.attributes_if_missing);
         let mut out = upsert.out();
         for field in Fields::new(record) {
             let replaced = (field.number == 9 && trace_id.is_some()) || (field.number == 10 && span_id.is_some());
@@ -48,23 +48,23 @@ impl LogPatch {
 #[derive(Clone, Debug, Default)]
 pub struct SpanPatch {
     /// Written in place of those with the same key, else added. A key that stood twice stands once afterwards.
-    pub attributes: Vec<Attribute>,
+    pub attributes: Encoded,
     /// Added where the span has no attribute with this key: `error.type`.
-    pub attributes_if_missing: Vec<Attribute>,
+    pub attributes_if_missing: Encoded,
     /// Added after the span's own events, each unless it has one of that name: then it was patched before, by another
     /// why502 on its way.
     pub events: Vec<SpanEvent>,
 }
 
 /// A span event to write.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct SpanEvent {
     /// Unix time in nanoseconds.
     pub time: u64,
     /// Name.
     pub name: String,
     /// Attributes; keys differ.
-    pub attributes: Vec<Attribute>,
+    pub attributes: Encoded,
 }
 
 impl SpanPatch {
@@ -82,9 +82,7 @@ impl SpanPatch {
             message(&mut out, 11, |out| {
                 put_fixed64(out, 1, event.time);
                 put_bytes(out, 2, event.name.as_bytes());
-                for attribute in &event.attributes {
-                    attribute.encode(out, 3);
-                }
+                event.attributes.put(out, 3);
             });
         }
         out
@@ -102,35 +100,41 @@ fn has_event(span: &[u8], name: &str) -> bool {
 struct Upsert<'p> {
     message_len: usize,
     number: u32,
-    /// Each with whether it is written already.
-    pending: Vec<(&'p Attribute, bool)>,
+    pending: Vec<Pending<'p>>,
+}
+
+/// One attribute that the message shall have.
+struct Pending<'p> {
+    key: &'p [u8],
+    content: &'p [u8],
+    is_written: bool,
 }
 
 impl<'p> Upsert<'p> {
-    fn new(message: &[u8], number: u32, attributes: &'p [Attribute], missing: &'p [Attribute]) -> Upsert<'p> {
-        let mut pending: Vec<(&Attribute, bool)> = Vec::with_capacity(attributes.len() + missing.len());
-        // Of two attributes with one key in a patch the later counts, as in a map.
-        for attribute in attributes {
-            match pending.iter_mut().find(|(other, _)| other.key == attribute.key) {
-                Some(slot) => slot.0 = attribute,
-                None => pending.push((attribute, false)),
-            }
-        }
-        for attribute in missing {
-            let key = attribute.key.as_bytes();
-            let planned = pending.iter().any(|(other, _)| other.key == attribute.key);
-            let present = Fields::new(message)
-                .any(|field| field.number == number && KeyValue::read(field.wire.bytes(), 0).key == key);
-            if !planned && !present {
-                pending.push((attribute, false));
+    fn new(message: &[u8], number: u32, attributes: &'p Encoded, missing: &'p Encoded) -> Upsert<'p> {
+        let all = |encoded: &'p Encoded| {
+            encoded.iter().map(|(key, content)| Pending { key: key.as_bytes(), content, is_written: false })
+        };
+        let mut pending = Vec::with_capacity(attributes.count() + missing.count());
+        pending.extend(all(attributes));
+        let planned = pending.len();
+        pending.extend(all(missing).filter(|one| !attributes.has(one.key)));
+        if pending.len() > planned {
+            for field in Fields::new(message).filter(|field| field.number == number) {
+                let key = KeyValue::read(field.wire.bytes(), 0).key;
+                let found = pending.iter().skip(planned).position(|one| one.key == key);
+                if let Some(found) = found {
+                    pending.remove(planned + found);
+                }
             }
         }
         Upsert { message_len: message.len(), number, pending }
     }
 
     fn out(&self) -> Vec<u8> {
-        // 64 bytes an attribute: a guess that saves growing, no limit.
-        Vec::with_capacity(self.message_len + 64 * self.pending.len() + 32)
+        let added: usize = self.pending.iter().map(|one| field_len(one.content.len())).sum();
+        // Two ids.
+        Vec::with_capacity(self.message_len + added + 32)
     }
 
     /// True when the field is an attribute that the patch replaces; it is then written, or dropped as a duplicate.
@@ -139,19 +143,17 @@ impl<'p> Upsert<'p> {
             return false;
         }
         let key = KeyValue::read(content, 0).key;
-        let Some((attribute, written)) = self.pending.iter_mut().find(|(other, _)| other.key.as_bytes() == key) else {
-            return false;
-        };
-        if !*written {
-            attribute.encode(out, self.number);
-            *written = true;
+        let Some(one) = self.pending.iter_mut().find(|one| one.key == key) else { return false };
+        if !one.is_written {
+            put_bytes(out, self.number, one.content);
+            one.is_written = true;
         }
         true
     }
 
     fn finish(&self, out: &mut Vec<u8>) {
-        for (attribute, _) in self.pending.iter().filter(|(_, written)| !written) {
-            attribute.encode(out, self.number);
+        for one in self.pending.iter().filter(|one| !one.is_written) {
+            put_bytes(out, self.number, one.content);
         }
     }
 }

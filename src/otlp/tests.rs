@@ -6,8 +6,8 @@ mod json_text;
 mod same;
 
 use super::{
-    Attribute, Edits, LogPatch, Request, RequestWriter, Signal, SpanEvent, SpanPatch, Surroundings, Value, check, json,
-    split,
+    Attribute, Edits, Encoded, LogPatch, Request, RequestWriter, Signal, SpanEvent, SpanPatch, Surroundings, Value,
+    check, json, split,
 };
 use generator::{Quirks, requests};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -51,13 +51,24 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
     prop::collection::vec((keys, values).prop_map(|(key, value)| Attribute::new(key, value)), 0..5)
 }
 
-fn log_patches() -> impl Strategy<Value = LogPatch> {
+/// Of two attributes with one key the former.
+fn first_of_each(attributes: &[Attribute]) -> Encoded {
+    attributes.iter().fold(Encoded::default(), |all, attribute| all.and(&vec![attribute.clone()].into()))
+}
+
+/// A patch, and the attributes that it was made of.
+type Patch = (LogPatch, Vec<Attribute>, Vec<Attribute>);
+
+fn log_patches() -> impl Strategy<Value = Patch> {
     let ids = (proptest::option::of(Just([7_u8; 16])), proptest::option::of(Just([9_u8; 8])));
-    (attributes(), attributes(), ids).prop_map(|(attributes, attributes_if_missing, (trace_id, span_id))| LogPatch {
-        attributes,
-        attributes_if_missing,
-        trace_id,
-        span_id,
+    (attributes(), attributes(), ids).prop_map(|(attributes, missing, (trace_id, span_id))| {
+        let patch = LogPatch {
+            attributes: attributes.clone().into(),
+            attributes_if_missing: first_of_each(&missing),
+            trace_id,
+            span_id,
+        };
+        (patch, attributes, missing)
     })
 }
 
@@ -106,8 +117,8 @@ fn model_upsert(list: &mut Vec<common::KeyValue>, attributes: &[Attribute], if_m
     }
 }
 
-fn model_log_patch(record: &mut LogRecord, patch: &LogPatch) {
-    model_upsert(&mut record.attributes, &patch.attributes, &patch.attributes_if_missing);
+fn model_log_patch(record: &mut LogRecord, (patch, attributes, missing): &Patch) {
+    model_upsert(&mut record.attributes, attributes, missing);
     let valid = |id: &[u8], length: usize| id.len() == length && id.iter().any(|byte| *byte != 0);
     let Some(trace_id) = patch.trace_id else { return };
     if !valid(&record.trace_id, 16) {
@@ -201,7 +212,7 @@ proptest! {
     fn patched_logs_differ_by_exactly_the_patch(
         request in requests(Signal::Logs, Quirks::ALL), fates in fates(), patch in log_patches(),
     ) {
-        let output = edits_of(&request, &fates, |record| patch.apply(record)).apply(&request);
+        let output = edits_of(&request, &fates, |record| patch.0.apply(record)).apply(&request);
         let mut expected = ExportLogsServiceRequest::decode(&request[..]).expect("input");
         model_edits!(expected.resource_logs, scope_logs, log_records, fates, |record| model_log_patch(record, &patch));
         prop_assert!(check(Signal::Logs, &output).is_ok());
@@ -213,12 +224,15 @@ proptest! {
         request in requests(Signal::Traces, Quirks::ALL), fates in fates(), new in attributes(), missing in attributes(),
         event in attributes(),
     ) {
-        let events = vec![SpanEvent { time: 12, name: "why502.verdict".to_owned(), attributes: event.clone() }];
-        let patch = SpanPatch { attributes: new, attributes_if_missing: missing, events };
+        let mut event = event;
+        event.sort_by(|one, other| one.key.cmp(&other.key));
+        event.dedup_by(|one, other| one.key == other.key);
+        let events = vec![SpanEvent { time: 12, name: "why502.verdict".to_owned(), attributes: event.clone().into() }];
+        let patch = SpanPatch { attributes: new.clone().into(), attributes_if_missing: first_of_each(&missing), events };
         let output = edits_of(&request, &fates, |span| patch.apply(span)).apply(&request);
         let mut expected = ExportTraceServiceRequest::decode(&request[..]).expect("input");
         model_edits!(expected.resource_spans, scope_spans, spans, fates, |span: &mut Span| {
-            model_upsert(&mut span.attributes, &patch.attributes, &patch.attributes_if_missing);
+            model_upsert(&mut span.attributes, &new, &missing);
             span.events.push(span::Event {
                 time_unix_nano: 12,
                 name: "why502.verdict".to_owned(),
@@ -236,7 +250,7 @@ proptest! {
         (_, request) in any_request(Quirks::ALL), fates in fates(), patch in log_patches(),
     ) {
         let fates: Vec<Fate> = fates.into_iter().filter(|fate| !matches!(fate, Fate::Remove)).chain([Fate::Keep]).collect();
-        let output = edits_of(&request, &fates, |record| patch.apply(record)).apply(&request);
+        let output = edits_of(&request, &fates, |record| patch.0.apply(record)).apply(&request);
         let groups = |bytes| {
             let resources = Request::new(bytes).resources();
             resources.flat_map(|r| r.scopes().map(move |s| (r.shell(), s.shell()))).collect::<Vec<_>>()
@@ -255,10 +269,10 @@ proptest! {
         request in requests(Signal::Logs, Quirks::ALL), patch in log_patches(),
     ) {
         for item in Request::new(&request).items() {
-            let once = patch.apply(item.bytes);
-            prop_assert_eq!(&patch.apply(&once), &once);
+            let once = patch.0.apply(item.bytes);
+            prop_assert_eq!(&patch.0.apply(&once), &once);
             let record = super::LogRecord::read(&once);
-            for attribute in &patch.attributes {
+            for attribute in &patch.1 {
                 let same = record.attributes().filter(|pair| pair.key == attribute.key.as_bytes());
                 prop_assert_eq!(same.count(), 1);
             }

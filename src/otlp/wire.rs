@@ -286,9 +286,14 @@ pub(super) fn put_message<E>(
     out.push(0);
     write(out)?;
     let length = (out.len() - start - 1) as u64;
-    let mut prefix = Vec::with_capacity(VARINT_BYTES_MAX);
-    put_varint(&mut prefix, length);
-    out.splice(start..=start, prefix);
+    match out.get_mut(start) {
+        Some(byte) if length < 0x80 => *byte = length as u8,
+        _ => {
+            let mut prefix = Vec::with_capacity(VARINT_BYTES_MAX);
+            put_varint(&mut prefix, length);
+            out.splice(start..=start, prefix);
+        }
+    }
     Ok(())
 }
 

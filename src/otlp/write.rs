@@ -1,5 +1,6 @@
 //! Whole new records and requests, and items on their way again with all that surrounded them.
 
+use super::encoded::Encoded;
 use super::value::{Attribute, message};
 use super::wire::{field_len, put_bytes, put_fixed64, put_number};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct NewRecord<'a> {
     pub body: &'a str,
     /// Attributes; keys differ.
     pub attributes: &'a [Attribute],
+    /// More attributes, encoded before; their keys differ from those of the others.
+    pub encoded: &'a [&'a Encoded],
     /// Never all zero.
     pub trace_id: Option<[u8; 16]>,
     /// Never all zero.
@@ -30,7 +33,8 @@ pub struct NewRecord<'a> {
 impl NewRecord<'_> {
     /// The `LogRecord` message.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.body.len() + 64 * self.attributes.len() + 96);
+        let encoded_len: usize = self.encoded.iter().map(|encoded| encoded.bytes_len()).sum();
+        let mut out = Vec::with_capacity(self.body.len() + 64 * self.attributes.len() + encoded_len + 96);
         if self.time != 0 {
             put_fixed64(&mut out, 1, self.time);
         }
@@ -41,6 +45,9 @@ impl NewRecord<'_> {
             put_bytes(&mut out, 3, self.severity_text.as_bytes());
         }
         message(&mut out, 5, |out| put_bytes(out, 1, self.body.as_bytes()));
+        for encoded in self.encoded {
+            encoded.put(&mut out, 6);
+        }
         for attribute in self.attributes {
             attribute.encode(&mut out, 6);
         }

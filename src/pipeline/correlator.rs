@@ -1,20 +1,21 @@
 //! The engine's side: one task that owns the engine and the bytes of what it holds.
 
-use super::intake::{ITEM_OVERHEAD, SPAN_OVERHEAD};
+use super::intake::SPAN_OVERHEAD;
+use super::items::{Item, Items, Slot};
 use super::{Route, Shared, send_all};
 use crate::clock;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::place::{Place, Stream};
-use crate::engine::verdict::{Source, Ticket, Verdict};
+use crate::engine::verdict::{Source, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings};
-use crate::enrich;
+use crate::enrich::Enrichment;
 use crate::exporter::Outlet;
 use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::web::Ring;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,12 +24,18 @@ use tokio::sync::mpsc;
 
 /// Without anything due the task looks up so often, to note healthy traffic.
 const IDLE: Duration = Duration::from_secs(1);
+/// Messages that are taken before the engine looks at its timers.
+const MESSAGES_MAX: usize = 64;
+/// Verdicts whose bytes are kept, some 2 KiB each.
+const ENRICHMENTS_MAX: usize = 64;
 /// Requests that are built out of released items are closed at this length; exporters join and split on their own.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// One record that proves something.
 #[derive(Debug)]
 pub struct HeldRecord {
+    /// What it counts of [`Shared::held_bytes`].
+    pub weight: usize,
     /// The `LogRecord` message.
     pub bytes: Bytes,
     /// What surrounded it.
@@ -81,21 +88,6 @@ pub enum Message {
     Finish,
 }
 
-/// The bytes of a held record or span.
-#[derive(Debug)]
-struct Item {
-    signal: Signal,
-    bytes: Bytes,
-    surroundings: Surroundings,
-    route: Arc<Route>,
-    /// The process that wrote a record.
-    pid: Option<u32>,
-    /// Tickets of its evidence that are not released yet.
-    pending: usize,
-    verdict: Option<Arc<Verdict>>,
-    weight: usize,
-}
-
 /// Owns the engine.
 pub struct Correlator {
     engine: Engine,
@@ -104,10 +96,9 @@ pub struct Correlator {
     verdict_route: Arc<Route>,
     verdict_outlets: Vec<Arc<dyn Outlet>>,
     enrich_http: bool,
-    tickets: HashMap<Ticket, u64>,
-    items: HashMap<u64, Item>,
-    next_item: u64,
-    next_ticket: u64,
+    items: Items,
+    /// The verdicts that were written last: the records and spans of one are mostly released together.
+    enrichments: VecDeque<(Arc<Verdict>, Arc<Enrichment>)>,
     wanted: Arc<Wanted>,
     named: Arc<Wanted>,
     own_scope: Surroundings,
@@ -131,10 +122,8 @@ impl Correlator {
             verdict_route: Arc::new(Route { plain: Vec::new(), explained: log_outlets }),
             verdict_outlets,
             enrich_http,
-            tickets: HashMap::new(),
-            items: HashMap::new(),
-            next_item: 0,
-            next_ticket: 0,
+            items: Items::default(),
+            enrichments: VecDeque::new(),
             wanted: Arc::default(),
             named: Arc::default(),
             own_scope: Surroundings::new(&own_resource, &scope("why502", env!("CARGO_PKG_VERSION"))),
@@ -143,23 +132,35 @@ impl Correlator {
 
     /// Runs until it is told to finish.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
-        loop {
+        let mut messages = Vec::with_capacity(MESSAGES_MAX);
+        let mut armed = clock::instant() + IDLE;
+        let sleep = tokio::time::sleep_until(armed.into());
+        tokio::pin!(sleep);
+        let mut finishing = false;
+        while !finishing {
             let due = self.engine.poll_timeout();
-            let wait = due.map_or(IDLE, |(due, _)| clock::until(due).min(IDLE));
-            let message = match tokio::time::timeout(wait, inbox.recv()).await {
-                Ok(Some(Message::Finish) | None) => break,
-                Ok(message) => message,
-                Err(_) => {
+            let wake = clock::instant() + due.map_or(IDLE, |(due, _)| clock::until(due).min(IDLE));
+            // A timer that is set too early only costs a look, and moving it for each message would cost more.
+            if wake < armed || sleep.is_elapsed() {
+                armed = wake;
+                sleep.as_mut().reset(armed.into());
+            }
+            let count = tokio::select! {
+                count = inbox.recv_many(&mut messages, MESSAGES_MAX) => Some(count),
+                () = &mut sleep => {
                     tracing::trace!(?due, "woken");
                     None
                 }
             };
+            finishing = count == Some(0);
             let now = clock::now();
             self.note_healthy(now);
-            match message {
-                Some(Message::Records { records, route }) => self.take_records(now, records, &route),
-                Some(Message::Spans(spans)) => self.take_spans(now, *spans),
-                Some(Message::Finish) | None => {}
+            for message in messages.drain(..) {
+                match message {
+                    Message::Records { records, route } => self.take_records(now, records, &route),
+                    Message::Spans(spans) => self.take_spans(now, *spans),
+                    Message::Finish => finishing = true,
+                }
             }
             self.engine.handle_timeout(now);
             self.release(now);
@@ -179,10 +180,8 @@ impl Correlator {
     fn take_records(&mut self, now: Nanos, records: Vec<HeldRecord>, route: &Arc<Route>) {
         let mut builder = Builder::default();
         for record in records {
-            let weight = record.bytes.len() + ITEM_OVERHEAD;
-            let number = self.next_item;
-            self.next_item += 1;
-            let item = Item {
+            let weight = record.weight;
+            let slot = self.items.insert(Item {
                 signal: Signal::Logs,
                 bytes: record.bytes,
                 surroundings: record.surroundings,
@@ -191,20 +190,18 @@ impl Correlator {
                 pending: record.evidences.len(),
                 verdict: None,
                 weight,
-            };
-            self.items.insert(number, item);
+            });
             for evidence in record.evidences {
-                let ticket = self.ticket(number);
+                let ticket = self.items.ticket(slot);
                 let stream = record.stream.clone();
                 let record = Record { ticket, stream, observed: record.observed, evidence };
-                if self.engine.handle_record(now, record) == Decision::Pass {
-                    self.tickets.remove(&ticket);
-                    if let Some(item) = self.items.get_mut(&number) {
-                        item.pending = item.pending.saturating_sub(1);
-                    }
+                if self.engine.handle_record(now, record) == Decision::Pass
+                    && let Some(item) = self.items.get_mut(slot)
+                {
+                    item.pending = item.pending.saturating_sub(1);
                 }
             }
-            self.release_if_done(number, &mut builder);
+            self.release_if_done(slot, &mut builder);
         }
         builder.finish();
     }
@@ -212,13 +209,7 @@ impl Correlator {
     fn take_spans(&mut self, now: Nanos, spans: Spans) {
         let Spans { mut rows, groups, held, route } = spans;
         for span in held {
-            let number = self.next_item;
-            self.next_item += 1;
-            let ticket = self.ticket(number);
-            if let Some(row) = rows.get_mut(span.row) {
-                row.ticket = ticket;
-            }
-            let item = Item {
+            let slot = self.items.insert(Item {
                 signal: Signal::Traces,
                 weight: span.bytes.len() + SPAN_OVERHEAD,
                 bytes: span.bytes,
@@ -227,8 +218,11 @@ impl Correlator {
                 pid: None,
                 pending: 1,
                 verdict: None,
-            };
-            self.items.insert(number, item);
+            });
+            let ticket = self.items.ticket(slot);
+            if let Some(row) = rows.get_mut(span.row) {
+                row.ticket = ticket;
+            }
         }
         for (place, group) in groups {
             self.engine.handle_spans(now, &place, rows.get(group).unwrap_or_default());
@@ -236,38 +230,36 @@ impl Correlator {
         self.shared.queued_rows.fetch_sub(rows.len(), Ordering::Relaxed);
     }
 
-    fn ticket(&mut self, item: u64) -> Ticket {
-        self.next_ticket += 1;
-        let ticket = Ticket(self.next_ticket);
-        self.tickets.insert(ticket, item);
-        ticket
-    }
-
     /// Does what the engine says.
     fn release(&mut self, now: Nanos) {
         let mut outputs = Vec::new();
+        // Surroundings of verdicts first: the records that they are of are still here.
+        let mut surroundings = VecDeque::new();
         while let Some(output) = self.engine.poll_output() {
+            if let Output::Verdict(verdict) = &output {
+                surroundings.push_back(self.surroundings_of(verdict));
+            }
             outputs.push(output);
         }
-        let mut builder = Builder::default();
-        // Verdicts first: their records are still here, and with them what surrounds them.
-        for output in &outputs {
-            if let Output::Verdict(verdict) = output {
-                self.publish(now, verdict, &mut builder);
-            }
-        }
+        let (mut items, mut verdicts) = (Builder::default(), Builder::default());
         for output in outputs {
-            if let Output::Release { ticket, verdict } = output
-                && let Some(number) = self.tickets.remove(&ticket)
-            {
-                if let Some(item) = self.items.get_mut(&number) {
-                    item.pending = item.pending.saturating_sub(1);
-                    item.verdict = item.verdict.take().or(verdict);
+            match output {
+                Output::Verdict(verdict) => {
+                    let surroundings = surroundings.pop_front();
+                    self.publish(now, &verdict, surroundings.as_ref(), &mut verdicts);
                 }
-                self.release_if_done(number, &mut builder);
+                Output::Release { ticket, verdict } => {
+                    let Some(slot) = self.items.find(ticket) else { continue };
+                    if let Some(item) = self.items.get_mut(slot) {
+                        item.pending = item.pending.saturating_sub(1);
+                        item.verdict = item.verdict.take().or(verdict);
+                    }
+                    self.release_if_done(slot, &mut items);
+                }
             }
         }
-        builder.finish();
+        verdicts.finish();
+        items.finish();
         let wanted = self.engine.wanted();
         if !Arc::ptr_eq(&wanted, &self.wanted) {
             self.wanted = Arc::clone(&wanted);
@@ -278,10 +270,31 @@ impl Correlator {
             self.named = Arc::clone(&named);
             self.shared.publish_named(named);
         }
-        self.shared.counters.held(self.items.len() as u64);
+        self.shared.counters.held(self.items.count() as u64);
     }
 
-    fn publish(&mut self, now: Nanos, verdict: &Arc<Verdict>, builder: &mut Builder) {
+    fn surroundings_of(&self, verdict: &Verdict) -> Surroundings {
+        // The resource of the access line says best whose failure it is.
+        let rank = |source: &Source| (*source != Source::NginxAccess, *source != Source::NginxError);
+        let held =
+            verdict.records.iter().filter_map(|(source, ticket)| Some((rank(source), self.items.find(*ticket)?)));
+        let item = held.min_by_key(|(rank, _)| *rank).and_then(|(_, slot)| self.items.get(slot));
+        match item {
+            Some(item) => Surroundings::of(
+                Arc::clone(item.surroundings.resource_shell()),
+                Arc::clone(self.own_scope.scope_shell()),
+            ),
+            None => self.own_scope.clone(),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        now: Nanos,
+        verdict: &Arc<Verdict>,
+        surroundings: Option<&Surroundings>,
+        builder: &mut Builder,
+    ) {
         self.shared.counters.verdict(verdict);
         self.ring.publish(Arc::clone(verdict));
         for outlet in &self.verdict_outlets {
@@ -290,39 +303,40 @@ impl Correlator {
         if self.verdict_route.explained.is_empty() {
             return;
         }
-        let mut records: Vec<&(Source, Ticket)> = verdict.records.iter().collect();
-        // The resource of the access line says best whose failure it is.
-        records.sort_by_key(|(source, _)| (*source != Source::NginxAccess, *source != Source::NginxError));
-        let item = records.iter().find_map(|(_, ticket)| self.items.get(self.tickets.get(ticket)?));
-        let surroundings = match item {
-            Some(item) => Surroundings::of(
-                Arc::clone(item.surroundings.resource_shell()),
-                Arc::clone(self.own_scope.scope_shell()),
-            ),
-            None => self.own_scope.clone(),
-        };
-        builder.push(
-            &Arc::clone(&self.verdict_route),
-            Signal::Logs,
-            &surroundings,
-            &enrich::verdict_record(verdict, now),
-        );
+        let record = self.enrichment(verdict).verdict_record(verdict, now);
+        let surroundings = surroundings.unwrap_or(&self.own_scope);
+        builder.push(&self.verdict_route, Signal::Logs, surroundings, &record);
     }
 
-    fn release_if_done(&mut self, number: u64, builder: &mut Builder) {
-        if self.items.get(&number).is_none_or(|item| item.pending > 0) {
+    /// The bytes of a verdict, made once for all that it is written on.
+    fn enrichment(&mut self, verdict: &Arc<Verdict>) -> Arc<Enrichment> {
+        if let Some((_, known)) = self.enrichments.iter().rev().find(|(known, _)| Arc::ptr_eq(known, verdict)) {
+            return Arc::clone(known);
+        }
+        let enrichment = Arc::new(Enrichment::of(verdict));
+        if self.enrichments.len() >= ENRICHMENTS_MAX {
+            self.enrichments.pop_front();
+        }
+        self.enrichments.push_back((Arc::clone(verdict), Arc::clone(&enrichment)));
+        enrichment
+    }
+
+    fn release_if_done(&mut self, slot: Slot, builder: &mut Builder) {
+        if self.items.get(slot).is_none_or(|item| item.pending > 0) {
             return;
         }
-        let Some(item) = self.items.remove(&number) else { return };
+        let Some(item) = self.items.remove(slot) else { return };
         let held_bytes = match item.signal {
             Signal::Traces => &self.shared.held_span_bytes,
             Signal::Logs | Signal::Metrics => &self.shared.held_bytes,
         };
         held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
         let bytes = match (&item.verdict, item.signal) {
-            (None, _) => item.bytes.to_vec(),
-            (Some(verdict), Signal::Traces) => enrich::span_patch(verdict).apply(&item.bytes),
-            (Some(verdict), _) => enrich::log_patch(verdict, self.enrich_http, item.pid).apply(&item.bytes),
+            (None, _) => item.bytes,
+            (Some(verdict), Signal::Traces) => self.enrichment(verdict).span_patch().apply(&item.bytes).into(),
+            (Some(verdict), _) => {
+                self.enrichment(verdict).log_patch(self.enrich_http, item.pid).apply(&item.bytes).into()
+            }
         };
         builder.push(&item.route, item.signal, &item.surroundings, &bytes);
     }
@@ -330,14 +344,11 @@ impl Correlator {
     /// Nothing should be left; what is goes on as it came.
     fn let_go_of_everything(&mut self) {
         let mut builder = Builder::default();
-        #[expect(clippy::disallowed_methods, reason = "sorted below")]
-        let mut numbers: Vec<u64> = self.items.keys().copied().collect();
-        numbers.sort_unstable();
-        for number in numbers {
-            if let Some(item) = self.items.get_mut(&number) {
+        for slot in self.items.slots() {
+            if let Some(item) = self.items.get_mut(slot) {
                 item.pending = 0;
             }
-            self.release_if_done(number, &mut builder);
+            self.release_if_done(slot, &mut builder);
         }
         builder.finish();
     }

@@ -1,10 +1,11 @@
 //! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
 
 use super::correlator::{HeldRecord, HeldSpan, Message, Spans};
+use super::streams::Lesson;
 use super::{Route, Shared, send_all};
 use crate::otlp::{self, Edits, Request, Signal, Surroundings};
 use crate::receiver::{Consumer, Refusal};
-use crate::scan;
+use crate::scan::{self, FoundRecord};
 use crate::telemetry::Unwatched;
 use bytes::Bytes;
 use std::ops::Range;
@@ -70,7 +71,17 @@ impl Intake {
     fn take_logs(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
         let wanted = self.shared.wanted();
         let shared = &self.shared;
-        let scanned = scan::logs(request, &shared.reader, &shared.streams, &shared.sites, &wanted);
+        let lesson = Lesson::new(&shared.streams);
+        let mut bytes = 0;
+        // A request that is refused is read no further than to the record that has no room.
+        let admit = |found: &FoundRecord| {
+            bytes += found.range.len() + ITEM_OVERHEAD;
+            self.has_room(bytes) && self.messages.capacity() > 0
+        };
+        let Some(scanned) = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit) else {
+            lesson.forget();
+            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+        };
         if scanned.found.is_empty() {
             self.count(scanned);
             send_all(&route.explained, Signal::Logs, request, items);
@@ -79,13 +90,20 @@ impl Intake {
         let mut edits = Edits::new();
         let mut held = Vec::with_capacity(scanned.found.len());
         let mut bytes = 0;
+        let mut last_shells = None;
         let found_count = scanned.found.len() as u64;
         let (healthy, recognised, unrecognised) = (scanned.healthy, scanned.recognised, scanned.unrecognised);
         for found in scanned.found {
             let Some(item) = request.get(found.range.clone()) else { continue };
             edits.remove(found.range);
-            bytes += item.len() + ITEM_OVERHEAD;
+            // What surrounds a record counts once for all records in it: it is as long as the sender likes.
+            let shells = (found.surroundings.resource_shell().as_ptr(), found.surroundings.scope_shell().as_ptr());
+            let shells_len = if last_shells == Some(shells) { 0 } else { found.surroundings.bytes_len() };
+            last_shells = Some(shells);
+            let weight = item.len() + ITEM_OVERHEAD + shells_len;
+            bytes += weight;
             held.push(HeldRecord {
+                weight,
                 // A copy: a slice would keep the whole request in memory for one record of it.
                 bytes: Bytes::copy_from_slice(item),
                 surroundings: found.surroundings,
@@ -95,7 +113,13 @@ impl Intake {
             });
         }
         // Before anything of the request is used: its sender shall send all of it again.
-        let permit = self.admit(bytes)?;
+        let permit = match self.admit(bytes) {
+            Ok(permit) => permit,
+            Err(refusal) => {
+                lesson.forget();
+                return Err(refusal);
+            }
+        };
         self.shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         let rest = items.saturating_sub(found_count);
         if rest > 0 {
@@ -170,11 +194,16 @@ impl Intake {
     }
 
     fn admit(&self, bytes: usize) -> Result<mpsc::Permit<'_, Message>, Refusal> {
-        let held = self.shared.held_bytes.load(Ordering::Relaxed);
-        if held.saturating_add(bytes) > self.shared.held_bytes_max && held > 0 {
+        if !self.has_room(bytes) {
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         }
         self.messages.try_reserve().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })
+    }
+
+    /// A request that would never fit is taken when nothing else is held.
+    fn has_room(&self, bytes: usize) -> bool {
+        let held = self.shared.held_bytes.load(Ordering::Relaxed);
+        held == 0 || held.saturating_add(bytes) <= self.shared.held_bytes_max
     }
 
     fn count(&self, scanned: scan::Scanned) {

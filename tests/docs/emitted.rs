@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use why502::engine::causes;
 use why502::engine::verdict::{Link, LinkMethod, Quote, Source, Ticket, Verdict};
-use why502::enrich;
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Vocabulary};
+use why502::enrich::{self, Enrichment};
 use why502::explain;
-use why502::otlp::{AnyValue, Attribute, LogRecord, Value};
+use why502::otlp::{AnyValue, Encoded, LogRecord, Value};
 use why502::read::evidence::{SECOND, Symptom, TraceContext};
 use why502::read::formats::Reader;
 
@@ -59,16 +59,6 @@ fn with_candidates() -> Verdict {
     Verdict { link, ..full() }
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "string",
-        Value::Strings(_) => "string[]",
-        Value::Int(_) => "int",
-        Value::Double(_) => "double",
-        Value::Bool(_) => "boolean",
-    }
-}
-
 fn kind_read(value: &AnyValue<'_>) -> &'static str {
     match value {
         AnyValue::String(_) => "string",
@@ -81,18 +71,20 @@ fn kind_read(value: &AnyValue<'_>) -> &'static str {
 
 /// What a verdict puts on each carrier: name and type.
 fn emitted(verdict: &Verdict) -> BTreeMap<Carrier, BTreeMap<String, &'static str>> {
-    let named = |attributes: &[Attribute]| -> BTreeMap<String, &'static str> {
-        attributes.iter().map(|attribute| (attribute.key.to_string(), kind_of(&attribute.value))).collect()
+    let named = |encoded: &Encoded| -> BTreeMap<String, &'static str> {
+        let attributes = encoded.attributes();
+        attributes.map(|pair| (String::from_utf8_lossy(pair.key).into_owned(), kind_read(&pair.value()))).collect()
     };
-    let both = |one: &[Attribute], other: &[Attribute]| {
+    let both = |one: &Encoded, other: &Encoded| {
         let mut all = named(one);
         all.extend(named(other));
         all
     };
-    let record = enrich::log_patch(verdict, true, verdict.worker_pid);
-    let span = enrich::span_patch(verdict);
+    let enrichment = Enrichment::of(verdict);
+    let record = enrichment.log_patch(true, verdict.worker_pid);
+    let span = enrichment.span_patch();
     let event = span.events.first().expect("an event");
-    let own = enrich::verdict_record(verdict, SECOND);
+    let own = enrichment.verdict_record(verdict, SECOND);
     let own = LogRecord::read(&own)
         .attributes()
         .map(|pair| (String::from_utf8_lossy(pair.key).into_owned(), kind_read(&pair.value())))

@@ -11,12 +11,12 @@ use proptest::prelude::*;
 /// Calls everything that takes bytes.
 fn exercise(bytes: &[u8]) {
     let patch = LogPatch {
-        attributes: vec![Attribute::new("why502.cause", "unknown")],
-        attributes_if_missing: vec![Attribute::new("error.type", "unknown")],
+        attributes: vec![Attribute::new("why502.cause", "unknown")].into(),
+        attributes_if_missing: vec![Attribute::new("error.type", "unknown")].into(),
         trace_id: Some([1; 16]),
         span_id: Some([2; 8]),
     };
-    let events = vec![SpanEvent { time: 1, name: "e".to_owned(), attributes: vec![Attribute::new("k", true)] }];
+    let events = vec![SpanEvent { time: 1, name: "e".to_owned(), attributes: vec![Attribute::new("k", true)].into() }];
     let span_patch = SpanPatch { attributes: patch.attributes.clone(), events, ..SpanPatch::default() };
     let mut edits = Edits::new();
     for resource in Request::new(bytes).resources() {
@@ -180,7 +180,7 @@ fn bytes_that_are_no_text_stay_as_they_are() {
     let item = Request::new(&request).items().next().expect("a record");
     assert_eq!(item.log_record().body_string(), Some(&b"GET /\xff\xc0\x80\0\x1b[2J"[..]));
     let mut edits = Edits::new();
-    let patch = LogPatch { attributes: vec![Attribute::new("why502.cause", "unknown")], ..LogPatch::default() };
+    let patch = LogPatch { attributes: vec![Attribute::new("why502.cause", "unknown")].into(), ..LogPatch::default() };
     edits.replace(item.range(), patch.apply(item.bytes));
     let output = edits.apply(&request);
     let patched = Request::new(&output).items().next().expect("a record").log_record();
