@@ -102,14 +102,14 @@ fn check_walk(bencher: Bencher<'_, '_>) {
 #[divan::bench(counters = [ItemsCount::new(SPANS)])]
 fn scan_healthy(bencher: Bencher<'_, '_>) {
     let request = request();
-    bencher.bench_local(|| scan(black_box(&request), &Wanted::default(), |_| Arc::default()));
+    bencher.bench_local(|| scan(black_box(&request), SPANS as usize, &Wanted::default(), |_| Arc::default()));
 }
 
 #[divan::bench(counters = [ItemsCount::new(SPANS)])]
 fn scan_while_ids_are_named(bencher: Bencher<'_, '_>) {
     let request = request();
     let named = Wanted::new((0..1_000).collect());
-    bencher.bench_local(|| scan(black_box(&request), &named, |_| Arc::default()));
+    bencher.bench_local(|| scan(black_box(&request), SPANS as usize, &named, |_| Arc::default()));
 }
 
 #[divan::bench(counters = [ItemsCount::new(SPANS)])]

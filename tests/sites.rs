@@ -133,7 +133,7 @@ fn verdicts(input: &[&Input<'_>], sites: &Sites, settings: Settings) -> Vec<Arc<
     }
     for served in input.iter().flat_map(|input| &input.spans) {
         let request = spans_of(served);
-        let scanned = scan::spans::scan(&request, &Wanted::default(), |resource| {
+        let scanned = scan::spans::scan(&request, usize::MAX, &Wanted::default(), |resource| {
             Arc::new(sites.of_resource(resource.attributes()))
         });
         for (place, rows) in scanned.groups {

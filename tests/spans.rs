@@ -291,7 +291,7 @@ fn the_scan_reads_what_instrumentations_write() {
     spans.push(Span { trace_id: vec![0; 16], ..span("no trace", 2, Vec::new()) });
     spans.push(Span { kind: 3, status: Some(Status { code: 2, ..Status::default() }), ..span("c", 3, vec![]) });
     let request = traces(spans);
-    let scanned = scan(&request, &Wanted::default(), |_| Arc::default());
+    let scanned = scan(&request, usize::MAX, &Wanted::default(), |_| Arc::default());
     let first = scanned.rows[0];
     for (row, (attributes, (method, target, status, request_id))) in scanned.rows.iter().zip(&cases) {
         let expected = SpanRow { status: *status, request_id: hash_text(request_id.as_bytes()), ..first };
@@ -305,4 +305,6 @@ fn the_scan_reads_what_instrumentations_write() {
     let candidates: Vec<usize> = scanned.candidates.iter().map(|(row, _)| *row).collect();
     assert_eq!(candidates, [0, 4, 5, 8]);
     assert_eq!(time::rfc3339(first.end), "2026-03-04T09:15:03.299Z");
+    let scanned = scan(&request, 3, &Wanted::default(), |_| Arc::default());
+    assert_eq!((scanned.rows.len(), scanned.left_out, scanned.candidates.len()), (3, cases.len() as u64 - 2, 1));
 }

@@ -108,7 +108,7 @@ impl Traces {
         }
         let request =
             otlp::json::to_protobuf(Signal::Traces, object.text.as_bytes()).map_err(|error| error.to_string())?;
-        for span in crate::scan::spans::scan(&request, &Wanted::default(), |_| Arc::default()).rows {
+        for span in crate::scan::spans::scan(&request, usize::MAX, &Wanted::default(), |_| Arc::default()).rows {
             self.count += 1;
             self.runs.push(span).map_err(|error| runs::problem(&error))?;
         }

@@ -116,7 +116,7 @@ fn check_field(field: &Field<'_>, wire: u8) -> Result<(), Malformed> {
 
 #[inline]
 fn check_fields(mut fields: Fields<'_>, wires: &Wires) -> Result<(), Malformed> {
-    while let Some(field) = fields.try_next()? {
+    while let Some(field) = fields.step()? {
         let wire = wires.get(field.number as usize).copied().unwrap_or(NONE);
         check_field(&field, wire)?;
     }

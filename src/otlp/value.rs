@@ -144,6 +144,9 @@ pub struct KeyValue<'a> {
 impl<'a> KeyValue<'a> {
     #[inline]
     pub(super) fn read(bytes: &'a [u8], depth: u8) -> KeyValue<'a> {
+        if let Some((key, value)) = KeyValue::usual(bytes) {
+            return KeyValue { key, value, depth };
+        }
         let mut pair = KeyValue { key: &[], value: &[], depth };
         for field in Fields::new(bytes) {
             match field.number {
@@ -153,6 +156,15 @@ impl<'a> KeyValue<'a> {
             }
         }
         pair
+    }
+
+    /// Key and value of a pair as nearly all are written: the key, the value, both shorter than 128 bytes, nothing else.
+    #[inline]
+    fn usual(bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let [0x0a, length @ 0..0x80, rest @ ..] = bytes else { return None };
+        let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+        let [0x12, length @ 0..0x80, value @ ..] = rest else { return None };
+        (value.len() == usize::from(*length)).then_some((key, value))
     }
 
     /// The value; read when asked for.

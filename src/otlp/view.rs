@@ -304,7 +304,8 @@ impl<'a> Span<'a> {
         mut attribute: impl FnMut(KeyValue<'a>),
     ) -> Span<'a> {
         let mut span = Span { bytes, ..Span::default() };
-        for field in Fields::new(bytes) {
+        let mut fields = Fields::new(bytes);
+        while let Ok(Some(field)) = fields.step() {
             match (field.number, field.wire) {
                 (1, Wire::Bytes(id)) => span.trace_id = id,
                 (2, Wire::Bytes(id)) => span.span_id = id,

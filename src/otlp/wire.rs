@@ -131,6 +131,13 @@ impl<'a> Fields<'a> {
     /// [`Malformed`] where the bytes are no field; do not call it again after that.
     #[inline]
     pub(super) fn try_next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
+        self.step()
+    }
+
+    /// [`Fields::try_next`] for the loops over all fields of each item: a call of its own for each field took longer than
+    /// what it does.
+    #[inline(always)]
+    pub(super) fn step(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         let start = self.position;
         if start >= self.bytes.len() {
             return Ok(None);

@@ -133,7 +133,11 @@ impl Intake {
     /// What could be no failed request's own goes on at once. Past a limit everything does: a request of traces is never
     /// refused, its spans are then neither linked nor patched.
     fn take_traces(&self, route: &Arc<Route>, request: &Bytes, items: u64) {
-        let scanned = scan::spans::scan(request, &self.shared.named(), |resource| self.shared.place(resource));
+        let (named, rows_max) = (self.shared.named(), ROWS_MAX.min(items as usize));
+        let scanned = scan::spans::scan(request, rows_max, &named, |resource| self.shared.place(resource));
+        if scanned.left_out > 0 {
+            self.shared.counters.unwatched(Unwatched::Queue, scanned.left_out);
+        }
         let Some(permit) = self.room_for_rows(&scanned) else {
             send_all(&route.explained, Signal::Traces, request, items);
             return;
@@ -165,7 +169,7 @@ impl Intake {
             return None;
         }
         let queued = self.shared.queued_rows.fetch_add(count, Ordering::Relaxed);
-        let fits = queued == 0 || queued.saturating_add(count) <= ROWS_QUEUED_MAX;
+        let fits = queued.saturating_add(count) <= ROWS_QUEUED_MAX;
         let has_room = fits && self.messages.capacity() > self.messages.max_capacity() / 2;
         let permit = if has_room { self.messages.try_reserve().ok() } else { None };
         if permit.is_none() {
@@ -240,5 +244,7 @@ fn surroundings_of(request: &[u8], spans: &[(usize, Range<usize>)]) -> Vec<Surro
 pub(super) const ITEM_OVERHEAD: usize = 2_048;
 /// The same of a span, of which the engine keeps a row.
 pub(super) const SPAN_OVERHEAD: usize = 1_024;
-/// Rows that wait for the engine: 6 MiB.
-const ROWS_QUEUED_MAX: usize = 65_536;
+/// Rows of one request: 6 MiB. SDKs send 512 spans at once by default, collectors 8,192.
+const ROWS_MAX: usize = 65_536;
+/// Rows that wait for the engine: two of the largest requests.
+const ROWS_QUEUED_MAX: usize = 2 * ROWS_MAX;

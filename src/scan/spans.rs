@@ -28,12 +28,21 @@ pub struct Scanned {
     pub groups: Vec<(Arc<Place>, Range<usize>)>,
     /// Spans that could be a failed request's own: the row, and where the span stands in the request.
     pub candidates: Vec<(usize, Range<usize>)>,
+    /// Server and client spans that no row was made for.
+    pub left_out: u64,
 }
 
-/// Reads the spans of a request that has passed [`crate::otlp::check`]. `named` is what [`crate::engine::Engine::named`] says.
-/// `place` says where the spans of a resource were made.
-pub fn scan(request: &[u8], named: &Wanted, mut place: impl FnMut(&ResourceGroup<'_>) -> Arc<Place>) -> Scanned {
-    let mut scanned = Scanned::default();
+/// Reads the spans of a request that has passed [`crate::otlp::check`], and of its server and client spans at most so many.
+/// `named` is what [`crate::engine::Engine::named`] says, `place` where the spans of a resource were made.
+pub fn scan(
+    request: &[u8],
+    rows_max: usize,
+    named: &Wanted,
+    mut place: impl FnMut(&ResourceGroup<'_>) -> Arc<Place>,
+) -> Scanned {
+    // Nearly all spans are longer than that; room for the rest is made when they come.
+    let room = rows_max.min(request.len() / 64);
+    let mut scanned = Scanned { rows: Vec::with_capacity(room), ..Scanned::default() };
     for resource in Request::new(request).resources() {
         let from = scanned.rows.len();
         let mut process = None;
@@ -41,6 +50,10 @@ pub fn scan(request: &[u8], named: &Wanted, mut place: impl FnMut(&ResourceGroup
             let from_nginx = if scope.name() == b"nginx" { SpanRow::FROM_NGINX } else { 0 };
             for item in scope.items() {
                 let Some(mut row) = read(item.bytes) else { continue };
+                if scanned.rows.len() >= rows_max {
+                    scanned.left_out += 1;
+                    continue;
+                }
                 (row.process, row.pid) = *process.get_or_insert_with(|| process_of(&resource));
                 row.flags |= from_nginx;
                 if span_watch::may_be_own(&row, named) {

@@ -86,9 +86,21 @@ impl Bucket {
             + index.filter.capacity() * size_of::<u64>()
     }
 
+    /// False when no row has the trace or request id with this hash.
+    #[inline]
+    pub(super) fn may_have(&self, hash: u64) -> bool {
+        self.rows.len() > self.index.count || self.index.may_have(hash)
+    }
+
+    /// True when rows may have ended within a time.
+    #[inline]
+    pub(super) fn overlaps(&self, from: Nanos, to: Nanos) -> bool {
+        self.from <= to && self.to >= from
+    }
+
     /// Rows of a trace in order of arrival.
     pub(super) fn of_trace(&self, trace_id: &[u8; 16]) -> impl Iterator<Item = (usize, &SpanRow)> {
-        let numbers = if self.index.may_have(hash_id(trace_id)) { self.index.by_trace.as_slice() } else { &[] };
+        let numbers = self.index.by_trace.as_slice();
         let start = numbers.partition_point(|number| self.key(*number, |row| row.trace_id) < Some(*trace_id));
         let indexed = numbers.get(start..).unwrap_or_default().iter().map_while(|number| self.row(*number));
         let is_of_it = |row: &SpanRow| row.trace_id == *trace_id;
@@ -98,7 +110,7 @@ impl Bucket {
     /// The last row with a request id.
     pub(super) fn of_request_id(&self, request_id: u64) -> Option<(usize, &SpanRow)> {
         let in_tail = self.tail().filter(|(_, row)| row.request_id == request_id).last();
-        if in_tail.is_some() || !self.index.may_have(request_id) {
+        if in_tail.is_some() {
             return in_tail;
         }
         let numbers = self.index.by_request_id.as_slice();
@@ -109,13 +121,11 @@ impl Bucket {
 
     /// Rows with a path that ended within a time.
     pub(super) fn on_path(&self, path: u64, from: Nanos, to: Nanos) -> impl Iterator<Item = (usize, &SpanRow)> {
-        let overlaps = self.from <= to && self.to >= from;
-        let numbers = if overlaps { self.index.by_path.as_slice() } else { &[] };
+        let numbers = self.index.by_path.as_slice();
         let start = numbers.partition_point(|number| self.key(*number, |row| (row.path, row.end)) < Some((path, from)));
         let indexed = numbers.get(start..).unwrap_or_default().iter().map_while(|number| self.row(*number));
         let fits = move |row: &SpanRow| row.path == path && row.end >= from && row.end <= to;
-        let tail = self.tail().take(if overlaps { usize::MAX } else { 0 });
-        indexed.take_while(move |(_, row)| fits(row)).chain(tail.filter(move |(_, row)| fits(row)))
+        indexed.take_while(move |(_, row)| fits(row)).chain(self.tail().filter(move |(_, row)| fits(row)))
     }
 
     /// Rows that are not in the index.
@@ -165,6 +175,7 @@ impl Index {
     }
 
     /// False when no row in it has this id.
+    #[inline]
     fn may_have(&self, hash: u64) -> bool {
         let at = (hash >> 6) as usize & self.filter.len().wrapping_sub(1);
         self.filter.get(at).is_some_and(|word| word & 1 << (hash & 63) != 0)

@@ -5,7 +5,7 @@
 //! more slowly. The bucket that was opened first is forgotten first, so that a sender whose clock is wrong pushes nobody out.
 
 use super::bucket::Bucket;
-use super::{PER_TRACE_MAX, SpanRow};
+use super::{PER_TRACE_MAX, SpanRow, hash_id};
 use crate::engine::verdict::Ticket;
 use crate::read::evidence::{Nanos, SECOND};
 use std::collections::{BTreeMap, VecDeque};
@@ -171,20 +171,24 @@ impl Spans {
 
     /// The spans of a trace with their numbers, those of one second in order of arrival.
     pub fn of_trace(&self, trace_id: &[u8; 16]) -> impl Iterator<Item = (u64, &SpanRow)> {
-        self.numbered().flat_map(|(base, bucket)| numbers(base, bucket.of_trace(trace_id))).take(PER_TRACE_MAX)
+        let hash = hash_id(trace_id);
+        let buckets = self.numbered().filter(move |(_, bucket)| bucket.may_have(hash));
+        buckets.flat_map(|(base, bucket)| numbers(base, bucket.of_trace(trace_id))).take(PER_TRACE_MAX)
     }
 
     /// The span whose request header carried this request id, by [`super::hash_text`]; the newest of several.
     pub fn of_request_id(&self, request_id: u64) -> Option<(u64, &SpanRow)> {
         let found =
             |(base, bucket): (u64, &'_ Bucket)| bucket.of_request_id(request_id).map(|(row, _)| base | row as u64);
-        let number = self.numbered().rev().find_map(found)?;
+        let number = self.numbered().rev().filter(|(_, bucket)| bucket.may_have(request_id)).find_map(found)?;
         self.get(number).map(|row| (number, row))
     }
 
     /// Spans with this path, by [`super::hash_text`], that ended within a time.
     pub fn on_path(&self, path: u64, from: Nanos, to: Nanos) -> impl Iterator<Item = (u64, &SpanRow)> {
-        self.numbered().flat_map(move |(base, bucket)| numbers(base, bucket.on_path(path, from, to.max(from))))
+        let to = to.max(from);
+        let buckets = self.numbered().filter(move |(_, bucket)| bucket.overlaps(from, to));
+        buckets.flat_map(move |(base, bucket)| numbers(base, bucket.on_path(path, from, to)))
     }
 
     /// Spans in sight.
