@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
+use std::sync::Arc;
 use why502::engine::correlate::spans::{SpanRow, Spans, hash_target};
 use why502::otlp::{Signal, check};
 use why502::read::Wanted;
@@ -101,14 +102,14 @@ fn check_walk(bencher: Bencher<'_, '_>) {
 #[divan::bench(counters = [ItemsCount::new(SPANS)])]
 fn scan_healthy(bencher: Bencher<'_, '_>) {
     let request = request();
-    bencher.bench_local(|| scan(black_box(&request), &Wanted::default()));
+    bencher.bench_local(|| scan(black_box(&request), &Wanted::default(), |_| Arc::default()));
 }
 
 #[divan::bench(counters = [ItemsCount::new(SPANS)])]
 fn scan_while_ids_are_named(bencher: Bencher<'_, '_>) {
     let request = request();
     let named = Wanted::new((0..1_000).collect());
-    bencher.bench_local(|| scan(black_box(&request), &named));
+    bencher.bench_local(|| scan(black_box(&request), &named, |_| Arc::default()));
 }
 
 #[divan::bench(counters = [ItemsCount::new(SPANS)])]

@@ -290,7 +290,7 @@ fn the_scan_reads_what_instrumentations_write() {
     spans.push(Span { trace_id: vec![0; 16], ..span("no trace", 2, Vec::new()) });
     spans.push(Span { kind: 3, status: Some(Status { code: 2, ..Status::default() }), ..span("c", 3, vec![]) });
     let request = traces(spans);
-    let scanned = scan(&request, &Wanted::default());
+    let scanned = scan(&request, &Wanted::default(), |_| std::sync::Arc::default());
     let first = scanned.rows[0];
     for (row, (attributes, (method, target, status, request_id))) in scanned.rows.iter().zip(&cases) {
         let expected = SpanRow { status: *status, request_id: hash_text(request_id.as_bytes()), ..first };
