@@ -226,11 +226,11 @@ fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mu
                     remembered.released(ticket);
                 }
             }
-            Merged::Span(mut span) => {
+            Merged::Span(mut span, place) => {
                 if !may_be_own(&span, &engine.named()) {
                     span.ticket = SpanRow::NOT_HELD;
                 }
-                engine.handle_spans(now, &Arc::default(), &[*span]);
+                engine.handle_spans(now, &place, &[*span]);
             }
             Merged::Healthy { stream, at, count } => engine.handle_healthy(at, &stream, count),
         }

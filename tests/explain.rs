@@ -2,6 +2,8 @@
 
 #[path = "explain/bad_input.rs"]
 mod bad_input;
+#[path = "explain/sites.rs"]
+mod sites;
 #[path = "explain/terminal.rs"]
 mod terminal;
 

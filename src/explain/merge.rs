@@ -39,7 +39,7 @@ pub enum Merged {
     /// A line that proves something.
     Record(Box<Record>, Arc<Place>),
     /// A span.
-    Span(Box<SpanRow>),
+    Span(Box<SpanRow>, Arc<place::Place>),
     /// Healthy requests of an access log, about when they were answered.
     Healthy {
         /// The log stream.
@@ -86,9 +86,9 @@ impl Iterator for Merger<'_> {
         if let Some(end) = span
             && stream.is_none_or(|(order, _)| end < order)
         {
-            let mut span = self.traces.as_mut()?.pop(&mut self.context.problems)?;
+            let (mut span, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
             span.ticket = self.ticket();
-            return Some((end, Merged::Span(Box::new(span))));
+            return Some((end, Merged::Span(Box::new(span), place)));
         }
         let (_, index) = stream?;
         self.next.pop();
@@ -133,7 +133,7 @@ impl<'a> Merger<'a> {
                 None => streams.push(Stream::new(input, survey.sites().stream(input.stream))),
             }
         }
-        let traces = (!traces.is_empty()).then(|| Traces::read(traces, problems));
+        let traces = (!traces.is_empty()).then(|| Traces::read(traces, !survey.sites().are_one(), problems));
         let buffer_bytes = if streams.len() > OPEN_MAX { SMALL_BUFFER_BYTES } else { BUFFER_BYTES };
         let bytes_all = inputs.iter().map(|input| input.bytes).sum();
         Merger {

@@ -7,13 +7,14 @@
 //!    of such folders.
 //!
 //! What none of them places, and everything where they find one site alone, is of the place that nothing is known of.
-//! Pure: paths and names in, places out. Hashes are over what OpenTelemetry's resource attributes say of the same place
-//! (`host.name`, NUL, the name), so that a span's resource and a file's path can name one site.
+//! Pure: paths and names in, places out. They are those of the live pipeline (`src/scan/place.rs`), where the path of a
+//! file, the name in a line and the resource of a span say the same.
 
 use crate::engine::place::{Machine, Place, Stream};
 use crate::read::evidence::Evidence;
 use crate::read::formats::Format;
 use crate::read::text::hash64;
+use crate::scan::place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -115,6 +116,11 @@ impl Sites {
         Stream { id, place: self.by_stream.get(&id).cloned().unwrap_or_default() }
     }
 
+    /// True where no file has a known place.
+    pub(super) fn are_one(&self) -> bool {
+        self.by_stream.is_empty() && !self.by_origin
+    }
+
     /// True where a line's own origin decides.
     pub(super) fn are_by_origin(&self) -> bool {
         self.by_origin
@@ -150,75 +156,19 @@ fn without_number(name: &str) -> Option<&str> {
     service.strip_suffix(['-', '_']).filter(|service| service.len() < name.len() && !service.is_empty())
 }
 
-/// The pod or container that the path of a log names:
-/// `/var/log/pods/<namespace>_<pod>_<uid>/<container>/0.log` (kubelet),
-/// `/var/log/containers/<pod>_<namespace>_<container>-<id>.log` (its links),
-/// `/var/lib/docker/containers/<id>/<id>-json.log` (Docker).
+/// The pod or container that the path of a log names, as the kubelet and Docker lay them out.
 fn of_path(path: &str) -> Option<Place> {
-    let parts: Vec<&str> = path.split('/').collect();
-    let (name, folders) = parts.split_last()?;
-    if let [.., "pods", pod, _container] = folders {
-        let [namespace, pod, uid] = pod.split('_').collect::<Vec<_>>().try_into().ok()?;
-        let is_uid = uid.len() >= 8 && uid.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        return is_uid.then(|| of_pod(namespace, pod));
+    let mut place = place::Sites::default().of_path(path)?;
+    if let (Machine::Container, Some((of_host, _))) = (place.machine, path.rsplit_once("/containers/")) {
+        // Docker's folder is of one host.
+        place.host = hash64(of_host.as_bytes());
     }
-    if let [.., "containers"] = folders
-        && let Some((rest, id)) = name.strip_suffix(".log")?.rsplit_once('-')
-    {
-        let [pod, namespace, _container] = rest.split('_').collect::<Vec<_>>().try_into().ok()?;
-        return is_container_id(id).then(|| of_pod(namespace, pod));
-    }
-    if let [on_host @ .., "containers", id] = folders {
-        let is_named = name.strip_suffix("-json.log").is_some_and(|of| of == *id) && is_container_id(id);
-        return is_named.then(|| Place {
-            site: site(&["container.id", id]),
-            machine: Machine::Container,
-            host: hash64(on_host.join("/").as_bytes()),
-            names: [Some(*id), id.get(..12)].into_iter().flatten().map(str::to_owned).collect(),
-            ..Place::default()
-        });
-    }
-    None
-}
-
-fn is_container_id(id: &str) -> bool {
-    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn of_pod(namespace: &str, pod: &str) -> Place {
-    let workload = workload_of(pod);
-    Place {
-        site: site(&["k8s.namespace.name+k8s.pod.name", namespace, pod]),
-        machine: Machine::Pod,
-        service: site(&["workload", namespace, workload]),
-        namespace: hash64(namespace.as_bytes()),
-        // A service has mostly the name of its workload.
-        names: vec![pod.to_owned(), format!("{workload}.{namespace}"), workload.to_owned()],
-        ..Place::default()
-    }
+    Some(place)
 }
 
 /// 0 is the site that nothing names.
 fn site(words: &[&str]) -> u64 {
     hash64(words.join("\0").as_bytes()).max(1)
-}
-
-/// What made a pod: `web` of `web-7d4b9c6f5d-x2x8k` (a deployment), of `web-x2x8k` (a daemon set) and of `web-0` (a
-/// stateful set). Kubernetes makes names of letters and digits that spell no words
-/// (`k8s.io/apimachinery/pkg/util/rand`).
-fn workload_of(pod: &str) -> &str {
-    let is_made = |part: &str| part.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte));
-    let Some((rest, last)) = pod.rsplit_once('-') else { return pod };
-    if !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()) && last.len() < 5 {
-        return rest;
-    }
-    if last.len() != 5 || !is_made(last) {
-        return pod;
-    }
-    match rest.rsplit_once('-') {
-        Some((workload, hash)) if (8..=10).contains(&hash.len()) && is_made(hash) => workload,
-        _ => rest,
-    }
 }
 
 /// Folders that each are a site.

@@ -8,26 +8,37 @@ mod stored;
 
 use super::input::{Input, Lines};
 use crate::engine::correlate::spans::SpanRow;
-use crate::otlp::{self, Signal};
+use crate::engine::place::Place;
+use crate::otlp::{self, ResourceGroup, Signal};
 use crate::read::Wanted;
 use crate::read::evidence::Nanos;
+use crate::scan::place::Sites;
 use runs::Runs;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Longest request: OTLP's receivers take 64 MiB at most, and the collector's file exporter writes one request a line.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// Processes whose place is told apart, some 20 MiB; spans of further ones have none.
+const PLACES_MAX: usize = 32_768;
 
 /// Spans in order of their end.
 #[derive(Debug)]
 pub struct Traces {
     runs: Runs,
     count: u64,
+    /// Whether spans have places.
+    are_placed: bool,
+    /// Where they were made, by the hash of their resource.
+    places: HashMap<u32, Arc<Place>>,
 }
 
 impl Traces {
-    /// Reads the files. What cannot be read is a problem; everything else is used.
-    pub fn read(files: &[String], problems: &mut Vec<String>) -> Traces {
-        let mut traces = Traces { runs: Runs::default(), count: 0 };
+    /// Reads the files. What cannot be read is a problem; everything else is used. Spans are placed by their resource where
+    /// `are_placed`, that is where the log files are of several sites.
+    pub fn read(files: &[String], are_placed: bool, problems: &mut Vec<String>) -> Traces {
+        let mut traces = Traces { runs: Runs::default(), count: 0, are_placed, places: HashMap::new() };
         for input in super::input::expand(files, problems) {
             if let Err(problem) = traces.read_file(&input, problems) {
                 problems.push(problem);
@@ -44,13 +55,15 @@ impl Traces {
         self.runs.peek()
     }
 
-    /// The next span.
-    pub fn pop(&mut self, problems: &mut Vec<String>) -> Option<SpanRow> {
-        self.runs.pop().unwrap_or_else(|error| {
+    /// The next span, and where it was made.
+    pub fn pop(&mut self, problems: &mut Vec<String>) -> Option<(SpanRow, Arc<Place>)> {
+        let span = self.runs.pop().unwrap_or_else(|error| {
             problems.push(runs::problem(&error));
             self.runs = Runs::default();
             None
-        })
+        })?;
+        let place = self.places.get(&span.process).cloned().unwrap_or_default();
+        Some((span, place))
     }
 
     /// How many were read.
@@ -108,7 +121,19 @@ impl Traces {
         }
         let request =
             otlp::json::to_protobuf(Signal::Traces, object.text.as_bytes()).map_err(|error| error.to_string())?;
-        for span in crate::scan::spans::scan(&request, usize::MAX, &Wanted::default(), |_| Arc::default()).rows {
+        let sites = Sites::default();
+        let place = |resource: &ResourceGroup<'_>| {
+            Arc::new(if self.are_placed { sites.of_resource(resource.attributes()) } else { Place::default() })
+        };
+        let scanned = crate::scan::spans::scan(&request, usize::MAX, &Wanted::default(), place);
+        for (place, rows) in scanned.groups.into_iter().filter(|(place, _)| place.site != 0) {
+            if let Some(span) = scanned.rows.get(rows.start)
+                && self.places.len() < PLACES_MAX
+            {
+                self.places.entry(span.process).or_insert(place);
+            }
+        }
+        for span in scanned.rows {
             self.count += 1;
             self.runs.push(span).map_err(|error| runs::problem(&error))?;
         }
@@ -173,9 +198,10 @@ mod tests {
         let path = directory.path().join("t.json");
         std::fs::write(&path, text).expect("a file");
         let mut problems = Vec::new();
-        let mut traces = Traces::read(&[path.to_string_lossy().into_owned()], &mut problems);
+        let mut traces = Traces::read(&[path.to_string_lossy().into_owned()], false, &mut problems);
         let mut found = Vec::new();
-        while let Some(span) = traces.pop(&mut problems) {
+        while let Some((span, place)) = traces.pop(&mut problems) {
+            assert_eq!(place.site, 0, "nothing is placed");
             let number = u64::from_be_bytes(span.span_id);
             assert_eq!(span, span.asking("", &format!("/{{{number}")), "the row has its path");
             found.push(number.to_string());

@@ -93,6 +93,12 @@ impl Sites {
         self.place(&Known::new(Fields::of(resource), own, OfPath::read(path)))
     }
 
+    /// The place of the lines of a file, where its path names a pod or container.
+    pub fn of_path(&self, path: &str) -> Option<Place> {
+        let place = self.place(&Known::new(Fields::default(), Fields::default(), OfPath::read(path.as_bytes())));
+        (place.site != 0).then_some(place)
+    }
+
     fn place(&self, known: &Known<'_>) -> Place {
         let (site, machine) = self.site(known);
         let namespace = known.first(&["k8s.namespace.name", "service.namespace", COMPOSE_PROJECT]);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::otlp::{Attribute, NewRecord, Request, RequestWriter, Surroundings, resource, scope};
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const OTHER_ID: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
@@ -89,28 +90,30 @@ fn paths_of_pods_and_containers() {
         let files: Vec<&str> = files.iter().map(String::as_str).collect();
         assert_eq!(sites(&files), expected, "{files:?}");
     }
-    let place = of_path(one.trim_end_matches(" e")).expect("a pod");
-    assert_eq!((place.machine, place.namespace), (Machine::Pod, hash64(b"shop")));
-    assert_eq!(place.site, hash64(b"k8s.namespace.name+k8s.pod.name\0shop\0web-7d4b9c6f5d-x2x8k"));
-    assert_eq!(place.service, hash64(b"workload\0shop\0web"));
-    assert_eq!(place.names, ["web-7d4b9c6f5d-x2x8k", "web.shop", "web"]);
-    let place = of_path(&docker(ID)).expect("a container");
-    assert_eq!(place.names, [ID, &ID[..12]]);
+    let docker = of_path(&docker(ID)).expect("a container");
+    assert_eq!((docker.machine, docker.host), (Machine::Container, hash64(b"/var/lib/docker")));
 }
 
+/// A span of the same place finds it.
 #[test]
-fn workloads() {
-    for (pod, expected) in [
-        ("web-7d4b9c6f5d-x2x8k", "web"),
-        ("my-web-7d4b9c6f5d-x2x8k", "my-web"),
-        ("node-agent-x2x8k", "node-agent"),
-        ("db-0", "db"),
-        ("web", "web"),
-        ("web-proxy", "web-proxy"),
-        ("web-alone", "web-alone"),
-    ] {
-        assert_eq!(workload_of(pod), expected);
-    }
+fn places_of_files_are_those_of_resources() {
+    let of = |key: &'static str, value: &str| {
+        let mut writer = RequestWriter::new();
+        let record = NewRecord { body: "x", ..NewRecord::default() }.encode();
+        writer.push(&Surroundings::new(&resource(&[Attribute::new(key, value)]), &scope("", "")), &record);
+        let request = writer.finish();
+        let group = Request::new(&request).resources().next().expect("a group");
+        place::Sites::default().of_resource(group.attributes()).site
+    };
+    let seen = |path: &str| Seen {
+        path: Some(path.to_owned()),
+        nginx: BTreeSet::from([Format::NginxError]),
+        ..Seen::default()
+    };
+    let folders = BTreeMap::from([(1, seen("l/web-1/error.log")), (2, seen("l/web-2/error.log"))]);
+    assert_eq!(Sites::of(&folders).stream(2).place.site, of("host.name", "web-2"));
+    let host = Origin { machine: Machine::Host, name: "web-2".to_owned() };
+    assert_eq!(Sites::default().stream_of(1, &host).place.site, of("host.name", "web-2"));
 }
 
 #[test]
