@@ -22,13 +22,34 @@ TICK = os.sysconf("SC_CLK_TCK")
 RATE = 20_000
 RATE_SECONDS = 90
 
-# name -> (what it is, options of `compare load`)
+APPLICATIONS = {
+    f"{lines}-{name}": (
+        f"lines of another application, {what}, {size} bytes each",
+        [["--failing", "0", "--lines", lines, "--line-bytes", str(size), *batch]],
+        share,
+    )
+    for lines, what in (("text", "plain text"), ("json", "JSON"), ("postgres", "PostgreSQL"))
+    for name, size, batch, share in (("300", 300, [], 1.0), ("4k", 4_096, ["--batch", "200"], 0.2))
+}
+HEALTHY_RATE = ["--failing", "0", "--rate", "4000", "--batch", "100", "--streams", "4"]
+# name -> (what it is, options of each `compare load` that runs at once, share of --records or None for RATE_SECONDS)
 LOADS = {
-    "healthy": ("combined access lines, none failed", ["--failing", "0"]),
-    "json": ("JSON access lines, none failed", ["--failing", "0", "--json"]),
-    "mixed": ("combined access lines, 1 % of them 502s with their error lines", ["--failing", "10"]),
-    "traces": ("server spans, none failed", ["--failing", "0", "--traces"]),
-    "steady": (f"{RATE:,} records a second, 1 % of them 502s", ["--failing", "10", "--rate", str(RATE)]),
+    "healthy": ("combined access lines, none failed", [["--failing", "0"]], 1.0),
+    "json": ("JSON access lines, none failed", [["--failing", "0", "--json"]], 1.0),
+    **APPLICATIONS,
+    "mixed": ("combined access lines, 1 % of them 502s with their error lines", [["--failing", "10"]], 1.0),
+    "traces": ("server spans, none failed", [["--failing", "0", "--traces"]], 1.0),
+    "storm": ("502s alone: the error line and the access line of each", [["--storm"]], 0.2),
+    "steady": (
+        f"{RATE:,} records and {RATE:,} spans a second, 1 % of both failed",
+        [["--failing", "10", "--rate", str(RATE)], ["--failing", "10", "--rate", str(RATE), "--traces"]],
+        None,
+    ),
+    "beside": (
+        "4,000 healthy records and 4,000 healthy spans a second while another path fails 2,000 times a second",
+        [HEALTHY_RATE, [*HEALTHY_RATE, "--traces"], ["--storm", "--rate", "4000", "--batch", "100", "--streams", "2"]],
+        None,
+    ),
 }
 
 COLLECTOR_CONFIG = """
@@ -104,7 +125,7 @@ class Sampler(threading.Thread):
                 return
 
 
-def run_once(subject, load, records, folder):
+def run_once(subject, load, records, seconds, folder):
     port, sink_port = free_port(), free_port()
     sink = subprocess.Popen([COMPARE, "sink", "--listen", f"127.0.0.1:{sink_port}"], stdout=subprocess.PIPE, text=True)
     process = None
@@ -113,15 +134,19 @@ def run_once(subject, load, records, folder):
         log = open(folder / f"{subject}.log", "w+")
         process = subprocess.Popen(command_of(subject, port, sink_port, folder), stdout=log, stderr=log)
         wait_for(port, process)
-        options = LOADS[load][1]
-        count = RATE * RATE_SECONDS if load == "steady" else records
         before = cpu_seconds(process.pid)
         sampler = Sampler(process.pid)
         sampler.start()
-        done = subprocess.run(
-            [COMPARE, "load", "--to", f"http://127.0.0.1:{port}", "--records", str(count), *options],
-            stdout=subprocess.PIPE, text=True, check=True, timeout=600,
-        )
+        senders = []
+        for options in LOADS[load][1]:
+            rate = int(options[options.index("--rate") + 1]) if "--rate" in options else 0
+            count = rate * seconds if rate else int(records * LOADS[load][2])
+            command = [COMPARE, "load", "--to", f"http://127.0.0.1:{port}", "--records", str(count), *options]
+            senders.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        done = [(sender.communicate(timeout=900)[0], sender.returncode) for sender in senders]
+        if any(code for _, code in done):
+            raise SystemExit(f"error: {subject}, {load}: a load ended early")
+        done = [json.loads(text) for text, _ in done]
         # What is held or queued counts too: until nothing more is used.
         last = cpu_seconds(process.pid)
         for _ in range(60):
@@ -131,11 +156,14 @@ def run_once(subject, load, records, folder):
                 break
             last = now
         sampler.over.set()
-        sent = json.loads(done.stdout)
+        sent = sum(one["sent"] for one in done)
+        cpu = cpu_seconds(process.pid) - before
         result = {
-            "cpu_s_per_million": (cpu_seconds(process.pid) - before) / sent["sent"] * 1e6,
-            "per_second": sent["sent"] / sent["seconds"],
-            "refused": sent["refused"],
+            "cpu_s_per_million": cpu / sent * 1e6,
+            "per_second": sum(one["sent"] / one["seconds"] for one in done),
+            # Of a storm, in which two records are one request.
+            "requests_per_core": sent / 2 / max(cpu, 1 / TICK) if load == "storm" else None,
+            "refused": sum(one["refused"] for one in done),
             "rss_peak_mib": resident_mib(process.pid, "VmHWM"),
         }
         third = max(len(sampler.samples) // 3, 1)
@@ -146,10 +174,11 @@ def run_once(subject, load, records, folder):
             raise SystemExit(f"error: {subject} ended with {process.returncode}")
         sink.send_signal(signal.SIGTERM)
         took = json.loads(sink.communicate(timeout=60)[0])
-        arrived = took["spans"] if load == "traces" else took["log_records"]
-        if arrived != sent["sent"]:
-            raise SystemExit(f"error: {subject}, {load}: {sent['sent']:,} sent, {arrived:,} arrived")
-        result.update({key: took[key] for key in ("verdicts", "delay_ms_p50", "delay_ms_p99")})
+        arrived = took["spans"] + took["log_records"]
+        if arrived != sent:
+            raise SystemExit(f"error: {subject}, {load}: {sent:,} sent, {arrived:,} arrived")
+        delays = ("delay_ms_p50", "delay_ms_p99", "span_delay_ms_p50", "span_delay_ms_p99")
+        result.update({key: took[key] for key in ("verdicts", *delays)})
         return result
     finally:
         for one in (process, sink):
@@ -162,10 +191,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--records", type=int, default=2_000_000, help="of each load that is as fast as it is taken")
+    parser.add_argument("--seconds", type=int, default=RATE_SECONDS, help="of each load that has a rate")
+    parser.add_argument("--why502", type=pathlib.Path, help="another binary than that of this folder")
     parser.add_argument("--only", help="loads, by comma: " + ", ".join(LOADS))
     parser.add_argument("--json", type=pathlib.Path, help="where the figures go as JSON, beside the table")
     parser.add_argument("--without-collector", action="store_true")
     options = parser.parse_args()
+    global WHY502
+    WHY502 = options.why502 or WHY502
     loads = options.only.split(",") if options.only else list(LOADS)
     if unknown := [load for load in loads if load not in LOADS]:
         parser.error(f"no load is named {unknown[0]}; there are {', '.join(LOADS)}")
@@ -177,7 +210,7 @@ def main():
                 # Side by side: a noisy minute hits all of a round.
                 for subject in subjects:
                     print(f"round {number + 1} of {options.rounds}: {load}, {subject}      ", end="\r", file=sys.stderr)
-                    figures[load][subject].append(run_once(subject, load, options.records, pathlib.Path(folder)))
+                    figures[load][subject].append(run_once(subject, load, options.records, options.seconds, pathlib.Path(folder)))
     summary = summarise(figures)
     print(table(summary))
     if options.json:
@@ -205,17 +238,21 @@ def summarise(figures):
 
 def table(summary):
     lines = [
-        "| load | program | CPU s / million | ratio to the proxy (range) | records/s | peak RSS MiB | RSS first -> last third | delay p50 / p99 ms |",
-        "|---|---|---|---|---|---|---|---|",
+        "| load | program | CPU s / million | ratio to the proxy (range) | records/s | requests/s a core | peak RSS MiB | RSS first -> last third | records' delay p50 / p99 ms | spans' delay p50 / p99 ms |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for load, subjects in summary.items():
         for subject, of in subjects.items():
             low, high = of["cpu_ratio_range"]
-            delay = "" if of["delay_ms_p99"] is None or load == "traces" else f"{of['delay_ms_p50']:.1f} / {of['delay_ms_p99']:.1f}"
+            delay, span_delay = (
+                "" if of[key + "_p99"] is None else f"{of[key + '_p50']:.1f} / {of[key + '_p99']:.1f}"
+                for key in ("delay_ms", "span_delay_ms")
+            )
+            per_core = "" if of["requests_per_core"] is None else f"{of['requests_per_core']:,.0f}"
             lines.append(
                 f"| {load} | {subject} | {of['cpu_s_per_million']:.2f} | {of['cpu_ratio']:.2f} ({low:.2f} - {high:.2f}) "
-                f"| {of['per_second']:,.0f} | {of['rss_peak_mib']:.0f} "
-                f"| {of['rss_first_third_mib']:.0f} -> {of['rss_last_third_mib']:.0f} | {delay} |"
+                f"| {of['per_second']:,.0f} | {per_core} | {of['rss_peak_mib']:.0f} "
+                f"| {of['rss_first_third_mib']:.0f} -> {of['rss_last_third_mib']:.0f} | {delay} | {span_delay} |"
             )
     lines += ["", *(f"{load}: {LOADS[load][0]}" for load in summary)]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A proxy that only copies bytes, why502 and the OpenTelemetry Collector side by side, in one run: CPU seconds for a
-# million records as a ratio to the proxy, records a second, resident memory, added delay. About ten minutes.
-#   benches/compare.sh [--rounds N] [--records N] [--only WORDS] [--json FILE] [--without-collector]
+# million records as a ratio to the proxy, records a second, resident memory, added delay. About an hour; one load quickly:
+#   benches/compare.sh --only storm --rounds 1 --records 500000 --seconds 15 --without-collector
+#   benches/compare.sh [--rounds N] [--records N] [--seconds N] [--only WORDS] [--why502 FILE] [--json FILE] [--without-collector]
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh

@@ -12,6 +12,7 @@ pub mod error;
 pub mod file;
 pub mod grpc;
 pub mod http;
+mod pieces;
 pub mod queue;
 pub mod retry;
 pub mod tls;

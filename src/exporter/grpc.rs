@@ -3,6 +3,7 @@
 use super::StartError;
 use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_of_grpc, then_of_http};
 use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint_of, headers, timed_out, unreachable, words};
+use super::pieces::Pieces;
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
 use crate::config::endpoint::below;
@@ -11,7 +12,7 @@ use crate::otlp::Signal;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -62,7 +63,7 @@ impl Client {
             then: Then::Drop,
         })?;
         let authority = endpoint.url.authority().map_or("", Authority::as_str);
-        let mut call = http::Request::new(Full::new(framed(self.compression, &request)));
+        let mut call = http::Request::new(framed(self.compression, &request));
         *call.method_mut() = http::Method::POST;
         *call.uri_mut() = url;
         *call.version_mut() = http::Version::HTTP_2;
@@ -137,12 +138,11 @@ impl Deliver for Client {
 }
 
 /// Flag, length, message.
-fn framed(compression: Compression, request: &Bytes) -> Bytes {
+fn framed(compression: Compression, request: &Bytes) -> Pieces {
     let message = compress(compression, request);
-    let mut out = BytesMut::with_capacity(message.len() + 5);
-    out.put_u8(u8::from(compression != Compression::None));
+    let mut head = BytesMut::with_capacity(5);
+    head.put_u8(u8::from(compression != Compression::None));
     // A request is at most `max_request_bytes`, 64 MiB.
-    out.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
-    out.extend_from_slice(&message);
-    out.freeze()
+    head.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    Pieces::new(head.freeze(), message)
 }

@@ -2,13 +2,14 @@
 
 use super::StartError;
 use super::error::{Delivered, DeliveryError, Then, delivered, delivered_json, retry_after, then_of_http};
+use super::pieces::Pieces;
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
 use crate::config::settings::{Compression, Endpoint, Remote};
 use crate::otlp::{Signal, json};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use std::future::Future;
 use std::io::Write;
 use std::pin::Pin;
@@ -56,7 +57,7 @@ impl Client {
         let body = if self.json { self.as_json(signal, &request)? } else { request };
         let body = compress(self.compression, &body);
         let mut call = http::Request::post(endpoint.url.clone())
-            .body(Full::new(body))
+            .body(Pieces::from(body))
             .map_err(|error| local(&error.to_string()))?;
         call.headers_mut().extend(self.headers.clone());
         let content_type = if self.json { "application/json" } else { "application/x-protobuf" };

@@ -1,10 +1,9 @@
 //! Connections to backends: TLS by rustls, or plain text where the configuration says so.
 
 use super::StartError;
+use super::pieces::Pieces;
 use crate::config::settings::{ClientTls, Remote};
 use crate::pem::{self, PemError};
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A client with a pool of connections.
-pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub type HttpClient = Client<HttpsConnector<HttpConnector>, Pieces>;
 
 /// A connection must stand within this time; the timeout of a try covers it as well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -34,7 +34,28 @@ pub struct Options {
     /// JSON access lines instead of combined ones.
     #[arg(long)]
     json: bool,
+    /// Lines of another application instead of access lines.
+    #[arg(long, value_enum)]
+    lines: Option<Lines>,
+    /// How long such a line is.
+    #[arg(long, default_value_t = 300)]
+    line_bytes: usize,
+    /// Every record is one of a failed request of this one path: an error line, then its access line. The sink does not
+    /// look at how late they are.
+    #[arg(long)]
+    storm: bool,
 }
+
+/// Applications whose lines prove nothing.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Lines {
+    Text,
+    Json,
+    Postgres,
+}
+
+/// A minute of refusals; then something is stuck.
+const TRIES_MAX: u32 = 3_000;
 
 /// Sends everything; a request that is refused is sent again after a while, as an exporter would.
 pub async fn run(options: Options) -> anyhow::Result<()> {
@@ -43,6 +64,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let pause = options.rate.map(|rate| Duration::from_secs_f64((options.batch * options.streams) as f64 / rate as f64));
     let began = Instant::now();
     let mut streams = tokio::task::JoinSet::new();
+    let streams_count = options.streams;
     for stream in 0..options.streams {
         let client = client.clone();
         let mut maker = Maker::new(&options, stream);
@@ -52,7 +74,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             for number in 0..requests {
                 if let Some(pause) = pause {
                     // Streams take turns within a pause.
-                    let due = pause.mul_f64(number as f64 + stream as f64 / 8.0);
+                    let due = pause.mul_f64(number as f64 + stream as f64 / streams_count as f64);
                     tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
                 }
                 let request = maker.request(number);
@@ -60,7 +82,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 while let Err(status) = client.send(signal, request.clone()).await {
                     tries += 1;
                     refused += 1;
-                    if status.code() != tonic::Code::Unavailable || tries > 200 {
+                    if status.code() != tonic::Code::Unavailable || tries > TRIES_MAX {
                         bail!("the request was not taken: {status}");
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -87,6 +109,8 @@ struct Maker {
     failing: u64,
     stream: u64,
     json: bool,
+    storm: bool,
+    traces: bool,
 }
 
 fn now() -> u64 {
@@ -100,20 +124,43 @@ fn attribute(key: &str, value: &str) -> KeyValue {
 
 impl Maker {
     fn new(options: &Options, stream: u64) -> Maker {
-        let resource = Resource {
-            attributes: vec![
+        // Each stream is a place of its own: nginx's pods, the application's pods, and hosts in a storm.
+        let attributes = if options.traces {
+            vec![
+                attribute("service.name", "shop"),
+                attribute("k8s.namespace.name", "shop"),
+                attribute("k8s.pod.name", &format!("shop-7d5fb757db-{stream}")),
+                attribute("k8s.pod.ip", &format!("10.0.0.{stream}")),
+            ]
+        } else if options.storm {
+            vec![attribute("host.name", &format!("{STORM}{stream}")), attribute("service.name", "nginx")]
+        } else if options.lines.is_some() {
+            vec![attribute("host.name", &format!("app-{stream}")), attribute("service.name", "billing")]
+        } else {
+            vec![
                 attribute("host.name", &format!("web-{stream}")),
                 attribute("k8s.namespace.name", "shop"),
                 attribute("k8s.pod.name", &format!("web-6d4b75cb6d-{stream}")),
-            ],
-            ..Resource::default()
+            ]
         };
+        let resource = Resource { attributes, ..Resource::default() };
         let mut head = Vec::new();
         prost::encoding::message::encode(1, &resource, &mut head);
-        let healthy = (0..options.batch)
-            .map(|number| if options.traces { span(stream, number) } else { healthy(stream, number, options.json) })
-            .collect();
-        Maker { head, healthy, batch: options.batch, failing: options.failing, stream, json: options.json }
+        let healthy = |number| match options.lines {
+            _ if options.traces => span(stream, number, 200),
+            Some(lines) => record(1, of_application(lines, number, options.line_bytes), "/var/log/app/app.log"),
+            None => healthy(stream, number, options.json),
+        };
+        Maker {
+            head,
+            healthy: (0..options.batch).map(healthy).collect(),
+            batch: options.batch,
+            failing: if options.storm { 1_000 } else { options.failing },
+            stream,
+            json: options.json,
+            storm: options.storm,
+            traces: options.traces,
+        }
     }
 
     /// One request: a resource, a scope, and its items.
@@ -124,8 +171,18 @@ impl Maker {
         let every = if self.failing == 0 { u64::MAX } else { 1_000 / self.failing };
         let mut index = 0;
         while index < self.batch {
+            if self.traces && index % every == every / 2 {
+                // Its own end stands first, where `now` goes.
+                let mut failed = span(self.stream, number * self.batch + index, 500);
+                if let Some(place) = failed.get_mut(1..9) {
+                    place.copy_from_slice(&now.to_le_bytes());
+                }
+                item(&mut items, &failed);
+                index += 1;
+                continue;
+            }
             if index % every == every / 2 && index + 1 < self.batch {
-                let (error, access) = failing(self.stream, number, index, now, self.json);
+                let (error, access) = failing(self.stream, number, index, now, self.json, self.storm);
                 item(&mut items, &error);
                 item(&mut items, &access);
                 index += 2;
@@ -172,6 +229,8 @@ fn record(observed: u64, body: String, file: &str) -> Vec<u8> {
     bytes
 }
 
+/// How the names of hosts begin that a storm comes from.
+pub const STORM: &str = "storm-";
 const ACCESS: &str = "/var/log/nginx/access.log";
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101 Firefox/142.0";
 
@@ -201,11 +260,11 @@ fn access(stream: u64, number: u64, target: &str, status: u16, second: u64, conn
 }
 
 /// The two lines of a request whose Gunicorn is gone.
-fn failing(stream: u64, request: u64, index: u64, now: u64, json: bool) -> (Vec<u8>, Vec<u8>) {
+fn failing(stream: u64, request: u64, index: u64, now: u64, json: bool, storm: bool) -> (Vec<u8>, Vec<u8>) {
     let connection = request * 1_000 + index;
     let second = now / 1_000_000_000;
     let clock = second % 86_400;
-    let target = format!("/cart/{stream}/{connection}");
+    let target = if storm { format!("/checkout?order={connection}") } else { format!("/cart/{stream}/{connection}") };
     let error = format!(
         "2026/11/24 {:02}:{:02}:{:02} [error] {pid}#{pid}: *{connection} connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.{}, server: shop.test, request: \"GET {target} HTTP/1.1\", upstream: \"http://10.0.0.{stream}:8000{target}\", host: \"shop.test\"",
         clock / 3_600,
@@ -218,7 +277,26 @@ fn failing(stream: u64, request: u64, index: u64, now: u64, json: bool) -> (Vec<
     (record(now, error, "/var/log/nginx/error.log"), record(now, line, ACCESS))
 }
 
-fn span(stream: u64, number: u64) -> Vec<u8> {
+/// A line of an application that has nothing to do with nginx or Gunicorn, at least so long.
+fn of_application(lines: Lines, number: u64, bytes: usize) -> String {
+    let mut line = match lines {
+        Lines::Text => format!("2026-11-24 09:15:03,{:03} INFO  [http-nio-8080-exec-{}] c.e.billing.InvoiceService - invoice {number} of customer {} was written:", number % 1_000, number % 16, number * 7919 % 100_000),
+        Lines::Json => format!(r#"{{"timestamp":"2026-11-24T09:15:03.{:03}Z","level":"info","logger":"billing.invoice","thread":"worker-{}","customer":{},"message":"invoice {number} was written"#, number % 1_000, number % 16, number * 7919 % 100_000),
+        Lines::Postgres => format!("2026-11-24 09:15:03.{:03} UTC [{}] app@billing LOG:  duration: {}.120 ms  statement: SELECT i.id, i.total FROM invoice i WHERE i.customer = {} AND i.id > {number}", number % 1_000, 4_000 + number % 50, number % 90, number * 7919 % 100_000),
+    };
+    let words = [" paid", " open", " net=12.50", " vat=2.38", " by card", " (retry 1 of 3)", " sent to archive"];
+    let mut word = number as usize;
+    while line.len() + 2 < bytes {
+        line.push_str(words[word % words.len()]);
+        word += 1;
+    }
+    if matches!(lines, Lines::Json) {
+        line.push_str("\"}");
+    }
+    line
+}
+
+fn span(stream: u64, number: u64, status: i64) -> Vec<u8> {
     let began = now();
     let mut trace_id = [1_u8; 16];
     trace_id[..8].copy_from_slice(&number.to_le_bytes());
@@ -234,7 +312,7 @@ fn span(stream: u64, number: u64) -> Vec<u8> {
             attribute("http.target", &format!("/catalogue/item/{number}")),
             attribute("http.host", "shop.test"),
             attribute("http.route", "/catalogue/item/<int:item>"),
-            KeyValue { key: "http.status_code".to_owned(), value: Some(AnyValue { value: Some(Value::IntValue(200)) }), ..KeyValue::default() },
+            KeyValue { key: "http.status_code".to_owned(), value: Some(AnyValue { value: Some(Value::IntValue(status)) }), ..KeyValue::default() },
             attribute("net.peer.ip", "127.0.0.1"),
         ],
         ..Span::default()

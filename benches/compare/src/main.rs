@@ -72,8 +72,8 @@ pub struct Counts {
     spans: AtomicU64,
     verdicts: AtomicU64,
     enriched: AtomicU64,
-    /// Delays of healthy records in tenths of a millisecond, one a request.
-    delays: std::sync::Mutex<Vec<u32>>,
+    /// Delays of healthy records, and of healthy spans, in tenths of a millisecond, one a request.
+    delays: [std::sync::Mutex<Vec<u32>>; 2],
 }
 
 /// Requests whose delay is kept.
@@ -85,14 +85,21 @@ impl Counts {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         let (mut items, mut verdicts, mut enriched, mut sent) = (0, 0, 0, None);
         for resource in why502::otlp::Request::new(request).resources() {
+            let host = resource.attributes().get("host.name").and_then(|host| host.as_string());
+            let in_storm = host.is_some_and(|host| host.starts_with(load::STORM.as_bytes()));
             for scope in resource.scopes() {
                 let own = scope.name() == b"why502";
                 for item in scope.items() {
                     items += 1;
+                    if signal == why502::otlp::Signal::Traces && sent.is_none() {
+                        let span = item.span();
+                        let status = span.attributes().get("http.status_code").and_then(|status| status.as_int());
+                        sent = (status == Some(200)).then_some(span.end);
+                    }
                     if signal == why502::otlp::Signal::Logs {
                         if own {
                             verdicts += 1;
-                        } else if sent.is_none() {
+                        } else if sent.is_none() && !in_storm {
                             let record = item.log_record();
                             if record.attributes().get("why502.cause").is_some() {
                                 enriched += 1;
@@ -113,7 +120,8 @@ impl Counts {
         // Requests of held records alone are late by design.
         if let Some(sent) = sent.filter(|_| items >= 100) {
             let delay = now.saturating_sub(u128::from(sent)) / 100_000;
-            let mut delays = self.delays.lock().expect("not poisoned");
+            let of_signal = usize::from(signal == why502::otlp::Signal::Traces);
+            let mut delays = self.delays[of_signal].lock().expect("not poisoned");
             if delays.len() < DELAYS_MAX {
                 delays.push(u32::try_from(delay).unwrap_or(u32::MAX));
             }
@@ -121,14 +129,19 @@ impl Counts {
     }
 
     fn json(&self) -> serde_json::Value {
-        let mut delays = std::mem::take(&mut *self.delays.lock().expect("not poisoned"));
-        delays.sort_unstable();
-        let at = |share: f64| delays.get((delays.len() as f64 * share) as usize).map(|delay| f64::from(*delay) / 10.0);
+        let [logs, spans] = [0, 1].map(|signal: usize| {
+            let mut delays = std::mem::take(&mut *self.delays[signal].lock().expect("not poisoned"));
+            delays.sort_unstable();
+            [0.5, 0.99].map(|share| {
+                delays.get((delays.len() as f64 * share) as usize).map(|delay| f64::from(*delay) / 10.0)
+            })
+        });
         serde_json::json!({
             "log_records": self.log_records.load(Ordering::Relaxed),
             "spans": self.spans.load(Ordering::Relaxed),
             "verdicts": self.verdicts.load(Ordering::Relaxed),
-            "delay_ms_p50": at(0.5), "delay_ms_p99": at(0.99), "delay_ms_max": delays.last().map(|delay| f64::from(*delay) / 10.0),
+            "delay_ms_p50": logs[0], "delay_ms_p99": logs[1],
+            "span_delay_ms_p50": spans[0], "span_delay_ms_p99": spans[1],
         })
     }
 }
