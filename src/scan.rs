@@ -145,6 +145,9 @@ fn read(
         if matches!(reading, Reading::Healthy(_)) {
             return reading;
         }
+        if matches!(reading, Reading::Unrecognised) && !may_add(record) {
+            return reading;
+        }
         // A collector that parsed the line may have left only its message in the body.
         let fields = Fields::of(record.attributes());
         let get = |name: &str| fields.get(name);
@@ -172,6 +175,11 @@ fn read(
     fields.add(record.attributes());
     let get = |name: &str| fields.get(name);
     parsed::complete(reading, &parsed::line_of(&get).unwrap_or_default(), recorded(record), &get, memory)
+}
+
+/// True where an attribute may say more than a body that says nothing: those of most programs do not.
+fn may_add(record: &LogRecord<'_>) -> bool {
+    record.attributes().any(|pair| parsed::counts(pair.key) || matches!(pair.value(), AnyValue::Map(_)))
 }
 
 fn bounded(text: &[u8]) -> &[u8] {

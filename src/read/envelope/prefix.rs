@@ -4,7 +4,7 @@
 //! can stand right behind them where an access log begins with a quoted value of it, so a quote is a mark only where it
 //! does not close before the line's end.
 
-use crate::read::formats::{fragment, gunicorn_error, nginx_error};
+use crate::read::formats::{fragment, gunicorn_error, nginx_error, traceback};
 
 /// Takes one kind of prefix off a line: the rest behind it.
 type Way = fn(&str) -> Option<&str>;
@@ -46,7 +46,7 @@ pub(super) fn begins_record(rest: &str) -> bool {
         || gunicorn_error::has_stamp(rest)
         || is_access(rest)
         || gunicorn_error::read(rest).is_some()
-        || gunicorn_error::exception(rest).is_some()
+        || traceback::exception(rest).is_some()
         || rest.starts_with("Traceback (most")
         || fragment::nginx_error(rest).is_some_and(|found| found.start == 0)
         || crate::read::formats::host::read(rest).is_some()
