@@ -9,7 +9,8 @@ pub mod spans;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, Surroundings};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed};
+pub use crate::read::formats::table::FORMATS;
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed, table};
 use crate::read::text::hash64;
 use fields::Fields;
 use std::collections::HashMap;
@@ -20,20 +21,6 @@ const SOURCES_MAX: usize = 4_096;
 /// Longest text that is read, as `explain` and `tail` cut their lines: a record may have 64 MiB, which would keep a core
 /// for seconds. The record itself goes on whole.
 const TEXT_BYTES_MAX: usize = 1 << 20;
-/// Formats counted: the length of [`FORMATS`].
-const FORMATS_COUNT: usize = 7;
-
-/// Formats in the order of [`Scanned::recognised`].
-pub const FORMATS: [Format; FORMATS_COUNT] = [
-    Format::NginxError,
-    Format::NginxAccess,
-    Format::NginxAccessJson,
-    Format::Gunicorn,
-    Format::GunicornAccess,
-    Format::Exception,
-    Format::Host,
-];
-
 /// What is remembered of all sources.
 #[derive(Debug, Default)]
 pub struct Memories {
@@ -72,7 +59,7 @@ pub struct Scanned {
     /// Healthy answers of access logs, by log stream.
     pub healthy: Vec<(u64, u64)>,
     /// Records in each of [`FORMATS`].
-    pub recognised: [u64; FORMATS_COUNT],
+    pub recognised: [u64; table::COUNT],
     /// Records in no known format.
     pub unrecognised: u64,
 }

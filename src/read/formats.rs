@@ -46,15 +46,7 @@ pub enum Format {
 impl Format {
     /// The word that is printed and counted.
     pub fn id(self) -> &'static str {
-        match self {
-            Format::NginxError => "nginx_error",
-            Format::NginxAccess => "nginx_access",
-            Format::NginxAccessJson => "nginx_access_json",
-            Format::Gunicorn => "gunicorn_error",
-            Format::GunicornAccess => "gunicorn_access",
-            Format::Exception => "python_exception",
-            Format::Host => "host",
-        }
+        table::row(self).map_or("", |row| row.id)
     }
 }
 
@@ -488,3 +480,6 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
     super::text::hash64(method) ^ super::text::hash64(target).rotate_left(1)
 }
+
+#[cfg(test)]
+mod tests;

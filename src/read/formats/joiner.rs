@@ -5,6 +5,7 @@
 //! search for a few words.
 
 use super::{fragment, gunicorn_error, host, nginx_error, traceback};
+use crate::read::envelope::behind_unknown;
 use aho_corasick::AhoCorasick;
 use std::sync::LazyLock;
 
@@ -235,6 +236,7 @@ fn begins_record(line: &str) -> bool {
         || traceback::exception(bare).is_some()
         || host::read(bare).is_some()
         || fragment::nginx_error(bare).is_some_and(|found| found.start == 0)
+        || behind_unknown(bare).is_some()
 }
 
 /// `[2001:db8::7]:8000`.

@@ -96,6 +96,15 @@ pub fn has_head(line: &str) -> bool {
     stamp(line).is_some()
 }
 
+/// True for a line that starts with stamp, level and pid.
+pub fn has_whole_head(line: &str) -> bool {
+    let behind = |(_, rest)| {
+        let (level, rest) = level(rest);
+        !level.is_empty() && pid(rest).0.is_some()
+    };
+    stamp(line).is_some_and(behind)
+}
+
 /// Reads a bare line; `None` when it is no line of an error log.
 pub fn read(line: &str) -> Option<Line> {
     let (stamp, rest) = match stamp(line) {

@@ -22,11 +22,28 @@ pub struct Row {
     pub by_shape: Option<ByShape>,
 }
 
+/// The row of a format.
+pub fn row(format: Format) -> Option<&'static Row> {
+    static ALL: [Row; COUNT] = ROWS;
+    ALL.iter().find(|row| row.format == format)
+}
+
+/// The formats in the order of the rows.
+pub const FORMATS: [Format; COUNT] = {
+    let mut formats = [Format::NginxError; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        formats[index] = ROWS[index].format;
+        index += 1;
+    }
+    formats
+};
+
 /// Formats there are.
 pub const COUNT: usize = 7;
 
 /// All of them.
-pub static ROWS: [Row; COUNT] = [
+pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::NginxError,
         id: "nginx_error",
