@@ -220,3 +220,102 @@ mod parsed {
         scan(bencher, "added an item to the cart of customer 4711", &names);
     }
 }
+
+/// Lines that are read and prove nothing, one of a record each: what other programs write, and what nginx and Gunicorn
+/// write on a good day. To be held against `healthy::combined_line`.
+#[divan::bench_group]
+mod foreign {
+    use super::*;
+
+    const RECORDS: u64 = 1_000;
+
+    const TEXT: &str = "INFO 2027-03-03 10:20:30,123 orders.views Order 4711 of customer 32977 was placed in 41 ms, total \
+        \"4711.99\" EUR, items=[4711, 4712], shipping to the usual address of the customer; the warehouse in Leipzig was \
+        told, the invoice is due in 14 days, voucher SPRING was taken off the total and 3 points were added";
+    const JSON: &str = r#"{"level":"info","ts":"2027-03-03T10:20:30.123Z","logger":"com.shop.Orders","thread":"worker-12","msg":"order 4711 placed, the warehouse in Leipzig was told","customer":32977,"took_ms":41,"total":"4711.99","currency":"EUR","items":[4711,4712],"caller":"orders/place.go:117","version":"2.31.0","region":"eu-1"}"#;
+    const POSTGRESQL: &str = "2027-03-03 10:20:30.123 UTC [4711] LOG:  duration: 41.123 ms  statement: SELECT id, name, \
+        total, currency, placed_at FROM orders WHERE customer = 32977 AND placed_at > '2027-01-01' ORDER BY created DESC \
+        LIMIT 10 /* shop orders list */ -- in transaction 99812734, virtual 12/4711, client backend";
+    const NOTICE: &str = "2027/03/03 10:20:30 [notice] 7#7: signal 17 (SIGCHLD) received from 4711";
+    const GUNICORN: &str = "[2027-03-03 10:20:30 +0000] [7] [INFO] Booting worker with pid: 4711";
+
+    /// In a format that is not configured, and that the `combined` family does not have.
+    fn unconfigured() -> String {
+        "198.51.100.23 shop.example.net 0.204 \"GET /catalogue/item/4711?page=2&sort=price HTTP/1.1\" rt=0.204 status=200 \
+         ua=\"10.0.0.7:8000\" us=\"200\" agent=\"Mozilla/5.0 (X11; Linux x86_64; rv:142.0) Gecko/20100101\""
+            .to_owned()
+    }
+
+    /// The line as often as it takes to 4 KiB.
+    fn long(line: &str) -> String {
+        let mut text = line.repeat(4_096 / line.len() + 1);
+        text.truncate(4_096);
+        text
+    }
+
+    fn scan(bencher: Bencher<'_, '_>, line: &str) {
+        let surroundings = Surroundings::new(&resource(&[]), &scope("filelog", "0.152.0"));
+        let attributes = [Attribute::new("log.file.path", "/var/log/app.log")];
+        let mut writer = RequestWriter::new();
+        for _ in 0..RECORDS {
+            let record = NewRecord { observed_time: 1, body: line, attributes: &attributes, ..NewRecord::default() };
+            writer.push(&surroundings, &record.encode());
+        }
+        let (request, reader, wanted) = (writer.finish(), Reader::default(), Wanted::default());
+        let (memories, sites) = (Memories::default(), Sites::default());
+        bencher
+            .counter(ItemsCount::new(RECORDS))
+            .bench_local(|| scan::logs(black_box(&request), &reader, &memories, &sites, &wanted, |_| true));
+    }
+
+    #[divan::bench]
+    fn healthy_combined(bencher: Bencher<'_, '_>) {
+        scan(bencher, &combined(200));
+    }
+
+    #[divan::bench]
+    fn text(bencher: Bencher<'_, '_>) {
+        scan(bencher, TEXT);
+    }
+
+    #[divan::bench]
+    fn text_4k(bencher: Bencher<'_, '_>) {
+        scan(bencher, &long(TEXT));
+    }
+
+    #[divan::bench]
+    fn json(bencher: Bencher<'_, '_>) {
+        scan(bencher, JSON);
+    }
+
+    #[divan::bench]
+    fn json_4k(bencher: Bencher<'_, '_>) {
+        let text = long(TEXT).replace('"', "'");
+        scan(bencher, &JSON.replace("eu-1", &text));
+    }
+
+    #[divan::bench]
+    fn postgresql(bencher: Bencher<'_, '_>) {
+        scan(bencher, POSTGRESQL);
+    }
+
+    #[divan::bench]
+    fn postgresql_4k(bencher: Bencher<'_, '_>) {
+        scan(bencher, &long(POSTGRESQL));
+    }
+
+    #[divan::bench]
+    fn nginx_notice(bencher: Bencher<'_, '_>) {
+        scan(bencher, NOTICE);
+    }
+
+    #[divan::bench]
+    fn gunicorn_info(bencher: Bencher<'_, '_>) {
+        scan(bencher, GUNICORN);
+    }
+
+    #[divan::bench]
+    fn access_format_not_configured(bencher: Bencher<'_, '_>) {
+        scan(bencher, &unconfigured());
+    }
+}

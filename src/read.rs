@@ -17,6 +17,8 @@ pub mod nginx_conf;
 pub mod text;
 pub mod time;
 
+pub mod sniff;
+
 mod wanted;
 
 pub use wanted::Wanted;

@@ -12,7 +12,8 @@ use crate::engine::place::Stream;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surroundings};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed};
+pub use crate::read::formats::table::FORMATS;
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed, table};
 use crate::read::text::hash64;
 use fields::Fields;
 use place::Sites;
@@ -22,19 +23,6 @@ use streams::{Entry, Streams};
 /// Longest text that is read, as `explain` and `tail` cut their lines: a record may have 64 MiB, which would keep a core
 /// for seconds. The record itself goes on whole.
 const TEXT_BYTES_MAX: usize = 1 << 20;
-/// Formats counted: the length of [`FORMATS`].
-const FORMATS_COUNT: usize = 7;
-
-/// Formats in the order of [`Scanned::recognised`].
-pub const FORMATS: [Format; FORMATS_COUNT] = [
-    Format::NginxError,
-    Format::NginxAccess,
-    Format::NginxAccessJson,
-    Format::Gunicorn,
-    Format::GunicornAccess,
-    Format::Exception,
-    Format::Host,
-];
 
 /// One record that proves something.
 #[derive(Debug)]
@@ -60,7 +48,7 @@ pub struct Scanned {
     /// stand for all.
     pub healthy: Vec<(Stream, u64)>,
     /// Records in each of [`FORMATS`].
-    pub recognised: [u64; FORMATS_COUNT],
+    pub recognised: [u64; table::COUNT],
     /// Records in no known format.
     pub unrecognised: u64,
 }
@@ -224,6 +212,9 @@ fn read_line(
     if matches!(reading, Reading::Healthy(_)) {
         return reading;
     }
+    if matches!(reading, Reading::Unrecognised) && !may_add(record) {
+        return reading;
+    }
     // A collector that parsed the line may have left only its message in the body.
     let fields = Fields::of(record.attributes());
     let get = |name: &str| fields.get(name);
@@ -251,6 +242,11 @@ fn read_pairs(record: &LogRecord<'_>, reader: &Reader, memory: &mut SourceMemory
     fields.add(record.attributes());
     let get = |name: &str| fields.get(name);
     parsed::complete(reading, &parsed::line_of(&get).unwrap_or_default(), recorded(record), &get, memory)
+}
+
+/// True where an attribute may say more than a body that says nothing: those of most programs do not.
+fn may_add(record: &LogRecord<'_>) -> bool {
+    record.attributes().any(|pair| parsed::counts(pair.key) || matches!(pair.value(), AnyValue::Map(_)))
 }
 
 fn bounded(text: &[u8]) -> &[u8] {

@@ -3,6 +3,7 @@
 mod prefix;
 mod quoted;
 
+pub(super) use prefix::unknown as behind_unknown;
 pub(super) use quoted::ends_early;
 
 use super::evidence::{SECOND, Stamp};

@@ -2,7 +2,8 @@
 
 use super::Wanted;
 use super::envelope;
-use super::evidence::{Evidence, Host, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::evidence::{Evidence, GunicornEvent, Host, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::sniff::{self, Sign};
 use json_line::JsonLine;
 use second::with_rest;
 
@@ -21,7 +22,8 @@ pub mod nginx_access;
 pub mod nginx_error;
 pub mod parsed;
 mod second;
-mod traceback;
+pub mod table;
+pub mod traceback;
 
 pub use access_formats::{AccessFormats, AccessReading};
 pub use describe::Description;
@@ -44,15 +46,7 @@ pub enum Format {
 impl Format {
     /// The word that is printed and counted.
     pub fn id(self) -> &'static str {
-        match self {
-            Format::NginxError => "nginx_error",
-            Format::NginxAccess => "nginx_access",
-            Format::NginxAccessJson => "nginx_access_json",
-            Format::Gunicorn => "gunicorn_error",
-            Format::GunicornAccess => "gunicorn_access",
-            Format::Exception => "python_exception",
-            Format::Host => "host",
-        }
+        table::row(self).map_or("", |row| row.id)
     }
 }
 
@@ -101,15 +95,38 @@ enum Place {
     Behind,
     /// A later line of a record of nginx, which writes none: a client's line feed.
     BehindNginx,
+    /// A later line of a record that begins in no known format: another program's, with whatever it was given.
+    BehindOther,
 }
 
-fn place(index: usize, before: &Reading) -> Place {
-    match before {
-        _ if index == 0 => Place::Alone,
-        Reading::Healthy(Format::NginxError | Format::NginxAccess | Format::NginxAccessJson)
-        | Reading::Proves(Format::NginxError | Format::NginxAccess | Format::NginxAccessJson, _) => Place::BehindNginx,
-        _ => Place::Behind,
+impl Place {
+    /// Where the next physical line of the record stands, behind one that was read so. The first that is not blank says
+    /// whose the record is.
+    fn next(self, before: &Reading, line: &str) -> Place {
+        use Format as F;
+        match before {
+            _ if self != Place::Alone || line.trim().is_empty() => self,
+            Reading::Healthy(F::NginxError | F::NginxAccess | F::NginxAccessJson)
+            | Reading::Proves(F::NginxError | F::NginxAccess | F::NginxAccessJson, _) => Place::BehindNginx,
+            Reading::Unrecognised if !traceback::begins(line) => Place::BehindOther,
+            _ => Place::Behind,
+        }
     }
+}
+
+/// What a later line of another program's record proves: the traceback that the program logged, and nothing that another
+/// one writes. A user's text has line feeds, and whoever logs it quotes whatever stands in it.
+fn of_other(reading: Reading) -> Reading {
+    let Reading::Proves(format, mut evidences) = reading else { return Reading::Unrecognised };
+    let is_of_traceback = |evidence: &Evidence| match &evidence.proof {
+        Proof::Exception { .. } => true,
+        Proof::Gunicorn(gunicorn) => {
+            matches!(gunicorn.event, GunicornEvent::Aborted | GunicornEvent::PreloadFailed) && gunicorn.pid.is_none()
+        }
+        _ => false,
+    };
+    evidences.retain(is_of_traceback);
+    if evidences.is_empty() { Reading::Unrecognised } else { Reading::Proves(format, evidences) }
 }
 
 impl Reader {
@@ -140,10 +157,30 @@ impl Reader {
         if let Some(format) = self.pass(line, memory, wanted) {
             return Reading::Healthy(format);
         }
+        if !memory.in_traceback && !self.formats.may_fit(line) {
+            // Lines of other programs end here, which are most of what is no access log.
+            let format = match sniff::sniff(line) {
+                Sign::Ours => None,
+                Sign::Request => healthy::let_go(line, memory.last, wanted),
+                Sign::None => Some(None),
+            };
+            if let Some(format) = format {
+                memory.doubt_bytes = memory.doubt_bytes.saturating_sub(bytes_of(line));
+                memory.last = format.or(memory.last);
+                return format.map_or(Reading::Unrecognised, Reading::Healthy);
+            }
+        }
+        self.read_whole(line, memory, wanted)
+    }
+
+    /// The same without a look at telltale words first: what [`Reader::read`] must not tell otherwise.
+    pub fn read_whole(&self, line: &[u8], memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
         let text = String::from_utf8_lossy(line);
         let mut best = Reading::Unrecognised;
-        for (index, physical) in text.lines().take(LINES_MAX).enumerate() {
-            let reading = self.read_line(physical, memory, wanted, place(index, &best));
+        let mut place = Place::Alone;
+        for physical in text.lines().take(LINES_MAX) {
+            let reading = self.read_line(physical, memory, wanted, place);
+            place = place.next(&reading, physical);
             best = both(best, reading);
         }
         match &best {
@@ -161,6 +198,11 @@ impl Reader {
     }
 
     fn read_line(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
+        let reading = self.read_enveloped(line, memory, wanted, place);
+        if place == Place::BehindOther { of_other(reading) } else { reading }
+    }
+
+    fn read_enveloped(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
         let peeled = envelope::peel(line);
         let reading = self.read_peeled(&peeled, memory, wanted, place);
         let Some(object) = &peeled.object else { return reading };
@@ -186,10 +228,11 @@ impl Reader {
             return self.read_bare(&peeled.bare, peeled, memory, wanted, place);
         }
         // The text of a JSON logger may have line ends of its own.
-        let mut best = Reading::Unrecognised;
-        for (index, bare) in peeled.bare.lines().take(LINES_MAX).enumerate() {
-            let place = if place == Place::Alone { self::place(index, &best) } else { place };
+        let (mut best, mut place) = (Reading::Unrecognised, place);
+        for bare in peeled.bare.lines().take(LINES_MAX) {
             let reading = self.read_bare(bare, peeled, memory, wanted, place);
+            let reading = if place == Place::BehindOther { of_other(reading) } else { reading };
+            place = place.next(&reading, bare);
             best = both(best, reading);
         }
         best
@@ -265,6 +308,11 @@ impl Reader {
     }
 }
 
+/// Bytes of a line with its end.
+fn bytes_of(line: &[u8]) -> u32 {
+    u32::try_from(line.len() + 1).unwrap_or(u32::MAX)
+}
+
 /// Notes that a client may have broken the record of which this is the first line.
 fn note_break(memory: &mut SourceMemory, line: &str) {
     // Counted from the first break on; a later break is part of the same record.
@@ -316,7 +364,7 @@ fn other(bare: &str, stamp: Option<Stamp>, origin: &str, genuine: bool) -> Readi
         };
         return Reading::Proves(Format::Gunicorn, vec![evidence]);
     }
-    if let Some((class, message)) = gunicorn_error::exception(bare) {
+    if let Some((class, message)) = traceback::exception(bare) {
         let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
         return Reading::Proves(
             Format::Exception,
@@ -432,3 +480,6 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
     super::text::hash64(method) ^ super::text::hash64(target).rotate_left(1)
 }
+
+#[cfg(test)]
+mod tests;

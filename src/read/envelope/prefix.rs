@@ -4,14 +4,15 @@
 //! can stand right behind them where an access log begins with a quoted value of it, so a quote is a mark only where it
 //! does not close before the line's end.
 
-use crate::read::formats::{fragment, gunicorn_error, nginx_error};
+use crate::read::formats::{fragment, gunicorn_error, nginx_error, traceback};
+use crate::read::time::month_from_name;
 
 /// Takes one kind of prefix off a line: the rest behind it.
 type Way = fn(&str) -> Option<&str>;
 
 /// What was taken off, and the rest.
 pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
-    let ways: [(&'static str, Way); 10] = [
+    let ways: [(&'static str, Way); 11] = [
         ("mark", mark),
         ("number", number),
         ("epoch", epoch),
@@ -22,6 +23,7 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
         ("supervisor", supervisor),
         ("python", python_bytes),
         ("prompt", prompt),
+        ("prefix", unknown),
     ];
     ways.iter().find_map(|(name, way)| {
         let rest = way(line)?;
@@ -46,7 +48,7 @@ pub(super) fn begins_record(rest: &str) -> bool {
         || gunicorn_error::has_stamp(rest)
         || is_access(rest)
         || gunicorn_error::read(rest).is_some()
-        || gunicorn_error::exception(rest).is_some()
+        || traceback::exception(rest).is_some()
         || rest.starts_with("Traceback (most")
         || fragment::nginx_error(rest).is_some_and(|found| found.start == 0)
         || crate::read::formats::host::read(rest).is_some()
@@ -146,6 +148,70 @@ fn supervisor(line: &str) -> Option<&str> {
     (name.len() <= 80 && (name.ends_with(" stderr") || name.ends_with(" stdout"))).then(|| rest.trim_start())
 }
 
+/// What a tool that nobody told of puts before each line: `15.11.2021 19:38:49 nginx | `, `[ubuntu@web] out: `, `app[web.1]: `,
+/// `03:07:17    `. It is told by what stands behind it, a whole head, and by its own words: stamps, marks, a name. Prose, an
+/// address or a request before a head are somebody's text, which may quote a client.
+pub(in crate::read) fn unknown(line: &str) -> Option<&str> {
+    let ends = line.char_indices().take_while(|(at, _)| *at <= UNKNOWN_BYTES_MAX);
+    let blanks = ends.filter(|(_, c)| matches!(c, ' ' | '\t')).map(|(at, _)| at + 1);
+    let at = blanks.into_iter().find(|at| line.get(*at..).is_some_and(has_whole_head))?;
+    let (before, rest) = line.split_at_checked(at)?;
+    is_of_tool(before).then_some(rest)
+}
+
+/// Bytes of such a prefix: a date in words, a name and a few marks.
+const UNKNOWN_BYTES_MAX: usize = 100;
+
+/// A head that says whose the line is: stamp, level and pid of nginx's error log, stamp and pid of Gunicorn's, client and
+/// stamp of an access log.
+fn has_whole_head(rest: &str) -> bool {
+    nginx_error::has_whole_head(rest)
+        || gunicorn_error::has_head(rest)
+        || rest.starts_with(|c: char| c.is_ascii_hexdigit()) && is_access(rest) && {
+            let client = rest.split(' ').next().unwrap_or_default();
+            client.matches(['.', ':']).count() >= 3
+                && client.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+        }
+}
+
+fn is_of_tool(prefix: &str) -> bool {
+    const MARKS: [&str; 12] =
+        ["|", "-", "stdout", "stderr", "stdout:", "stderr:", "output:", "out:", "err:", "log:", "am", "pm"];
+    let is_dated = |word: &str| {
+        let word = word.trim_end_matches(',');
+        word.len() == 3
+            && (month_from_name(word.as_bytes()).is_some()
+                || ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&word))
+    };
+    let is_address = |word: &str| word.matches('.').count() >= 3 || word.matches(':').count() > 3;
+    let is_stamp = |word: &str| {
+        let is_part = |byte: u8| byte.is_ascii_digit() || b":./,+-TZ[]".contains(&byte);
+        word.bytes().all(is_part) && word.bytes().any(|byte| byte.is_ascii_digit()) && !is_address(word)
+    };
+    let is_level = |word: &str| word.len() <= 8 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let is_name = |word: &str| {
+        let byte = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./@[]':()".contains(&byte);
+        word.bytes().all(byte) && word.bytes().any(|byte| byte.is_ascii_alphabetic()) && !word.starts_with('/')
+    };
+    let in_words = prefix.split_whitespace().any(is_dated);
+    let mut names = 0;
+    let is_word = |word: &str| {
+        // A number alone is a day or a year of a date in words; anywhere else it may be a status.
+        let is_number = word.trim_end_matches(',').bytes().all(|byte| byte.is_ascii_digit());
+        if MARKS.contains(&word) || is_dated(word) || is_level(word) && !METHODS.contains(&word) {
+            return true;
+        }
+        if is_stamp(word) {
+            return in_words || !is_number;
+        }
+        names += 1;
+        is_name(word) && names == 1
+    };
+    !prefix.trim().is_empty() && prefix.split_whitespace().all(is_word)
+}
+
+const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+
 /// `b'...\n'` as Python prints bytes.
 fn python_bytes(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("b'").or_else(|| line.strip_prefix("b\""))?;
@@ -175,4 +241,61 @@ fn prompt(line: &str) -> Option<&str> {
                     || is_access(rest) && rest.starts_with(|c: char| c.is_ascii_digit()))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::read::Wanted;
+    use crate::read::formats::{Reader, Reading, SourceMemory};
+    use crate::read::time::from_utc;
+
+    const LINES: [&str; 3] = [
+        "2021/11/15 19:38:49 [error] 12#12: *3 connect() failed (111: Connection refused) while connecting to upstream",
+        "[2021-11-15 19:38:49 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)",
+        "192.0.2.7 - - [15/Nov/2021:19:38:49 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"",
+    ];
+
+    #[test]
+    fn a_prefix_that_nobody_told_of() {
+        for prefix in [
+            "2021-11-15 19:38:49\tstdout\t",
+            "15.11.2021 19:38:49 nginx | ",
+            "[ubuntu@h] out: ",
+            "Mon, Nov 15 2021 7:38:49 pm | ",
+            "app[web.1]: ",
+            "2021-11-15 19:38:49,123 DEBG 'nginx' stdout output: ",
+            "03:07:17    ",
+            "web1: ",
+        ] {
+            for line in LINES {
+                let whole = format!("{prefix}{line}");
+                let mut memory = SourceMemory::default();
+                let reading = Reader::default().read(whole.as_bytes(), &mut memory, &Wanted::default());
+                let Reading::Proves(_, evidences) = reading else { panic!("{whole}") };
+                let told: Vec<_> =
+                    evidences.iter().map(|one| (one.genuine, one.stamp.map(|stamp| stamp.nanos))).collect();
+                assert_eq!(told, [(true, from_utc(2021, 11, 15, 19, 38, 49))], "{whole}");
+            }
+        }
+    }
+
+    #[test]
+    fn somebodys_text_is_no_prefix() {
+        for before in [
+            "INFO chat message from bob: ",
+            "192.0.2.7 - ",
+            "192.0.2.7 200 ",
+            "GET /a 200 ",
+            "the log says ",
+            "DELETE /x ",
+            "\"",
+            "user=\"bob\" said ",
+            "200 ",
+        ] {
+            for line in LINES {
+                let whole = format!("{before}{line}");
+                assert_eq!(super::unknown(&whole), None, "{whole}");
+            }
+        }
+    }
 }

@@ -54,6 +54,11 @@ impl AccessFormats {
         self.nginx.iter().find_map(|format| format.quick()?.status(line))
     }
 
+    /// True for a line that may be in one of the formats, in whatever envelope: it has what each line of that format has.
+    pub fn may_fit(&self, line: &[u8]) -> bool {
+        self.nginx.iter().chain(&self.gunicorn).any(|format| format.may_fit(line))
+    }
+
     /// Reads a bare line in the first format that fits. `prefers_gunicorn` is true for a source that writes Gunicorn's
     /// other lines: its default format is letter for letter nginx's `combined`.
     pub fn read(&self, line: &str, prefers_gunicorn: bool) -> Option<AccessReading> {

@@ -7,6 +7,10 @@
 use super::Format;
 use super::nginx_access;
 use crate::read::evidence::{GunicornAccess, MILLISECOND, SECOND, Stamp, TraceContext};
+use crate::read::sniff::Telltale;
+
+/// None of its own: its lines quote a request as nginx's do.
+pub const TELLTALES: &[Telltale] = &[];
 
 /// One line, read.
 #[derive(Debug)]

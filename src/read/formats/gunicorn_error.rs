@@ -4,7 +4,60 @@
 //! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
 
 use crate::read::evidence::{Gunicorn, GunicornEvent, MILLISECOND, Nanos, SECOND, Stamp};
+use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 use crate::read::time::from_utc;
+
+/// How its messages begin where they stand without a head.
+pub const TELLTALES: &[Telltale] = &[
+    word("(pid"),
+    near("h pi", |around| ours_if(around.before.ends_with(b"wit") && around.after.starts_with(b"d"))),
+    near(" pro", |around| {
+        let of = |before: &[u8], after: &[u8]| around.before.ends_with(before) && around.after.starts_with(after);
+        ours_if(of(b"server", b"cess [") || of(b"worker", b"cess") || of(b"error", b"cessing") || of(b"uWSGI", b"cess"))
+    }),
+    // Its loggers and modules; behind `Starting` and the verbs of systemd. journald's `gunicorn[7]: ` is none of these.
+    near("unic", |around| {
+        let verbs: [&[u8]; 2] = [b"Start", b"Stop"];
+        let behind_verb = || verbs.iter().any(|verb| memchr::memmem::find(around.before, verb).is_some());
+        ours_if(matches!(around.after, [b'o', b'r', b'n', next, ..] if matches!(next, b'.' | b'/')) || behind_verb())
+    }),
+    near("g at", |around| ours_if(around.before.ends_with(b"istenin") && around.after.starts_with(b":"))),
+    near("ker:", |around| ours_if(around.before.ends_with(b"Using wor"))),
+    near("nal:", |around| ours_if(around.before.ends_with(b"ling sig") || around.before.ends_with(b"led sig"))),
+    near("ling", |around| ours_if(around.before.ends_with(b"rror hand") && around.after.starts_with(b" request"))),
+    word("m ip="),
+    near("t li", |around| ours_if(around.before.ends_with(b"um reques") && around.after.starts_with(b"mit"))),
+    near("star", |around| ours_if(around.before.ends_with(b"off re") || around.before.ends_with(b"Autore"))),
+    word("g up: M"),
+    near("g do", |around| ours_if(around.before.ends_with(b"huttin") && around.after.starts_with(b"wn"))),
+    word("Reason: "),
+    near("led ", |around| {
+        let of = |after: &[u8]| around.after.starts_with(after);
+        ours_if(of(b"to boot") || of(b"to load") || of(b"to find ") || of(b"with result"))
+    }),
+    near("tup ", |around| ours_if(around.after.starts_with(b"failed"))),
+    near("halt", |around| ours_if(around.after.starts_with(b"(reason"))),
+    near("t ch", |around| ours_if(around.after.starts_with(b"anged, shut"))),
+    near("n us", |around| ours_if(around.after.starts_with(b"e: "))),
+    near("t co", |around| ours_if(around.after.starts_with(b"nnect to "))),
+    near(" add", |around| {
+        let of = |before: &[u8], after: &[u8]| around.before.ends_with(before) && around.after.starts_with(after);
+        ours_if(of(b"nvalid", b"ress: ") || of(b"bind on", b"ress"))
+    }),
+    near("dy i", |around| ours_if(around.before.ends_with(b"ddress alrea"))),
+    near("n ma", |around| ours_if(around.after.starts_with(b"in loop"))),
+    near("Igno", |around| ours_if(around.after.starts_with(b"ring "))),
+];
+
+/// Its head: `[2026-11-22 07:14:42 +0000] [26441] [INFO] `.
+pub fn by_shape(front: &[u8], _line: &[u8]) -> Sign {
+    let is_behind_stamp = |at: usize| {
+        let before = front.get(..at).and_then(|before| before.strip_suffix(b"] ")).unwrap_or_default();
+        let stamp = memchr::memrchr(b'[', before).and_then(|open| before.get(open + 1..)).unwrap_or_default();
+        (19..=34).contains(&stamp.len()) && stamp.get(4) == Some(&b'-') && stamp.get(13) == Some(&b':')
+    };
+    ours_if(memchr::memchr_iter(b'[', front).any(is_behind_stamp))
+}
 
 /// One line, read.
 #[derive(Debug)]
@@ -341,36 +394,4 @@ fn after_colon(message: &str) -> String {
 fn leading_number(text: &str) -> Option<u32> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     text.get(..digits)?.parse().ok()
-}
-
-/// The last line of a Python traceback: `OSError: [Errno 24] Too many open files`, `SystemExit: 1`.
-pub fn exception(line: &str) -> Option<(&str, &str)> {
-    let (class, message) = match line.split_once(": ") {
-        Some((class, message)) => (class, message),
-        None => (line.trim_end_matches(':'), ""),
-    };
-    let name = class.rsplit('.').next()?;
-    if class == "Error" {
-        // Every class of this name is written with its module (`binascii.Error`); without one it is somebody's heading.
-        return None;
-    }
-    let named = class
-        .split('.')
-        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
-    let kind = [
-        "Error",
-        "Exception",
-        "Exit",
-        "Interrupt",
-        "Warning",
-        "Configured",
-        "Fault",
-        "NotReady",
-        "DoesNotExist",
-        "Timeout",
-        "Refused",
-    ]
-    .iter()
-    .any(|end| name.ends_with(end));
-    (named && kind && name.as_bytes().first().is_some_and(u8::is_ascii_uppercase)).then_some((class, message))
 }

@@ -5,8 +5,9 @@
 //! text cannot hold, or at a key of JSON, whose quotes are escaped inside values.
 
 use super::access_formats::AccessFormats;
-use super::{Format, nginx_access, request_line_hash};
+use super::{Format, gunicorn_access, json_line, nginx_access, nginx_error, request_line_hash};
 use crate::read::Wanted;
+use crate::read::sniff::is_object;
 
 /// The format of a healthy line; `None` for a line that must be read.
 #[inline]
@@ -28,6 +29,27 @@ pub(super) fn dismiss(line: &[u8], formats: &AccessFormats, wanted: &Wanted) -> 
     }
     let status = nginx_access::quick_status(line)?;
     (is_healthy(status) && is_unwanted(line, wanted)).then_some(Format::NginxAccess)
+}
+
+/// What to do with a line that has no telltale word but those of a request: `Some` lets it go, as what it is or as nobody's;
+/// `None` must be read. Only a line whose quotes are its own can be judged by them.
+pub(super) fn let_go(line: &[u8], last: Option<Format>, wanted: &Wanted) -> Option<Option<Format>> {
+    if is_object(line) {
+        // A status alone is no access line, and a pid alone no head.
+        return (!json_line::may_have_request(line) && !nginx_error::may_have_head(line)).then_some(None);
+    }
+    let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
+    let is_plain = line.is_ascii() && !has(b"\\") && !has(b"\n") && !has(b"\"\"") && !has(b"&quot;");
+    let text = std::str::from_utf8(line).ok().filter(|_| is_plain && !has(b"request: \""))?;
+    let Some((request, status)) = nginx_access::request_and_status(text) else {
+        return (!nginx_access::has_proxy_name(text)).then_some(None);
+    };
+    let is_of_gunicorn = gunicorn_access::is_likely(text, last) || has(b" - \"");
+    if is_of_gunicorn || !is_healthy(status?) {
+        return None;
+    }
+    let unwanted = wanted.is_empty() || is_unwanted_request(request.as_bytes(), wanted);
+    unwanted.then_some(Some(Format::NginxAccess))
 }
 
 /// How Docker's `json-file` driver begins each line (`daemon/logger/jsonfilelog/jsonlog`).

@@ -1,6 +1,29 @@
 //! Lines about processes: the kernel, systemd, Kubernetes, supervisord, security modules.
 
 use crate::read::evidence::Host;
+use crate::read::sniff::{Telltale, near, ours_if, word};
+
+/// Words of the kernel, security modules, Kubernetes, systemd and supervisors. Gunicorn's units have its name.
+pub const TELLTALES: &[Telltale] = &[
+    near("f me", |around| ours_if(around.before.ends_with(b"ut o") && around.after.starts_with(b"mory"))),
+    word("oom-kill"),
+    word("gfault at"),
+    word("] general protection"),
+    word("avc:"),
+    word("DENIED"),
+    word("SELinux is"),
+    word("OOMKill"),
+    near("s pr", |around| ours_if(around.before.ends_with(b"ivenes") && around.after.starts_with(b"obe"))),
+    near("xite", |around| ours_if(around.after.starts_with(b"d"))),
+    near("een ", |around| ours_if(around.after.starts_with(b"killed by"))),
+    near("e up", |around| ours_if(around.before.ends_with(b"gav") && around.after.starts_with(b": "))),
+    word("wnerr:"),
+    near("d co", |around| ours_if(around.before.ends_with(b"fin") && around.after.starts_with(b"mmand"))),
+    word("DAMN !"),
+    word("HARAKIRI"),
+    word("wsgi_response_"),
+    near("to p", |around| ours_if(around.after.starts_with(b"eer "))),
+];
 
 /// Reads a bare line; `None` when it is none of these.
 pub fn read(line: &str) -> Option<Host> {

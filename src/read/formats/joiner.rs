@@ -4,7 +4,8 @@
 //! it belong to it until it is whole, or until one begins a record of its own. Healthy lines pass at the cost of one
 //! search for a few words.
 
-use super::{fragment, gunicorn_error, host, nginx_error};
+use super::{fragment, gunicorn_error, host, nginx_error, traceback};
+use crate::read::envelope::behind_unknown;
 use aho_corasick::AhoCorasick;
 use std::sync::LazyLock;
 
@@ -232,9 +233,10 @@ fn begins_record(line: &str) -> bool {
         || bare.starts_with("Traceback (most")
         || bare.starts_with("File \"")
         || gunicorn_error::event(bare).is_some()
-        || gunicorn_error::exception(bare).is_some()
+        || traceback::exception(bare).is_some()
         || host::read(bare).is_some()
         || fragment::nginx_error(bare).is_some_and(|found| found.start == 0)
+        || behind_unknown(bare).is_some()
 }
 
 /// `[2001:db8::7]:8000`.

@@ -2,8 +2,44 @@
 //! raw, and hand-made formats write `-` or lists without quotes (`"urt":0.1, 0.2,`).
 
 use super::log_format::{Escape, quote};
+use crate::read::sniff::{Around, Sign, Telltale, near};
+use aho_corasick::AhoCorasick;
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+/// Keys of a status that have no such word in them; the object may be text within another.
+pub const TELLTALES: &[Telltale] = &[
+    near("ode\"", keyed_status),
+    near("ode\\", keyed_status),
+    near("nse\"", keyed_status),
+    near("nse\\", keyed_status),
+    near("\"st\"", keyed_status),
+];
+
+/// True for an object that may hold a request: under a name of its own, or as a quoted value of a text.
+pub(super) fn may_have_request(line: &[u8]) -> bool {
+    static NAMES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+        // `\" 502` and `/1.1\"` close the quoted request of a text.
+        let names = ["equest", "\"req", "ethod", "verb", "- - [", "\\\" "];
+        AhoCorasick::new(names).ok()
+    });
+    NAMES.as_ref().is_none_or(|names| names.is_match(line))
+}
+
+fn keyed_status(around: Around<'_>) -> Sign {
+    if is_status(around.after) { Sign::Request } else { Sign::None }
+}
+
+/// True where a key ends whose value is a status: `":502`, `\": \"502`, `=502`.
+pub(super) fn is_status(after: &[u8]) -> bool {
+    let skip = |text: &[u8], signs: &[u8]| text.iter().take_while(|byte| signs.contains(byte)).count();
+    let Some(rest) = after.get(skip(after, b"\\\"")..) else { return false };
+    let Some(value) = rest.strip_prefix(b":").or_else(|| rest.strip_prefix(b"=")) else { return false };
+    let value = value.get(skip(value, b" \t\\\"[")..).unwrap_or_default();
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits == 3 || digits == 1 && matches!(value.first(), Some(b'0' | b'9'))
+}
 
 /// Members of one line that are read, nested ones included.
 const MEMBERS_MAX: usize = 256;

@@ -14,6 +14,7 @@
 //! The rules of escaping are those of `src/http/modules/ngx_http_log_module.c` (nginx 1.10 to 1.31). The work for one
 //! line is bounded whatever the line holds (module `matching`); a line that would need more is not read.
 
+mod landmark;
 mod matching;
 mod quick;
 mod shape;
@@ -22,6 +23,7 @@ mod syntax;
 pub use quick::Quick;
 pub use syntax::{Escape, LogFormatError, Position};
 
+use landmark::Landmark;
 use shape::Shape;
 use std::borrow::Cow;
 
@@ -48,7 +50,8 @@ pub struct LogFormat {
     parts: Vec<Part>,
     /// Each variable where it first stands.
     names: Vec<String>,
-    quick: Option<Quick>,
+    quick: Option<Box<Quick>>,
+    landmark: Landmark,
 }
 
 #[derive(Clone, Debug)]
@@ -141,7 +144,12 @@ impl LogFormat {
     /// Finds the status of a line without reading the rest; `None` when this format has no place for it that is safe
     /// from what clients write.
     pub fn quick(&self) -> Option<&Quick> {
-        self.quick.as_ref()
+        self.quick.as_deref()
+    }
+
+    /// False for a line that has not what each line of this format has, in whatever envelope it stands.
+    pub fn may_fit(&self, line: &[u8]) -> bool {
+        self.landmark.is_in(line)
     }
 
     fn value<'a>(&self, raw: &'a [u8], shape: Shape) -> Option<Cow<'a, str>> {
@@ -179,8 +187,9 @@ impl Builder {
     }
 
     pub(super) fn finish(self, name: String, escape: Escape) -> LogFormat {
-        let quick = Quick::of(&self.parts, &self.names, escape);
-        LogFormat { name, escape, parts: self.parts, names: self.names, quick }
+        let quick = Quick::of(&self.parts, &self.names, escape).map(Box::new);
+        let landmark = Landmark::of(&self.parts);
+        LogFormat { name, escape, parts: self.parts, names: self.names, quick, landmark }
     }
 }
 

@@ -9,13 +9,69 @@ mod fields;
 mod infer;
 
 pub use fields::{Get, from_fields, from_format};
-pub(super) use fields::{TIME, beside, client_of, host_of, is_healthy, request_of, seconds, value};
+pub(super) use fields::{STATUS, TIME, beside, client_of, host_of, is_healthy, request_of, seconds, value};
+pub(super) use infer::{has_proxy_name, request_and_status};
 pub use infer::{named_fields, read_combined};
 
 use super::gunicorn_error::iso_stamp;
 use super::json_line::JsonLine;
 use crate::read::evidence::{MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, TraceContext};
+use crate::read::sniff::{Sign, Telltale, near};
 use crate::read::time::{from_utc, month_from_name};
+
+/// A request, a status with a name, the head of the `combined` family.
+pub const TELLTALES: &[Telltale] = &[
+    near("HTTP", |around| request_if(around.after.starts_with(b"/") || around.after.starts_with(b"\\/"))),
+    near("tatu", |around| {
+        let rest = around.after.strip_prefix(b"s").unwrap_or_default();
+        let name = rest.iter().take_while(|byte| byte.is_ascii_alphabetic() || **byte == b'_').count();
+        request_if(rest.get(name..).is_some_and(super::json_line::is_status))
+    }),
+    near("- - [", |_| Sign::Request),
+];
+
+fn request_if(holds: bool) -> Sign {
+    if holds { Sign::Request } else { Sign::None }
+}
+
+/// A quoted value behind a stamp or a quoted request that lost its protocol, and a request behind a long front.
+pub fn by_shape(front: &[u8], line: &[u8]) -> Sign {
+    let is_object = line.first() == Some(&b'{');
+    let is_request = |at: usize| {
+        let before = front.get(..at).unwrap_or_default().trim_ascii_end();
+        before.strip_suffix(b"]").is_some_and(is_end_of_stamp) || is_request(front.get(at + 1..).unwrap_or_default())
+    };
+    let quoted = if is_object {
+        memchr::memmem::find_iter(front, b"\\\"").any(|at| is_request(at + 1))
+    } else {
+        memchr::memchr2_iter(b'"', b'\'', front).take(QUOTES_MAX).any(is_request)
+    };
+    let rest = line.get(front.len()..).unwrap_or_default();
+    let far = rest.get(..REQUEST_WITHIN).unwrap_or(rest);
+    request_if(quoted || !far.is_empty() && memchr::memmem::find(far, b"HTTP/").is_some())
+}
+
+/// `+0000` or a second.
+fn is_end_of_stamp(text: &[u8]) -> bool {
+    let digits = text.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = text.len().checked_sub(digits + 1).and_then(|at| text.get(at));
+    matches!(digits, 2 | 4) && matches!(sign, Some(b'+' | b'-' | b':'))
+}
+
+/// Quotes that are looked at for a request: those of the values that may stand before it.
+const QUOTES_MAX: usize = 16;
+
+/// `GET /x`.
+fn is_request(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let method = text.iter().take_while(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')).count();
+    let target = text.get(method..).unwrap_or_default();
+    method > 0 && (target.starts_with(b" /") || target.starts_with(b" \\/"))
+}
+
+/// nginx takes a request line and headers of 8 KiB (`large_client_header_buffers`), some of which may stand before the
+/// request in a line.
+const REQUEST_WITHIN: usize = 8 * 1024;
 
 /// One line, read.
 #[derive(Debug, Default)]

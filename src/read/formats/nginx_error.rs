@@ -7,8 +7,66 @@
 mod errno;
 
 use crate::read::evidence::{NginxError, SECOND, Stamp, Symptom};
+use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 use crate::read::time::from_utc;
+use aho_corasick::AhoCorasick;
 use errno::{Errno, errno};
+use std::sync::LazyLock;
+
+/// What nginx says about upstreams, and about paths that a client may have broken its line with.
+pub const TELLTALES: &[Telltale] = &[
+    near("() t", |around| ours_if(around.before.ends_with(b"connect"))),
+    // `recv() failed (104: ...`, `socket() 0.0.0.0:80 failed (24: ...`, and where the rest is lost.
+    near("fail", |around| {
+        let is_numbered = |rest: &[u8]| rest.first().is_some_and(u8::is_ascii_digit);
+        let number = around.after.strip_prefix(b"ed (");
+        ours_if(around.after.starts_with(b"ed") && around.before.ends_with(b"() ") || number.is_some_and(is_numbered))
+    }),
+    near("pstr", |around| ours_if(around.after.starts_with(b"eam"))),
+    near("prem", |around| ours_if(around.after.starts_with(b"aturely"))),
+    near("o re", |around| ours_if(around.after.starts_with(b"solver defined"))),
+    near("be r", |around| ours_if(around.after.starts_with(b"esolved"))),
+    word("er_connections"),
+    near("n SS", |around| ours_if(around.after.starts_with(b"L handshake"))),
+    near("imit", |around| {
+        ours_if(around.after.starts_with(b"ing requests") || around.after.starts_with(b"ing connections"))
+    }),
+    // A head that a logger took off, beside a text with quotes, which a client may have broken.
+    near("\"pid", |around| headless_if([around.before, around.after].iter().any(|text| has_escaped_quote(text)))),
+];
+
+/// True for an object that has one of nginx's levels and a pid.
+pub(super) fn may_have_head(object: &[u8]) -> bool {
+    static LEVEL_VALUES: LazyLock<Option<AhoCorasick>> =
+        LazyLock::new(|| AhoCorasick::new(LEVELS.map(|level| format!("\"{level}"))).ok());
+    memchr::memmem::find(object, b"\"pid").is_some()
+        && LEVEL_VALUES.as_ref().is_none_or(|levels| levels.is_match(object))
+}
+
+fn headless_if(holds: bool) -> Sign {
+    if holds { Sign::Request } else { Sign::None }
+}
+
+fn has_escaped_quote(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"\\\"").is_some()
+}
+
+/// `12#12: ` of its head, or a level behind its stamp.
+pub fn by_shape(front: &[u8], _line: &[u8]) -> Sign {
+    let is_pid = |at: usize| {
+        let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        let rest = front.get(at + 1..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        digits > 0 && rest.get(digits) == Some(&b':') && digit(at.checked_sub(1).and_then(|before| front.get(before)))
+    };
+    let has_pid = memchr::memchr_iter(b'#', front).any(is_pid);
+    // `2026/11/22 07:14:39 [`.
+    let is_level = |at: usize| {
+        let stamp = at.checked_sub(16).and_then(|from| front.get(from..at)).unwrap_or_default();
+        matches!(stamp, [b'/', _, _, b'/', _, _, b' ', _, _, b':', _, _, b':', _, _, b' '])
+    };
+    ours_if(has_pid || memchr::memchr_iter(b'[', front).any(is_level))
+}
 
 /// One line, read.
 #[derive(Debug)]
@@ -36,6 +94,15 @@ pub(super) fn decide_anew(error: &mut NginxError, rest: &str) -> bool {
 /// True for a line that starts with the stamp of an error log.
 pub fn has_head(line: &str) -> bool {
     stamp(line).is_some()
+}
+
+/// True for a line that starts with stamp, level and pid.
+pub fn has_whole_head(line: &str) -> bool {
+    let behind = |(_, rest)| {
+        let (level, rest) = level(rest);
+        !level.is_empty() && pid(rest).0.is_some()
+    };
+    stamp(line).is_some_and(behind)
 }
 
 /// Reads a bare line; `None` when it is no line of an error log.

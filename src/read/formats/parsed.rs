@@ -54,6 +54,11 @@ pub fn line_of<'a>(get: Get<'_, 'a>) -> Option<Cow<'a, str>> {
     WHOLE_LINE.iter().find_map(|name| get(name))
 }
 
+/// True for a name that may make a record of a text that says nothing: a line, a status, the pid of nginx's head.
+pub fn counts(name: &[u8]) -> bool {
+    [&WHOLE_LINE[..], nginx_access::STATUS, &PID].iter().any(|names| names.iter().any(|known| known.as_bytes() == name))
+}
+
 /// Adds to what a text proves what names and values beside it say. `recorded` is the time that whoever parsed the line gave
 /// to its record.
 pub fn complete(

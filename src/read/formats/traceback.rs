@@ -1,6 +1,66 @@
 //! The lines of a Python traceback before its last, which alone says anything: its head, its frames and their code.
 
 use crate::read::envelope;
+use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
+
+/// Its head, its frames and what stands between two of them.
+pub const TELLTALES: &[Telltale] = &[
+    word("raceback (most recent"),
+    near("ve e", |around| ours_if(around.after.starts_with(b"xception"))),
+    // The last line without a message, as a string of an object.
+    near("ror\"", |around| ours_if(around.before.ends_with(b"Er"))),
+    near(", li", |around| ours_if(around.after.starts_with(b"ne ") && around.before.ends_with(b"\""))),
+];
+
+/// How the class of an exception ends.
+const KINDS: [&str; 11] = [
+    "Error",
+    "Exception",
+    "Exit",
+    "Interrupt",
+    "Warning",
+    "Configured",
+    "Fault",
+    "NotReady",
+    "DoesNotExist",
+    "Timeout",
+    "Refused",
+];
+
+/// The last line of a Python traceback: `OSError: [Errno 24] Too many open files`, `SystemExit: 1`.
+pub fn exception(line: &str) -> Option<(&str, &str)> {
+    let (class, message) = match line.split_once(": ") {
+        Some((class, message)) => (class, message),
+        None => (line.trim_end_matches(':'), ""),
+    };
+    let name = class.rsplit('.').next()?;
+    if class == "Error" {
+        // Every class of this name is written with its module (`binascii.Error`); without one it is somebody's heading.
+        return None;
+    }
+    let named = class.split('.').all(|part| !part.is_empty() && part.bytes().all(is_name_byte));
+    let kind = KINDS.iter().any(|end| name.ends_with(end));
+    (named && kind && name.as_bytes().first().is_some_and(u8::is_ascii_uppercase)).then_some((class, message))
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// The class of an exception before a colon, or as the last word.
+pub fn by_shape(front: &[u8], line: &[u8]) -> Sign {
+    let before_colon = memchr::memchr_iter(b':', front)
+        .filter(|at| front.get(at + 1).is_none_or(|byte| *byte == b' '))
+        .any(|at| ends_with_class(front.get(..at).unwrap_or_default()));
+    let closed = memchr::memmem::find(front, b"\\n\"").and_then(|at| front.get(..at));
+    let last = line.trim_ascii_end();
+    let last = last.strip_suffix(b":").unwrap_or(last);
+    ours_if(before_colon || ends_with_class(last) || closed.is_some_and(ends_with_class))
+}
+
+fn ends_with_class(text: &[u8]) -> bool {
+    KINDS.iter().any(|kind| text.ends_with(kind.as_bytes()))
+}
 
 /// True for a line of a traceback, in its envelope or bare. `inside` says that the line before it was one, and then
 /// whether this one was: the code of a frame is told by its indent alone.
@@ -10,6 +70,11 @@ pub(super) fn continues(line: &str, inside: &mut bool) -> bool {
     let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
     *inside = is_head(text) || is_frame(text) || *inside && (is_indented || text.is_empty() || is_marker(text));
     *inside
+}
+
+/// True for a line that a traceback begins with, in its envelope or bare.
+pub(super) fn begins(line: &str) -> bool {
+    continues(line, &mut false)
 }
 
 /// `Traceback (most recent call last):` and what stands between two of them (`Lib/traceback.py`).

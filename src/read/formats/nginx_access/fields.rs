@@ -12,7 +12,7 @@ const ATTEMPTS_MAX: usize = 32;
 /// The value of a name; `None` when the line has no such name.
 pub type Get<'g, 'a> = &'g dyn Fn(&str) -> Option<Cow<'a, str>>;
 
-const STATUS: &[&str] = &[
+pub(in crate::read::formats) const STATUS: &[&str] = &[
     "status",
     "http.response.status_code",
     "http.status_code",

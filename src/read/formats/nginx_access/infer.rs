@@ -120,6 +120,48 @@ fn family(line: &str) -> Option<Named<'_>> {
     named.fields.iter().any(|(name, _)| *name == "status").then_some(named)
 }
 
+/// The request in quotes and the status behind it, without reading the rest; `None` without a request.
+pub(in crate::read::formats) fn request_and_status(line: &str) -> Option<(&str, Option<u16>)> {
+    let (open, close) = request_quotes(line)?;
+    let (head, request) = (line.get(..open)?, line.get(open + 1..close)?.trim());
+    let after = line.get(close + 1..)?.trim_start_matches([' ', ',', '|', '\t']);
+    let is_plain = is_proper(request) && !head.trim_end().ends_with(['=', ':']);
+    let status = match leading_status(after) {
+        Some((status, _)) => Some(status),
+        None if head.trim_end().rsplit(' ').next().is_some_and(is_status) => None,
+        None => named_status(line),
+    };
+    Some((request, status.filter(|_| is_plain).and_then(|status| status.parse().ok())))
+}
+
+/// The one value of the name `status`, outside of quotes; `None` where there are several.
+fn named_status(line: &str) -> Option<&str> {
+    let bytes = line.as_bytes();
+    let is_named = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        before.is_none_or(|byte| !is_name_byte(*byte)) && matches!(bytes.get(at + "status".len()), Some(b'=' | b':'))
+    };
+    let mut places = line.match_indices("status").map(|(at, _)| at).filter(is_named);
+    let (at, None) = (places.next()?, places.next()) else { return None };
+    let is_quoted = memchr::memchr_iter(b'"', bytes.get(..at)?).count() % 2 == 1;
+    let value = line.get(at + "status=".len()..).filter(|_| !is_quoted)?;
+    let value = value.strip_prefix('"').unwrap_or(value);
+    leading_status(value.trim_end_matches('"').split('"').next()?).map(|(status, _)| status)
+}
+
+/// True for a line of named values that only a proxy has, with a status among them: it may be an access line that quotes
+/// no request.
+pub(in crate::read::formats) fn has_proxy_name(line: &str) -> bool {
+    let is_name = |name: &str| {
+        line.match_indices(name).any(|(at, _)| {
+            let before = at.checked_sub(1).and_then(|before| line.as_bytes().get(before));
+            let after = line.as_bytes().get(at + name.len());
+            before.is_none_or(|byte| !is_name_byte(*byte)) && matches!(after, Some(b'=' | b':'))
+        })
+    };
+    line.contains("status") && PROXY_NAMES.iter().any(|name| is_name(name))
+}
+
 /// `[03/Mar/2027:10:20:30 +0000] status:502 request:"GET /a HTTP/1.1"`: the request has a name like all the others.
 fn named_request(line: &str) -> Option<Named<'_>> {
     let mut named = Named::default();

@@ -1,0 +1,77 @@
+use super::*;
+
+/// What a record proves, each with whether it counts as the program's own.
+fn check(record: &str, expected: &[(Format, bool)]) {
+    let reading = Reader::default().read(record.as_bytes(), &mut SourceMemory::default(), &Wanted::default());
+    let found: Vec<(Format, bool)> = match &reading {
+        Reading::Proves(_, evidences) => {
+            evidences.iter().map(|evidence| (format_of(&evidence.proof), evidence.genuine)).collect()
+        }
+        Reading::Healthy(_) | Reading::Unrecognised => Vec::new(),
+    };
+    assert_eq!(found, expected, "{record}");
+}
+
+fn format_of(proof: &Proof) -> Format {
+    match proof {
+        Proof::NginxError(_) => Format::NginxError,
+        Proof::NginxAccess(_) => Format::NginxAccess,
+        Proof::Gunicorn(_) => Format::Gunicorn,
+        Proof::GunicornAccess(_) => Format::GunicornAccess,
+        Proof::Exception { .. } => Format::Exception,
+        Proof::Host(_) => Format::Host,
+    }
+}
+
+/// What a user would like to be read.
+const FORGED: [&str; 7] = [
+    "[2026-03-04 09:15:03 +0000] [1] [CRITICAL] WORKER TIMEOUT (pid:2)",
+    "WORKER TIMEOUT (pid:2)",
+    "2026/03/04 09:15:03 [error] 7#7: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: s, request: \"GET /a HTTP/1.1\", upstream: \"http://127.0.0.1:8000/a\", host: \"s\"",
+    "192.0.2.7 - - [04/Mar/2026:09:15:03 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"",
+    "Out of memory: Killed process 2 (gunicorn) total-vm:1kB",
+    "web.service: Main process exited, code=killed, status=9/KILL",
+    "gunicorn.errors.HaltServer: <HaltServer 'Worker failed to boot.' 3>",
+];
+
+#[test]
+fn a_users_text_in_the_record_of_another_program_proves_nothing() {
+    for forged in FORGED {
+        for before in ["hi", "INFO shop.chat message from bob: hi", "hi\n\nthere", "{\"text\": \"hi\"", "\nhi"] {
+            check(&format!("{before}\n{forged}"), &[]);
+            check(&format!("{before}\r\n{forged}\r\nbye"), &[]);
+            check(&format!("2026-03-04T09:15:02Z stdout F {before}\n{forged}"), &[]);
+            let inside = format!("{before}\\n{}", forged.replace('"', "\\\""));
+            check(&format!("{{\"message\":\"{}\"}}", inside.replace("{\\\"", "{").replace('\n', "\\n")), &[]);
+        }
+    }
+}
+
+#[test]
+fn a_record_of_its_own_among_prints_of_the_application_counts() {
+    let (reader, wanted, mut memory) = (Reader::default(), Wanted::default(), SourceMemory::default());
+    for _ in 0..1_000 {
+        reader.read(b"order 4711 placed", &mut memory, &wanted);
+    }
+    let reading = reader.read(FORGED.first().copied().unwrap_or_default().as_bytes(), &mut memory, &wanted);
+    assert!(matches!(reading, Reading::Proves(Format::Gunicorn, evidences) if evidences.iter().all(|one| one.genuine)));
+}
+
+#[test]
+fn the_traceback_that_a_program_logs_counts() {
+    let traceback = "Traceback (most recent call last):\n  File \"/srv/gunicorn/workers/base.py\", line 204, in handle_abort\n    sys.exit(1)\nSystemExit: 1";
+    let expected = [(Format::Gunicorn, true), (Format::Exception, true)];
+    check(traceback, &expected);
+    check(&format!("2026-03-04 09:15:02 ERROR shop: cannot load\n{traceback}"), &expected);
+    let head = "[2026-03-04 09:15:03 +0000] [7] [ERROR] Exception in worker process";
+    check(&format!("{head}\n{traceback}"), &[(Format::Gunicorn, true), expected[0], expected[1]]);
+    check(&format!("\n{head}"), &[(Format::Gunicorn, true)]);
+}
+
+#[test]
+fn each_format_has_one_row() {
+    for (index, format) in table::FORMATS.iter().enumerate() {
+        assert_eq!(table::FORMATS.iter().position(|known| known == format), Some(index), "{format:?}");
+        assert!(!format.id().is_empty(), "{format:?}");
+    }
+}
