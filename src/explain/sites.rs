@@ -11,7 +11,7 @@
 //! file, the name in a line and the resource of a span say the same.
 
 use crate::engine::place::{Machine, Place, Stream};
-use crate::read::evidence::Evidence;
+use crate::read::evidence::{self, Evidence, OriginKind};
 use crate::read::formats::Format;
 use crate::read::text::hash64;
 use crate::scan::place;
@@ -32,34 +32,24 @@ pub(super) struct Origin {
 
 impl Origin {
     /// What the envelope of a record says; `None` where it has none, or one that names a unit of a host.
-    pub(super) fn of(record: &str, evidence: &Evidence) -> Option<Origin> {
-        // Access lines are read without their envelope.
-        let peeled = evidence.origin.is_empty().then(|| crate::read::envelope::peel(record).origin);
-        Origin::named(record, peeled.as_deref().unwrap_or(&evidence.origin))
+    pub(super) fn of(evidence: &Evidence) -> Option<Origin> {
+        evidence.origin.as_ref().and_then(Origin::named)
     }
 
     /// The same of a healthy line.
     pub(super) fn of_line(line: &[u8]) -> Option<Origin> {
         let line = String::from_utf8_lossy(line);
-        Origin::named(&line, &crate::read::envelope::peel(&line).origin)
+        crate::read::envelope::peel(&line).origin.as_ref().and_then(Origin::named)
     }
 
-    /// The kind of a name, by the envelope that it stands in.
-    pub(super) fn named(record: &str, name: &str) -> Option<Origin> {
-        if name.is_empty() || name.ends_with(".service") {
-            return None;
-        }
-        if let Some(pod) = name.strip_prefix("pod/") {
-            return Some(Origin { machine: Machine::Pod, name: pod.split('/').next()?.to_owned() });
-        }
-        let is_compose = || record.split_once('|').is_some_and(|(before, _)| before.trim().ends_with(name));
-        let has_key = |key: &str| record.contains('{') && record.contains(&format!("\"{key}\""));
-        let machine = match () {
-            () if has_key("container") || is_compose() => Machine::Container,
-            () if has_key("pod") => Machine::Pod,
-            () => Machine::Host,
+    fn named(origin: &evidence::Origin) -> Option<Origin> {
+        let machine = match origin.kind {
+            OriginKind::Container => Machine::Container,
+            OriginKind::Pod => Machine::Pod,
+            OriginKind::Host => Machine::Host,
+            OriginKind::Unit => return None,
         };
-        Some(Origin { machine, name: name.to_owned() })
+        Some(Origin { machine, name: origin.name.clone() })
     }
 }
 

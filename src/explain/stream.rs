@@ -294,8 +294,7 @@ impl<'a> Stream<'a> {
                         self.order = context.survey.first(self.identity.id).unwrap_or(Nanos::MIN);
                     }
                     let order = self.order_of(&evidence);
-                    let stream =
-                        self.stream_of(context.survey, || Origin::of(&String::from_utf8_lossy(record), &evidence));
+                    let stream = self.stream_of(context.survey, || Origin::of(&evidence));
                     let what = What::Evidence(Box::new(evidence), Arc::clone(&place));
                     self.ahead.push_back(Ahead { order, stream, what });
                 }

@@ -221,7 +221,7 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
                 for evidence in evidences.into_iter().filter(|evidence| evidence.genuine) {
                     *others += u64::from(!matches!(evidence.proof, Proof::NginxAccess(_)));
                     samples.add(input.stream, &evidence);
-                    samples.note_origin(input.stream, record, &evidence);
+                    samples.note_origin(input.stream, &evidence);
                 }
             }
             Reading::Healthy(format) => {
@@ -284,11 +284,11 @@ impl Samples {
         }
     }
 
-    fn note_origin(&mut self, stream: u64, record: &[u8], evidence: &Evidence) {
-        if evidence.origin.is_empty() || self.origins >= ORIGINS_MAX {
+    fn note_origin(&mut self, stream: u64, evidence: &Evidence) {
+        if evidence.origin.is_none() || self.origins >= ORIGINS_MAX {
             return;
         }
-        let origin = Origin::named(&String::from_utf8_lossy(record), &evidence.origin);
+        let origin = Origin::of(evidence);
         if let (Some(seen), Some(origin)) = (self.seen.get_mut(&stream), origin) {
             self.origins += usize::from(seen.origins.insert(origin));
         }

@@ -6,7 +6,7 @@ mod quoted;
 pub(super) use prefix::unknown as behind_unknown;
 pub(super) use quoted::ends_early;
 
-use super::evidence::{SECOND, Stamp};
+use super::evidence::{Origin, OriginKind, SECOND, Stamp};
 use super::formats::gunicorn_error::iso_stamp;
 use super::formats::json_line::JsonLine;
 use super::time::month_from_name;
@@ -22,8 +22,8 @@ pub struct Peeled<'a> {
     pub bare: Cow<'a, str>,
     /// The innermost envelope's time.
     pub stamp: Option<Stamp>,
-    /// Container, pod, host or unit.
-    pub origin: String,
+    /// Container, pod, host or unit: what the innermost envelope names that names any.
+    pub origin: Option<Origin>,
     /// Names of the envelopes, outermost first.
     pub layers: Vec<&'static str>,
     /// The innermost JSON object, which may say more than the text that was taken out of it.
@@ -32,8 +32,7 @@ pub struct Peeled<'a> {
 
 /// Peels a line.
 pub fn peel(line: &str) -> Peeled<'_> {
-    let mut peeled =
-        Peeled { bare: Cow::Borrowed(line), stamp: None, origin: String::new(), layers: Vec::new(), object: None };
+    let mut peeled = Peeled { bare: Cow::Borrowed(line), stamp: None, origin: None, layers: Vec::new(), object: None };
     if line.contains('\x1b') {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
@@ -49,9 +48,7 @@ pub fn peel(line: &str) -> Peeled<'_> {
     for _ in 0..DEPTH_MAX {
         let Some(layer) = peel_one(&peeled.bare) else { break };
         peeled.stamp = layer.stamp.or(peeled.stamp);
-        if !layer.origin.is_empty() {
-            peeled.origin = layer.origin;
-        }
+        peeled.origin = layer.origin.or(peeled.origin);
         peeled.layers.push(layer.name);
         let outer = std::mem::replace(&mut peeled.bare, Cow::Owned(layer.inner));
         if outer.starts_with('{') {
@@ -115,12 +112,11 @@ struct Layer {
     name: &'static str,
     inner: String,
     stamp: Option<Stamp>,
-    origin: String,
+    origin: Option<Origin>,
 }
 
 fn peel_one(line: &str) -> Option<Layer> {
-    let plain =
-        |name: &'static str, inner: &str| Layer { name, inner: inner.to_owned(), stamp: None, origin: String::new() };
+    let plain = |name: &'static str, inner: &str| Layer { name, inner: inner.to_owned(), stamp: None, origin: None };
     let trimmed = without_indent(line);
     if trimmed.len() < line.len() {
         return Some(plain("indent", trimmed.trim_end_matches(['`', '*'])));
@@ -138,9 +134,16 @@ fn peel_one(line: &str) -> Option<Layer> {
                 return None;
             }
             let quoted = quoted::take_out(line);
-            quoted
-                .map(|(name, inner)| plain(name, &inner))
-                .or_else(|| prefix::take_off(line).map(|(name, inner)| plain(name, inner)))
+            quoted.map(|(name, inner)| plain(name, &inner)).or_else(|| {
+                let (name, inner) = prefix::take_off(line)?;
+                let kind = match name {
+                    "stern" => Some(OriginKind::Pod),
+                    "host" => Some(OriginKind::Host),
+                    _ => None,
+                };
+                let origin = kind.and_then(|kind| kind.named(line.split(' ').next()?));
+                Some(Layer { origin, ..plain(name, inner) })
+            })
         })
 }
 
@@ -157,6 +160,19 @@ fn without_indent(line: &str) -> &str {
 fn is_enveloped(line: &str) -> bool {
     compose(line).is_some() || iso_prefix(line).is_some() || syslog(line).is_some() || bracketed(line).is_some()
 }
+
+/// Keys that name a line's place, the nearest to the program first.
+const ORIGINS: [(&str, OriginKind); 9] = [
+    ("container", OriginKind::Container),
+    ("container_name", OriginKind::Container),
+    ("pod", OriginKind::Pod),
+    ("pod_name", OriginKind::Pod),
+    ("_HOSTNAME", OriginKind::Host),
+    ("host", OriginKind::Host),
+    ("hostname", OriginKind::Host),
+    ("_SYSTEMD_UNIT", OriginKind::Unit),
+    ("unit", OriginKind::Unit),
+];
 
 /// Docker's json-file, JSON loggers, journald's export: the text under a known key.
 fn json(line: &str) -> Option<Layer> {
@@ -182,10 +198,7 @@ fn json(line: &str) -> Option<Layer> {
         .iter()
         .find_map(|key| object.get(key))
         .and_then(|text| iso_stamp(&text).or_else(|| epoch_stamp(&text)));
-    let origin = ["container", "pod", "_HOSTNAME", "host", "_SYSTEMD_UNIT"]
-        .iter()
-        .find_map(|key| object.get(key))
-        .map_or(String::new(), Cow::into_owned);
+    let origin = ORIGINS.iter().find_map(|(key, kind)| kind.named(object.get(key)?));
     Some(Layer { name, inner, stamp, origin })
 }
 
@@ -197,15 +210,15 @@ fn compose(line: &str) -> Option<Layer> {
         && name.len() <= 80
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/'));
     if is_name {
-        return Some(Layer { name: "compose", inner: inner.to_owned(), stamp: None, origin: name.to_owned() });
+        return Some(Layer {
+            name: "compose",
+            inner: inner.to_owned(),
+            stamp: None,
+            origin: OriginKind::Container.named(name),
+        });
     }
     let stamp = iso_stamp(name)?;
-    (name.len() <= 35).then(|| Layer {
-        name: "timestamp",
-        inner: inner.to_owned(),
-        stamp: Some(stamp),
-        origin: String::new(),
-    })
+    (name.len() <= 35).then(|| Layer { name: "timestamp", inner: inner.to_owned(), stamp: Some(stamp), origin: None })
 }
 
 /// CRI (`2024-12-02T18:32:23.639496367Z stdout F `) and other prefixes that begin with an ISO time.
@@ -222,7 +235,7 @@ fn iso_prefix(line: &str) -> Option<Layer> {
     let rest = line.get(end..)?.trim_start();
     for stream in ["stdout F ", "stderr F ", "stdout P ", "stderr P "] {
         if let Some(inner) = rest.strip_prefix(stream) {
-            return Some(Layer { name: "cri", inner: inner.to_owned(), stamp: Some(stamp), origin: String::new() });
+            return Some(Layer { name: "cri", inner: inner.to_owned(), stamp: Some(stamp), origin: None });
         }
     }
     // supervisord has levels of four letters (`supervisor/loggers.py`, LevelsByName).
@@ -234,7 +247,7 @@ fn iso_prefix(line: &str) -> Option<Layer> {
     let of_supervisord = ["exited: ", "gave up: ", "spawnerr: "].iter().any(|words| rest.starts_with(words));
     let program = || program_with_pid(rest).or_else(|| host_and_program(rest));
     let inner = if of_supervisord { rest } else { program().unwrap_or(rest) };
-    Some(Layer { name: "timestamp", inner: inner.to_owned(), stamp: Some(stamp), origin: String::new() })
+    Some(Layer { name: "timestamp", inner: inner.to_owned(), stamp: Some(stamp), origin: None })
 }
 
 /// `<187>1 2026-11-22T07:14:39.123Z host nginx 812 - - `.
@@ -254,7 +267,7 @@ fn rfc5424(line: &str) -> Option<Layer> {
         None => data_and_message.strip_prefix("- ")?,
     };
     let inner = inner.trim_start_matches('\u{feff}').to_owned();
-    Some(Layer { name: "rfc5424", inner, stamp, origin: host.to_owned() })
+    Some(Layer { name: "rfc5424", inner, stamp, origin: OriginKind::Host.named(host) })
 }
 
 /// `Sep 21 15:32:26 host gunicorn[434]: `, with `<134>` before it in syslog packets.
@@ -276,7 +289,7 @@ fn syslog(line: &str) -> Option<Layer> {
     let after_host = after_time.strip_prefix(host)?.trim_start();
     let inner = program(after_host).or_else(|| program(after_time))?;
     let stamp = day_stamp(month, day, time);
-    Some(Layer { name: "syslog", inner: inner.to_owned(), stamp, origin: host.to_owned() })
+    Some(Layer { name: "syslog", inner: inner.to_owned(), stamp, origin: OriginKind::Host.named(host) })
 }
 
 /// `Sep 21 15:32:26`: local time of no year.
@@ -333,19 +346,19 @@ fn program(rest: &str) -> Option<&str> {
 /// `[pod/x/c] `, kernel's `[ 4242.424242] `, nginx's start-up copy `nginx: `.
 fn bracketed(line: &str) -> Option<Layer> {
     if let Some(rest) = line.strip_prefix("nginx: ").filter(|rest| rest.starts_with('[')) {
-        return Some(Layer { name: "nginx_stderr", inner: rest.to_owned(), stamp: None, origin: String::new() });
+        return Some(Layer { name: "nginx_stderr", inner: rest.to_owned(), stamp: None, origin: None });
     }
     let (inside, rest) = line.strip_prefix('[')?.split_once("] ")?;
     let uptime = inside.contains('.') && inside.trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let pod = inside.starts_with("pod/");
     if let Some(stamp) = wall_time(inside) {
-        return Some(Layer { name: "dmesg", inner: rest.to_owned(), stamp: Some(stamp), origin: String::new() });
+        return Some(Layer { name: "dmesg", inner: rest.to_owned(), stamp: Some(stamp), origin: None });
     }
     (uptime || pod).then(|| Layer {
         name: if pod { "kubectl" } else { "dmesg" },
         inner: rest.to_owned(),
         stamp: None,
-        origin: if pod { inside.to_owned() } else { String::new() },
+        origin: inside.strip_prefix("pod/").and_then(|rest| OriginKind::Pod.named(rest.split('/').next()?)),
     })
 }
 

@@ -151,13 +151,43 @@ pub struct Evidence {
     pub stamp: Option<Stamp>,
     /// The bare line, envelope peeled, for quotes; at most [`TEXT_BYTES_MAX`] bytes.
     pub text: String,
-    /// Container, pod, host or unit that the envelope names; empty when none.
-    pub origin: String,
+    /// Whom the line's envelope names as its writer's place; `None` where it names nobody.
+    pub origin: Option<Origin>,
     /// Trace context found in the line or its attributes.
     pub trace: Option<TraceContext>,
     /// False when something about the line contradicts that the program wrote it: the physical line before it
     /// ended inside a quote, as a client's line feed leaves it, or it imitates a line inside another field.
     pub genuine: bool,
+}
+
+/// Where a line was written, as its envelope says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// What the name is one of.
+    pub kind: OriginKind,
+    /// The name as it stands in the envelope.
+    pub name: String,
+}
+
+/// What an envelope names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OriginKind {
+    /// A container, or a service of compose with its number (`web-1`).
+    Container,
+    /// A pod of Kubernetes, without its container.
+    Pod,
+    /// A machine.
+    Host,
+    /// A unit of systemd.
+    Unit,
+}
+
+impl OriginKind {
+    /// The place with this name; `None` for an empty one.
+    pub fn named(self, name: impl Into<String>) -> Option<Origin> {
+        let name = name.into();
+        (!name.is_empty()).then_some(Origin { kind: self, name })
+    }
 }
 
 /// Trace and span id of a request, as W3C trace context carries them.

@@ -204,7 +204,12 @@ impl Reader {
 
     fn read_enveloped(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
         let peeled = envelope::peel(line);
-        let reading = self.read_peeled(&peeled, memory, wanted, place);
+        let mut reading = self.read_peeled(&peeled, memory, wanted, place);
+        if let (Reading::Proves(_, evidences), Some(origin)) = (&mut reading, &peeled.origin) {
+            for evidence in evidences {
+                evidence.origin.get_or_insert_with(|| origin.clone());
+            }
+        }
         let Some(object) = &peeled.object else { return reading };
         let may_gain = match &reading {
             Reading::Healthy(_) => false,
@@ -262,14 +267,8 @@ impl Reader {
             }
             let stamp = read.stamp.or(peeled.stamp);
             let proof = Proof::NginxError(Box::new(read.error));
-            let evidence = Evidence {
-                proof,
-                stamp,
-                text: cut(bare),
-                origin: peeled.origin.clone(),
-                trace: None,
-                genuine: !doubtful && !continues,
-            };
+            let evidence =
+                Evidence { proof, stamp, text: cut(bare), origin: None, trace: None, genuine: !doubtful && !continues };
             return with_rest(Reading::Proves(Format::NginxError, vec![evidence]), bare, self, wanted);
         }
         if let Some(at) = second::head(bare)
@@ -300,11 +299,11 @@ impl Reader {
             let reading = in_doubt(access_reading(read, Format::NginxAccess, cut(bare), wanted), doubtful);
             return with_rest(reading, bare, self, wanted);
         }
-        let reading = other(bare, peeled.stamp, &peeled.origin, !doubtful);
+        let reading = other(bare, peeled.stamp, !doubtful);
         if !matches!(reading, Reading::Unrecognised) || (bare.starts_with('{') && JsonLine::read(bare).is_some()) {
             return reading;
         }
-        inside(bare, peeled.stamp, peeled.origin.clone(), !doubtful && !continues)
+        inside(bare, peeled.stamp, !doubtful && !continues)
     }
 }
 
@@ -321,14 +320,14 @@ fn note_break(memory: &mut SourceMemory, line: &str) {
 }
 
 /// A record of nginx's error log, or one of Gunicorn about an end, that begins inside the line.
-fn inside(bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Reading {
+fn inside(bare: &str, stamp: Option<Stamp>, genuine: bool) -> Reading {
     if let Some(found) = fragment::gunicorn_error(bare)
         && let Some(rest) = bare.get(found.start..)
         && let Some(read) = gunicorn_error::read(rest)
     {
         let proof = Proof::Gunicorn(read.gunicorn);
         let text = cut(rest);
-        let evidence = Evidence { proof, stamp, text, origin, trace: None, genuine: genuine && found.clean };
+        let evidence = Evidence { proof, stamp, text, origin: None, trace: None, genuine: genuine && found.clean };
         return Reading::Proves(Format::Gunicorn, vec![evidence]);
     }
     let Some(found) = fragment::nginx_error(bare) else { return Reading::Unrecognised };
@@ -343,7 +342,7 @@ fn inside(bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Re
         proof: Proof::NginxError(Box::new(read.error)),
         stamp: read.stamp.or(stamp),
         text: cut(rest),
-        origin,
+        origin: None,
         trace: None,
         genuine: genuine && found.clean,
     };
@@ -351,34 +350,28 @@ fn inside(bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Re
 }
 
 /// What is neither nginx's nor an access line.
-fn other(bare: &str, stamp: Option<Stamp>, origin: &str, genuine: bool) -> Reading {
+fn other(bare: &str, stamp: Option<Stamp>, genuine: bool) -> Reading {
     if let Some(read) = gunicorn_error::read(bare) {
         let proof = Proof::Gunicorn(read.gunicorn);
-        let evidence = Evidence {
-            proof,
-            stamp: read.stamp.or(stamp),
-            text: cut(bare),
-            origin: origin.to_owned(),
-            trace: None,
-            genuine,
-        };
+        let evidence =
+            Evidence { proof, stamp: read.stamp.or(stamp), text: cut(bare), origin: None, trace: None, genuine };
         return Reading::Proves(Format::Gunicorn, vec![evidence]);
     }
     if let Some((class, message)) = traceback::exception(bare) {
         let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
         return Reading::Proves(
             Format::Exception,
-            vec![Evidence { proof, stamp, text: cut(bare), origin: origin.to_owned(), trace: None, genuine }],
+            vec![Evidence { proof, stamp, text: cut(bare), origin: None, trace: None, genuine }],
         );
     }
     if let Some(found) = host::read(bare) {
-        return Reading::Proves(Format::Host, vec![host_evidence(found, bare, stamp, origin.to_owned(), genuine)]);
+        return Reading::Proves(Format::Host, vec![host_evidence(found, bare, stamp, genuine)]);
     }
     Reading::Unrecognised
 }
 
-fn host_evidence(found: Host, bare: &str, stamp: Option<Stamp>, origin: String, genuine: bool) -> Evidence {
-    Evidence { proof: Proof::Host(found), stamp, text: cut(bare), origin, trace: None, genuine }
+fn host_evidence(found: Host, bare: &str, stamp: Option<Stamp>, genuine: bool) -> Evidence {
+    Evidence { proof: Proof::Host(found), stamp, text: cut(bare), origin: None, trace: None, genuine }
 }
 
 /// Lines of an error log that are no failure but belong to one, or explain its status.
@@ -409,14 +402,7 @@ fn access_reading(read: nginx_access::Line, format: Format, text: String, wanted
     let proof = Proof::NginxAccess(Box::new(read.access));
     Reading::Proves(
         format,
-        vec![Evidence {
-            proof,
-            stamp: read.stamp,
-            text,
-            origin: String::new(),
-            trace: read.trace,
-            genuine: !read.is_doubtful,
-        }],
+        vec![Evidence { proof, stamp: read.stamp, text, origin: None, trace: read.trace, genuine: !read.is_doubtful }],
     )
 }
 
@@ -439,7 +425,7 @@ fn gunicorn_access_reading(read: gunicorn_access::Line, bare: &str, stamp: Optio
         proof,
         stamp: read.stamp.or(stamp),
         text: cut(bare),
-        origin: String::new(),
+        origin: None,
         trace: read.trace,
         genuine: true,
     };

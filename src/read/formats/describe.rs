@@ -152,8 +152,8 @@ fn fields_of(evidence: &Evidence, fields: &mut Fields) {
         }
         Proof::Host(_) => put(fields, "message", &evidence.text),
     }
-    if !evidence.origin.is_empty() {
-        put(fields, "origin", &evidence.origin);
+    if let Some(origin) = &evidence.origin {
+        put(fields, "origin", &origin.name);
     }
 }
 

@@ -144,7 +144,7 @@ fn companion(text: &str, get: Get<'_, '_>, memory: &mut SourceMemory) -> Option<
         proof: Proof::NginxError(Box::new(read.error)),
         stamp: None,
         text: cut(line),
-        origin: String::new(),
+        origin: None,
         trace: None,
         genuine,
     })

@@ -75,3 +75,32 @@ fn each_format_has_one_row() {
         assert!(!format.id().is_empty(), "{format:?}");
     }
 }
+
+#[test]
+fn where_a_line_was_written() {
+    use crate::read::evidence::OriginKind as K;
+    let lines = [
+        "[2026-03-04 09:15:03 +0000] [1] [CRITICAL] WORKER TIMEOUT (pid:2)",
+        "192.0.2.7 - - [04/Mar/2026:09:15:03 +0000] 'GET /a HTTP/1.1' 502 5",
+    ];
+    for line in lines {
+        let check = |envelope: &str, expected: Option<(K, &str)>| {
+            let record = envelope.replace('%', line);
+            let reading = Reader::default().read(record.as_bytes(), &mut SourceMemory::default(), &Wanted::default());
+            let Reading::Proves(_, evidences) = reading else { panic!("{record}") };
+            let origin = evidences.first().and_then(|evidence| evidence.origin.clone());
+            assert_eq!(origin, expected.and_then(|(kind, name)| kind.named(name)), "{record}");
+        };
+        check("%", None);
+        check("2026-03-04T09:15:02Z stderr F %", None);
+        check("web-1  | %", Some((K::Container, "web-1")));
+        check("[pod/web-5d9c8b7f4-x2x8p/app] %", Some((K::Pod, "web-5d9c8b7f4-x2x8p")));
+        check("Mar  4 09:15:03 box gunicorn[7]: %", Some((K::Host, "box")));
+        check("<13>1 2026-03-04T09:15:02Z box app 7 - - %", Some((K::Host, "box")));
+        check("{\"message\":\"%\",\"pod\":\"web-5d9\",\"host\":\"box\"}", Some((K::Pod, "web-5d9")));
+        check("{\"MESSAGE\":\"%\",\"_HOSTNAME\":\"box\"}", Some((K::Host, "box")));
+        check("{\"MESSAGE\":\"%\",\"_SYSTEMD_UNIT\":\"web.service\"}", Some((K::Unit, "web.service")));
+        // The nearest to the program counts.
+        check("Mar  4 09:15:03 box docker[7]: web-1 | %", Some((K::Container, "web-1")));
+    }
+}
