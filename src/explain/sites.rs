@@ -101,6 +101,11 @@ impl Sites {
         sites
     }
 
+    /// The site of a stream, where that is known.
+    pub(super) fn site_of(&self, id: u64) -> Option<u64> {
+        self.by_stream.get(&id).map(|place| place.site)
+    }
+
     /// What the engine knows a stream by, where its lines do not say more.
     pub(super) fn stream(&self, id: u64) -> Stream {
         Stream { id, place: self.by_stream.get(&id).cloned().unwrap_or_default() }

@@ -339,7 +339,7 @@ impl<'a> Stream<'a> {
         let Some(stamp) = &mut evidence.stamp else { return };
         if !stamp.year_known {
             // Nothing else is known where no line of any file has a year.
-            let Some(near) = self.stamp.or(survey.near()) else { return };
+            let Some(near) = self.stamp.or(survey.near(self.identity.id)) else { return };
             stamp.nanos = nearest_year(stamp.nanos, near);
             stamp.year_known = true;
         }

@@ -13,7 +13,7 @@ use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp
 use crate::read::formats::joiner::{Joiner, Pushed};
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, request_line_hash};
 use repeats::{Meaning, Repeats, ordinary};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Lines looked at to tell whether a file holds anything but access lines.
 const SNIFF_LINES: u64 = 2_000;
@@ -32,13 +32,18 @@ const CHANGE_MAX: Nanos = 7_200 * SECOND;
 /// Local stamps of one stream that vote where no request is common.
 const OVERLAP_SAMPLES: usize = 200;
 
+/// What containers have.
+static UTC: Zone = Zone::UTC;
+
 /// What the first look found.
 #[derive(Debug, Default)]
 pub struct Survey {
     wanted: Wanted,
     zones: BTreeMap<u64, Zone>,
-    usual: Zone,
-    near: Option<Nanos>,
+    /// The zone of streams that tell nothing of their own, by site; `None` is all of them.
+    usual: BTreeMap<Option<u64>, Zone>,
+    /// A time about which most lines of a site were written; `None` is all of them.
+    near: BTreeMap<Option<u64>, Nanos>,
     /// How far the clocks of streams are ahead of nginx's.
     ahead: BTreeMap<u64, Nanos>,
     /// The first stamp of streams.
@@ -51,10 +56,10 @@ struct Samples {
     hashes: Vec<u64>,
     /// Stamps without a zone by stream, in their order, with the request line of nginx's.
     locals: Vec<(u64, Option<u64>, Nanos)>,
-    /// True stamps of failing access lines by request line.
-    accesses: HashMap<u64, Vec<Nanos>>,
+    /// True stamps of failing access lines, and their stream, by request line.
+    accesses: BTreeMap<u64, Vec<(Nanos, u64)>>,
     /// True stamps of anything, to fall back on; in order once all are read.
-    any: Vec<Nanos>,
+    any: Vec<(Nanos, u64)>,
     /// When workers ended, by stream.
     ends: BTreeMap<u64, Vec<Nanos>>,
     /// Answers that were cut, by stream, in local time.
@@ -82,49 +87,76 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
             look_at(input, lines, reader, &mut samples);
         }
     }
-    samples.any.sort_unstable();
-    let mut locals: Vec<Nanos> = samples.locals.iter().map(|(_, _, local)| *local).collect();
-    locals.sort_unstable();
-    let middle = |times: &[Nanos]| times.get(times.len() / 2).copied();
-    // For a year any zone will do.
-    let near = middle(&samples.any).or(middle(&locals));
-    let known = if zone.is_some() { Vec::new() } else { zones_of_access_logs(inputs) };
-    let usual = match known.as_slice() {
-        _ if zone.is_some() => Zone::fixed(zone.unwrap_or_default()),
-        [only] => only.clone(),
-        // Logs of several places, or none that tells: what containers have.
-        _ => Zone::default(),
-    };
-    let mut survey = Survey { usual, near, ..Survey::default() };
-    if zone.is_none() {
-        let mut by_stream: BTreeMap<u64, Vec<(Option<u64>, Nanos)>> = BTreeMap::new();
-        for (stream, hash, local) in &samples.locals {
-            by_stream.entry(*stream).or_default().push((*hash, *local));
-        }
-        let usual = &survey.usual;
-        let zones = by_stream.into_iter().map(|(stream, locals)| (stream, zone_of(&locals, &samples, &known, usual)));
-        survey.zones = zones.collect();
+    let mut survey = Survey { sites: Sites::of(&samples.seen), ..Survey::default() };
+    survey.wanted = Wanted::new(std::mem::take(&mut samples.hashes));
+    let zones = if zone.is_some() { BTreeMap::new() } else { zones_of_access_logs(inputs) };
+    // What none of several sites has for itself, all of them together tell.
+    let own = samples.by_site(&survey.sites);
+    survey.conclude(None, samples, &zones, zone);
+    for (site, samples) in own {
+        survey.conclude(Some(site), samples, &zones, zone);
     }
-    let mut local_clocks: BTreeMap<u64, LocalClock> = BTreeMap::new();
-    let cuts: Vec<Nanos> = samples
-        .cuts
-        .iter()
-        .map(|(stream, local)| local_clocks.entry(*stream).or_default().utc(survey.zone_of(*stream), *local))
-        .collect();
-    for (stream, first) in samples.firsts {
-        let utc = LocalClock::default().utc(survey.zone_of(stream), first.nanos);
-        survey.firsts.insert(stream, if first.zone_known { first.nanos } else { utc });
-    }
-    let cuts = clocks::Seconds::of(cuts);
-    for (stream, ends) in samples.ends {
-        survey.ahead.insert(stream, clocks::ahead(clocks::Seconds::of(ends), &cuts));
-    }
-    survey.wanted = Wanted::new(samples.hashes);
-    survey.sites = Sites::of(&samples.seen);
     survey
 }
 
 impl Survey {
+    /// Draws conclusions from the samples of one site, or of all.
+    fn conclude(
+        &mut self,
+        site: Option<u64>,
+        mut samples: Samples,
+        of_logs: &BTreeMap<u64, Zone>,
+        zone: Option<Nanos>,
+    ) {
+        samples.any.sort_unstable();
+        let mut locals: Vec<Nanos> = samples.locals.iter().map(|(_, _, local)| *local).collect();
+        locals.sort_unstable();
+        let middle = |times: &[Nanos]| times.get(times.len() / 2).copied();
+        let any: Vec<Nanos> = samples.any.iter().map(|(known, _)| *known).collect();
+        // For a year any zone will do.
+        if let Some(near) = middle(&any).or(middle(&locals)) {
+            self.near.insert(site, near);
+        }
+        let mut known: Vec<Zone> = Vec::new();
+        for (stream, zone) in of_logs {
+            if (site.is_none() || self.sites.site_of(*stream) == site) && !known.contains(zone) {
+                known.push(zone.clone());
+            }
+        }
+        let usual = match known.as_slice() {
+            _ if zone.is_some() => Zone::fixed(zone.unwrap_or_default()),
+            [only] => only.clone(),
+            [] if site.is_some() => self.usual.get(&None).cloned().unwrap_or_default(),
+            // Logs of several places, or none that tells: what containers have.
+            _ => Zone::default(),
+        };
+        self.usual.insert(site, usual.clone());
+        if zone.is_none() {
+            let mut by_stream: BTreeMap<u64, Vec<(Option<u64>, Nanos)>> = BTreeMap::new();
+            for (stream, hash, local) in &samples.locals {
+                by_stream.entry(*stream).or_default().push((*hash, *local));
+            }
+            for (stream, locals) in by_stream {
+                let zone = zone_of(&locals, &samples, &known, &usual);
+                self.zones.insert(stream, zone);
+            }
+        }
+        let mut local_clocks: BTreeMap<u64, LocalClock> = BTreeMap::new();
+        let cuts: Vec<Nanos> = samples
+            .cuts
+            .iter()
+            .map(|(stream, local)| local_clocks.entry(*stream).or_default().utc(self.zone_of(*stream), *local))
+            .collect();
+        for (stream, first) in samples.firsts {
+            let utc = LocalClock::default().utc(self.zone_of(stream), first.nanos);
+            self.firsts.insert(stream, if first.zone_known { first.nanos } else { utc });
+        }
+        let cuts = clocks::Seconds::of(cuts);
+        for (stream, ends) in samples.ends {
+            self.ahead.insert(stream, clocks::ahead(clocks::Seconds::of(ends), &cuts));
+        }
+    }
+
     /// Request lines that error logs name.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
@@ -132,7 +164,8 @@ impl Survey {
 
     /// The zone of a stream's local stamps.
     pub fn zone_of(&self, stream: u64) -> &Zone {
-        self.zones.get(&stream).unwrap_or(&self.usual)
+        let usual = || self.usual.get(&self.sites.site_of(stream)).or_else(|| self.usual.get(&None));
+        self.zones.get(&stream).or_else(usual).unwrap_or(&UTC)
     }
 
     /// How far the clock of a stream is ahead of nginx's.
@@ -160,14 +193,15 @@ impl Survey {
         &self.sites
     }
 
-    /// A time about which most lines were written, for stamps without a year; `None` where no line has a year.
-    pub fn near(&self) -> Option<Nanos> {
-        self.near
+    /// A time about which most lines of a stream's site were written, for stamps without a year; `None` where no line has a
+    /// year.
+    pub fn near(&self, stream: u64) -> Option<Nanos> {
+        self.near.get(&self.sites.site_of(stream)).or_else(|| self.near.get(&None)).copied()
     }
 }
 
-/// What access logs say of their own zone, each different one once.
-fn zones_of_access_logs(inputs: &[Input]) -> Vec<Zone> {
+/// What access logs say of their own zone, by stream.
+fn zones_of_access_logs(inputs: &[Input]) -> BTreeMap<u64, Zone> {
     let mut by_stream: BTreeMap<u64, Vec<(Nanos, Nanos)>> = BTreeMap::new();
     for (index, input) in inputs.iter().enumerate() {
         let mut samples = sampling::sample(input);
@@ -180,15 +214,7 @@ fn zones_of_access_logs(inputs: &[Input]) -> Vec<Zone> {
         }
         by_stream.entry(input.stream).or_default().extend(samples);
     }
-    let mut zones = Vec::new();
-    for samples in by_stream.into_values() {
-        if let Some(zone) = Zone::of_samples(samples)
-            && !zones.contains(&zone)
-        {
-            zones.push(zone);
-        }
-    }
-    zones
+    by_stream.into_iter().filter_map(|(stream, samples)| Some((stream, Zone::of_samples(samples)?))).collect()
 }
 
 fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Samples) {
@@ -325,7 +351,7 @@ impl Samples {
                     let hash = request_line_hash(access.method.as_bytes(), access.target.as_bytes());
                     let stamps = self.accesses.entry(hash).or_default();
                     if stamps.len() < 64 {
-                        stamps.push(known);
+                        stamps.push((known, stream));
                     }
                 }
             }
@@ -349,21 +375,51 @@ impl Samples {
             self.locals.push((stream, hash, local));
         }
         if let Some(known) = known.filter(|_| self.any.len() < SAMPLES_MAX) {
-            self.any.push(known);
+            self.any.push((known, stream));
         }
+    }
+
+    /// The samples of each site, where there are several; each sees only its own.
+    fn by_site(&self, sites: &Sites) -> BTreeMap<u64, Samples> {
+        let mut own: BTreeMap<u64, Samples> = BTreeMap::new();
+        let site = |stream: &u64| sites.site_of(*stream);
+        for local in &self.locals {
+            site(&local.0).into_iter().for_each(|site| own.entry(site).or_default().locals.push(*local));
+        }
+        for any in &self.any {
+            site(&any.1).into_iter().for_each(|site| own.entry(site).or_default().any.push(*any));
+        }
+        for cut in &self.cuts {
+            site(&cut.0).into_iter().for_each(|site| own.entry(site).or_default().cuts.push(*cut));
+        }
+        for (stream, first) in &self.firsts {
+            site(stream).into_iter().for_each(|site| _ = own.entry(site).or_default().firsts.insert(*stream, *first));
+        }
+        for (stream, ends) in &self.ends {
+            site(stream)
+                .into_iter()
+                .for_each(|site| _ = own.entry(site).or_default().ends.insert(*stream, ends.clone()));
+        }
+        for (hash, stamps) in &self.accesses {
+            for stamp in stamps {
+                let site = site(&stamp.1).into_iter();
+                site.for_each(|site| own.entry(site).or_default().accesses.entry(*hash).or_default().push(*stamp));
+            }
+        }
+        own
     }
 
     /// True when an access line of this request may be the end of what its error line tells at this time: it comes up to a
     /// minute and a quarter after the first error line.
     fn joins(&self, hash: u64, utc: Nanos) -> bool {
         let stamps = self.accesses.get(&hash).map_or(&[][..], Vec::as_slice);
-        stamps.iter().any(|access| JOINS.contains(&access.saturating_sub(utc)))
+        stamps.iter().any(|(access, _)| JOINS.contains(&access.saturating_sub(utc)))
     }
 
     /// True when any line was written within some seconds of this time.
     fn is_busy_at(&self, utc: Nanos) -> bool {
-        let first = self.any.partition_point(|known| *known < utc.saturating_sub(30 * SECOND));
-        self.any.get(first).is_some_and(|known| *known <= utc.saturating_add(30 * SECOND))
+        let first = self.any.partition_point(|(known, _)| *known < utc.saturating_sub(30 * SECOND));
+        self.any.get(first).is_some_and(|(known, _)| *known <= utc.saturating_add(30 * SECOND))
     }
 }
 
@@ -394,7 +450,7 @@ fn zone_of(locals: &[(Option<u64>, Nanos)], samples: &Samples, known: &[Zone], u
 fn by_requests(requests: &[(u64, Nanos)], samples: &Samples) -> Vec<Zone> {
     let mut votes: BTreeMap<Nanos, u32> = BTreeMap::new();
     for (hash, local) in requests {
-        for access in samples.accesses.get(hash).map_or(&[][..], Vec::as_slice) {
+        for (access, _) in samples.accesses.get(hash).map_or(&[][..], Vec::as_slice) {
             let ahead = local.saturating_sub(*access);
             let offset = nearest_quarter(ahead);
             if JOINS.contains(&offset.saturating_sub(ahead)) && is_zone(offset) {

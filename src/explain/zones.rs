@@ -22,6 +22,9 @@ pub struct Zone {
 }
 
 impl Zone {
+    /// The same as UTC.
+    pub const UTC: Zone = Zone { first: 0, changes: Vec::new() };
+
     /// The same at all times.
     pub fn fixed(offset: Nanos) -> Zone {
         Zone { first: offset, changes: Vec::new() }
