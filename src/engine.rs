@@ -280,7 +280,7 @@ impl Engine {
     }
 
     /// Notes what a site is seen to be.
-    fn note(&mut self, at: SiteRef, role: Role, place: &Place) {
+    fn note(&mut self, at: SiteRef, role: Role, place: &Arc<Place>) {
         if let Some(site) = self.sites.get_mut(at)
             && site.is_news(role, place.service)
         {
@@ -434,7 +434,7 @@ impl Engine {
         let after = |delay: Nanos| line.now.saturating_add(delay);
         if deaths_after > deaths_before {
             self.timers.set(after(self.delays.death), Timer::Death(line.site, deaths_after - 1));
-            self.revisit(line.now, line.at);
+            self.revisit(line.now, line.site, line.at);
         }
         if phase {
             self.timers.set(after(self.delays.phase), Timer::Phase(line.site, line.stream.id, line.ticket));

@@ -56,3 +56,143 @@ fn requests_of_an_outage() {
     assert_eq!(verdicts, 3_000);
     assert!((1_250..=1_350).contains(&kept) && (90..=130).contains(&held), "{kept} requests, {held} records");
 }
+
+/// What is said of a few requests of one host while a crowd of others writes, each once or in turns.
+struct Crowd {
+    engine: Engine,
+    reader: Reader,
+    now: i64,
+    tickets: u64,
+    /// Verdicts on the requests of the one host, and of the crowd.
+    told: Vec<String>,
+    others: usize,
+    sites_max: usize,
+}
+
+impl Crowd {
+    fn new(settings: Settings) -> Crowd {
+        let now = 1_772_615_700 * SECOND;
+        let engine = Engine::new(settings);
+        Crowd { engine, reader: Reader::default(), now, tickets: 0, told: Vec::new(), others: 0, sites_max: 0 }
+    }
+
+    fn line(&mut self, stream: &Stream, line: &str) {
+        let reading = self.reader.read(line.as_bytes(), &mut SourceMemory::default(), &Wanted::default());
+        let Reading::Proves(_, evidences) = reading else { panic!("{line}") };
+        for evidence in evidences {
+            self.tickets += 1;
+            let (ticket, stream, observed) = (Ticket(self.tickets), stream.clone(), self.now);
+            self.engine.handle_record(self.now, Record { ticket, stream, observed, evidence });
+        }
+    }
+
+    fn refused(&mut self, stream: &Stream, target: &str) {
+        let stamp = why502::read::time::rfc3339(self.now);
+        let (date, clock) = (stamp[..10].replace('-', "/"), &stamp[11..19]);
+        self.line(stream, &format!(
+            r#"{date} {clock} [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: s, request: "GET {target} HTTP/1.1", upstream: "http://127.0.0.1:8000{target}", host: "s""#
+        ));
+    }
+
+    /// A request of the one host is cut as its Gunicorn times a worker out.
+    fn timed_out(&mut self, number: u64) {
+        let stamp = why502::read::time::rfc3339(self.now);
+        let (date, clock) = (&stamp[..10], &stamp[11..19]);
+        let (nginx, gunicorn) = (Stream::on_host(1, "the-one"), Stream::on_host(2, "the-one"));
+        self.line(
+            &gunicorn,
+            &format!("[{date} {clock} +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:{})", 1_000 + number),
+        );
+        self.line(&nginx, &format!(
+            r#"{} {clock} [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: s, request: "GET /the-one/{number} HTTP/1.1", upstream: "http://127.0.0.1:8000/the-one/{number}", host: "s""#,
+            date.replace('-', "/")
+        ));
+    }
+
+    fn pass(&mut self, nanos: i64) {
+        self.now += nanos;
+        self.engine.handle_timeout(self.now);
+        self.sites_max = self.sites_max.max(self.engine.site_count());
+        self.note();
+    }
+
+    fn note(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            let Output::Verdict(verdict) = output else { continue };
+            if verdict.target.starts_with("/the-one/") {
+                self.told.push(format!("{} {:?}", verdict.cause.id, verdict.worker_pid));
+            } else {
+                self.others += 1;
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.engine.finish(self.now);
+        self.note();
+    }
+}
+
+fn expected(count: u64) -> Vec<String> {
+    (0..count).map(|number| format!("worker_timeout Some({})", 1_000 + number)).collect()
+}
+
+#[test]
+fn a_crowd_of_sites_costs_no_more_than_those_in_sight_and_takes_nobody_elses_verdicts() {
+    let mut crowd = Crowd::new(Settings { hold: 2 * SECOND, ..Settings::default() });
+    let sites = 30_000;
+    for number in 0..sites {
+        if number % 1_000 == 0 {
+            crowd.timed_out(number / 1_000);
+        }
+        // Each host is heard of once: by a failure of nginx, or by a Gunicorn that may be anybody's.
+        let stream = Stream::on_host(number + 10, &format!("host-{number}"));
+        if number % 3 == 0 {
+            crowd.refused(&stream, "/x");
+        } else {
+            let stamp = why502::read::time::rfc3339(crowd.now);
+            let line = format!("[{} {} +0000] [1] [CRITICAL] WORKER TIMEOUT (pid:7)", &stamp[..10], &stamp[11..19]);
+            crowd.line(&stream, &line);
+        }
+        crowd.pass(SECOND / 1_000);
+    }
+    crowd.finish();
+    assert_eq!(crowd.told, expected(30));
+    assert!(crowd.sites_max <= 4_097, "{} sites", crowd.sites_max);
+    assert!(crowd.others >= sites as usize / 3, "{} verdicts of others", crowd.others);
+    assert_eq!((crowd.engine.held_count(), crowd.engine.open_count()), (0, 0), "everything went on");
+}
+
+#[test]
+fn a_site_at_a_hundred_times_the_rate_of_the_others_takes_none_of_their_time() {
+    // So few at once that the storm alone would push everything out.
+    let mut crowd = Crowd::new(Settings { hold: 2 * SECOND, requests_max: 100, ..Settings::default() });
+    let storm = Stream::on_host(9, "storm");
+    for number in 0..4_000 {
+        if number % 100 == 0 {
+            crowd.timed_out(number / 100);
+        }
+        crowd.refused(&storm, &format!("/x/{number}"));
+        crowd.pass(SECOND / 100);
+    }
+    crowd.finish();
+    assert_eq!(crowd.told, expected(40));
+    assert_eq!(crowd.others, 4_000, "each failed request gets one verdict");
+}
+
+#[test]
+fn sites_that_alternate_keep_what_they_know() {
+    let mut crowd = Crowd::new(Settings { hold: 2 * SECOND, ..Settings::default() });
+    let streams: Vec<Stream> = (0..500).map(|number| Stream::on_host(number + 10, &format!("host-{number}"))).collect();
+    for round in 0..10 {
+        crowd.timed_out(round);
+        for stream in &streams {
+            crowd.refused(stream, &format!("/x/{round}"));
+        }
+        crowd.pass(SECOND);
+    }
+    crowd.finish();
+    assert_eq!(crowd.told, expected(10));
+    assert_eq!(crowd.others, 5_000);
+    assert_eq!(crowd.sites_max, 501);
+}

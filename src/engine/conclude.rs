@@ -11,6 +11,7 @@ use super::verdict::{LinkMethod, Ticket, Verdict};
 use super::{Engine, Output, decide, gather};
 use crate::read::evidence::{Nanos, NginxAccess, SECOND, Symptom};
 use crate::read::text::hash64;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How long a decided request is remembered, so that late records of it still find their verdict.
@@ -24,8 +25,8 @@ const UIDS_MAX: usize = 10_000;
 
 impl Engine {
     /// A worker's end came in: requests decided without it are looked at again.
-    pub(super) fn revisit(&mut self, now: Nanos, at: Interval) {
-        let sites: Vec<SiteRef> = self.topology.nginxes().take(REVISITED_SITES_MAX).collect();
+    pub(super) fn revisit(&mut self, now: Nanos, ended: SiteRef, at: Interval) {
+        let sites: BTreeSet<SiteRef> = self.topology.nginxes_near(ended).take(REVISITED_SITES_MAX).collect();
         for of in sites {
             let Some(site) = self.sites.get_mut(of) else { continue };
             for id in site.requests.unsure_around(at) {

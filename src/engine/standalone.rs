@@ -78,7 +78,7 @@ impl Engine {
 
     /// True when an nginx in view may ask this site.
     fn is_asked(&mut self, now: Nanos, at: SiteRef) -> bool {
-        let nginxes: Vec<SiteRef> = self.topology.nginxes().take(NGINXES_MAX).collect();
+        let nginxes: Vec<SiteRef> = self.topology.nginxes_near(at).take(NGINXES_MAX).collect();
         nginxes.into_iter().any(|nginx| {
             let ties = self.topology.ties(now, nginx, None, &self.sites);
             nginx == at || ties.servers.iter().any(|tie| tie.site == at)

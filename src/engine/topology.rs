@@ -17,6 +17,12 @@ use std::sync::Arc;
 const UPSTREAMS_MAX: usize = 256;
 /// Ties that were learned of one application: proxies before it, with their addresses.
 const LEARNED_MAX: usize = 64;
+/// Sites of one name, service, namespace, host or application that are looked at: replicas.
+const CANDIDATES_MAX: usize = 64;
+/// Applications in view of which each may be the one: past it none is likely enough to be worth a word.
+const APPLICATIONS_MAX: usize = 16;
+/// Hosts under one pod or container: one, unless names are shared.
+const HOSTS_MAX: usize = 4;
 /// Services of one site that are told apart.
 const SERVICES_MAX: usize = 16;
 /// Ties are looked at anew at most so often, however often something joins: in a crowd of sites something always does.
@@ -95,6 +101,7 @@ impl Role {
 
 #[derive(Debug, Default)]
 struct Card {
+    place: Arc<Place>,
     roles: BTreeSet<Role>,
     /// Names of its services, hashed.
     services: Vec<u64>,
@@ -102,11 +109,34 @@ struct Card {
     learned: Vec<(SiteRef, Option<String>)>,
 }
 
+/// By what a site is found without a look at all of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// It has a side in an explicit rule.
+    Ruled,
+    /// A request of this nginx was followed there.
+    LearnedOf(SiteRef),
+    /// One of its addresses and names.
+    Name(String),
+    /// One of its services.
+    Service(u64),
+    /// Its namespace.
+    Namespace(u64),
+    /// Its host.
+    Host(u64),
+    /// It has this role.
+    Role(Role),
+}
+
 /// What is known of the sites' relations.
 #[derive(Debug, Default)]
 pub(super) struct Topology {
     rules: Vec<UpstreamRule>,
     cards: BTreeMap<SiteRef, Card>,
+    /// Sites by what they are found by.
+    by_key: BTreeMap<Key, BTreeSet<SiteRef>>,
+    /// Applications in view without an nginx of their own: sites by their service, each by itself where that is unknown.
+    applications: BTreeMap<(u64, Option<SiteRef>), BTreeSet<SiteRef>>,
     /// Raised by everything that may change a tie.
     version: u64,
     known: BTreeMap<SiteRef, BTreeMap<Option<String>, Known>>,
@@ -125,18 +155,40 @@ impl Topology {
     }
 
     /// Notes what a site is seen to be, and its services.
-    pub(super) fn note(&mut self, site: SiteRef, role: Role, place: &Place) {
+    pub(super) fn note(&mut self, site: SiteRef, role: Role, place: &Arc<Place>) {
+        let is_new = !self.cards.contains_key(&site);
         let card = self.cards.entry(site).or_default();
-        let mut changed = card.roles.insert(role);
+        let mut keys = Vec::new();
+        if is_new {
+            card.place = Arc::clone(place);
+            keys.extend(place.names.iter().map(|name| Key::Name(name.to_ascii_lowercase())));
+            keys.extend((place.server_of != 0).then_some(Key::Ruled));
+            keys.extend((place.namespace != 0).then_some(Key::Namespace(place.namespace)));
+            keys.extend((place.host != 0).then_some(Key::Host(place.host)));
+        }
+        if card.roles.insert(role) {
+            keys.push(Key::Role(role));
+        }
         // An SDK knows the service's name alone, a collector's logs the workload as well.
         for service in [place.service, place.service_name] {
             if service != 0 && card.services.len() < SERVICES_MAX && !card.services.contains(&service) {
                 card.services.push(service);
-                changed = true;
+                keys.push(Key::Service(service));
             }
         }
-        if changed {
-            self.version += 1;
+        let application = application_of(site, card);
+        let (serves, has_nginx) = (card.serves(), card.roles.contains(&Role::Nginx));
+        if keys.is_empty() {
+            return;
+        }
+        self.version += 1;
+        for key in keys {
+            self.by_key.entry(key).or_default().insert(site);
+        }
+        if serves && !has_nginx {
+            self.applications.entry(application).or_default().insert(site);
+        } else {
+            remove_from(&mut self.applications, &application, site);
         }
     }
 
@@ -151,16 +203,21 @@ impl Topology {
         let learned = (nginx, upstream.map(str::to_owned));
         if nginx != server && card.learned.len() < LEARNED_MAX && !card.learned.contains(&learned) {
             card.learned.push(learned);
+            self.by_key.entry(Key::LearnedOf(nginx)).or_default().insert(server);
             self.version += 1;
         }
     }
 
     /// Forgets a site.
     pub(super) fn forget(&mut self, site: SiteRef) {
-        if self.cards.remove(&site).is_some() {
-            self.version += 1;
-        }
         self.known.remove(&site);
+        self.by_key.remove(&Key::LearnedOf(site));
+        let Some(card) = self.cards.remove(&site) else { return };
+        self.version += 1;
+        remove_from(&mut self.applications, &application_of(site, &card), site);
+        for key in card.keys() {
+            remove_from(&mut self.by_key, &key, site);
+        }
     }
 
     /// Every tie is looked at anew when it is asked for next: after the last evidence.
@@ -170,7 +227,20 @@ impl Topology {
 
     /// The sites in which an nginx writes.
     pub(super) fn nginxes(&self) -> impl Iterator<Item = SiteRef> {
-        self.cards.iter().filter(|(_, card)| card.roles.contains(&Role::Nginx)).map(|(site, _)| *site)
+        self.having(Key::Role(Role::Nginx))
+    }
+
+    /// The same, those first that are most likely to ask a site: its own, of its namespace, on its host.
+    pub(super) fn nginxes_near(&self, site: SiteRef) -> impl Iterator<Item = SiteRef> {
+        let place = self.cards.get(&site).map(|card| Arc::clone(&card.place)).unwrap_or_default();
+        let near = [(place.namespace != 0, Key::Namespace(place.namespace)), (place.host != 0, Key::Host(place.host))];
+        let near = near.into_iter().filter(|(known, _)| *known).flat_map(|(_, key)| self.having(key));
+        let is_nginx = |at: &SiteRef| self.cards.get(at).is_some_and(|card| card.roles.contains(&Role::Nginx));
+        std::iter::once(site).chain(near).filter(is_nginx).chain(self.nginxes())
+    }
+
+    fn having(&self, key: Key) -> impl Iterator<Item = SiteRef> {
+        self.by_key.get(&key).into_iter().flatten().copied()
     }
 
     /// What the failures of an nginx with this upstream may be explained by.
@@ -215,12 +285,42 @@ impl Topology {
         if place.host == 0 || place.machine <= Machine::Host {
             return Vec::new();
         }
-        let tellers = self.cards.iter().filter(|(_, card)| card.roles.contains(&Role::Host)).map(|(site, _)| *site);
         let is_under = |host: &SiteRef| {
-            let of = sites.get(*host).map(|found| &found.place);
-            of.is_some_and(|of| of.machine == Machine::Host && of.host == place.host)
+            let tells = self.cards.get(host).is_some_and(|card| card.roles.contains(&Role::Host));
+            tells && sites.get(*host).is_some_and(|found| found.place.machine == Machine::Host)
         };
-        tellers.filter(is_under).collect()
+        self.having(Key::Host(place.host)).filter(is_under).take(HOSTS_MAX).collect()
+    }
+}
+
+impl Card {
+    fn serves(&self) -> bool {
+        self.roles.contains(&Role::Server) || self.roles.contains(&Role::Spans)
+    }
+
+    /// By what it is found, but for whose requests were followed there.
+    fn keys(&self) -> impl Iterator<Item = Key> {
+        let names = self.place.names.iter().map(|name| Key::Name(name.to_ascii_lowercase()));
+        let of_place = [Key::Ruled, Key::Namespace(self.place.namespace), Key::Host(self.place.host)];
+        let services = self.services.iter().map(|service| Key::Service(*service));
+        let learned = self.learned.iter().map(|(nginx, _)| Key::LearnedOf(*nginx));
+        let roles = self.roles.iter().map(|role| Key::Role(*role));
+        names.chain(of_place).chain(services).chain(learned).chain(roles)
+    }
+}
+
+/// The application of a site: its service, or the site itself.
+fn application_of(site: SiteRef, card: &Card) -> (u64, Option<SiteRef>) {
+    let service = card.place.service;
+    (service, (service == 0).then_some(site))
+}
+
+fn remove_from<K: Ord>(sets: &mut BTreeMap<K, BTreeSet<SiteRef>>, key: &K, site: SiteRef) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(&site);
+        if set.is_empty() {
+            sets.remove(key);
+        }
     }
 }
 
@@ -241,11 +341,11 @@ impl View<'_> {
     /// The sites of the highest rank. `services` are those that nginx's side is known to be of.
     fn chosen(&self, role: Role, services: &[u64]) -> Vec<Tie> {
         let mut ranked: Vec<(Rank, SiteRef)> = Vec::new();
-        for (site, card) in &self.topology.cards {
-            if card.roles.contains(&role)
-                && let Some(rank) = self.rank(*site, card, role, services)
+        for site in self.candidates(services) {
+            if let Some(card) = self.topology.cards.get(&site).filter(|card| card.roles.contains(&role))
+                && let Some(rank) = self.rank(site, card, role, services)
             {
-                ranked.push((rank, *site));
+                ranked.push((rank, site));
             }
         }
         let Some(best) = ranked.iter().map(|(rank, _)| *rank).max() else { return Vec::new() };
@@ -258,13 +358,28 @@ impl View<'_> {
         chosen.into_iter().map(|site| Tie { site, weight }).collect()
     }
 
+    /// Sites that may be tied in any way. In a crowd of applications none is likelier than another, and none is asked.
+    fn candidates(&self, services: &[u64]) -> BTreeSet<SiteRef> {
+        let topology = self.topology;
+        let mut keys = vec![Key::Ruled, Key::LearnedOf(self.nginx)];
+        keys.extend(self.upstream.and_then(host_of).map(|host| Key::Name(host.to_ascii_lowercase())));
+        keys.extend(services.iter().map(|service| Key::Service(*service)));
+        keys.extend((self.own.namespace != 0).then_some(Key::Namespace(self.own.namespace)));
+        keys.extend((self.own.host != 0).then_some(Key::Host(self.own.host)));
+        let mut found = BTreeSet::from([self.nginx]);
+        for key in keys {
+            found.extend(topology.having(key).take(CANDIDATES_MAX));
+        }
+        if topology.applications.len() <= APPLICATIONS_MAX {
+            found.extend(topology.applications.values().flat_map(|sites| sites.iter().take(CANDIDATES_MAX)));
+        }
+        found
+    }
+
     /// Nothing ties them but that they are in view: one application of so many.
     fn weight(&self, rank: Rank, chosen: &[SiteRef]) -> f64 {
-        let mut applications: BTreeSet<(u64, Option<SiteRef>)> = BTreeSet::new();
-        for site in chosen {
-            let service = self.sites.get(*site).map_or(0, |found| found.place.service);
-            applications.insert((service, (service == 0).then_some(*site)));
-        }
+        let of = |site: &SiteRef| self.topology.cards.get(site).map(|card| application_of(*site, card));
+        let applications: BTreeSet<_> = chosen.iter().filter_map(of).collect();
         let elsewhere = rank == Rank::Far
             && self.own.machine != Machine::Unknown
             && chosen
