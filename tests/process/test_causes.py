@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 
 import pytest
@@ -318,6 +319,48 @@ def test_spans_carry_the_verdict(stage):
     verdict = wait_for(live.verdicts)[0]
     assert verdict["traceId"] == trace
     assert attributes(verdict)["why502.link.method"] == "trace_context"
+
+
+def test_two_services_of_one_host(tmp_path):
+    """Each has an nginx and a Gunicorn of its own; workers of both end in the same second, each for its own reason."""
+    for parent in [tmp_path, *tmp_path.parents[:3]]:
+        parent.chmod(0o755)
+    running = []
+
+    def ends(one):
+        running.append(one)
+        return one
+
+    try:
+        live = ends(Why502(tmp_path))
+        fronts, backs = {}, {}
+        for service in ("shop", "billing"):
+            directory = tmp_path / service
+            directory.mkdir()
+            address = f"127.0.0.1:{harness.free_port()}"
+            backs[service] = ends(Gunicorn(directory, address, "--timeout", "2"))
+            fronts[service] = ends(Nginx(directory, address))
+            ends(live.tail("--service", service, fronts[service].access, fronts[service].error, backs[service].log))
+        statuses = {}
+        blocked = threading.Thread(target=lambda: statuses.update(billing=fronts["billing"].get("/block/20")))
+        blocked.start()
+        assert wait_for(lambda: "WORKER TIMEOUT" in backs["billing"].log.read_text())
+        statuses["shop"] = fronts["shop"].get("/kill")
+        blocked.join()
+        assert statuses == {"shop": 502, "billing": 502}
+
+        def told():
+            return {attributes(one).get("url.path"): attributes(one) for one in live.verdicts()}
+
+        wait_for(lambda: len(told()) == 2, 25)
+        causes = {path: one["why502.cause"] for path, one in told().items()}
+        assert causes == {"/kill": "worker_killed", "/block/20": "worker_timeout"}
+        for path, service in (("/kill", "shop"), ("/block/20", "billing")):
+            assert f"(pid:{told()[path]['why502.worker.pid']})" in backs[service].log.read_text(), path
+            assert told()[path]["why502.confidence"] > 0.9
+    finally:
+        for one in reversed(running):
+            one.stop()
 
 
 def test_nothing_is_lost_and_healthy_records_are_not_held(stage):
