@@ -2,23 +2,25 @@
 //! socket, lock, log or async.
 //!
 //! ```text
-//!  bytes of a line ──► envelope ──► formats ──► Evidence ──► the engine, which never sees a line
-//!                      peeled until it is bare   one file and one row a format
+//!  bytes ──► sniff ──► peel ──► formats ──► Evidence ──► the engine, which never sees a line
+//!            a word    envelope  one file and one row a format
+//!            of ours?  and paste
 //! ```
 //!
 //! It knows nothing of requests, verdicts and spans, and keeps no state but the memory of a stream
 //! ([`formats::SourceMemory`]), which its caller owns and may lose.
 
 pub mod address;
-pub mod envelope;
+mod client;
+mod envelope;
 pub mod evidence;
 pub mod formats;
 pub mod nginx_conf;
+pub mod paste;
+pub mod peel;
+pub mod sniff;
 pub mod text;
 pub mod time;
-
-pub mod sniff;
-
 mod wanted;
 
 pub use wanted::Wanted;

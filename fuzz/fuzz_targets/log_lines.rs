@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use why502::engine::Wanted;
 use why502::read::evidence::Proof;
-use why502::read::formats::joiner::{Joiner, Pushed};
+use why502::read::paste::joiner::{Joiner, Pushed};
 use why502::read::formats::{Reader, Reading, SourceMemory};
 
 const ENVELOPES: [&str; 8] = [

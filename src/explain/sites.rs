@@ -39,7 +39,7 @@ impl Origin {
     /// The same of a healthy line.
     pub(super) fn of_line(line: &[u8]) -> Option<Origin> {
         let line = String::from_utf8_lossy(line);
-        crate::read::envelope::peel(&line).origin.as_ref().and_then(Origin::named)
+        crate::read::peel::peel(&line).origin.as_ref().and_then(Origin::named)
     }
 
     fn named(origin: &evidence::Origin) -> Option<Origin> {

@@ -10,8 +10,8 @@ use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::correlate::join::split_request_line;
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
-use crate::read::formats::joiner::{Joiner, Pushed};
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, request_line_hash};
+use crate::read::paste::joiner::{Joiner, Pushed};
 use repeats::{Meaning, Repeats, ordinary};
 use std::collections::BTreeMap;
 

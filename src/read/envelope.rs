@@ -1,127 +1,34 @@
-//! What runtimes and log shippers put around a line, peeled until the line is bare.
+//! What runtimes, loggers and log shippers put around a line.
+//!
+//! One envelope at a time ([`layer`]); [`super::peel`] takes them off until the line is bare. It knows nothing of what the
+//! line is: an envelope is told by its own form.
 
-mod prefix;
-mod quoted;
-
-pub(super) use prefix::unknown as behind_unknown;
-pub(super) use quoted::ends_early;
-
-use super::evidence::{Origin, OriginKind, SECOND, Stamp};
-use super::formats::gunicorn_error::iso_stamp;
+use super::evidence::{Origin, OriginKind, Stamp};
 use super::formats::json_line::JsonLine;
-use super::time::month_from_name;
-use std::borrow::Cow;
+use super::time::{epoch_stamp, iso_stamp, month_from_name};
 
-/// Envelopes in envelopes: a compose prefix around CRI around JSON around syslog is four.
-const DEPTH_MAX: usize = 6;
-
-/// A bare line and what its envelopes said.
-#[derive(Debug)]
-pub struct Peeled<'a> {
-    /// The line itself.
-    pub bare: Cow<'a, str>,
-    /// The innermost envelope's time.
-    pub stamp: Option<Stamp>,
-    /// Container, pod, host or unit: what the innermost envelope names that names any.
-    pub origin: Option<Origin>,
-    /// Names of the envelopes, outermost first.
-    pub layers: Vec<&'static str>,
-    /// The innermost JSON object, which may say more than the text that was taken out of it.
-    pub object: Option<Cow<'a, str>>,
+/// What was taken off a line, and the line in it.
+pub(super) struct Layer {
+    /// The word that is printed.
+    pub(super) name: &'static str,
+    /// The line in it.
+    pub(super) inner: String,
+    /// When it was put around the line.
+    pub(super) stamp: Option<Stamp>,
+    /// Where.
+    pub(super) origin: Option<Origin>,
 }
 
-/// Peels a line.
-pub fn peel(line: &str) -> Peeled<'_> {
-    let mut peeled = Peeled { bare: Cow::Borrowed(line), stamp: None, origin: None, layers: Vec::new(), object: None };
-    if line.contains('\x1b') {
-        peeled.bare = Cow::Owned(without_ansi(line));
-        peeled.layers.push("ansi");
+impl Layer {
+    /// One that says nothing.
+    pub(super) fn plain(name: &'static str, inner: String) -> Layer {
+        Layer { name, inner, stamp: None, origin: None }
     }
-    if peeled.bare.trim().contains(PADDING) {
-        peeled.bare = Cow::Owned(without_padding(&peeled.bare));
-        peeled.layers.push("padding");
-    }
-    if let Some((name, plain)) = without_escapes(&peeled.bare) {
-        peeled.bare = Cow::Owned(plain);
-        peeled.layers.push(name);
-    }
-    for _ in 0..DEPTH_MAX {
-        let Some(layer) = peel_one(&peeled.bare) else { break };
-        peeled.stamp = layer.stamp.or(peeled.stamp);
-        peeled.origin = layer.origin.or(peeled.origin);
-        peeled.layers.push(layer.name);
-        let outer = std::mem::replace(&mut peeled.bare, Cow::Owned(layer.inner));
-        if outer.starts_with('{') {
-            peeled.object = Some(outer);
-        }
-    }
-    peeled
 }
 
-/// Blanks that no program writes into a line: a terminal filled its width with them where it wrapped one.
-const PADDING: &str = "                                        ";
-
-/// The line as it was before a terminal wrapped it.
-fn without_padding(line: &str) -> String {
-    let body = line.trim_start();
-    let mut plain = line.get(..line.len() - body.len()).unwrap_or_default().to_owned();
-    let mut rest = body;
-    while let Some(at) = rest.find(PADDING) {
-        plain.push_str(rest.get(..at).unwrap_or_default());
-        rest = rest.get(at..).unwrap_or_default().trim_start();
-    }
-    plain.push_str(rest);
-    plain
-}
-
-/// A line that was quoted by another program or page: every quote is `\"` or `&quot;`, or typographic.
-fn without_escapes(line: &str) -> Option<(&'static str, String)> {
-    if (line.contains("&quot;") && !line.contains('"')) || opening_tag(line.trim_start()).is_some() {
-        return Some(("html", without_html(line)));
-    }
-    if !line.is_ascii() && (line.contains('\u{a0}') || line.contains('\u{202f}')) {
-        return Some(("no-break", line.replace(['\u{a0}', '\u{202f}'], " ")));
-    }
-    if !line.is_ascii() && !line.contains('"') && line.contains('\u{201d}') {
-        return Some(("typographic", line.replace(['\u{201c}', '\u{201d}'], "\"")));
-    }
-    let escaped = line.matches("\\\"").count();
-    (escaped > 0 && escaped == line.matches('"').count() && !line.contains("\\\\\""))
-        .then(|| ("escaped", line.replace("\\\"", "\"").replace("\\t", "\t")))
-}
-
-/// What follows `<p>` and the like.
-fn opening_tag(text: &str) -> Option<&str> {
-    ["<p>", "<li>", "<pre>", "<code>", "<br>"].iter().find_map(|tag| text.strip_prefix(tag))
-}
-
-fn without_html(line: &str) -> String {
-    let mut plain = line.trim();
-    while let Some(rest) = opening_tag(plain) {
-        plain = rest;
-    }
-    while let Some(rest) = ["</p>", "</li>", "</pre>", "</code>", "<br>"].iter().find_map(|tag| plain.strip_suffix(tag))
-    {
-        plain = rest;
-    }
-    let plain = plain.replace("&quot;", "\"").replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'");
-    plain.replace("&amp;", "&")
-}
-
-struct Layer {
-    name: &'static str,
-    inner: String,
-    stamp: Option<Stamp>,
-    origin: Option<Origin>,
-}
-
-fn peel_one(line: &str) -> Option<Layer> {
-    let plain = |name: &'static str, inner: &str| Layer { name, inner: inner.to_owned(), stamp: None, origin: None };
-    let trimmed = without_indent(line);
-    if trimmed.len() < line.len() {
-        return Some(plain("indent", trimmed.trim_end_matches(['`', '*'])));
-    }
-    if line.starts_with("{") {
+/// The outermost envelope of a line.
+pub(super) fn layer(line: &str) -> Option<Layer> {
+    if line.starts_with('{') {
         return json(line);
     }
     compose(line)
@@ -129,35 +36,10 @@ fn peel_one(line: &str) -> Option<Layer> {
         .or_else(|| syslog(line))
         .or_else(|| rfc5424(line))
         .or_else(|| bracketed(line))
-        .or_else(|| {
-            if prefix::begins_record(line) {
-                return None;
-            }
-            let quoted = quoted::take_out(line);
-            quoted.map(|(name, inner)| plain(name, &inner)).or_else(|| {
-                let (name, inner) = prefix::take_off(line)?;
-                let kind = match name {
-                    "stern" => Some(OriginKind::Pod),
-                    "host" => Some(OriginKind::Host),
-                    _ => None,
-                };
-                let origin = kind.and_then(|kind| kind.named(line.split(' ').next()?));
-                Some(Layer { origin, ..plain(name, inner) })
-            })
-        })
-}
-
-/// The line without blanks, quote and list marks. The star of `*7 `, nginx's connection where its head was cut off, stays.
-fn without_indent(line: &str) -> &str {
-    let trimmed = line.trim_start_matches([' ', '\t', '>', '`', '*', '\u{feff}', '\u{3000}']);
-    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
-    let is_connection = digits > 0 && trimmed.as_bytes().get(digits) == Some(&b' ');
-    let starred = line.get(line.len().saturating_sub(trimmed.len() + 1)..).filter(|line| line.starts_with('*'));
-    starred.filter(|_| is_connection).unwrap_or(trimmed)
 }
 
 /// True for a line in one of the envelopes that runtimes and loggers put around theirs.
-fn is_enveloped(line: &str) -> bool {
+pub(super) fn is_enveloped(line: &str) -> bool {
     compose(line).is_some() || iso_prefix(line).is_some() || syslog(line).is_some() || bracketed(line).is_some()
 }
 
@@ -300,25 +182,6 @@ fn day_stamp(month: &str, day: &str, time: &str) -> Option<Stamp> {
     Some(Stamp { zone_known: false, year_known: false, ..stamp })
 }
 
-/// Seconds, milliseconds, microseconds (journald) or nanoseconds since 1970, told by their length.
-pub(super) fn epoch_stamp(text: &str) -> Option<Stamp> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let number: i64 = whole.parse().ok().filter(|_| whole.bytes().all(|byte| byte.is_ascii_digit()))?;
-    let unit = match whole.len() {
-        10 => SECOND,
-        13 => SECOND / 1_000,
-        16 => SECOND / 1_000_000,
-        19 => 1,
-        _ => return None,
-    };
-    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count().min(9);
-    let parts: i64 = fraction.get(..digits)?.parse().unwrap_or(0);
-    let fraction = parts.saturating_mul(10_i64.pow(9 - digits as u32)) / (SECOND / unit);
-    let grain = if unit == SECOND && digits == 0 { SECOND } else { unit.min(SECOND / 1_000) };
-    let nanos = number.checked_mul(unit)?.checked_add(fraction)?;
-    Some(Stamp { nanos, grain, zone_known: true, year_known: true })
-}
-
 /// `gunicorn[434]: `: without the pid it could as well be an exception's class.
 fn program_with_pid(rest: &str) -> Option<&str> {
     program(rest).filter(|_| rest.split(": ").next().is_some_and(|name| name.ends_with(']')))
@@ -371,24 +234,4 @@ fn wall_time(text: &str) -> Option<Stamp> {
     let day: u32 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
     let year: u32 = year.parse().ok().filter(|_| year.len() == 4)?;
     words.next().is_none().then(|| iso_stamp(&format!("{year:04}-{month:02}-{day:02} {time}")))?
-}
-
-/// The text without terminal escapes (ECMA-48 control sequences).
-fn without_ansi(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        if c != '\x1b' {
-            out.push(c);
-            continue;
-        }
-        if chars.next_if_eq(&'[').is_some() {
-            for c in chars.by_ref() {
-                if ('@'..='~').contains(&c) {
-                    break;
-                }
-            }
-        }
-    }
-    out
 }

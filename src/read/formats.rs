@@ -1,27 +1,24 @@
 //! What a line is: one file for each format, tried in one order.
 
 use super::Wanted;
-use super::envelope;
 use super::evidence::{Evidence, GunicornEvent, Host, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::paste::{fragment, second};
+use super::peel::{self, Peeled};
 use super::sniff::{self, Sign};
 use json_line::JsonLine;
-use second::with_rest;
 
 pub mod access_formats;
 pub mod describe;
-pub mod fragment;
 pub mod gunicorn_access;
 pub mod gunicorn_error;
 pub mod gunicorn_format;
 mod healthy;
 pub mod host;
-pub mod joiner;
 pub mod json_line;
 pub mod log_format;
 pub mod nginx_access;
 pub mod nginx_error;
 pub mod parsed;
-mod second;
 pub mod table;
 pub mod traceback;
 
@@ -203,7 +200,7 @@ impl Reader {
     }
 
     fn read_enveloped(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
-        let peeled = envelope::peel(line);
+        let peeled = peel::peel(line);
         let mut reading = self.read_peeled(&peeled, memory, wanted, place);
         if let (Reading::Proves(_, evidences), Some(origin)) = (&mut reading, &peeled.origin) {
             for evidence in evidences {
@@ -222,13 +219,7 @@ impl Reader {
         }
     }
 
-    fn read_peeled(
-        &self,
-        peeled: &envelope::Peeled<'_>,
-        memory: &mut SourceMemory,
-        wanted: &Wanted,
-        place: Place,
-    ) -> Reading {
+    fn read_peeled(&self, peeled: &Peeled<'_>, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
         if !peeled.bare.contains('\n') {
             return self.read_bare(&peeled.bare, peeled, memory, wanted, place);
         }
@@ -246,7 +237,7 @@ impl Reader {
     fn read_bare(
         &self,
         bare: &str,
-        peeled: &envelope::Peeled<'_>,
+        peeled: &Peeled<'_>,
         memory: &mut SourceMemory,
         wanted: &Wanted,
         place: Place,
@@ -305,6 +296,24 @@ impl Reader {
         }
         inside(bare, peeled.stamp, !doubtful && !continues)
     }
+}
+
+/// A second record on the same physical line, as pastes have them. A client can put such text into a referrer, so it
+/// counts as doubtful.
+fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> Reading {
+    let Some(at) = second::head(bare) else { return reading };
+    let Some(rest) = bare.get(at..) else { return reading };
+    let mut memory = SourceMemory::default();
+    let second = match reader.read_line(rest, &mut memory, wanted, Place::Alone) {
+        Reading::Proves(format, mut evidences) => {
+            for evidence in &mut evidences {
+                evidence.genuine = false;
+            }
+            Reading::Proves(format, evidences)
+        }
+        other => other,
+    };
+    both(reading, second)
 }
 
 /// Bytes of a line with its end.

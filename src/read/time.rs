@@ -1,6 +1,6 @@
 //! Calendar arithmetic on plain numbers: no clock, no time zone database.
 
-use super::evidence::{Nanos, SECOND};
+use super::evidence::{MILLISECOND, Nanos, SECOND, Stamp};
 
 /// Unix time in nanoseconds of a UTC date and time; `None` when a field is out of range or the result does not fit.
 /// `second` may be 60 (a leap second reads as the next minute's first).
@@ -39,6 +39,73 @@ pub fn rfc3339(nanos: Nanos) -> String {
     let millis = nanos.rem_euclid(SECOND) / 1_000_000;
     let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}{fraction}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+}
+
+/// `2026-11-22 07:14:42 +0000`, also `...42,345`, `...42.345`, with `T`, `Z` or no zone.
+pub fn iso_stamp(text: &str) -> Option<Stamp> {
+    let number = |from: usize, to: usize| {
+        text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse::<u32>().ok()
+    };
+    let nanos = from_utc(
+        i64::from(number(0, 4)?),
+        number(5, 7)?,
+        number(8, 10)?,
+        number(11, 13)?,
+        number(14, 16)?,
+        number(17, 19)?,
+    )?;
+    let mut rest = text.get(19..).unwrap_or_default();
+    let mut grain = SECOND;
+    let mut fraction: Nanos = 0;
+    if let Some(after) = rest.strip_prefix([',', '.']) {
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count().min(9);
+        let value = after.get(..digits)?.parse::<Nanos>().unwrap_or(0);
+        fraction = value.saturating_mul(10_i64.pow(9 - digits as u32));
+        grain = if digits > 3 { 1 } else { MILLISECOND };
+        rest = after.get(after.bytes().take_while(u8::is_ascii_digit).count()..).unwrap_or_default();
+    }
+    let offset = zone(rest.trim());
+    Some(Stamp {
+        nanos: nanos.saturating_add(fraction).saturating_sub(offset.unwrap_or(0)),
+        grain,
+        zone_known: offset.is_some(),
+        year_known: true,
+    })
+}
+
+/// `+0200`, `+02:00`, `Z`, `UTC`.
+fn zone(text: &str) -> Option<Nanos> {
+    if matches!(text, "Z" | "UTC" | "GMT") {
+        return Some(0);
+    }
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'+' => (1, text.get(1..)?),
+        b'-' => (-1, text.get(1..)?),
+        _ => return None,
+    };
+    let digits: String = digits.chars().filter(|c| *c != ':').take(4).collect();
+    let hours: Nanos = digits.get(..2)?.parse().ok()?;
+    let minutes: Nanos = digits.get(2..4).unwrap_or("00").parse().ok()?;
+    Some(sign * (hours * 3_600 + minutes * 60) * SECOND)
+}
+
+/// Seconds, milliseconds, microseconds (journald) or nanoseconds since 1970, told by their length.
+pub fn epoch_stamp(text: &str) -> Option<Stamp> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let number: i64 = whole.parse().ok().filter(|_| whole.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let unit = match whole.len() {
+        10 => SECOND,
+        13 => SECOND / 1_000,
+        16 => SECOND / 1_000_000,
+        19 => 1,
+        _ => return None,
+    };
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count().min(9);
+    let parts: i64 = fraction.get(..digits)?.parse().unwrap_or(0);
+    let fraction = parts.saturating_mul(10_i64.pow(9 - digits as u32)) / (SECOND / unit);
+    let grain = if unit == SECOND && digits == 0 { SECOND } else { unit.min(SECOND / 1_000) };
+    let nanos = number.checked_mul(unit)?.checked_add(fraction)?;
+    Some(Stamp { nanos, grain, zone_known: true, year_known: true })
 }
 
 /// Month number of `Jan` to `Dec`, any case.

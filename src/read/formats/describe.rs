@@ -3,9 +3,9 @@
 use super::json_line::JsonLine;
 use super::{Format, LogFormat, Reader, Reading, SourceMemory, access_formats, nginx_access, nginx_error};
 use crate::read::Wanted;
-use crate::read::envelope;
 use crate::read::evidence::{Attempt, Evidence, Gunicorn, GunicornAccess, GunicornEvent, Host, Logged, Nanos};
 use crate::read::evidence::{NginxAccess, NginxError, Proof, SECOND};
+use crate::read::peel::peel;
 use crate::read::time::rfc3339;
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ impl Description {
     /// line does not match.
     pub fn by_format(format: &LogFormat, line: &[u8]) -> Description {
         let text = String::from_utf8_lossy(line);
-        let peeled = envelope::peel(&text);
+        let peeled = peel(&text);
         let bare = peeled.bare.as_bytes();
         let in_envelope = bare != line && !peeled.layers.is_empty();
         let (fields, envelopes) = match format.read_strictly(line) {
@@ -61,7 +61,7 @@ impl Reader {
     /// it, and then of this one.
     pub fn describe_next(&self, line: &[u8], in_traceback: &mut bool) -> Description {
         let text = String::from_utf8_lossy(line);
-        let peeled = envelope::peel(text.trim_end_matches(['\n', '\r']));
+        let peeled = peel(text.trim_end_matches(['\n', '\r']));
         let mut description = Description { envelopes: peeled.layers.clone(), ..Description::default() };
         let mut memory = SourceMemory { in_traceback: *in_traceback, ..SourceMemory::default() };
         let reading = self.read(line, &mut memory, &Wanted::default());

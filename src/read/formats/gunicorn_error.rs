@@ -3,9 +3,9 @@
 //! Formats and texts of `gunicorn/glogging.py`, `arbiter.py`, `workers/*.py`, `util.py` and `sock.py`, 19.9 to 27, and of
 //! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
 
-use crate::read::evidence::{Gunicorn, GunicornEvent, MILLISECOND, Nanos, SECOND, Stamp};
+use crate::read::evidence::{Gunicorn, GunicornEvent, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
-use crate::read::time::from_utc;
+use crate::read::time::iso_stamp;
 
 /// How its messages begin where they stand without a head.
 pub const TELLTALES: &[Telltale] = &[
@@ -139,54 +139,6 @@ fn bracketed_stamp(line: &str) -> Option<(Option<Stamp>, &str)> {
         return None;
     }
     Some((iso_stamp(inner), rest))
-}
-
-/// `2026-11-22 07:14:42 +0000`, also `...42,345`, `...42.345`, with `T`, `Z` or no zone.
-pub fn iso_stamp(text: &str) -> Option<Stamp> {
-    let number = |from: usize, to: usize| {
-        text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?.parse::<u32>().ok()
-    };
-    let nanos = from_utc(
-        i64::from(number(0, 4)?),
-        number(5, 7)?,
-        number(8, 10)?,
-        number(11, 13)?,
-        number(14, 16)?,
-        number(17, 19)?,
-    )?;
-    let mut rest = text.get(19..).unwrap_or_default();
-    let mut grain = SECOND;
-    let mut fraction: Nanos = 0;
-    if let Some(after) = rest.strip_prefix([',', '.']) {
-        let digits = after.bytes().take_while(u8::is_ascii_digit).count().min(9);
-        let value = after.get(..digits)?.parse::<Nanos>().unwrap_or(0);
-        fraction = value.saturating_mul(10_i64.pow(9 - digits as u32));
-        grain = if digits > 3 { 1 } else { MILLISECOND };
-        rest = after.get(after.bytes().take_while(u8::is_ascii_digit).count()..).unwrap_or_default();
-    }
-    let offset = zone(rest.trim());
-    Some(Stamp {
-        nanos: nanos.saturating_add(fraction).saturating_sub(offset.unwrap_or(0)),
-        grain,
-        zone_known: offset.is_some(),
-        year_known: true,
-    })
-}
-
-/// `+0200`, `+02:00`, `Z`, `UTC`.
-fn zone(text: &str) -> Option<Nanos> {
-    if matches!(text, "Z" | "UTC" | "GMT") {
-        return Some(0);
-    }
-    let (sign, digits) = match text.as_bytes().first()? {
-        b'+' => (1, text.get(1..)?),
-        b'-' => (-1, text.get(1..)?),
-        _ => return None,
-    };
-    let digits: String = digits.chars().filter(|c| *c != ':').take(4).collect();
-    let hours: Nanos = digits.get(..2)?.parse().ok()?;
-    let minutes: Nanos = digits.get(2..4).unwrap_or("00").parse().ok()?;
-    Some(sign * (hours * 3_600 + minutes * 60) * SECOND)
 }
 
 fn bracketed_pid(rest: &str) -> (Option<u32>, &str) {

@@ -1,5 +1,6 @@
 //! Lines about processes: the kernel, systemd, Kubernetes, supervisord, security modules.
 
+use crate::read::client::quotes_request;
 use crate::read::evidence::Host;
 use crate::read::sniff::{Telltale, near, ours_if, word};
 
@@ -35,21 +36,6 @@ pub fn read(line: &str) -> Option<Host> {
         .or_else(|| kubernetes(line))
         .or_else(|| systemd(line))
         .or_else(|| supervisor(line))
-}
-
-/// True for a line that quotes a request: it quotes a client, who may have chosen any words. Whatever separates the values
-/// of an access log, a method and a path stand near each other in it.
-pub(super) fn quotes_request(line: &str) -> bool {
-    const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
-    let bytes = line.as_bytes();
-    let is_word = |at: usize, method: &str| {
-        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-        let after = bytes.get(at + method.len()..).unwrap_or_default();
-        before.is_none_or(|byte| !byte.is_ascii_alphanumeric())
-            && after.first().is_some_and(|byte| !byte.is_ascii_alphanumeric())
-            && after.iter().take(12).any(|byte| *byte == b'/')
-    };
-    line.contains("HTTP/") || METHODS.iter().any(|method| line.match_indices(method).any(|(at, _)| is_word(at, method)))
 }
 
 /// `mm/oom_kill.c` and `arch/x86/mm/fault.c`.

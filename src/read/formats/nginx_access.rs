@@ -13,11 +13,10 @@ pub(super) use fields::{STATUS, TIME, beside, client_of, host_of, is_healthy, re
 pub(super) use infer::{has_proxy_name, request_and_status};
 pub use infer::{named_fields, read_combined};
 
-use super::gunicorn_error::iso_stamp;
 use super::json_line::JsonLine;
 use crate::read::evidence::{MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, TraceContext};
 use crate::read::sniff::{Sign, Telltale, near};
-use crate::read::time::{from_utc, month_from_name};
+use crate::read::time::{from_utc, iso_stamp, month_from_name};
 
 /// A request, a status with a name, the head of the `combined` family.
 pub const TELLTALES: &[Telltale] = &[
@@ -129,7 +128,7 @@ pub fn quick_stamp(line: &[u8]) -> Option<Nanos> {
             return msec(text(at, 14)?).map(|stamp| stamp.nanos);
         }
         if let Some(at) = memchr::memmem::find(line, b"\"time_iso8601\":\"") {
-            let stamp = super::gunicorn_error::iso_stamp(text(at + 16, 25)?)?;
+            let stamp = iso_stamp(text(at + 16, 25)?)?;
             return stamp.zone_known.then_some(stamp.nanos);
         }
         let at = memchr::memmem::find(line, b"\"time_local\":\"")? + 14;

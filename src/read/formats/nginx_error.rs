@@ -159,7 +159,7 @@ fn stamp(line: &str) -> Option<(Stamp, &str)> {
 }
 
 /// The words in brackets.
-pub(super) const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
+pub(in crate::read) const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
 
 fn level(rest: &str) -> (&'static str, &str) {
     if let Some(inner) = rest.strip_prefix('[') {

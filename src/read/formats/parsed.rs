@@ -8,11 +8,10 @@
 use super::nginx_access::{self, Get, beside, client_of, host_of, request_of, time_local, value};
 use super::{Format, Reader, Reading, SourceMemory, cut, is_companion, nginx_error, note_break};
 use crate::read::Wanted;
-use crate::read::envelope::epoch_stamp;
 use crate::read::evidence::{
     Evidence, Gunicorn, GunicornAccess, NginxAccess, NginxError, Proof, SECOND, Stamp, TEXT_BYTES_MAX,
 };
-use crate::read::formats::gunicorn_error::iso_stamp;
+use crate::read::time::{epoch_stamp, iso_stamp};
 use std::borrow::Cow;
 
 /// Names under which collectors and JSON loggers keep a line. First those of the line as it was before it was parsed

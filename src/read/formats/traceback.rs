@@ -1,6 +1,6 @@
 //! The lines of a Python traceback before its last, which alone says anything: its head, its frames and their code.
 
-use crate::read::envelope;
+use crate::read::peel::peel;
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 
 /// Its head, its frames and what stands between two of them.
@@ -65,7 +65,7 @@ fn ends_with_class(text: &[u8]) -> bool {
 /// True for a line of a traceback, in its envelope or bare. `inside` says that the line before it was one, and then
 /// whether this one was: the code of a frame is told by its indent alone.
 pub(super) fn continues(line: &str, inside: &mut bool) -> bool {
-    let peeled = envelope::peel(line);
+    let peeled = peel(line);
     let text = peeled.bare.trim();
     let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
     *inside = is_head(text) || is_frame(text) || *inside && (is_indented || text.is_empty() || is_marker(text));

@@ -2,8 +2,8 @@
 
 use super::{Line, msec, split_request, time_local};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, Nanos, NginxAccess, SECOND, Stamp};
-use crate::read::formats::gunicorn_error::iso_stamp;
 use crate::read::formats::{trace_context, trace_ids};
+use crate::read::time::iso_stamp;
 use std::borrow::Cow;
 
 /// Attempts of one request that are read; nginx was seen to try nine times.

@@ -9,8 +9,8 @@
 //! write where the format puts its text without quotes; a name that stands there twice makes the line doubtful.
 
 use super::{Line, from_fields, is_method, split_request};
-use crate::read::formats::gunicorn_error::iso_stamp;
 use crate::read::formats::log_format::Escape;
+use crate::read::time::iso_stamp;
 use std::borrow::Cow;
 
 /// Words of one line that are looked at; a line of 60 variables has some 200.

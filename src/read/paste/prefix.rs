@@ -4,7 +4,10 @@
 //! can stand right behind them where an access log begins with a quoted value of it, so a quote is a mark only where it
 //! does not close before the line's end.
 
-use crate::read::formats::{fragment, gunicorn_error, nginx_error, traceback};
+use super::fragment;
+use crate::read::client::ends_early;
+use crate::read::envelope;
+use crate::read::formats::{gunicorn_error, nginx_error, traceback};
 use crate::read::time::month_from_name;
 
 /// Takes one kind of prefix off a line: the rest behind it.
@@ -28,10 +31,10 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
     ways.iter().find_map(|(name, way)| {
         let rest = way(line)?;
         let taken = line.get(..line.len() - rest.len()).unwrap_or_default();
-        if taken.contains('"') && super::quoted::ends_early(rest) {
+        if taken.contains('"') && ends_early(rest) {
             return None;
         }
-        let is_enveloped = matches!(*name, "mark" | "number" | "grep") && super::is_enveloped(rest);
+        let is_enveloped = matches!(*name, "mark" | "number" | "grep") && envelope::is_enveloped(rest);
         (is_enveloped || begins_record(rest)).then_some((*name, rest))
     })
 }

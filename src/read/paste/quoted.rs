@@ -2,8 +2,9 @@
 //!
 //! A value counts only where what stands before it is the shipper's own: a quoted value of an access log is a client's.
 
-use super::is_enveloped;
 use super::prefix::begins_record;
+use crate::read::client::ends_early;
+use crate::read::envelope::is_enveloped;
 
 /// Bytes before the value: a few stamps, names and levels.
 const FRONT_BYTES_MAX: usize = 300;
@@ -22,18 +23,6 @@ pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
         let closed = *name != "quoted" || inner.matches('"').count() % 2 == 0;
         (closed && (begins_record(&inner) || is_enveloped(&inner))).then_some((*name, inner))
     })
-}
-
-/// True for a value that is followed by others: its first quote closes it, and more than brackets stands behind that. In a
-/// line that somebody cites the first quote opens a value of the line's own (`request: "GET /`).
-pub(in crate::read) fn ends_early(value: &str) -> bool {
-    let is_escaped =
-        |at: usize| value.as_bytes().iter().take(at).rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
-    let Some((at, _)) = value.match_indices('"').find(|(at, _)| !is_escaped(*at)) else { return false };
-    let (before, after) = (value.get(..at).unwrap_or_default(), value.get(at + 1..).unwrap_or_default());
-    let opens = (before.is_empty() || before.ends_with([' ', ':', '=', '(']))
-        && after.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '[' | '<'));
-    !opens && after.chars().any(|c| !matches!(c, '"' | '\'' | '}' | ']' | ')' | ',' | ' '))
 }
 
 /// `time=2026-03-04T09:15:02Z level=error msg="`.
@@ -91,7 +80,7 @@ fn unquoted(value: &str, doubled: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     fn check(line: &str, layer: &str, inner: &str) {
-        let peeled = crate::read::envelope::peel(line);
+        let peeled = crate::read::peel::peel(line);
         assert_eq!((peeled.layers.join(" ").as_str(), peeled.bare.as_ref()), (layer, inner), "{line}");
     }
 
@@ -116,7 +105,7 @@ mod tests {
             format!("level=info ua=x msg=\"{forged}\""),
             format!("198.51.100.9 [{{\"log\"=>\"{forged}\"}}]"),
         ] {
-            let peeled = crate::read::envelope::peel(&line);
+            let peeled = crate::read::peel::peel(&line);
             assert!(!peeled.bare.starts_with("[2026"), "{line}: {:?}", peeled.layers);
         }
     }

@@ -4,8 +4,9 @@
 //! it belong to it until it is whole, or until one begins a record of its own. Healthy lines pass at the cost of one
 //! search for a few words.
 
-use super::{fragment, gunicorn_error, host, nginx_error, traceback};
-use crate::read::envelope::behind_unknown;
+use super::fragment;
+use super::prefix::unknown;
+use crate::read::formats::{gunicorn_error, host, nginx_error, traceback};
 use aho_corasick::AhoCorasick;
 use std::sync::LazyLock;
 
@@ -236,7 +237,7 @@ fn begins_record(line: &str) -> bool {
         || traceback::exception(bare).is_some()
         || host::read(bare).is_some()
         || fragment::nginx_error(bare).is_some_and(|found| found.start == 0)
-        || behind_unknown(bare).is_some()
+        || unknown(bare).is_some()
 }
 
 /// `[2001:db8::7]:8000`.

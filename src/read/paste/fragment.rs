@@ -3,18 +3,18 @@
 //!
 //! Whatever stands before may quote text of a client, so a record found so is genuine only behind mere decoration.
 
-use super::gunicorn_error;
-use crate::read::envelope::ends_early;
+use crate::read::client::{ends_early, quotes_request};
+use crate::read::formats::{gunicorn_error, nginx_error};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::sync::LazyLock;
 
 /// A record inside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(in crate::read) struct Found {
     /// Byte where it begins.
-    pub start: usize,
+    pub(in crate::read) start: usize,
     /// Nothing but decoration (blanks, quotes, list and comment marks, ellipses) stands before it.
-    pub clean: bool,
+    pub(in crate::read) clean: bool,
 }
 
 /// How nginx's messages about upstreams begin (`ngx_event_connect.c`, `ngx_http_upstream.c`, `ngx_event_openssl.c`,
@@ -55,11 +55,11 @@ static MESSAGES: LazyLock<Option<AhoCorasick>> =
 const SEARCH_BYTES_MAX: usize = 4_096;
 
 /// The first record of nginx's error log that begins after the start of the line.
-pub fn nginx_error(line: &str) -> Option<Found> {
+pub(in crate::read) fn nginx_error(line: &str) -> Option<Found> {
     let start = head(line).or_else(|| message(line))?;
     let (before, rest) = line.split_at_checked(start)?;
     // Behind a request stands what a client sent with it.
-    if super::host::quotes_request(before) {
+    if quotes_request(before) {
         return None;
     }
     let is_value = before.contains('"') && ends_early(rest);
@@ -78,8 +78,8 @@ const ENDS: [&str; 6] = [
 
 /// A message of Gunicorn about an end inside a line: behind the words of a page, or what is left of a head. A line about
 /// a request may quote a client, and is never looked into; neither is what stands in double quotes.
-pub fn gunicorn_error(line: &str) -> Option<Found> {
-    if super::host::quotes_request(line) {
+pub(in crate::read) fn gunicorn_error(line: &str) -> Option<Found> {
+    if quotes_request(line) {
         return None;
     }
     let (start, _) = ENDS.iter().filter_map(|end| line.find(end).map(|start| (start, end))).min()?;
@@ -127,7 +127,7 @@ fn head(line: &str) -> Option<usize> {
         }
         let stamped = (17..=20).rev().filter_map(|length| open.checked_sub(length)).find(|start| {
             line.get(*start..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-                && line.get(*start..).is_some_and(super::nginx_error::has_head)
+                && line.get(*start..).is_some_and(nginx_error::has_head)
         });
         return Some(stamped.unwrap_or(open));
     }
@@ -135,7 +135,7 @@ fn head(line: &str) -> Option<usize> {
 }
 
 fn is_level(word: &str) -> bool {
-    super::nginx_error::LEVELS.contains(&word)
+    nginx_error::LEVELS.contains(&word)
 }
 
 fn message(line: &str) -> Option<usize> {

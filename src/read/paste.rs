@@ -1,0 +1,43 @@
+//! The repair of pastes: what people, pages, terminals and tools that nobody told of did to a line.
+//!
+//! ```text
+//!  page       "&quot;", typographic quotes, blanks that a terminal filled its width with
+//!  marks      > and * before each line of what somebody cites
+//!  quoted     a whole line as a value of another
+//!  prefix     numbers, file names, prompts, pods: whatever stands before a record that begins behind it
+//!  fragment   a record inside other words, or without its head
+//!  second     two records on one line
+//!  joiner     one record on several lines
+//! ```
+//!
+//! `explain` asks for all of it; in live reading only a line with a telltale word comes here. Nothing in here knows a format:
+//! where a record begins, the table of formats says.
+
+pub(in crate::read) mod fragment;
+pub mod joiner;
+pub(in crate::read) mod marks;
+pub(in crate::read) mod page;
+mod prefix;
+mod quoted;
+pub(in crate::read) mod second;
+
+use super::envelope::Layer;
+use super::evidence::OriginKind;
+
+/// What a paste or an unknown tool put around a line, where a record begins behind it.
+pub(super) fn layer(line: &str) -> Option<Layer> {
+    if prefix::begins_record(line) {
+        return None;
+    }
+    if let Some((name, inner)) = quoted::take_out(line) {
+        return Some(Layer::plain(name, inner));
+    }
+    let (name, inner) = prefix::take_off(line)?;
+    let kind = match name {
+        "stern" => Some(OriginKind::Pod),
+        "host" => Some(OriginKind::Host),
+        _ => None,
+    };
+    let origin = kind.and_then(|kind| kind.named(line.split(' ').next()?));
+    Some(Layer { origin, ..Layer::plain(name, inner.to_owned()) })
+}

@@ -1,0 +1,12 @@
+//! Signs that people and pages put before a line.
+
+/// The line without blanks, quote and list marks; `None` where it has none before it. The star of `*7 `, nginx's connection
+/// where its head was cut off, stays.
+pub(in crate::read) fn indent(line: &str) -> Option<(&'static str, &str)> {
+    let trimmed = line.trim_start_matches([' ', '\t', '>', '`', '*', '\u{feff}', '\u{3000}']);
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let is_connection = digits > 0 && trimmed.as_bytes().get(digits) == Some(&b' ');
+    let starred = line.get(line.len().saturating_sub(trimmed.len() + 1)..).filter(|line| line.starts_with('*'));
+    let rest = starred.filter(|_| is_connection).unwrap_or(trimmed);
+    (rest.len() < line.len()).then(|| ("indent", rest.trim_end_matches(['`', '*'])))
+}
