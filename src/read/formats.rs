@@ -105,7 +105,7 @@ impl Place {
             _ if self != Place::Alone || line.trim().is_empty() => self,
             Reading::Healthy(F::NginxError | F::NginxAccess | F::NginxAccessJson)
             | Reading::Proves(F::NginxError | F::NginxAccess | F::NginxAccessJson, _) => Place::BehindNginx,
-            Reading::Unrecognised if !traceback::begins(line) => Place::BehindOther,
+            Reading::Unrecognised if !continues(line, &mut false) => Place::BehindOther,
             _ => Place::Behind,
         }
     }
@@ -184,12 +184,10 @@ impl Reader {
             Reading::Proves(format, _) | Reading::Healthy(format) => {
                 memory.last = Some(*format);
                 // A frame may prove something; the code under it is still to come.
-                memory.in_traceback = text.contains("File \"") && traceback::continues(&text, &mut memory.in_traceback);
+                memory.in_traceback = text.contains("File \"") && continues(&text, &mut memory.in_traceback);
                 best
             }
-            Reading::Unrecognised if traceback::continues(&text, &mut memory.in_traceback) => {
-                Reading::Healthy(Format::Exception)
-            }
+            Reading::Unrecognised if continues(&text, &mut memory.in_traceback) => Reading::Healthy(Format::Exception),
             Reading::Unrecognised => best,
         }
     }
@@ -314,6 +312,13 @@ fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> 
         other => other,
     };
     both(reading, second)
+}
+
+/// True for a line of a traceback, in its envelope or bare; see [`traceback::continues`].
+fn continues(line: &str, inside: &mut bool) -> bool {
+    let peeled = peel::peel(line);
+    let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
+    traceback::continues(&peeled.bare, is_indented, inside)
 }
 
 /// Bytes of a line with its end.

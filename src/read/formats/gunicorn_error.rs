@@ -116,13 +116,13 @@ fn after_logger(line: &str) -> Option<&str> {
 /// A date, a level, names of a process and a thread: no head of a log line is longer.
 const HEAD_BYTES_MAX: usize = 160;
 
-/// True for a line that starts with a stamp in brackets as Gunicorn writes it.
-pub fn has_stamp(line: &str) -> bool {
-    bracketed_stamp(line).is_some()
+/// True where a line of it begins: its stamp, or a message whose head is lost or a logger's.
+pub(super) fn begins(text: &str) -> bool {
+    bracketed_stamp(text).is_some() || read(text).is_some()
 }
 
 /// True for a line that starts with Gunicorn's stamp and pid.
-pub fn has_head(line: &str) -> bool {
+pub(super) fn has_head(line: &str) -> bool {
     bracketed_stamp(line).is_some_and(|(_, rest)| bracketed_pid(rest).0.is_some())
 }
 

@@ -72,6 +72,25 @@ fn is_request(text: &[u8]) -> bool {
 /// request in a line.
 const REQUEST_WITHIN: usize = 8 * 1024;
 
+/// `ADDRESS - USER [02/Mar/2026:`, with a host before it or not.
+pub(super) fn begins(rest: &str) -> bool {
+    let Some((before, after)) = rest.split_once(" [") else { return false };
+    let bytes = after.as_bytes();
+    before.contains(" - ")
+        && before.len() <= 300
+        && !before.contains('"')
+        && bytes.get(2) == Some(&b'/')
+        && bytes.get(6) == Some(&b'/')
+}
+
+/// True for the same behind nothing but the client's address.
+pub(super) fn has_head(text: &str) -> bool {
+    let client = text.split(' ').next().unwrap_or_default();
+    client.matches(['.', ':']).count() >= 3
+        && client.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+        && begins(text)
+}
+
 /// One line, read.
 #[derive(Debug, Default)]
 pub struct Line {

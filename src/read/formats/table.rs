@@ -20,6 +20,24 @@ pub struct Row {
     pub telltales: &'static [Telltale],
     /// What tells a line that has none of them.
     pub by_shape: Option<ByShape>,
+    /// True where a line of it begins, with its head or without.
+    pub begins: fn(&str) -> bool,
+    /// True where its whole head stands, which nothing else begins with.
+    pub has_head: fn(&str) -> bool,
+}
+
+/// The format of the record that begins a text; `None` where none begins.
+pub fn begins_record(text: &str) -> Option<Format> {
+    ROWS.iter().find(|row| (row.begins)(text)).map(|row| row.format)
+}
+
+/// True where a whole head of a format stands: it says whose the line is, whatever follows.
+pub fn has_head(text: &str) -> bool {
+    ROWS.iter().any(|row| (row.has_head)(text))
+}
+
+fn never(_: &str) -> bool {
+    false
 }
 
 /// The row of a format.
@@ -49,19 +67,32 @@ pub const ROWS: [Row; COUNT] = [
         id: "nginx_error",
         telltales: nginx_error::TELLTALES,
         by_shape: Some(nginx_error::by_shape),
+        begins: nginx_error::begins,
+        has_head: nginx_error::has_whole_head,
     },
     Row {
         format: Format::NginxAccess,
         id: "nginx_access",
         telltales: nginx_access::TELLTALES,
         by_shape: Some(nginx_access::by_shape),
+        begins: nginx_access::begins,
+        has_head: nginx_access::has_head,
     },
-    Row { format: Format::NginxAccessJson, id: "nginx_access_json", telltales: json_line::TELLTALES, by_shape: None },
+    Row {
+        format: Format::NginxAccessJson,
+        id: "nginx_access_json",
+        telltales: json_line::TELLTALES,
+        by_shape: None,
+        begins: |text| text.starts_with('{'),
+        has_head: never,
+    },
     Row {
         format: Format::Gunicorn,
         id: "gunicorn_error",
         telltales: gunicorn_error::TELLTALES,
         by_shape: Some(gunicorn_error::by_shape),
+        begins: gunicorn_error::begins,
+        has_head: gunicorn_error::has_head,
     },
     // Its lines are those of nginx's access log, or quote a request as they do.
     Row {
@@ -69,12 +100,23 @@ pub const ROWS: [Row; COUNT] = [
         id: "gunicorn_access",
         telltales: gunicorn_access::TELLTALES,
         by_shape: None,
+        begins: never,
+        has_head: never,
     },
     Row {
         format: Format::Exception,
         id: "python_exception",
         telltales: traceback::TELLTALES,
         by_shape: Some(traceback::by_shape),
+        begins: |text| traceback::exception(text).is_some() || traceback::is_head(text),
+        has_head: never,
     },
-    Row { format: Format::Host, id: "host", telltales: host::TELLTALES, by_shape: None },
+    Row {
+        format: Format::Host,
+        id: "host",
+        telltales: host::TELLTALES,
+        by_shape: None,
+        begins: |text| host::read(text).is_some(),
+        has_head: never,
+    },
 ];

@@ -1,6 +1,5 @@
 //! The lines of a Python traceback before its last, which alone says anything: its head, its frames and their code.
 
-use crate::read::peel::peel;
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 
 /// Its head, its frames and what stands between two of them.
@@ -62,23 +61,16 @@ fn ends_with_class(text: &[u8]) -> bool {
     KINDS.iter().any(|kind| text.ends_with(kind.as_bytes()))
 }
 
-/// True for a line of a traceback, in its envelope or bare. `inside` says that the line before it was one, and then
-/// whether this one was: the code of a frame is told by its indent alone.
-pub(super) fn continues(line: &str, inside: &mut bool) -> bool {
-    let peeled = peel(line);
-    let text = peeled.bare.trim();
-    let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
+/// True for the bare text of a line of a traceback. `inside` says that the line before it was one, and then whether this
+/// one was: the code of a frame is told by its indent alone.
+pub(super) fn continues(text: &str, is_indented: bool, inside: &mut bool) -> bool {
+    let text = text.trim();
     *inside = is_head(text) || is_frame(text) || *inside && (is_indented || text.is_empty() || is_marker(text));
     *inside
 }
 
-/// True for a line that a traceback begins with, in its envelope or bare.
-pub(super) fn begins(line: &str) -> bool {
-    continues(line, &mut false)
-}
-
 /// `Traceback (most recent call last):` and what stands between two of them (`Lib/traceback.py`).
-fn is_head(text: &str) -> bool {
+pub(super) fn is_head(text: &str) -> bool {
     text.starts_with("Traceback (most recent call last)")
         || text.starts_with("During handling of the above exception, another")
         || text.starts_with("The above exception was the direct cause of")

@@ -136,6 +136,14 @@ fn no_line_of_ours_is_let_go() {
     }
 }
 
+/// A message that is added to nginx's list has a telltale word.
+#[test]
+fn nginx_messages_have_a_telltale_word() {
+    for words in crate::read::formats::nginx_error::messages::known_inside() {
+        assert_eq!(sniff(format!("some words {words}").as_bytes()), Sign::Ours, "{words}");
+    }
+}
+
 #[test]
 fn lines_of_others_are_let_go() {
     for line in [
