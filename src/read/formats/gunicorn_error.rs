@@ -3,7 +3,8 @@
 //! Formats and texts of `gunicorn/glogging.py`, `arbiter.py`, `workers/*.py`, `util.py` and `sock.py`, 19.9 to 27, and of
 //! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
 
-use crate::read::evidence::{Gunicorn, GunicornEvent, Stamp};
+use super::{Bare, Format, Reading};
+use crate::read::evidence::{Gunicorn, GunicornEvent, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 use crate::read::time::iso_stamp;
 
@@ -66,6 +67,12 @@ pub struct Line {
     pub stamp: Option<Stamp>,
     /// What it says.
     pub gunicorn: Gunicorn,
+}
+
+/// What such a line proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let read = read(line.text)?;
+    Some(line.proves(Format::Gunicorn, Proof::Gunicorn(read.gunicorn), read.stamp, !line.is_doubtful))
 }
 
 /// Reads a bare line; `None` when it is not in Gunicorn's format and says nothing that only Gunicorn says.

@@ -14,6 +14,7 @@ pub(super) use infer::{has_proxy_name, request_and_status};
 pub use infer::{named_fields, read_combined};
 
 use super::json_line::JsonLine;
+use super::{Bare, Format, Reading, access_reading, cut, in_doubt};
 use crate::read::evidence::{MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, TraceContext};
 use crate::read::sniff::{Sign, Telltale, near};
 use crate::read::time::{from_utc, iso_stamp, month_from_name};
@@ -89,6 +90,21 @@ pub(super) fn has_head(text: &str) -> bool {
     client.matches(['.', ':']).count() >= 3
         && client.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
         && begins(text)
+}
+
+/// What a line of the `combined` family, or one of named values, proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    read_combined(line.text).map(|read| reading_of(read, Format::NginxAccess, line))
+}
+
+/// What a line of JSON proves.
+pub(super) fn json_reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let read = read_json(&JsonLine::read(line.text)?)?;
+    Some(reading_of(read, Format::NginxAccessJson, line))
+}
+
+pub(super) fn reading_of(read: Line, format: Format, line: &Bare<'_>) -> Reading {
+    in_doubt(access_reading(read, format, cut(line.text), line.wanted), line.is_doubtful)
 }
 
 /// One line, read.

@@ -13,7 +13,8 @@ pub(in crate::read) use head::{LEVELS, heads};
 pub(super) use head::{has_whole_head, stamp_alone};
 pub(in crate::read) use messages::find as find_message;
 
-use crate::read::evidence::{NginxError, Stamp};
+use super::{Bare, Format, Reading, note_break};
+use crate::read::evidence::{NginxError, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 use aho_corasick::AhoCorasick;
 use head::{connection, level, pid, stamp};
@@ -98,6 +99,19 @@ pub(super) fn decide_anew(error: &mut NginxError, rest: &str) -> bool {
     may_be_broken(rest, error)
 }
 
+/// What such a line proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let read = read(line.text)?;
+    if read.may_be_broken {
+        note_break(line.memory, line.text);
+    }
+    if read.error.symptom.is_none() && !is_companion(&read.error.message) {
+        return Some(Reading::Healthy(Format::NginxError));
+    }
+    let genuine = !line.is_doubtful && !line.continues;
+    Some(line.proves(Format::NginxError, Proof::NginxError(Box::new(read.error)), read.stamp, genuine))
+}
+
 /// Reads a bare line; `None` when it is no line of an error log.
 pub fn read(line: &str) -> Option<Line> {
     let (stamp, rest) = match stamp(line) {
@@ -121,6 +135,13 @@ pub fn read(line: &str) -> Option<Line> {
         return None;
     }
     Some(Line { stamp, may_be_broken: may_be_broken(rest, &error), error })
+}
+
+/// Lines of an error log that are no failure but belong to one, or explain its status.
+pub(super) fn is_companion(message: &str) -> bool {
+    message.contains("server temporarily disabled")
+        || message.starts_with("limiting requests")
+        || message.starts_with("limiting connections")
 }
 
 fn speaks_like_nginx(error: &NginxError) -> bool {

@@ -1,5 +1,7 @@
 //! The lines of a Python traceback before its last, which alone says anything: its head, its frames and their code.
 
+use super::{Bare, Format, Reading};
+use crate::read::evidence::Proof;
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 
 /// Its head, its frames and what stands between two of them.
@@ -25,6 +27,13 @@ const KINDS: [&str; 11] = [
     "Timeout",
     "Refused",
 ];
+
+/// What the last line of a traceback proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let (class, message) = exception(line.text)?;
+    let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
+    Some(line.proves(Format::Exception, proof, None, !line.is_doubtful))
+}
 
 /// The last line of a Python traceback: `OSError: [Errno 24] Too many open files`, `SystemExit: 1`.
 pub fn exception(line: &str) -> Option<(&str, &str)> {

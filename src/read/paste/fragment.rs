@@ -5,7 +5,7 @@
 
 use super::marks::is_mark;
 use crate::read::client::{ends_early, quotes_request};
-use crate::read::formats::{gunicorn_error, nginx_error};
+use crate::read::formats::nginx_error;
 
 /// A record inside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +45,8 @@ pub(in crate::read) fn gunicorn_error(line: &str) -> Option<Found> {
     if quotes_request(line) {
         return None;
     }
-    let (start, _) = ENDS.iter().filter_map(|end| line.find(end).map(|start| (start, end))).min()?;
+    let start = ENDS.iter().filter_map(|end| line.find(end)).min()?;
     let before = line.get(..start)?;
-    gunicorn_error::event(line.get(start..)?)?;
     (!before.contains('"')).then(|| Found { start, clean: is_decoration(before) || is_marked(before) })
 }
 
