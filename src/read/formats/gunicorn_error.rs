@@ -36,7 +36,7 @@ pub const TELLTALES: &[Telltale] = &[
         let of = |after: &[u8]| around.after.starts_with(after);
         ours_if(of(b"to boot") || of(b"to load") || of(b"to find ") || of(b"with result"))
     }),
-    near("tup ", |around| ours_if(around.after.starts_with(b"failed"))),
+    near("fail", |around| ours_if(around.before.ends_with(b"tartup ") && around.after.starts_with(b"ed"))),
     near("halt", |around| ours_if(around.after.starts_with(b"(reason"))),
     near("t ch", |around| ours_if(around.after.starts_with(b"anged, shut"))),
     near("n us", |around| ours_if(around.after.starts_with(b"e: "))),
