@@ -257,7 +257,7 @@ impl Reader {
                     // An access line that lost its end: what follows must not be read as its last values. Without quotes it
                     // is whole, in a format of its own, and what follows is a value of it.
                     let reading = self.read_bare(first.trim_end(), peeled, line.memory, wanted, place);
-                    return with_rest(reading, bare, self, wanted);
+                    return with_rest(reading, bare, self, wanted, is_doubtful || continues);
                 }
                 // What a format says that the user named is not guessed.
                 if let Some(reading) = access_formats::read(&line) {
@@ -265,7 +265,11 @@ impl Reader {
                 }
             }
             if let Some(reading) = (row.read)(&mut line) {
-                return if row.may_hold_second { with_rest(reading, bare, self, wanted) } else { reading };
+                return if row.may_hold_second {
+                    with_rest(reading, bare, self, wanted, is_doubtful || continues)
+                } else {
+                    reading
+                };
             }
         }
         if bare.starts_with("{\"") {
@@ -302,22 +306,25 @@ impl Bare<'_> {
     }
 }
 
-/// A second record on the same physical line, as pastes have them. A client can put such text into a referrer, so it
-/// counts as doubtful.
-fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> Reading {
-    let Some(at) = second::head(bare) else { return reading };
-    let Some(rest) = bare.get(at..) else { return reading };
-    let mut memory = SourceMemory::default();
-    let second = match reader.read_line(rest, &mut memory, wanted, Place::Alone) {
-        Reading::Proves(format, mut evidences) => {
-            for evidence in &mut evidences {
-                evidence.genuine = false;
-            }
-            Reading::Proves(format, evidences)
-        }
-        other => other,
+/// A second record on the same physical line, as pastes have them. A client can put such text into a request, so it counts as
+/// doubtful but where no client's value stands.
+fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted, is_doubtful: bool) -> Reading {
+    let Some((first, rest)) = second::head(bare).and_then(|at| bare.split_at_checked(at)) else { return reading };
+    let of_access = match &reading {
+        Reading::Healthy(format) => is_access(*format),
+        Reading::Proves(format, evidences) => is_access(*format) && evidences.iter().all(|evidence| evidence.genuine),
+        Reading::Unrecognised => false,
     };
+    let genuine = of_access && !is_doubtful && second::is_no_value(first, rest);
+    let mut second = reader.read_line(rest, &mut SourceMemory::default(), wanted, Place::Alone);
+    if let Reading::Proves(_, evidences) = &mut second {
+        evidences.iter_mut().for_each(|evidence| evidence.genuine &= genuine);
+    }
     both(reading, second)
+}
+
+fn is_access(format: Format) -> bool {
+    table::row(format).is_some_and(|row| row.is_access)
 }
 
 /// True for a line of a traceback, in its envelope or bare; see [`traceback::continues`].

@@ -215,6 +215,12 @@ fn split_request(request: &str) -> (&str, &str, &str) {
     }
 }
 
+/// `GET /x HTTP/1.1`, as nginx and Gunicorn log it.
+pub(in crate::read) fn is_request_line(request: &str) -> bool {
+    let (method, _, protocol) = split_request(request);
+    !method.is_empty() && !protocol.is_empty()
+}
+
 fn is_method(word: &str) -> bool {
     (1..=32).contains(&word.len())
         && word.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
