@@ -127,6 +127,21 @@ fn no_value_in_a_format_of_any_kind_makes_a_verdict() {
     }
 }
 
+/// A header without quotes behind the last value in quotes, of a request that failed: nothing in it is a second record.
+#[test]
+fn no_header_behind_the_last_quote_is_a_record() {
+    let failed = r#"198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8.5.0""#;
+    let plain = told(&[("access.log", &format!("{failed} 203.0.113.9\n"))]);
+    for payload in PAYLOADS {
+        for behind in ["", " \"127.0.0.1:8000\""] {
+            let line = format!("{failed} {}{behind}\n", default_escape(payload));
+            let found = told(&[("access.log", &line)]);
+            // A name that stands twice (`status=`) makes its own line doubtful, which then says nothing.
+            assert!(found == plain || found.is_empty(), "{found:?} of\n{line}");
+        }
+    }
+}
+
 #[test]
 fn a_genuine_failure_keeps_its_cause_beside_them() {
     let access = r#"198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8.5.0""#;

@@ -155,8 +155,12 @@ fn a_terminal_that_filled_its_width_with_blanks() {
 fn an_access_line_and_an_error_line_run_together() {
     let access = r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /cart HTTP/1.1" 504 167 "-" "-""#;
     let timed_out = error("upstream timed out (110: Connection timed out)", "reading response header from upstream");
-    // The second could be the words of a client: it decides nothing.
-    check(&format!("{access} {timed_out}"), "unknown unknown");
+    check(&format!("{access} {timed_out}"), "response_timed_out slow_request");
+    check(&format!("{access}{timed_out}"), "response_timed_out slow_request");
+    // Words of a client in a header that a format has without quotes: they decide nothing.
+    check(&format!("{access} {}", timed_out.replace('"', "\\x22")), "unknown unknown");
+    let own = timed_out.split(" \"GET").next().unwrap_or_default();
+    check(&format!("{access} {own} \"10.1.2.3:8000\""), "unknown unknown");
 }
 
 /// What why502 adds of its own to the evidence of the first verdict.

@@ -316,6 +316,46 @@ fn what_is_in_sight_has_one_door() {
     }
 }
 
+/// Inside `read`: an envelope knows no format, what a paste put before a line asks the table where a record begins, and no
+/// format knows what stood around its line.
+#[test]
+fn reading_goes_one_way() {
+    // Part, and what of the formats and of what stands around a line it may name.
+    let rules: [(&str, &[&str]); 8] = [
+        ("read/client", &[]),
+        // Its object is a syntax.
+        ("read/envelope", &["crate::read::formats::json_line"]),
+        ("read/paste/marks", &[]),
+        ("read/paste/page", &[]),
+        (
+            "read/paste/prefix",
+            &["crate::read::envelope", "crate::read::formats::table", "crate::read::formats::Format"],
+        ),
+        ("read/paste/quoted", &["crate::read::envelope"]),
+        ("read/paste/fragment", &["crate::read::formats"]),
+        ("read/formats", &["crate::read::formats"]),
+    ];
+    const AROUND: [&str; 4] =
+        ["crate::read::envelope", "crate::read::formats", "crate::read::paste", "crate::read::peel"];
+    // The reader itself, and what tells people what it did.
+    const WHOLE: [&str; 2] = ["src/read/formats.rs", "src/read/formats/describe.rs"];
+    let mut found = Vec::new();
+    for (name, allowed) in rules {
+        for (module, path, text) in sources(name) {
+            if WHOLE.iter().any(|whole| path.ends_with(whole)) {
+                continue;
+            }
+            let own = if name.starts_with("read/paste/") { "crate::read::paste" } else { "crate::read::wanted" };
+            let wrong = named(&tokens(&text), &module).into_iter().filter(|named| {
+                let is_allowed = allowed.iter().chain([&own]).any(|with| begins(&named.path, with));
+                AROUND.iter().any(|with| begins(&named.path, with)) && !is_allowed
+            });
+            found.extend(wrong.map(|named| format!("{}:{}: {}", path.display(), named.line, named.path.join("::"))));
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn a_use_points_one_way() {
     const OUTER: [&str; 3] = ["crate::pipeline", "crate::commands", "crate::cli"];

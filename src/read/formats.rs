@@ -1,7 +1,7 @@
-//! What a line is: one file for each format, tried in one order.
+//! What a line is: one file for each format, tried in the order of the rows of [`table`].
 
 use super::Wanted;
-use super::evidence::{Evidence, GunicornEvent, Host, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::evidence::{Evidence, GunicornEvent, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
 use super::sniff::{self, Sign};
@@ -105,7 +105,7 @@ impl Place {
             _ if self != Place::Alone || line.trim().is_empty() => self,
             Reading::Healthy(F::NginxError | F::NginxAccess | F::NginxAccessJson)
             | Reading::Proves(F::NginxError | F::NginxAccess | F::NginxAccessJson, _) => Place::BehindNginx,
-            Reading::Unrecognised if !traceback::begins(line) => Place::BehindOther,
+            Reading::Unrecognised if !continues(line, &mut false) => Place::BehindOther,
             _ => Place::Behind,
         }
     }
@@ -184,12 +184,10 @@ impl Reader {
             Reading::Proves(format, _) | Reading::Healthy(format) => {
                 memory.last = Some(*format);
                 // A frame may prove something; the code under it is still to come.
-                memory.in_traceback = text.contains("File \"") && traceback::continues(&text, &mut memory.in_traceback);
+                memory.in_traceback = text.contains("File \"") && continues(&text, &mut memory.in_traceback);
                 best
             }
-            Reading::Unrecognised if traceback::continues(&text, &mut memory.in_traceback) => {
-                Reading::Healthy(Format::Exception)
-            }
+            Reading::Unrecognised if continues(&text, &mut memory.in_traceback) => Reading::Healthy(Format::Exception),
             Reading::Unrecognised => best,
         }
     }
@@ -242,78 +240,98 @@ impl Reader {
         wanted: &Wanted,
         place: Place,
     ) -> Reading {
-        let doubtful = memory.doubt_bytes > 0 || place == Place::BehindNginx;
-        let continues = place != Place::Alone;
+        let is_doubtful = memory.doubt_bytes > 0 || place == Place::BehindNginx;
         memory.doubt_bytes = memory.doubt_bytes.saturating_sub(u32::try_from(bare.len() + 1).unwrap_or(u32::MAX));
         if bare.is_empty() {
             return Reading::Unrecognised;
         }
-        if let Some(read) = nginx_error::read(bare) {
-            if read.may_be_broken {
-                note_break(memory, bare);
+        let continues = place != Place::Alone;
+        let formats = &self.formats;
+        let mut line = Bare { text: bare, stamp: peeled.stamp, is_doubtful, continues, formats, memory, wanted };
+        let mut is_named_tried = false;
+        for row in &table::ROWS {
+            if row.is_access && !std::mem::replace(&mut is_named_tried, true) {
+                if let Some(at) = second::head(bare)
+                    && let Some(first) = bare.get(..at).filter(|first| first.contains('"'))
+                {
+                    // An access line that lost its end: what follows must not be read as its last values. Without quotes it
+                    // is whole, in a format of its own, and what follows is a value of it.
+                    let reading = self.read_bare(first.trim_end(), peeled, line.memory, wanted, place);
+                    return with_rest(reading, bare, self, wanted, is_doubtful || continues);
+                }
+                // What a format says that the user named is not guessed.
+                if let Some(reading) = access_formats::read(&line) {
+                    return reading;
+                }
             }
-            let interesting = read.error.symptom.is_some() || is_companion(&read.error.message);
-            if !interesting {
-                return with_rest(Reading::Healthy(Format::NginxError), bare, self, wanted);
+            if let Some(reading) = (row.read)(&mut line) {
+                return if row.may_hold_second {
+                    with_rest(reading, bare, self, wanted, is_doubtful || continues)
+                } else {
+                    reading
+                };
             }
-            let stamp = read.stamp.or(peeled.stamp);
-            let proof = Proof::NginxError(Box::new(read.error));
-            let evidence =
-                Evidence { proof, stamp, text: cut(bare), origin: None, trace: None, genuine: !doubtful && !continues };
-            return with_rest(Reading::Proves(Format::NginxError, vec![evidence]), bare, self, wanted);
         }
-        if let Some(at) = second::head(bare)
-            && let Some(first) = bare.get(..at).filter(|first| first.contains('"'))
-        {
-            // An access line that lost its end: what follows must not be read as its last values. Without quotes it is whole,
-            // in a format of its own, and what follows is a value of it.
-            let reading = self.read_bare(first.trim_end(), peeled, memory, wanted, place);
-            return with_rest(reading, bare, self, wanted);
+        if bare.starts_with("{\"") {
+            // What stands in the values of an object is not a line.
+            return Reading::Unrecognised;
         }
-        let prefers_gunicorn = gunicorn_access::is_likely(bare, memory.last);
-        match self.formats.read(bare, prefers_gunicorn) {
-            Some(AccessReading::Nginx(read)) => {
-                return in_doubt(access_reading(read, Format::NginxAccess, cut(bare), wanted), doubtful);
-            }
-            Some(AccessReading::Gunicorn(read)) => return gunicorn_access_reading(read, bare, peeled.stamp),
-            None => {}
-        }
-        if let Some(json) = JsonLine::read(bare)
-            && let Some(read) = nginx_access::read_json(&json)
-        {
-            return in_doubt(access_reading(read, Format::NginxAccessJson, cut(bare), wanted), doubtful);
-        }
-        if let Some(read) = gunicorn_access::read(bare, memory.last) {
-            return gunicorn_access_reading(read, bare, peeled.stamp);
-        }
-        if let Some(read) = nginx_access::read_combined(bare) {
-            let reading = in_doubt(access_reading(read, Format::NginxAccess, cut(bare), wanted), doubtful);
-            return with_rest(reading, bare, self, wanted);
-        }
-        let reading = other(bare, peeled.stamp, !doubtful);
-        if !matches!(reading, Reading::Unrecognised) || (bare.starts_with('{') && JsonLine::read(bare).is_some()) {
-            return reading;
-        }
-        inside(bare, peeled.stamp, !doubtful && !continues)
+        inside(bare, peeled.stamp, !is_doubtful && !continues)
     }
 }
 
-/// A second record on the same physical line, as pastes have them. A client can put such text into a referrer, so it
-/// counts as doubtful.
-fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted) -> Reading {
-    let Some(at) = second::head(bare) else { return reading };
-    let Some(rest) = bare.get(at..) else { return reading };
-    let mut memory = SourceMemory::default();
-    let second = match reader.read_line(rest, &mut memory, wanted, Place::Alone) {
-        Reading::Proves(format, mut evidences) => {
-            for evidence in &mut evidences {
-                evidence.genuine = false;
-            }
-            Reading::Proves(format, evidences)
-        }
-        other => other,
+/// A bare line, with what is known around it.
+#[derive(Debug)]
+pub struct Bare<'a> {
+    text: &'a str,
+    /// What its envelope says.
+    stamp: Option<Stamp>,
+    /// It may be the forged half of a record that a client broke.
+    is_doubtful: bool,
+    /// It is not the first of its record.
+    continues: bool,
+    formats: &'a AccessFormats,
+    memory: &'a mut SourceMemory,
+    wanted: &'a Wanted,
+}
+
+impl Bare<'_> {
+    /// The line proves this.
+    fn proves(&self, format: Format, proof: Proof, stamp: Option<Stamp>, genuine: bool) -> Reading {
+        let text = cut(self.text);
+        Reading::Proves(
+            format,
+            vec![Evidence { proof, stamp: stamp.or(self.stamp), text, origin: None, trace: None, genuine }],
+        )
+    }
+}
+
+/// A second record on the same physical line, as pastes have them. A client can put such text into a request, so it counts as
+/// doubtful but where no client's value stands.
+fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted, is_doubtful: bool) -> Reading {
+    let Some((first, rest)) = second::head(bare).and_then(|at| bare.split_at_checked(at)) else { return reading };
+    let of_access = match &reading {
+        Reading::Healthy(format) => is_access(*format),
+        Reading::Proves(format, evidences) => is_access(*format) && evidences.iter().all(|evidence| evidence.genuine),
+        Reading::Unrecognised => false,
     };
+    let genuine = of_access && !is_doubtful && second::is_no_value(first, rest);
+    let mut second = reader.read_line(rest, &mut SourceMemory::default(), wanted, Place::Alone);
+    if let Reading::Proves(_, evidences) = &mut second {
+        evidences.iter_mut().for_each(|evidence| evidence.genuine &= genuine);
+    }
     both(reading, second)
+}
+
+fn is_access(format: Format) -> bool {
+    table::row(format).is_some_and(|row| row.is_access)
+}
+
+/// True for a line of a traceback, in its envelope or bare; see [`traceback::continues`].
+fn continues(line: &str, inside: &mut bool) -> bool {
+    let peeled = peel::peel(line);
+    let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
+    traceback::continues(&peeled.bare, is_indented, inside)
 }
 
 /// Bytes of a line with its end.
@@ -358,38 +376,6 @@ fn inside(bare: &str, stamp: Option<Stamp>, genuine: bool) -> Reading {
     Reading::Proves(Format::NginxError, vec![evidence])
 }
 
-/// What is neither nginx's nor an access line.
-fn other(bare: &str, stamp: Option<Stamp>, genuine: bool) -> Reading {
-    if let Some(read) = gunicorn_error::read(bare) {
-        let proof = Proof::Gunicorn(read.gunicorn);
-        let evidence =
-            Evidence { proof, stamp: read.stamp.or(stamp), text: cut(bare), origin: None, trace: None, genuine };
-        return Reading::Proves(Format::Gunicorn, vec![evidence]);
-    }
-    if let Some((class, message)) = traceback::exception(bare) {
-        let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
-        return Reading::Proves(
-            Format::Exception,
-            vec![Evidence { proof, stamp, text: cut(bare), origin: None, trace: None, genuine }],
-        );
-    }
-    if let Some(found) = host::read(bare) {
-        return Reading::Proves(Format::Host, vec![host_evidence(found, bare, stamp, genuine)]);
-    }
-    Reading::Unrecognised
-}
-
-fn host_evidence(found: Host, bare: &str, stamp: Option<Stamp>, genuine: bool) -> Evidence {
-    Evidence { proof: Proof::Host(found), stamp, text: cut(bare), origin: None, trace: None, genuine }
-}
-
-/// Lines of an error log that are no failure but belong to one, or explain its status.
-fn is_companion(message: &str) -> bool {
-    message.contains("server temporarily disabled")
-        || message.starts_with("limiting requests")
-        || message.starts_with("limiting connections")
-}
-
 fn both(one: Reading, other: Reading) -> Reading {
     match (one, other) {
         (Reading::Proves(format, mut evidences), Reading::Proves(_, more)) => {
@@ -423,22 +409,6 @@ fn in_doubt(mut reading: Reading, doubtful: bool) -> Reading {
         }
     }
     reading
-}
-
-fn gunicorn_access_reading(read: gunicorn_access::Line, bare: &str, stamp: Option<Stamp>) -> Reading {
-    if read.access.status < 400 {
-        return Reading::Healthy(Format::GunicornAccess);
-    }
-    let proof = Proof::GunicornAccess(Box::new(read.access));
-    let evidence = Evidence {
-        proof,
-        stamp: read.stamp.or(stamp),
-        text: cut(bare),
-        origin: None,
-        trace: read.trace,
-        genuine: true,
-    };
-    Reading::Proves(Format::GunicornAccess, vec![evidence])
 }
 
 fn cut(text: &str) -> String {

@@ -69,10 +69,18 @@ const NEAR_BYTES: usize = 256;
 /// Bytes in which an object begins that stands behind another envelope.
 const OBJECT_WITHIN: usize = 300;
 
-/// The telltale words of all formats. One searcher takes 32 words at the speed of a few bytes a cycle, so there are two.
+/// The telltale words of all formats. One searcher takes 32 words at the speed of a few bytes a cycle, so there are two. A
+/// word that several declare is searched once, so it costs nothing to declare one that stands already.
 struct Words {
-    telltales: Vec<Telltale>,
+    anchors: Vec<Anchor>,
     searchers: Vec<(usize, Search)>,
+}
+
+/// A word, and what each who declared it sees in it.
+#[derive(Clone, Debug)]
+struct Anchor {
+    word: &'static str,
+    says: Vec<fn(Around<'_>) -> Sign>,
 }
 
 enum Search {
@@ -87,34 +95,40 @@ const WORDS_OF_A_SEARCHER: usize = 32;
 const BUCKETS: usize = 8;
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
-    let telltales: Vec<Telltale> = table::ROWS.iter().flat_map(|row| row.telltales).copied().collect();
-    let sorted = alike_apart(telltales);
+    let mut anchors: Vec<Anchor> = Vec::new();
+    for telltale in table::ROWS.iter().flat_map(|row| row.telltales) {
+        match anchors.iter_mut().find(|anchor| anchor.word == telltale.word) {
+            Some(anchor) => anchor.says.push(telltale.says),
+            None => anchors.push(Anchor { word: telltale.word, says: vec![telltale.says] }),
+        }
+    }
+    let sorted = alike_apart(anchors);
     let searchers = sorted.chunks(WORDS_OF_A_SEARCHER).enumerate().filter_map(|(index, words)| {
-        let words = words.iter().map(|telltale| telltale.word);
+        let words = words.iter().map(|anchor| anchor.word);
         let packed = Config::new().match_kind(MatchKind::LeftmostFirst).builder().extend(words.clone()).build();
         let search = packed.map(Search::Packed).or_else(|| AhoCorasick::new(words).ok().map(Search::Automaton))?;
         Some((index * WORDS_OF_A_SEARCHER, search))
     });
-    Words { searchers: searchers.collect(), telltales: sorted.clone() }
+    Words { searchers: searchers.collect(), anchors: sorted.clone() }
 });
 
 /// Orders words so that those of a kind (capitals, small letters, signs) come into one bucket of a searcher: a bucket stops
 /// at any place where the bytes of different words of it are mixed.
-fn alike_apart(mut telltales: Vec<Telltale>) -> Vec<Telltale> {
-    telltales.sort_by_key(|telltale| {
+fn alike_apart(mut anchors: Vec<Anchor>) -> Vec<Anchor> {
+    anchors.sort_by_key(|anchor| {
         let mut kinds = [0; 4];
-        for (kind, byte) in kinds.iter_mut().zip(telltale.word.bytes()) {
+        for (kind, byte) in kinds.iter_mut().zip(anchor.word.bytes()) {
             *kind = byte >> 4;
         }
-        (kinds, telltale.word)
+        (kinds, anchor.word)
     });
-    let searchers = telltales.len().div_ceil(WORDS_OF_A_SEARCHER).max(1);
-    let of_a_bucket = telltales.len().div_ceil(searchers * BUCKETS).max(1);
+    let searchers = anchors.len().div_ceil(WORDS_OF_A_SEARCHER).max(1);
+    let of_a_bucket = anchors.len().div_ceil(searchers * BUCKETS).max(1);
     // The searcher deals its words out to its buckets in turn.
-    let mut dealt = Vec::with_capacity(telltales.len());
-    for words in telltales.chunks(of_a_bucket * BUCKETS) {
+    let mut dealt = Vec::with_capacity(anchors.len());
+    for words in anchors.chunks(of_a_bucket * BUCKETS) {
         for turn in 0..of_a_bucket {
-            dealt.extend((0..BUCKETS).filter_map(|bucket| words.get(bucket * of_a_bucket + turn)).copied());
+            dealt.extend((0..BUCKETS).filter_map(|bucket| words.get(bucket * of_a_bucket + turn)).cloned());
         }
     }
     dealt
@@ -126,12 +140,10 @@ impl Words {
         for (first, search) in &self.searchers {
             let mut from = 0;
             while let Some((word, start, end)) = search.find(text, from) {
-                let said = self.telltales.get(first + word).map_or(Sign::None, |telltale| {
-                    let before = text.get(start.saturating_sub(NEAR_BYTES)..start).unwrap_or_default();
-                    let after = text.get(end..text.len().min(end + NEAR_BYTES)).unwrap_or_default();
-                    (telltale.says)(Around { before, after })
-                });
-                sign = sign.max(said);
+                let before = text.get(start.saturating_sub(NEAR_BYTES)..start).unwrap_or_default();
+                let after = text.get(end..text.len().min(end + NEAR_BYTES)).unwrap_or_default();
+                let says = self.anchors.get(first + word).map_or(&[][..], |anchor| &anchor.says);
+                sign = says.iter().fold(sign, |sign, says| sign.max(says(Around { before, after })));
                 if sign == Sign::Ours {
                     return sign;
                 }

@@ -4,7 +4,7 @@
 //! taken for theirs.
 
 use super::log_format::{Fields, LogFormat};
-use super::{gunicorn_access, nginx_access};
+use super::{Bare, Format, Reading, gunicorn_access, nginx_access};
 use std::borrow::Cow;
 
 /// Formats that are kept; a large nginx.conf has a dozen.
@@ -88,6 +88,15 @@ impl AccessFormats {
         let fields = formats.find_map(|format| format.read_strictly(line.as_bytes()))?;
         Some(fields.into_iter().map(|(name, value)| (name.to_owned(), value.map(Cow::into_owned))).collect())
     }
+}
+
+/// What a line in one of the formats proves.
+pub(super) fn read(line: &Bare<'_>) -> Option<Reading> {
+    let prefers_gunicorn = gunicorn_access::is_likely(line.text, line.memory.last);
+    Some(match line.formats.read(line.text, prefers_gunicorn)? {
+        AccessReading::Nginx(read) => nginx_access::reading_of(read, Format::NginxAccess, line),
+        AccessReading::Gunicorn(read) => gunicorn_access::reading_of(read, line),
+    })
 }
 
 fn value<'f>(fields: &'f Fields<'_>, name: &str) -> Option<Cow<'f, str>> {

@@ -4,9 +4,9 @@
 //! them apart: the peer is nginx, so over a unix socket the line starts with a blank, and the protocol is often
 //! HTTP/1.0. A line that could be either is read as nginx's, unless its source writes Gunicorn's error log as well.
 
-use super::Format;
 use super::nginx_access;
-use crate::read::evidence::{GunicornAccess, MILLISECOND, SECOND, Stamp, TraceContext};
+use super::{Bare, Format, Reading};
+use crate::read::evidence::{GunicornAccess, MILLISECOND, Proof, SECOND, Stamp, TraceContext};
 use crate::read::sniff::Telltale;
 
 /// None of its own: its lines quote a request as nginx's do.
@@ -21,6 +21,23 @@ pub struct Line {
     pub access: GunicornAccess,
     /// A logged `traceparent`.
     pub trace: Option<TraceContext>,
+}
+
+/// What such a line proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    read(line.text, line.memory.last).map(|read| reading_of(read, line))
+}
+
+pub(super) fn reading_of(read: Line, line: &Bare<'_>) -> Reading {
+    if read.access.status < 400 {
+        return Reading::Healthy(Format::GunicornAccess);
+    }
+    let proof = Proof::GunicornAccess(Box::new(read.access));
+    let mut reading = line.proves(Format::GunicornAccess, proof, read.stamp, true);
+    if let Reading::Proves(_, evidences) = &mut reading {
+        evidences.iter_mut().for_each(|evidence| evidence.trace = read.trace);
+    }
+    reading
 }
 
 /// Reads a bare line; `None` when it is not Gunicorn's for sure.

@@ -3,7 +3,8 @@
 //! Formats and texts of `gunicorn/glogging.py`, `arbiter.py`, `workers/*.py`, `util.py` and `sock.py`, 19.9 to 27, and of
 //! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
 
-use crate::read::evidence::{Gunicorn, GunicornEvent, Stamp};
+use super::{Bare, Format, Reading};
+use crate::read::evidence::{Gunicorn, GunicornEvent, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 use crate::read::time::iso_stamp;
 
@@ -35,7 +36,7 @@ pub const TELLTALES: &[Telltale] = &[
         let of = |after: &[u8]| around.after.starts_with(after);
         ours_if(of(b"to boot") || of(b"to load") || of(b"to find ") || of(b"with result"))
     }),
-    near("tup ", |around| ours_if(around.after.starts_with(b"failed"))),
+    near("fail", |around| ours_if(around.before.ends_with(b"tartup ") && around.after.starts_with(b"ed"))),
     near("halt", |around| ours_if(around.after.starts_with(b"(reason"))),
     near("t ch", |around| ours_if(around.after.starts_with(b"anged, shut"))),
     near("n us", |around| ours_if(around.after.starts_with(b"e: "))),
@@ -66,6 +67,12 @@ pub struct Line {
     pub stamp: Option<Stamp>,
     /// What it says.
     pub gunicorn: Gunicorn,
+}
+
+/// What such a line proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let read = read(line.text)?;
+    Some(line.proves(Format::Gunicorn, Proof::Gunicorn(read.gunicorn), read.stamp, !line.is_doubtful))
 }
 
 /// Reads a bare line; `None` when it is not in Gunicorn's format and says nothing that only Gunicorn says.
@@ -116,13 +123,13 @@ fn after_logger(line: &str) -> Option<&str> {
 /// A date, a level, names of a process and a thread: no head of a log line is longer.
 const HEAD_BYTES_MAX: usize = 160;
 
-/// True for a line that starts with a stamp in brackets as Gunicorn writes it.
-pub fn has_stamp(line: &str) -> bool {
-    bracketed_stamp(line).is_some()
+/// True where a line of it begins: its stamp, or a message whose head is lost or a logger's.
+pub(super) fn begins(text: &str) -> bool {
+    bracketed_stamp(text).is_some() || read(text).is_some()
 }
 
 /// True for a line that starts with Gunicorn's stamp and pid.
-pub fn has_head(line: &str) -> bool {
+pub(super) fn has_head(line: &str) -> bool {
     bracketed_stamp(line).is_some_and(|(_, rest)| bracketed_pid(rest).0.is_some())
 }
 

@@ -1,7 +1,8 @@
 //! Lines about processes: the kernel, systemd, Kubernetes, supervisord, security modules.
 
+use super::{Bare, Format, Reading};
 use crate::read::client::quotes_request;
-use crate::read::evidence::Host;
+use crate::read::evidence::{Host, Proof};
 use crate::read::sniff::{Telltale, near, ours_if, word};
 
 /// Words of the kernel, security modules, Kubernetes, systemd and supervisors. Gunicorn's units have its name.
@@ -25,6 +26,12 @@ pub const TELLTALES: &[Telltale] = &[
     word("wsgi_response_"),
     near("to p", |around| ours_if(around.after.starts_with(b"eer "))),
 ];
+
+/// What such a line proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let found = read(line.text)?;
+    Some(line.proves(Format::Host, Proof::Host(found), None, !line.is_doubtful))
+}
 
 /// Reads a bare line; `None` when it is none of these.
 pub fn read(line: &str) -> Option<Host> {

@@ -14,6 +14,7 @@ pub(super) use infer::{has_proxy_name, request_and_status};
 pub use infer::{named_fields, read_combined};
 
 use super::json_line::JsonLine;
+use super::{Bare, Format, Reading, access_reading, cut, in_doubt};
 use crate::read::evidence::{MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, TraceContext};
 use crate::read::sniff::{Sign, Telltale, near};
 use crate::read::time::{from_utc, iso_stamp, month_from_name};
@@ -71,6 +72,40 @@ fn is_request(text: &[u8]) -> bool {
 /// nginx takes a request line and headers of 8 KiB (`large_client_header_buffers`), some of which may stand before the
 /// request in a line.
 const REQUEST_WITHIN: usize = 8 * 1024;
+
+/// `ADDRESS - USER [02/Mar/2026:`, with a host before it or not.
+pub(super) fn begins(rest: &str) -> bool {
+    let Some((before, after)) = rest.split_once(" [") else { return false };
+    let bytes = after.as_bytes();
+    before.contains(" - ")
+        && before.len() <= 300
+        && !before.contains('"')
+        && bytes.get(2) == Some(&b'/')
+        && bytes.get(6) == Some(&b'/')
+}
+
+/// True for the same behind nothing but the client's address.
+pub(super) fn has_head(text: &str) -> bool {
+    let client = text.split(' ').next().unwrap_or_default();
+    client.matches(['.', ':']).count() >= 3
+        && client.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
+        && begins(text)
+}
+
+/// What a line of the `combined` family, or one of named values, proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    read_combined(line.text).map(|read| reading_of(read, Format::NginxAccess, line))
+}
+
+/// What a line of JSON proves.
+pub(super) fn json_reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let read = read_json(&JsonLine::read(line.text)?)?;
+    Some(reading_of(read, Format::NginxAccessJson, line))
+}
+
+pub(super) fn reading_of(read: Line, format: Format, line: &Bare<'_>) -> Reading {
+    in_doubt(access_reading(read, format, cut(line.text), line.wanted), line.is_doubtful)
+}
 
 /// One line, read.
 #[derive(Debug, Default)]
@@ -178,6 +213,12 @@ fn split_request(request: &str) -> (&str, &str, &str) {
         },
         _ => ("", request, ""),
     }
+}
+
+/// `GET /x HTTP/1.1`, as nginx and Gunicorn log it.
+pub(in crate::read) fn is_request_line(request: &str) -> bool {
+    let (method, _, protocol) = split_request(request);
+    !method.is_empty() && !protocol.is_empty()
 }
 
 fn is_method(word: &str) -> bool {

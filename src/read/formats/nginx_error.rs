@@ -5,13 +5,21 @@
 //! what follows `, request: "` is the client's to choose. The line is cut at 2,048 bytes without a mark.
 
 mod errno;
+mod head;
+pub(in crate::read) mod messages;
+mod symptom;
 
-use crate::read::evidence::{NginxError, SECOND, Stamp, Symptom};
+pub(in crate::read) use head::{LEVELS, heads};
+pub(super) use head::{has_whole_head, stamp_alone};
+pub(in crate::read) use messages::find as find_message;
+
+use super::{Bare, Format, Reading, note_break};
+use crate::read::evidence::{NginxError, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
-use crate::read::time::from_utc;
 use aho_corasick::AhoCorasick;
-use errno::{Errno, errno};
+use head::{connection, level, pid, stamp};
 use std::sync::LazyLock;
+use symptom::symptom;
 
 /// What nginx says about upstreams, and about paths that a client may have broken its line with.
 pub const TELLTALES: &[Telltale] = &[
@@ -68,6 +76,11 @@ pub fn by_shape(front: &[u8], _line: &[u8]) -> Sign {
     ours_if(has_pid || memchr::memchr_iter(b'[', front).any(is_level))
 }
 
+/// True where a line of it begins: its stamp, or a message whose head is lost.
+pub(super) fn begins(text: &str) -> bool {
+    stamp(text).is_some() || messages::begins(text)
+}
+
 /// One line, read.
 #[derive(Debug)]
 pub struct Line {
@@ -79,11 +92,6 @@ pub struct Line {
     pub may_be_broken: bool,
 }
 
-/// The stamp alone: `2026/11/22 07:14:39`.
-pub(super) fn stamp_alone(text: &str) -> Option<Stamp> {
-    stamp(text).filter(|(_, rest)| rest.is_empty()).map(|(stamp, _)| stamp)
-}
-
 /// Decides anew what a line means whose `upstream:` or `client:` was found elsewhere; `rest` is its text without head. True
 /// when the next physical lines may be the rest of it.
 pub(super) fn decide_anew(error: &mut NginxError, rest: &str) -> bool {
@@ -91,18 +99,17 @@ pub(super) fn decide_anew(error: &mut NginxError, rest: &str) -> bool {
     may_be_broken(rest, error)
 }
 
-/// True for a line that starts with the stamp of an error log.
-pub fn has_head(line: &str) -> bool {
-    stamp(line).is_some()
-}
-
-/// True for a line that starts with stamp, level and pid.
-pub fn has_whole_head(line: &str) -> bool {
-    let behind = |(_, rest)| {
-        let (level, rest) = level(rest);
-        !level.is_empty() && pid(rest).0.is_some()
-    };
-    stamp(line).is_some_and(behind)
+/// What such a line proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let read = read(line.text)?;
+    if read.may_be_broken {
+        note_break(line.memory, line.text);
+    }
+    if read.error.symptom.is_none() && !is_companion(&read.error.message) {
+        return Some(Reading::Healthy(Format::NginxError));
+    }
+    let genuine = !line.is_doubtful && !line.continues;
+    Some(line.proves(Format::NginxError, Proof::NginxError(Box::new(read.error)), read.stamp, genuine))
 }
 
 /// Reads a bare line; `None` when it is no line of an error log.
@@ -130,68 +137,19 @@ pub fn read(line: &str) -> Option<Line> {
     Some(Line { stamp, may_be_broken: may_be_broken(rest, &error), error })
 }
 
+/// Lines of an error log that are no failure but belong to one, or explain its status.
+pub(super) fn is_companion(message: &str) -> bool {
+    message.contains("server temporarily disabled")
+        || message.starts_with("limiting requests")
+        || message.starts_with("limiting connections")
+}
+
 fn speaks_like_nginx(error: &NginxError) -> bool {
     !error.action.is_empty()
         || error.upstream.is_some()
         || error.request.is_some()
         || !error.client.is_empty()
         || error.symptom.is_some()
-}
-
-/// `2026/11/22 07:14:39 `, with up to three lost first digits of the year (`021/09/27`).
-fn stamp(line: &str) -> Option<(Stamp, &str)> {
-    let bytes = line.as_bytes();
-    let slash = bytes.iter().take(5).position(|byte| *byte == b'/')?;
-    if slash == 0 || bytes.get(slash + 3) != Some(&b'/') || bytes.get(slash + 6) != Some(&b' ') {
-        return None;
-    }
-    let number = |from: usize, to: usize| line.get(from..to)?.parse::<u32>().ok();
-    let year = i64::from(number(0, slash)?);
-    let year = if slash < 4 { 2_000 + year % 100 } else { year };
-    let at = slash + 7;
-    let colons = bytes.get(at + 2) == Some(&b':') && bytes.get(at + 5) == Some(&b':');
-    let time =
-        colons.then(|| Some((number(at, at + 2)?, number(at + 3, at + 5)?, number(at + 6, at + 8)?))).flatten()?;
-    let nanos = from_utc(year, number(slash + 1, slash + 3)?, number(slash + 4, slash + 6)?, time.0, time.1, time.2)?;
-    let rest = line.get(at + 8..)?;
-    (rest.is_empty() || rest.starts_with(' '))
-        .then(|| (Stamp { nanos, grain: SECOND, zone_known: false, year_known: true }, rest.trim_start()))
-}
-
-/// The words in brackets.
-pub(in crate::read) const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"];
-
-fn level(rest: &str) -> (&'static str, &str) {
-    if let Some(inner) = rest.strip_prefix('[') {
-        for level in LEVELS {
-            if let Some(after) = inner.strip_prefix(level).and_then(|after| after.strip_prefix(']')) {
-                return (level, after.trim_start());
-            }
-        }
-    }
-    ("", rest)
-}
-
-/// `12#12: `.
-fn pid(rest: &str) -> (Option<u32>, &str) {
-    let Some((pid, after)) = rest.split_once('#') else { return (None, rest) };
-    let Ok(number) = pid.parse::<u32>() else { return (None, rest) };
-    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-    match after.get(digits..).and_then(|tail| tail.strip_prefix(':')) {
-        Some(tail) => (Some(number), tail.trim_start()),
-        None => (None, rest),
-    }
-}
-
-/// `*3 `, in pastes `\*3 `.
-fn connection(rest: &str) -> (Option<u64>, &str) {
-    let bare = rest.strip_prefix('\\').unwrap_or(rest);
-    let Some(after) = bare.strip_prefix('*') else { return (None, rest) };
-    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-    match (after.get(..digits).and_then(|number| number.parse().ok()), after.get(digits..)) {
-        (Some(number), Some(tail)) => (Some(number), tail.trim_start()),
-        _ => (None, rest),
-    }
 }
 
 fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) -> NginxError {
@@ -349,155 +307,6 @@ fn detail(message: &str) -> String {
         .split_once('"')
         .and_then(|(_, rest)| rest.split_once('"'))
         .map_or(String::new(), |(inner, _)| inner.to_owned())
-}
-
-/// What the line means for the request; `None` when it is about something else.
-///
-/// Decided by how the message begins: what follows may quote a path or a name that a client chose.
-fn symptom(error: &NginxError) -> Option<Symptom> {
-    // The event methods that learn of it with the event say so (`ngx_http_upstream_test_connect`; kqueue on BSD and macOS).
-    let message = error.message.strip_prefix("kevent() reported that connect() ").map_or_else(
-        || error.message.as_str(),
-        |_| error.message.get("kevent() reported that ".len()..).unwrap_or_default(),
-    );
-    let action = error.action.as_str();
-    let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
-    if starts(&["no resolver defined", "host not found in upstream"]) || is_unresolved(message) {
-        return Some(Symptom::NameNotResolved);
-    }
-    if message
-        .strip_suffix("worker_connections are not enough")
-        .is_some_and(|number| number.trim_end().bytes().all(|byte| byte.is_ascii_digit()))
-    {
-        return Some(Symptom::NginxOutOfConnections);
-    }
-    // A listening socket's message names its address: `socket() 0.0.0.0:80 failed` (`src/core/ngx_connection.c`).
-    if starts(&["accept4() failed", "accept() failed", "socket() "]) && message.contains("failed") {
-        return (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles);
-    }
-    if starts(&[
-        "client prematurely closed connection",
-        "epoll_wait() reported that client prematurely",
-        "epoll_wait reported that client prematurely",
-        "kevent() reported that client prematurely",
-    ]) {
-        return Some(Symptom::ClientClosed);
-    }
-    if starts(&["no live upstreams"]) {
-        return Some(Symptom::NoLiveUpstreams);
-    }
-    // `failed (111: ...) while connecting to upstream`: the call's name is lost.
-    let headless = starts(&["failed ("]) && action.starts_with("connecting to upstream");
-    if (starts(&["connect() "]) || headless)
-        && message.contains("failed")
-        && !action.starts_with("resolving")
-        && !action.contains("OCSP")
-    {
-        return Some(connect_symptom(error));
-    }
-    if starts(&["upstream timed out"]) {
-        return Some(timeout_symptom(error));
-    }
-    if starts(&["upstream SSL certificate"]) {
-        return Some(Symptom::TlsCertificateRejected);
-    }
-    if action.contains("SSL handshaking to upstream")
-        || (starts(&["peer closed connection in SSL handshake"])
-            && (action.contains("upstream") || (action.is_empty() && error.client.is_empty())))
-        || (starts(&["SSL_do_handshake() failed"])
-            && (error.upstream.is_some() || (action.is_empty() && error.client.is_empty())))
-    {
-        let rejected = message.contains("certificate verify failed") || message.contains("upstream SSL certificate");
-        return Some(if rejected { Symptom::TlsCertificateRejected } else { Symptom::TlsHandshakeFailed });
-    }
-    response_symptom(error)
-}
-
-/// `NAME could not be resolved (3: Host not found)`: a name holds neither blanks nor quotes.
-fn is_unresolved(message: &str) -> bool {
-    message
-        .split_once(" could not be resolved")
-        .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
-}
-
-fn connect_symptom(error: &NginxError) -> Symptom {
-    let unix = error.upstream.as_deref().is_some_and(|upstream| upstream.starts_with("unix:"))
-        || error.message.contains("unix:");
-    match errno(error) {
-        Errno::Refused => Symptom::ConnectRefused,
-        Errno::Missing => Symptom::ConnectSocketMissing,
-        Errno::Denied => Symptom::ConnectPermissionDenied,
-        Errno::Again if unix || error.upstream.is_none() => Symptom::ConnectBacklogFull,
-        Errno::TimedOut => Symptom::ConnectTimedOut,
-        Errno::Unreachable => Symptom::ConnectUnreachable,
-        Errno::NoPort => Symptom::ConnectNoLocalPort,
-        Errno::Reset => Symptom::ResponseReset,
-        Errno::Files => Symptom::NginxOutOfFiles,
-        Errno::Again | Errno::Pipe | Errno::Other => Symptom::ConnectFailed,
-    }
-}
-
-fn timeout_symptom(error: &NginxError) -> Symptom {
-    let action = error.action.as_str();
-    if action.contains("connecting to upstream") || error.message.contains("while connecting") {
-        Symptom::ConnectTimedOut
-    } else if action.contains("SSL handshaking") {
-        Symptom::TlsHandshakeFailed
-    } else if action == "reading upstream" || action.contains("sending to client") {
-        Symptom::ResponseTruncated
-    } else {
-        Symptom::ResponseTimedOut
-    }
-}
-
-fn response_symptom(error: &NginxError) -> Option<Symptom> {
-    let message = error.message.as_str();
-    let action = error.action.as_str();
-    let starts = |words: &[&str]| words.iter().any(|word| message.starts_with(word));
-    let in_body = action.starts_with("reading upstream") || action == "sending to client";
-    let before_or_after = |before: Symptom| Some(if in_body { Symptom::ResponseTruncated } else { before });
-    if starts(&["upstream sent too big header"]) {
-        return Some(Symptom::ResponseHeaderTooBig);
-    }
-    if starts(&[
-        "upstream prematurely closed",
-        "upstream closed prematurely FastCGI",
-        "upstream prematurely sent response",
-    ]) {
-        return before_or_after(Symptom::ResponseClosedEarly);
-    }
-    if starts(&["upstream sent more data", "upstream sent data after final", "upstream sent too big early hints"]) {
-        return None;
-    }
-    if starts(&["upstream rejected request", "upstream sent goaway"]) {
-        return before_or_after(Symptom::ResponseReset);
-    }
-    if starts(&["upstream sent ", "upstream violated ", "too long http2"]) {
-        return before_or_after(Symptom::ResponseHeaderInvalid);
-    }
-    let calls = [
-        "recv() failed",
-        "readv() failed",
-        "read() failed",
-        "writev() failed",
-        "send() failed",
-        "sendfile() failed",
-        "sendfilev() failed",
-        "SSL_read() failed",
-        "SSL_write() failed",
-        "WSARecv() failed",
-        "WSASend() failed",
-    ];
-    if !starts(&calls) || !action.contains("upstream") || action.starts_with("resolving") {
-        let writes_body = starts(&["open() \"", "pwrite() \"", "mkdir() \""]) && action.starts_with("reading upstream");
-        return (writes_body && errno(error) != Errno::Missing).then_some(Symptom::ResponseTruncated);
-    }
-    Some(match errno(error) {
-        _ if in_body => Symptom::ResponseTruncated,
-        _ if action.starts_with("sending request") => Symptom::RequestSendFailed,
-        Errno::TimedOut => Symptom::ResponseTimedOut,
-        _ => Symptom::ResponseReset,
-    })
 }
 
 /// True when more lines may follow that are this one's.

@@ -6,7 +6,8 @@
 //! text says itself stays; where a name contradicts it, the names are another line's and add nothing.
 
 use super::nginx_access::{self, Get, beside, client_of, host_of, request_of, time_local, value};
-use super::{Format, Reader, Reading, SourceMemory, cut, is_companion, nginx_error, note_break};
+use super::nginx_error::is_companion;
+use super::{Format, Reader, Reading, SourceMemory, cut, nginx_error, note_break};
 use crate::read::Wanted;
 use crate::read::evidence::{
     Evidence, Gunicorn, GunicornAccess, NginxAccess, NginxError, Proof, SECOND, Stamp, TEXT_BYTES_MAX,

@@ -1,9 +1,11 @@
-//! The formats as a table: one row each, in the order in which they are counted.
+//! The formats as a table: one row each, in the order in which a line is tried.
 //!
-//! A new format is a file of its own and a row here: the sniff, the words that `why502 parse` prints, the counters and
-//! their documentation, and "does a record begin here" read the same rows.
+//! A new format is a file of its own and a row here: the reader, the sniff, the words that `why502 parse` prints, the
+//! counters and their documentation, and "does a record begin here" read the same rows.
 
-use super::{Format, gunicorn_access, gunicorn_error, host, json_line, nginx_access, nginx_error, traceback};
+use super::{
+    Bare, Format, Reading, gunicorn_access, gunicorn_error, host, json_line, nginx_access, nginx_error, traceback,
+};
 use crate::read::sniff::{Sign, Telltale};
 
 /// What no single word tells: by the front of a line and the line.
@@ -20,6 +22,33 @@ pub struct Row {
     pub telltales: &'static [Telltale],
     /// What tells a line that has none of them.
     pub by_shape: Option<ByShape>,
+    /// True where a line of it begins, with its head or without.
+    pub begins: fn(&str) -> bool,
+    /// True where its whole head stands, which nothing else begins with.
+    pub has_head: fn(&str) -> bool,
+    /// What a bare line in this format proves; `None` for a line in another.
+    pub read: Read,
+    /// Its lines are of an access log: formats that the user named are tried before it.
+    pub is_access: bool,
+    /// Another record may stand behind a line of it: its end is visible.
+    pub may_hold_second: bool,
+}
+
+/// Reads a bare line.
+pub type Read = fn(&mut Bare<'_>) -> Option<Reading>;
+
+/// The format of the record that begins a text; `None` where none begins.
+pub fn begins_record(text: &str) -> Option<Format> {
+    ROWS.iter().find(|row| (row.begins)(text)).map(|row| row.format)
+}
+
+/// True where a whole head of a format stands: it says whose the line is, whatever follows.
+pub fn has_head(text: &str) -> bool {
+    ROWS.iter().any(|row| (row.has_head)(text))
+}
+
+fn never(_: &str) -> bool {
+    false
 }
 
 /// The row of a format.
@@ -42,26 +71,29 @@ pub const FORMATS: [Format; COUNT] = {
 /// Formats there are.
 pub const COUNT: usize = 7;
 
-/// All of them.
+/// All of them, in the order in which a line is tried: what is told by its head first, what is guessed last.
 pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::NginxError,
         id: "nginx_error",
         telltales: nginx_error::TELLTALES,
         by_shape: Some(nginx_error::by_shape),
+        begins: nginx_error::begins,
+        has_head: nginx_error::has_whole_head,
+        read: nginx_error::reading,
+        is_access: false,
+        may_hold_second: true,
     },
     Row {
-        format: Format::NginxAccess,
-        id: "nginx_access",
-        telltales: nginx_access::TELLTALES,
-        by_shape: Some(nginx_access::by_shape),
-    },
-    Row { format: Format::NginxAccessJson, id: "nginx_access_json", telltales: json_line::TELLTALES, by_shape: None },
-    Row {
-        format: Format::Gunicorn,
-        id: "gunicorn_error",
-        telltales: gunicorn_error::TELLTALES,
-        by_shape: Some(gunicorn_error::by_shape),
+        format: Format::NginxAccessJson,
+        id: "nginx_access_json",
+        telltales: json_line::TELLTALES,
+        by_shape: None,
+        begins: |text| text.starts_with('{'),
+        has_head: never,
+        read: nginx_access::json_reading,
+        is_access: true,
+        may_hold_second: false,
     },
     // Its lines are those of nginx's access log, or quote a request as they do.
     Row {
@@ -69,12 +101,54 @@ pub const ROWS: [Row; COUNT] = [
         id: "gunicorn_access",
         telltales: gunicorn_access::TELLTALES,
         by_shape: None,
+        begins: never,
+        has_head: never,
+        read: gunicorn_access::reading,
+        is_access: true,
+        may_hold_second: false,
+    },
+    Row {
+        format: Format::NginxAccess,
+        id: "nginx_access",
+        telltales: nginx_access::TELLTALES,
+        by_shape: Some(nginx_access::by_shape),
+        begins: nginx_access::begins,
+        has_head: nginx_access::has_head,
+        read: nginx_access::reading,
+        is_access: true,
+        may_hold_second: true,
+    },
+    Row {
+        format: Format::Gunicorn,
+        id: "gunicorn_error",
+        telltales: gunicorn_error::TELLTALES,
+        by_shape: Some(gunicorn_error::by_shape),
+        begins: gunicorn_error::begins,
+        has_head: gunicorn_error::has_head,
+        read: gunicorn_error::reading,
+        is_access: false,
+        may_hold_second: false,
     },
     Row {
         format: Format::Exception,
         id: "python_exception",
         telltales: traceback::TELLTALES,
         by_shape: Some(traceback::by_shape),
+        begins: |text| traceback::exception(text).is_some() || traceback::is_head(text),
+        has_head: never,
+        read: traceback::reading,
+        is_access: false,
+        may_hold_second: false,
     },
-    Row { format: Format::Host, id: "host", telltales: host::TELLTALES, by_shape: None },
+    Row {
+        format: Format::Host,
+        id: "host",
+        telltales: host::TELLTALES,
+        by_shape: None,
+        begins: |text| host::read(text).is_some(),
+        has_head: never,
+        read: host::reading,
+        is_access: false,
+        may_hold_second: false,
+    },
 ];

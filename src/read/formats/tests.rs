@@ -104,3 +104,40 @@ fn where_a_line_was_written() {
         check("Mar  4 09:15:03 box docker[7]: web-1 | %", Some((K::Container, "web-1")));
     }
 }
+
+/// Whether each record of a line is genuine: `+`, or `?` for one that a client may have written.
+fn records(line: &str) -> String {
+    match Reader::default().read(line.as_bytes(), &mut SourceMemory::default(), &Wanted::default()) {
+        Reading::Proves(_, evidences) => evidences.iter().map(|one| if one.genuine { '+' } else { '?' }).collect(),
+        Reading::Healthy(_) | Reading::Unrecognised => String::new(),
+    }
+}
+
+#[test]
+fn a_second_record_on_the_line() {
+    let access = "192.0.2.7 - - [04/Mar/2026:09:15:02 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"";
+    let error = "2026/03/04 09:15:02 [error] 4#4: *7 upstream timed out (110: Connection timed out) while reading response \
+        header from upstream, client: 192.0.2.7, server: s, request: \"GET /a HTTP/1.1\", host: \"s\"";
+    let gunicorn = "[2026-03-04 09:15:02 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)";
+    let escaped = error.replace('"', "\\x22");
+    for (line, expected) in [
+        (access.to_owned(), "+"),
+        (format!("{access}{error}"), "++"),
+        (format!("{access} {error}"), "++"),
+        (format!("{access}{gunicorn}"), "++"),
+        // Behind a blank, a header without quotes may stand in nginx's format.
+        (format!("{access} {gunicorn}"), "+?"),
+        (format!("{access} {escaped}"), "+?"),
+        (format!("{access} {escaped} \"10.0.0.7:8000\""), "+?"),
+        (format!("{access} {} \"10.0.0.7:8000\"", error.split(" \"GET").next().unwrap_or_default()), "+?"),
+        // What follows an error line may be its client's.
+        (format!("{error}{error}"), "+?"),
+        (format!("{error} {gunicorn}"), "+?"),
+        // Within a value, and without a whole head.
+        (access.replace("\"x\"", &format!("\"{escaped}\"")), "+"),
+        (access.replace("\"x\"", &format!("\"{gunicorn}\"")), "+"),
+        (format!("{access}{}", error.replace(" 4#4:", "")), "+?"),
+    ] {
+        assert_eq!(records(&line), expected, "{line}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The lines of a Python traceback before its last, which alone says anything: its head, its frames and their code.
 
-use crate::read::peel::peel;
+use super::{Bare, Format, Reading};
+use crate::read::evidence::Proof;
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 
 /// Its head, its frames and what stands between two of them.
@@ -26,6 +27,13 @@ const KINDS: [&str; 11] = [
     "Timeout",
     "Refused",
 ];
+
+/// What the last line of a traceback proves.
+pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
+    let (class, message) = exception(line.text)?;
+    let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
+    Some(line.proves(Format::Exception, proof, None, !line.is_doubtful))
+}
 
 /// The last line of a Python traceback: `OSError: [Errno 24] Too many open files`, `SystemExit: 1`.
 pub fn exception(line: &str) -> Option<(&str, &str)> {
@@ -62,23 +70,16 @@ fn ends_with_class(text: &[u8]) -> bool {
     KINDS.iter().any(|kind| text.ends_with(kind.as_bytes()))
 }
 
-/// True for a line of a traceback, in its envelope or bare. `inside` says that the line before it was one, and then
-/// whether this one was: the code of a frame is told by its indent alone.
-pub(super) fn continues(line: &str, inside: &mut bool) -> bool {
-    let peeled = peel(line);
-    let text = peeled.bare.trim();
-    let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
+/// True for the bare text of a line of a traceback. `inside` says that the line before it was one, and then whether this
+/// one was: the code of a frame is told by its indent alone.
+pub(super) fn continues(text: &str, is_indented: bool, inside: &mut bool) -> bool {
+    let text = text.trim();
     *inside = is_head(text) || is_frame(text) || *inside && (is_indented || text.is_empty() || is_marker(text));
     *inside
 }
 
-/// True for a line that a traceback begins with, in its envelope or bare.
-pub(super) fn begins(line: &str) -> bool {
-    continues(line, &mut false)
-}
-
 /// `Traceback (most recent call last):` and what stands between two of them (`Lib/traceback.py`).
-fn is_head(text: &str) -> bool {
+pub(super) fn is_head(text: &str) -> bool {
     text.starts_with("Traceback (most recent call last)")
         || text.starts_with("During handling of the above exception, another")
         || text.starts_with("The above exception was the direct cause of")

@@ -3,10 +3,9 @@
 //!
 //! Whatever stands before may quote text of a client, so a record found so is genuine only behind mere decoration.
 
+use super::marks::is_mark;
 use crate::read::client::{ends_early, quotes_request};
-use crate::read::formats::{gunicorn_error, nginx_error};
-use aho_corasick::{AhoCorasick, MatchKind};
-use std::sync::LazyLock;
+use crate::read::formats::nginx_error;
 
 /// A record inside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,46 +16,10 @@ pub(in crate::read) struct Found {
     pub(in crate::read) clean: bool,
 }
 
-/// How nginx's messages about upstreams begin (`ngx_event_connect.c`, `ngx_http_upstream.c`, `ngx_event_openssl.c`,
-/// `ngx_resolver.c`). The last four are what is left when the beginning itself is lost.
-const BEGINNINGS: [&str; 26] = [
-    "connect() to ",
-    "connect() failed",
-    "upstream timed out",
-    "upstream prematurely closed",
-    "upstream closed prematurely",
-    "upstream sent ",
-    "upstream SSL certificate",
-    "upstream server temporarily disabled",
-    "recv() failed",
-    "readv() failed",
-    "writev() failed",
-    "send() failed",
-    "sendfile() failed",
-    "SSL_do_handshake() failed",
-    "SSL_read() failed",
-    "SSL_write() failed",
-    "peer closed connection in SSL handshake",
-    "no live upstreams",
-    "no resolver defined",
-    "host not found in upstream",
-    "client prematurely closed connection",
-    "epoll_wait() reported that client prematurely",
-    "worker_connections are not enough",
-    "could not be resolved (",
-    "failed (",
-    "failed because connection to backend",
-];
-
-static MESSAGES: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(BEGINNINGS).ok());
-
-/// Bytes of a line in which a beginning is looked for; a message stands near the front of whatever holds it.
-const SEARCH_BYTES_MAX: usize = 4_096;
-
 /// The first record of nginx's error log that begins after the start of the line.
 pub(in crate::read) fn nginx_error(line: &str) -> Option<Found> {
-    let start = head(line).or_else(|| message(line))?;
+    let head = nginx_error::heads(line).find(|head| head.has_pid).map(|head| head.start);
+    let start = head.or_else(|| nginx_error::find_message(line))?;
     let (before, rest) = line.split_at_checked(start)?;
     // Behind a request stands what a client sent with it.
     if quotes_request(before) {
@@ -82,9 +45,8 @@ pub(in crate::read) fn gunicorn_error(line: &str) -> Option<Found> {
     if quotes_request(line) {
         return None;
     }
-    let (start, _) = ENDS.iter().filter_map(|end| line.find(end).map(|start| (start, end))).min()?;
+    let start = ENDS.iter().filter_map(|end| line.find(end)).min()?;
     let before = line.get(..start)?;
-    gunicorn_error::event(line.get(start..)?)?;
     (!before.contains('"')).then(|| Found { start, clean: is_decoration(before) || is_marked(before) })
 }
 
@@ -114,74 +76,6 @@ fn is_end_of_stamp(text: &str) -> bool {
     }
 }
 
-/// `[error] 12#12: `, with the stamp before it where there is one.
-fn head(line: &str) -> Option<usize> {
-    let bytes = line.as_bytes();
-    for (hash, _) in line.match_indices('#').take(16) {
-        let digits = bytes.get(..hash)?.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-        let before = line.get(..hash - digits)?;
-        let Some(open) = before.strip_suffix("] ").and_then(|inside| inside.rfind('[')) else { continue };
-        let level = before.get(open + 1..before.len() - 2)?;
-        if digits == 0 || !is_level(level) {
-            continue;
-        }
-        let stamped = (17..=20).rev().filter_map(|length| open.checked_sub(length)).find(|start| {
-            line.get(*start..).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-                && line.get(*start..).is_some_and(nginx_error::has_head)
-        });
-        return Some(stamped.unwrap_or(open));
-    }
-    None
-}
-
-fn is_level(word: &str) -> bool {
-    nginx_error::LEVELS.contains(&word)
-}
-
-fn message(line: &str) -> Option<usize> {
-    let mut end = line.len().min(SEARCH_BYTES_MAX);
-    while !line.is_char_boundary(end) {
-        end -= 1;
-    }
-    let text = line.get(..end)?;
-    for found in MESSAGES.as_ref()?.find_iter(text) {
-        let rest = line.get(found.end()..)?;
-        let start = match found.pattern().as_usize() {
-            // The name before it: `<name>` or one word.
-            23 => name_before(line.get(..found.start())?),
-            24 if is_failure_tail(rest) => found.start(),
-            24 => continue,
-            22 => number_before(line.get(..found.start())?),
-            _ => found.start(),
-        };
-        return Some(start);
-    }
-    None
-}
-
-/// `111: Connection refused) while connecting to upstream`: the call before it is lost.
-fn is_failure_tail(rest: &str) -> bool {
-    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-    digits > 0
-        && rest.get(digits..).is_some_and(|rest| rest.starts_with(':'))
-        && rest.contains(") while connecting to upstream")
-}
-
-fn name_before(text: &str) -> usize {
-    let text = text.trim_end();
-    if text.ends_with('>')
-        && let Some(open) = text.rfind('<')
-    {
-        return open;
-    }
-    text.rfind(' ').map_or(0, |index| index + 1)
-}
-
-fn number_before(text: &str) -> usize {
-    let trimmed = text.trim_end();
-    trimmed.len() - trimmed.bytes().rev().take_while(u8::is_ascii_digit).count()
-}
-
 /// True for what people and their tools put before a line without saying anything.
 fn is_decoration(text: &str) -> bool {
     let text = text.trim_start_matches("<p>").trim_start_matches("error, ");
@@ -194,10 +88,5 @@ fn is_decoration(text: &str) -> bool {
                     || matches!(byte, b'X' | b'x' | b'Y' | b'M' | b'D' | b'h' | b'm' | b's')
             })
     };
-    text.split_whitespace().filter(|word| !is_stamp(word)).all(|word| word.chars().all(is_decoration_char))
-}
-
-fn is_decoration_char(c: char) -> bool {
-    c.is_whitespace()
-        || matches!(c, '"' | '\'' | '`' | '*' | '-' | '/' | '#' | '>' | '.' | '…' | '•' | '|' | '(' | '\\')
+    text.split_whitespace().filter(|word| !is_stamp(word)).all(|word| word.chars().all(is_mark))
 }

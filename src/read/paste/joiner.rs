@@ -6,9 +6,8 @@
 
 use super::fragment;
 use super::prefix::unknown;
-use crate::read::formats::{gunicorn_error, host, nginx_error, traceback};
-use aho_corasick::AhoCorasick;
-use std::sync::LazyLock;
+use crate::read::formats::{Format, gunicorn_error, table};
+use crate::read::sniff::{Sign, sniff};
 
 /// Physical lines of one record: a record of nginx is at most 2,048 bytes, 64 lines of a narrow terminal.
 const LINES_MAX: usize = 64;
@@ -85,37 +84,19 @@ impl Joiner {
     }
 }
 
-static TELLTALES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
-    AhoCorasick::new([
-        "[error] ",
-        "[crit] ",
-        "[alert] ",
-        "[emerg] ",
-        " failed (",
-        "connect() ",
-        "upstream ",
-        "no live upstreams",
-        "ut of memory",
-        "] Worker (pid:",
-        "] Worker with pid ",
-        "] WORKER TIMEOUT",
-        "] Booting worker with",
-        "] Listening at:",
-        " prematurely",
-        "worker_connections are",
-        "accept4() failed",
-        "\" 502 ",
-        "\" 503 ",
-        "\" 504 ",
-        "\" 499 ",
-    ])
-    .ok()
-});
-
-/// The quick check: only a line with one of these words can begin a record worth joining.
+/// The quick check: only a line that the sniff takes up, or one with a failing status, can begin a record worth joining.
 fn may_begin(line: &[u8]) -> bool {
-    line.len() >= 10 && line.first() != Some(&b'{') && TELLTALES.as_ref().is_some_and(|words| words.is_match(line))
+    line.len() >= 10
+        && line.first() != Some(&b'{')
+        && match sniff(line) {
+            Sign::Ours => true,
+            Sign::Request => FAILING.iter().any(|status| memchr::memmem::find(line, status.as_bytes()).is_some()),
+            Sign::None => false,
+        }
 }
+
+/// Behind the request of an access line.
+const FAILING: [&str; 4] = ["\" 502 ", "\" 503 ", "\" 504 ", "\" 499 "];
 
 /// False for the visible beginning of a record of which the end is missing.
 fn is_whole(text: &str) -> bool {
@@ -144,7 +125,10 @@ fn message_of_gunicorn(text: &str) -> Option<&str> {
 }
 
 fn error_start(text: &str) -> Option<usize> {
-    if nginx_error::has_head(text) { Some(0) } else { fragment::nginx_error(text).map(|found| found.start) }
+    if table::begins_record(text) == Some(Format::NginxError) {
+        return Some(0);
+    }
+    fragment::nginx_error(text).map(|found| found.start)
 }
 
 /// An error line about a request ends in the closing quote of its last field; one without fields ends where it ends,
@@ -192,8 +176,7 @@ fn about_request(record: &str) -> bool {
 
 /// Where the request of an access line with a failing status ends.
 fn combined_request_end(text: &str) -> Option<usize> {
-    let status =
-        [" 502 ", " 503 ", " 504 ", " 499 "].iter().filter_map(|status| text.find(&format!("\"{status}"))).min()?;
+    let status = FAILING.iter().filter_map(|status| text.find(status)).min()?;
     let before = text.get(..status)?;
     (before.contains("] \"") && before.matches('"').count() == 1).then_some(status)
 }
@@ -222,8 +205,6 @@ fn begins_record(line: &str) -> bool {
     let is_bracketed = bytes.first() == Some(&b'[') && !bare.starts_with("[] ") && !is_ipv6(bare);
     is_dated
         || is_bracketed
-        || bytes.first() == Some(&b'{')
-        || nginx_error::has_head(bare)
         || bare.contains(" - - [")
         || bare.contains("] \"GET ")
         || bare.contains("] \"POST ")
@@ -231,12 +212,8 @@ fn begins_record(line: &str) -> bool {
             .split_once("| ")
             .is_some_and(|(name, _)| name.len() <= 80 && !name.contains('"') && !name.trim_end().contains(' '))
         || is_syslog(bare)
-        || bare.starts_with("Traceback (most")
         || bare.starts_with("File \"")
-        || gunicorn_error::event(bare).is_some()
-        || traceback::exception(bare).is_some()
-        || host::read(bare).is_some()
-        || fragment::nginx_error(bare).is_some_and(|found| found.start == 0)
+        || table::begins_record(bare).is_some()
         || unknown(bare).is_some()
 }
 

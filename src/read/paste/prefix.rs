@@ -4,10 +4,10 @@
 //! can stand right behind them where an access log begins with a quoted value of it, so a quote is a mark only where it
 //! does not close before the line's end.
 
-use super::fragment;
+use super::marks;
 use crate::read::client::ends_early;
 use crate::read::envelope;
-use crate::read::formats::{gunicorn_error, nginx_error, traceback};
+use crate::read::formats::{Format, table};
 use crate::read::time::month_from_name;
 
 /// Takes one kind of prefix off a line: the rest behind it.
@@ -39,40 +39,23 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
     })
 }
 
-/// True where a record begins.
+/// True where a record begins, or the date of another tool's.
 pub(super) fn begins_record(rest: &str) -> bool {
     let bytes = rest.as_bytes();
     let digit = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_digit);
     let is_dated =
         digit(0) && digit(3) && bytes.get(4) == Some(&b'-') && digit(5) && bytes.get(7) == Some(&b'-') && digit(11);
-    is_dated
-        || bytes.first() == Some(&b'{')
-        || nginx_error::has_head(rest)
-        || gunicorn_error::has_stamp(rest)
-        || is_access(rest)
-        || gunicorn_error::read(rest).is_some()
-        || traceback::exception(rest).is_some()
-        || rest.starts_with("Traceback (most")
-        || fragment::nginx_error(rest).is_some_and(|found| found.start == 0)
-        || crate::read::formats::host::read(rest).is_some()
+    is_dated || table::begins_record(rest).is_some()
 }
 
-/// `ADDRESS - USER [02/Mar/2026:`, with a host before it or not.
-fn is_access(rest: &str) -> bool {
-    let Some((before, after)) = rest.split_once(" [") else { return false };
-    let bytes = after.as_bytes();
-    before.contains(" - ")
-        && before.len() <= 300
-        && !before.contains('"')
-        && bytes.get(2) == Some(&b'/')
-        && bytes.get(6) == Some(&b'/')
+/// The format of a record that begins with its stamp or its client's address.
+fn stamped(rest: &str) -> Option<Format> {
+    table::begins_record(rest).filter(|_| rest.starts_with(|c: char| c == '[' || c.is_ascii_digit()))
 }
 
 /// `- `, `# `, `// `, `• `.
 fn mark(line: &str) -> Option<&str> {
-    let rest = line.trim_start_matches([
-        '-', '#', '/', '•', '·', '+', '|', '$', '%', '\'', '"', '(', '[', '…', '.', '│', '┃', '¦',
-    ]);
+    let rest = line.trim_start_matches(marks::MARKS);
     (rest.len() < line.len()).then(|| rest.trim_start())
 }
 
@@ -142,7 +125,7 @@ fn host(line: &str) -> Option<&str> {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
         && name.bytes().any(|byte| byte.is_ascii_alphabetic());
     let rest = rest.trim_start();
-    (is_name && (nginx_error::has_head(rest) || gunicorn_error::has_stamp(rest))).then_some(rest)
+    (is_name && matches!(stamped(rest), Some(Format::NginxError | Format::Gunicorn))).then_some(rest)
 }
 
 /// `nginx stderr | `.
@@ -157,25 +140,13 @@ fn supervisor(line: &str) -> Option<&str> {
 pub(in crate::read) fn unknown(line: &str) -> Option<&str> {
     let ends = line.char_indices().take_while(|(at, _)| *at <= UNKNOWN_BYTES_MAX);
     let blanks = ends.filter(|(_, c)| matches!(c, ' ' | '\t')).map(|(at, _)| at + 1);
-    let at = blanks.into_iter().find(|at| line.get(*at..).is_some_and(has_whole_head))?;
+    let at = blanks.into_iter().find(|at| line.get(*at..).is_some_and(table::has_head))?;
     let (before, rest) = line.split_at_checked(at)?;
     is_of_tool(before).then_some(rest)
 }
 
 /// Bytes of such a prefix: a date in words, a name and a few marks.
 const UNKNOWN_BYTES_MAX: usize = 100;
-
-/// A head that says whose the line is: stamp, level and pid of nginx's error log, stamp and pid of Gunicorn's, client and
-/// stamp of an access log.
-fn has_whole_head(rest: &str) -> bool {
-    nginx_error::has_whole_head(rest)
-        || gunicorn_error::has_head(rest)
-        || rest.starts_with(|c: char| c.is_ascii_hexdigit()) && is_access(rest) && {
-            let client = rest.split(' ').next().unwrap_or_default();
-            client.matches(['.', ':']).count() >= 3
-                && client.bytes().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':'))
-        }
-}
 
 fn is_of_tool(prefix: &str) -> bool {
     const MARKS: [&str; 12] =
@@ -236,14 +207,8 @@ fn prompt(line: &str) -> Option<&str> {
     if !COMMANDS.iter().any(|command| typed.starts_with(command)) {
         return None;
     }
-    front.match_indices(' ').filter(|(index, _)| *index > sign).filter_map(|(index, _)| line.get(index + 1..)).find(
-        |rest| {
-            !rest.starts_with(' ')
-                && (nginx_error::has_head(rest)
-                    || gunicorn_error::has_stamp(rest)
-                    || is_access(rest) && rest.starts_with(|c: char| c.is_ascii_digit()))
-        },
-    )
+    let behind_blanks = front.match_indices(' ').filter(|(index, _)| *index > sign);
+    behind_blanks.filter_map(|(index, _)| line.get(index + 1..)).find(|rest| stamped(rest).is_some())
 }
 
 #[cfg(test)]

@@ -1,0 +1,122 @@
+//! What a line means for its request.
+
+use super::errno::{Errno, errno};
+use super::messages::{Kind, kind};
+use crate::read::evidence::{NginxError, Symptom};
+
+/// What the line means for the request; `None` when it is about something else.
+///
+/// Decided by how the message begins: what follows may quote a path or a name that a client chose.
+pub(super) fn symptom(error: &NginxError) -> Option<Symptom> {
+    // The event methods that learn of it with the event say so (`ngx_http_upstream_test_connect`; kqueue on BSD and macOS).
+    let message = error.message.strip_prefix("kevent() reported that connect() ").map_or_else(
+        || error.message.as_str(),
+        |_| error.message.get("kevent() reported that ".len()..).unwrap_or_default(),
+    );
+    let action = error.action.as_str();
+    if is_unresolved(message) {
+        return Some(Symptom::NameNotResolved);
+    }
+    if is_out_of_connections(message) {
+        return Some(Symptom::NginxOutOfConnections);
+    }
+    match kind(message) {
+        Some(Kind::Unresolved) => Some(Symptom::NameNotResolved),
+        Some(Kind::Accept) if message.contains("failed") => {
+            (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles)
+        }
+        Some(Kind::ClientGone) => Some(Symptom::ClientClosed),
+        Some(Kind::NoneLive) => Some(Symptom::NoLiveUpstreams),
+        // `failed (111: ...) while connecting to upstream`: the call's name is lost.
+        Some(Kind::Failed) if action.starts_with("connecting to upstream") => Some(connect_symptom(error)),
+        Some(Kind::Connect)
+            if message.contains("failed") && !action.starts_with("resolving") && !action.contains("OCSP") =>
+        {
+            Some(connect_symptom(error))
+        }
+        Some(Kind::TimedOut) => Some(timeout_symptom(error)),
+        Some(Kind::Certificate) => Some(Symptom::TlsCertificateRejected),
+        kind if action.contains("SSL handshaking to upstream") || is_of_handshake(kind, error) => {
+            let is_rejected =
+                message.contains("certificate verify failed") || message.contains("upstream SSL certificate");
+            Some(if is_rejected { Symptom::TlsCertificateRejected } else { Symptom::TlsHandshakeFailed })
+        }
+        kind => response_symptom(kind?, error),
+    }
+}
+
+/// `512 worker_connections are not enough`.
+fn is_out_of_connections(message: &str) -> bool {
+    message
+        .strip_suffix("worker_connections are not enough")
+        .is_some_and(|number| number.trim_end().bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// `NAME could not be resolved (3: Host not found)`: a name holds neither blanks nor quotes.
+fn is_unresolved(message: &str) -> bool {
+    message
+        .split_once(" could not be resolved")
+        .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
+}
+
+/// True where the handshake is one with the upstream.
+fn is_of_handshake(kind: Option<Kind>, error: &NginxError) -> bool {
+    let is_alone = error.action.is_empty() && error.client.is_empty();
+    match kind {
+        Some(Kind::HandshakeClosed) => error.action.contains("upstream") || is_alone,
+        Some(Kind::Handshake) => error.upstream.is_some() || is_alone,
+        _ => false,
+    }
+}
+
+fn connect_symptom(error: &NginxError) -> Symptom {
+    let unix = error.upstream.as_deref().is_some_and(|upstream| upstream.starts_with("unix:"))
+        || error.message.contains("unix:");
+    match errno(error) {
+        Errno::Refused => Symptom::ConnectRefused,
+        Errno::Missing => Symptom::ConnectSocketMissing,
+        Errno::Denied => Symptom::ConnectPermissionDenied,
+        Errno::Again if unix || error.upstream.is_none() => Symptom::ConnectBacklogFull,
+        Errno::TimedOut => Symptom::ConnectTimedOut,
+        Errno::Unreachable => Symptom::ConnectUnreachable,
+        Errno::NoPort => Symptom::ConnectNoLocalPort,
+        Errno::Reset => Symptom::ResponseReset,
+        Errno::Files => Symptom::NginxOutOfFiles,
+        Errno::Again | Errno::Pipe | Errno::Other => Symptom::ConnectFailed,
+    }
+}
+
+fn timeout_symptom(error: &NginxError) -> Symptom {
+    let action = error.action.as_str();
+    if action.contains("connecting to upstream") || error.message.contains("while connecting") {
+        Symptom::ConnectTimedOut
+    } else if action.contains("SSL handshaking") {
+        Symptom::TlsHandshakeFailed
+    } else if action == "reading upstream" || action.contains("sending to client") {
+        Symptom::ResponseTruncated
+    } else {
+        Symptom::ResponseTimedOut
+    }
+}
+
+fn response_symptom(kind: Kind, error: &NginxError) -> Option<Symptom> {
+    let action = error.action.as_str();
+    let in_body = action.starts_with("reading upstream") || action == "sending to client";
+    let before_or_after = |before: Symptom| Some(if in_body { Symptom::ResponseTruncated } else { before });
+    match kind {
+        Kind::HeaderTooBig => Some(Symptom::ResponseHeaderTooBig),
+        Kind::ClosedEarly => before_or_after(Symptom::ResponseClosedEarly),
+        Kind::Rejected => before_or_after(Symptom::ResponseReset),
+        Kind::Invalid => before_or_after(Symptom::ResponseHeaderInvalid),
+        Kind::Call if action.contains("upstream") && !action.starts_with("resolving") => Some(match errno(error) {
+            _ if in_body => Symptom::ResponseTruncated,
+            _ if action.starts_with("sending request") => Symptom::RequestSendFailed,
+            Errno::TimedOut => Symptom::ResponseTimedOut,
+            _ => Symptom::ResponseReset,
+        }),
+        Kind::File if action.starts_with("reading upstream") && errno(error) != Errno::Missing => {
+            Some(Symptom::ResponseTruncated)
+        }
+        _ => None,
+    }
+}
