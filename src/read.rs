@@ -13,6 +13,7 @@ pub mod address;
 pub mod envelope;
 pub mod evidence;
 pub mod formats;
+pub mod maps;
 pub mod nginx_conf;
 pub mod text;
 pub mod time;

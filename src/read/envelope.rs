@@ -9,6 +9,7 @@ pub(super) use quoted::ends_early;
 use super::evidence::{SECOND, Stamp};
 use super::formats::gunicorn_error::iso_stamp;
 use super::formats::json_line::JsonLine;
+use super::formats::nginx_error;
 use super::time::month_from_name;
 use std::borrow::Cow;
 
@@ -38,7 +39,9 @@ pub fn peel(line: &str) -> Peeled<'_> {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
     }
-    if peeled.bare.trim().contains(PADDING) {
+    if memchr::memmem::find(peeled.bare.as_bytes(), PADDING.as_bytes()).is_some()
+        && peeled.bare.trim().contains(PADDING)
+    {
         peeled.bare = Cow::Owned(without_padding(&peeled.bare));
         peeled.layers.push("padding");
     }
@@ -79,7 +82,9 @@ fn without_padding(line: &str) -> String {
 
 /// A line that was quoted by another program or page: every quote is `\"` or `&quot;`, or typographic.
 fn without_escapes(line: &str) -> Option<(&'static str, String)> {
-    if (line.contains("&quot;") && !line.contains('"')) || opening_tag(line.trim_start()).is_some() {
+    if (memchr::memmem::find(line.as_bytes(), b"&quot;").is_some() && !line.contains('"'))
+        || opening_tag(line.trim_start()).is_some()
+    {
         return Some(("html", without_html(line)));
     }
     if !line.is_ascii() && (line.contains('\u{a0}') || line.contains('\u{202f}')) {
@@ -88,7 +93,7 @@ fn without_escapes(line: &str) -> Option<(&'static str, String)> {
     if !line.is_ascii() && !line.contains('"') && line.contains('\u{201d}') {
         return Some(("typographic", line.replace(['\u{201c}', '\u{201d}'], "\"")));
     }
-    let escaped = line.matches("\\\"").count();
+    let escaped = memchr::memmem::find_iter(line.as_bytes(), b"\\\"").count();
     (escaped > 0 && escaped == line.matches('"').count() && !line.contains("\\\\\""))
         .then(|| ("escaped", line.replace("\\\"", "\"").replace("\\t", "\t")))
 }
@@ -127,6 +132,10 @@ fn peel_one(line: &str) -> Option<Layer> {
     }
     if line.starts_with("{") {
         return json(line);
+    }
+    if nginx_error::has_whole_head(line) {
+        // The usual line of a failure: no envelope begins so.
+        return None;
     }
     compose(line)
         .or_else(|| iso_prefix(line))

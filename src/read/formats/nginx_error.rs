@@ -194,23 +194,29 @@ fn connection(rest: &str) -> (Option<u64>, &str) {
     }
 }
 
-fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) -> NginxError {
-    let (before, tail) = match rest.find(", client: ") {
-        Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
+/// Where the words stand.
+fn find(text: &str, words: &str) -> Option<usize> {
+    memchr::memmem::find(text.as_bytes(), words.as_bytes())
+}
+
+fn has(text: &str, words: &str) -> bool {
+    find(text, words).is_some()
+}
+
+fn fields(level: &'static str, pid: Option<u32>, connection: Option<u64>, rest: &str) -> NginxError {
+    let tail_at = find(rest, ", client: ").or_else(|| {
         // A line cut short, and the lines that have no client: resolver, start-up, reconnect.
-        None => {
-            match rest.find(", server: ").or_else(|| rest.find(", upstream: \"")).or_else(|| rest.find(", resolver: "))
-            {
-                Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
-                None => (rest, ""),
-            }
-        }
+        [", server: ", ", upstream: \"", ", resolver: "].iter().find_map(|name| find(rest, name))
+    });
+    let (before, tail) = match tail_at {
+        Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
+        None => (rest, ""),
     };
     // Nothing of nginx's own has two asterisks in a row, a page that shows the deciding words in bold has.
-    let plain = (before.contains("**") && !before.contains('"')).then(|| before.replace("**", ""));
+    let plain = (has(before, "**") && !before.contains('"')).then(|| before.replace("**", ""));
     let (message, action) = split_action(plain.as_deref().unwrap_or(before));
     let mut error = NginxError {
-        level: level.to_owned(),
+        level,
         pid,
         connection,
         message: message.to_owned(),
@@ -219,8 +225,8 @@ fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) ->
     };
     (error.code, error.code_text) = code(message);
     tail_fields(tail, &mut error);
-    if let Some(peer) =
-        message.strip_prefix("connect() to ").and_then(|rest| rest.split_once(" failed")).map(|(peer, _)| peer)
+    if let Some(rest) = message.strip_prefix("connect() to ")
+        && let Some(peer) = find(rest, " failed").and_then(|end| rest.get(..end))
     {
         // nginx's own words, before any text of the client.
         error.upstream = Some(peer.to_owned());
@@ -232,7 +238,7 @@ fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) ->
 
 /// The phrase after the last ` while ` is one of a closed list that begins with a verb in -ing.
 fn split_action(before: &str) -> (&str, &str) {
-    match before.rfind(" while ") {
+    match memchr::memmem::rfind(before.as_bytes(), b" while ") {
         Some(index) => {
             let action = before.get(index + 7..).unwrap_or_default();
             let verb = action.split(' ').next().unwrap_or_default();
@@ -263,17 +269,18 @@ fn code(message: &str) -> (Option<i32>, String) {
 
 /// The quoted fields in their one order. `upstream:` counts only before `host:` and `referrer:`.
 fn tail_fields(tail: &str, error: &mut NginxError) {
-    let plain = |name: &str| {
-        let after = tail.split_once(name)?.1;
-        Some(after.split(", ").next().unwrap_or_default().trim_end_matches(',').trim().to_owned())
-    };
-    let request_at = tail.find(", request: \"").or_else(|| tail.find("request: \""));
+    let request_at = find(tail, ", request: \"").or_else(|| find(tail, "request: \""));
     let head = request_at.map_or(tail, |index| tail.get(..index).unwrap_or(tail));
-    if head.contains("client: ") {
-        error.client = plain("client: ").unwrap_or_default();
+    let plain = |name: &str| {
+        let after = tail.get(find(head, name)? + name.len()..)?;
+        let end = find(after, ", ").unwrap_or(after.len());
+        Some(after.get(..end)?.trim_end_matches(',').trim().to_owned())
+    };
+    if let Some(client) = plain("client: ") {
+        error.client = client;
     }
-    if head.contains("server: ") {
-        error.server = plain("server: ").unwrap_or_default();
+    if let Some(server) = plain("server: ") {
+        error.server = server;
     }
     let Some(request_at) = request_at else {
         error.upstream = quoted(tail, "upstream: \"").map(|upstream| split_upstream(upstream, error));
@@ -284,7 +291,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     let rest = rest.split_once('"').map_or("", |(_, rest)| rest);
     const MARKS: [&str; 4] = ["\", subrequest: \"", "\", upstream: \"", "\", host: \"", "\", referrer: \""];
     // Since 1.21.1 a request line holds no blank but its two, so the first mark after it is nginx's own.
-    let end = MARKS.iter().filter_map(|mark| rest.find(mark)).min();
+    let end = first_of(rest, &MARKS);
     let request = match end {
         Some(end) => rest.get(..end).unwrap_or(rest),
         None => rest.strip_suffix('"').unwrap_or(rest),
@@ -294,7 +301,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     for (name, which) in [(", subrequest: \"", 0), (", upstream: \"", 1), (", host: \"", 2)] {
         let Some(after) = rest.strip_prefix(name) else { continue };
         let marks = MARKS.get(which + 1..).unwrap_or_default();
-        let end = marks.iter().filter_map(|mark| after.find(mark)).min();
+        let end = first_of(after, marks);
         let value = match end {
             Some(end) => after.get(..end).unwrap_or(after),
             None => after.strip_suffix('"').unwrap_or(after),
@@ -308,8 +315,14 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     }
 }
 
+/// Where the first of the marks stands, each of which begins with a quote and a comma.
+fn first_of(text: &str, marks: &[&str]) -> Option<usize> {
+    let begins = |at: &usize| text.get(*at..).is_some_and(|rest| marks.iter().any(|mark| rest.starts_with(mark)));
+    memchr::memmem::find_iter(text.as_bytes(), b"\", ").find(begins)
+}
+
 fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let after = text.split_once(name)?.1;
+    let after = text.get(find(text, name)? + name.len()..)?;
     Some(after.split('"').next().unwrap_or_default())
 }
 
@@ -342,8 +355,8 @@ fn socket_of<'v>(path: &'v str, scheme: &str, request: Option<&str>) -> &'v str 
 }
 
 fn detail(message: &str) -> String {
-    if let Some((name, _)) = message.split_once(" could not be resolved") {
-        return name.to_owned();
+    if let Some(end) = find(message, " could not be resolved") {
+        return message.get(..end).unwrap_or_default().to_owned();
     }
     message
         .split_once('"')
@@ -372,7 +385,7 @@ fn symptom(error: &NginxError) -> Option<Symptom> {
         return Some(Symptom::NginxOutOfConnections);
     }
     // A listening socket's message names its address: `socket() 0.0.0.0:80 failed` (`src/core/ngx_connection.c`).
-    if starts(&["accept4() failed", "accept() failed", "socket() "]) && message.contains("failed") {
+    if starts(&["accept4() failed", "accept() failed", "socket() "]) && has(message, "failed") {
         return (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles);
     }
     if starts(&[
@@ -389,9 +402,9 @@ fn symptom(error: &NginxError) -> Option<Symptom> {
     // `failed (111: ...) while connecting to upstream`: the call's name is lost.
     let headless = starts(&["failed ("]) && action.starts_with("connecting to upstream");
     if (starts(&["connect() "]) || headless)
-        && message.contains("failed")
+        && has(message, "failed")
         && !action.starts_with("resolving")
-        && !action.contains("OCSP")
+        && !has(action, "OCSP")
     {
         return Some(connect_symptom(error));
     }
@@ -415,9 +428,8 @@ fn symptom(error: &NginxError) -> Option<Symptom> {
 
 /// `NAME could not be resolved (3: Host not found)`: a name holds neither blanks nor quotes.
 fn is_unresolved(message: &str) -> bool {
-    message
-        .split_once(" could not be resolved")
-        .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
+    let name = find(message, " could not be resolved").and_then(|end| message.get(..end));
+    name.is_some_and(|name| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
 }
 
 fn connect_symptom(error: &NginxError) -> Symptom {

@@ -21,11 +21,20 @@ pub(super) fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &
     both(reading, second)
 }
 
+/// Bytes of `2026/11/22 07:14:39`.
+const STAMP: usize = 19;
+
 /// Where another record's head stands: ` [error] 12#12: ` after a stamp.
 pub(super) fn head(bare: &str) -> Option<usize> {
-    for level in [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "] {
+    const LEVELS: [&str; 5] = [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "];
+    // Nearly every line has its own head at its start, or none.
+    let is_level = |at: &usize| bare.get(*at..).is_some_and(|rest| LEVELS.iter().any(|level| rest.starts_with(level)));
+    if memchr::memmem::find_iter(bare.as_bytes(), b" [").filter(is_level).all(|at| at == STAMP) {
+        return None;
+    }
+    for level in LEVELS {
         for (index, _) in bare.match_indices(level) {
-            let start = index.checked_sub(19)?;
+            let start = index.checked_sub(STAMP)?;
             if start > 0 && bare.get(start..).is_some_and(nginx_error::has_head) && !is_quoted(bare, start) {
                 return Some(start);
             }
