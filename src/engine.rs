@@ -37,8 +37,6 @@ mod standalone;
 
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND};
 use crate::read::{Wanted, evidence, nginx_conf};
-use case::error_quote;
-use correlate::world::Failure;
 use correlate::{Interval, Seen};
 use holding::Holding;
 use named::Named;
@@ -237,6 +235,9 @@ impl Engine {
         for (_, timer) in self.timers.take() {
             self.handle_timer(now, timer);
         }
+        let sites: Vec<SiteRef> = self.sites.iter().map(|(at, _)| at).collect();
+        sites.into_iter().for_each(|at| self.forget_decided(Nanos::MAX, at));
+        self.timers.take();
     }
 
     /// The access lines to hand over although they look healthy. Compare the pointer to see whether it changed. While no
@@ -338,7 +339,7 @@ impl Engine {
         if let Some(symptom) = symptom
             && evidence.genuine
         {
-            site.world.fail(failure_of(&seen, symptom));
+            site.world.fail(&seen, symptom);
         }
         let id = site.requests.join_error(line.now, due, seen, evidence.genuine);
         self.joined(line, id)
@@ -458,7 +459,7 @@ impl Engine {
             Timer::Death(site, number) => self.decide_death(site, number),
             Timer::Phase(site, stream, ticket) => self.decide_phase(now, site, stream, ticket),
             Timer::Host(site, ticket) => self.decide_host(site, ticket),
-            Timer::Forget(site, id) => self.forget_request(site, id),
+            Timer::Forget(site) => self.forget_decided(now, site),
         }
     }
 
@@ -497,20 +498,6 @@ struct Line<'a> {
 impl Line<'_> {
     fn seen<T>(&self, text: String, what: T) -> Seen<T> {
         Seen { ticket: self.ticket, source: self.stream.id, at: self.at, text, what }
-    }
-}
-
-fn failure_of(error: &Seen<evidence::NginxError>, symptom: evidence::Symptom) -> Failure {
-    let what = &error.what;
-    let target = what.request.as_deref().and_then(correlate::join::split_request_line).map_or("", |(_, target)| target);
-    Failure {
-        at: error.at,
-        pid: what.pid,
-        symptom,
-        upstream: what.upstream.clone().unwrap_or_default(),
-        path: target.split('?').next().unwrap_or(target).to_owned(),
-        server: what.server.clone(),
-        quote: error_quote(error),
     }
 }
 

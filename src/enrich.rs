@@ -3,9 +3,9 @@
 pub mod attributes;
 
 use crate::engine::verdict::Verdict;
-use crate::otlp::{Attribute, Encoded, LogPatch, NewRecord, SpanEvent, SpanPatch, Value};
+use crate::otlp::{Attribute, Encoded, Encoder, LogPatch, NewRecord, SpanEvent, SpanPatch, Value};
 use crate::read::evidence::Nanos;
-use crate::read::text::printable;
+use crate::read::text::shown;
 
 /// Name of the verdict record and of the span event.
 pub const EVENT_NAME: &str = "why502.verdict";
@@ -13,36 +13,34 @@ pub const EVENT_NAME: &str = "why502.verdict";
 const SEVERITY_WARN: i32 = 13;
 
 /// The attributes of a verdict, at most 12; what is unknown is left out. [`attributes::ATTRIBUTES`] lists them all.
-pub fn attributes(verdict: &Verdict) -> Vec<Attribute> {
-    let evidence: Vec<String> =
-        verdict.evidence.iter().map(|quote| format!("{}: {}", quote.source.id(), quote.text)).collect();
-    let mut attributes = vec![
-        Attribute::new("why502.cause", verdict.cause.id),
-        Attribute::new("why502.category", verdict.cause.category.id()),
-        Attribute::new("why502.symptom", verdict.symptom.id()),
-        Attribute::new("why502.confidence", Value::Double(verdict.confidence)),
-        Attribute::new("why502.evidence", Value::Strings(evidence)),
-        Attribute::new("why502.hint", verdict.cause.hint),
-        Attribute::new("why502.request.uid", verdict.uid.as_str()),
-    ];
+pub fn attributes(verdict: &Verdict) -> Encoded {
+    let quoted: usize = verdict.evidence.iter().map(|quote| quote.text.len() + 32).sum();
+    let mut out = Encoder::with_capacity(12, 640 + quoted + verdict.cause.hint.len());
+    out.text("why502.cause", verdict.cause.id);
+    out.text("why502.category", verdict.cause.category.id());
+    out.text("why502.symptom", verdict.symptom.id());
+    out.double("why502.confidence", verdict.confidence);
+    out.texts("why502.evidence", verdict.evidence.iter().map(|quote| [quote.source.id(), ": ", quote.text.as_str()]));
+    out.text("why502.hint", verdict.cause.hint);
+    out.text("why502.request.uid", &verdict.uid);
     if let Some(upstream) = &verdict.upstream {
-        attributes.push(Attribute::new("why502.upstream.address", printable(upstream)));
+        out.text("why502.upstream.address", &shown(upstream));
     }
     if verdict.attempts > 0 {
-        attributes.push(Attribute::new("why502.upstream.attempts", Value::Int(i64::from(verdict.attempts))));
+        out.int("why502.upstream.attempts", i64::from(verdict.attempts));
     }
     if let Some(worker) = verdict.worker_pid {
-        attributes.push(Attribute::new("why502.worker.pid", Value::Int(i64::from(worker))));
+        out.int("why502.worker.pid", i64::from(worker));
     }
-    attributes.push(Attribute::new("why502.link.method", verdict.link.method.id()));
+    out.text("why502.link.method", verdict.link.method.id());
     // Twelve is the limit: the candidates where the link is not certain, else how certain it is.
     if verdict.link.trace.is_none() && !verdict.link.candidates.is_empty() {
-        let candidates = verdict.link.candidates.iter().map(|id| hex(id)).collect();
-        attributes.push(Attribute::new("why502.link.candidates", Value::Strings(candidates)));
+        let candidates: Vec<String> = verdict.link.candidates.iter().map(|id| hex(id)).collect();
+        out.texts("why502.link.candidates", candidates.iter().map(|id| [id.as_str(), "", ""]));
     } else if verdict.link.confidence > 0.0 {
-        attributes.push(Attribute::new("why502.link.confidence", Value::Double(verdict.link.confidence)));
+        out.double("why502.link.confidence", verdict.link.confidence);
     }
-    attributes
+    out.finish()
 }
 
 /// A verdict as bytes: its attributes are encoded once and stand on every record and span of the failed request, on the
@@ -61,8 +59,8 @@ impl Enrichment {
     /// The bytes of a verdict.
     pub fn of(verdict: &Verdict) -> Enrichment {
         Enrichment {
-            own: attributes(verdict).into(),
-            http: http_attributes(verdict).into(),
+            own: attributes(verdict),
+            http: http_attributes(verdict),
             time: unix(verdict.time),
             cause: verdict.cause.id,
             trace_id: verdict.link.trace.map(|trace| trace.trace_id),
@@ -75,7 +73,11 @@ impl Enrichment {
     pub fn log_patch(&self, http: bool, pid: Option<u32>) -> LogPatch {
         let attributes_if_missing = match pid {
             _ if !http => Encoded::default(),
-            Some(pid) => self.http.and(&vec![Attribute::new("process.pid", Value::Int(i64::from(pid)))].into()),
+            Some(pid) => {
+                let mut own = Encoder::default();
+                own.int("process.pid", i64::from(pid));
+                self.http.and(&own.finish())
+            }
             None => self.http.clone(),
         };
         LogPatch { attributes: self.own.clone(), attributes_if_missing, trace_id: self.trace_id, span_id: self.span_id }
@@ -114,25 +116,26 @@ impl Enrichment {
 }
 
 /// Parsed values under the names of the semantic conventions 1.44.
-fn http_attributes(verdict: &Verdict) -> Vec<Attribute> {
-    let mut attributes = Vec::new();
+fn http_attributes(verdict: &Verdict) -> Encoded {
+    let texts = [&verdict.method, &verdict.target, &verdict.client, &verdict.host];
+    let mut out = Encoder::with_capacity(6, 192 + texts.iter().map(|text| text.len()).sum::<usize>());
     if !verdict.method.is_empty() {
-        attributes.push(Attribute::new("http.request.method", printable(&verdict.method)));
+        out.text("http.request.method", &shown(&verdict.method));
     }
     if !verdict.target.is_empty() {
         let path = verdict.target.split('?').next().unwrap_or_default();
-        attributes.push(Attribute::new("url.path", printable(path)));
+        out.text("url.path", &shown(path));
     }
     if let Some(status) = verdict.status {
-        attributes.push(Attribute::new("http.response.status_code", Value::Int(i64::from(status))));
+        out.int("http.response.status_code", i64::from(status));
     }
     if !verdict.client.is_empty() {
-        attributes.push(Attribute::new("client.address", printable(&verdict.client)));
+        out.text("client.address", &shown(&verdict.client));
     }
     if !verdict.host.is_empty() {
-        attributes.push(Attribute::new("server.address", printable(&verdict.host)));
+        out.text("server.address", &shown(&verdict.host));
     }
-    attributes
+    out.finish()
 }
 
 fn unix(time: Nanos) -> u64 {

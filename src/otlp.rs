@@ -34,7 +34,7 @@ mod tests;
 
 pub use check::{Counts, check};
 pub use edits::Edits;
-pub use encoded::Encoded;
+pub use encoded::{Encoded, Encoder};
 pub use patch::{LogPatch, SpanEvent, SpanPatch};
 pub use split::{Split, split};
 pub use value::{AnyValue, Attribute, Attributes, DEPTH_MAX, KeyValue, Value, Values};

@@ -15,6 +15,7 @@ mod client;
 mod envelope;
 pub mod evidence;
 pub mod formats;
+pub mod maps;
 pub mod nginx_conf;
 pub mod paste;
 pub mod peel;

@@ -14,11 +14,11 @@ use super::causes::Symptoms;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
-use super::verdict::{Quote, Source};
+use super::verdict::{Quote, Source, Ticket};
 use crate::read::address::AddressMatch;
 use crate::read::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
 use crate::read::nginx_conf::Pass;
-use crate::read::text::{printable, shortened};
+use crate::read::text::quotable;
 
 /// What a cause says for itself.
 #[derive(Clone, Debug, Default)]
@@ -209,13 +209,13 @@ impl<'a> Case<'a> {
 
 /// The deciding words of an error line.
 pub fn error_quote(error: &Seen<NginxError>) -> Quote {
-    let what = &error.what;
-    let mut words = what.message.clone();
-    if !what.action.is_empty() {
-        words.push_str(" while ");
-        words.push_str(&what.action);
-    }
-    Quote { source: Source::NginxError, text: shortened(&printable(&words), 200), ticket: Some(error.ticket) }
+    words_of_error(&error.what.message, &error.what.action, error.ticket)
+}
+
+/// The same of a line that is no longer there.
+pub(in crate::engine) fn words_of_error(message: &str, action: &str, ticket: Ticket) -> Quote {
+    let parts = if action.is_empty() { [message, "", ""] } else { [message, " while ", action] };
+    Quote { source: Source::NginxError, text: quotable(parts.concat()), ticket: Some(ticket) }
 }
 
 /// The deciding fields of an access line.
@@ -223,13 +223,17 @@ pub fn access_quote(access: &Seen<NginxAccess>) -> Quote {
     let what = &access.what;
     let mut words = format!("{} {} {}", what.method, what.target, what.status);
     if what.has_upstream {
-        let statuses: Vec<String> = what
-            .attempts
-            .iter()
-            .map(|attempt| attempt.status.value().map_or_else(|| "-".to_owned(), |status| status.to_string()))
-            .collect();
-        let listed = if statuses.is_empty() { "-".to_owned() } else { statuses.join(", ") };
-        words.push_str(&format!(", upstream_status {listed}"));
+        words.push_str(", upstream_status ");
+        for (index, attempt) in what.attempts.iter().enumerate() {
+            words.push_str(if index == 0 { "" } else { ", " });
+            match attempt.status.value() {
+                Some(status) => words.push_str(&status.to_string()),
+                None => words.push('-'),
+            }
+        }
+        if what.attempts.is_empty() {
+            words.push('-');
+        }
         if let Some(attempt) = what.attempts.last() {
             match attempt.header_time.value() {
                 Some(time) => words.push_str(&format!(", upstream_header_time {}", seconds(time))),
@@ -238,7 +242,7 @@ pub fn access_quote(access: &Seen<NginxAccess>) -> Quote {
             }
         }
     }
-    Quote { source: Source::NginxAccess, text: shortened(&printable(&words), 200), ticket: Some(access.ticket) }
+    Quote { source: Source::NginxAccess, text: quotable(words), ticket: Some(access.ticket) }
 }
 
 /// `2.003` of a duration.
@@ -248,7 +252,7 @@ pub fn seconds(time: Nanos) -> String {
 
 /// A conclusion of why502 itself.
 pub fn conclusion(text: impl Into<String>) -> Quote {
-    Quote { source: Source::Why502, text: shortened(&printable(&text.into()), 200), ticket: None }
+    Quote { source: Source::Why502, text: quotable(text.into()), ticket: None }
 }
 
 /// What the configuration sets for a request.
@@ -259,12 +263,12 @@ pub fn configured_quote(pass: &Pass, what: &str, time: Nanos) -> Quote {
 
 /// The deciding words of a line about a process.
 pub fn host_quote(host: &HostSeen) -> Quote {
-    Quote { source: Source::Host, text: shortened(&printable(&host.seen.text), 200), ticket: Some(host.seen.ticket) }
+    Quote { source: Source::Host, text: quotable(host.seen.text.clone()), ticket: Some(host.seen.ticket) }
 }
 
 /// The deciding fields of a line in Gunicorn's access log.
 pub fn answer_quote(answer: &Seen<GunicornAccess>) -> Quote {
     let what = &answer.what;
     let words = format!("{} {} {}", what.method, what.target, what.status);
-    Quote { source: Source::GunicornAccess, text: shortened(&printable(&words), 200), ticket: Some(answer.ticket) }
+    Quote { source: Source::GunicornAccess, text: quotable(words), ticket: Some(answer.ticket) }
 }

@@ -5,8 +5,8 @@ use super::correlate::Interval;
 use super::correlate::join::FarApart;
 use super::correlate::skew::Ahead;
 use crate::read::evidence::{Nanos, SECOND};
+use crate::read::maps::HashMap;
 use crate::read::time;
-use std::collections::HashMap;
 
 /// Streams of one site whose clock is watched; past it all are forgotten and learned anew.
 const STREAMS_MAX: usize = 4_096;

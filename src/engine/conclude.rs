@@ -155,14 +155,32 @@ impl Engine {
 
     /// A decided request is remembered for late records, but not for ever and not too many.
     fn remember_decided(&mut self, now: Nanos, at: SiteRef, id: u64) {
-        self.timers.set(now.saturating_add(LATE), Timer::Forget(at, id));
         let decided_max = self.settings.requests_max.min(DECIDED_MAX);
         let Some(site) = self.sites.get_mut(at) else { return };
-        site.decided.push_back(id);
+        let due = now.saturating_add(LATE);
+        site.decided.push_back((due, id));
+        if !std::mem::replace(&mut site.forgets, true) {
+            self.timers.set(due, Timer::Forget(at));
+        }
         if site.decided.len() > decided_max
-            && let Some(oldest) = site.decided.pop_front()
+            && let Some((_, oldest)) = site.decided.pop_front()
         {
             self.forget_request(at, oldest);
+        }
+    }
+
+    /// Forgets the decided requests of a site whose time is over.
+    pub(super) fn forget_decided(&mut self, now: Nanos, at: SiteRef) {
+        while let Some(site) = self.sites.get_mut(at) {
+            site.forgets = false;
+            let Some((due, id)) = site.decided.front().copied() else { return };
+            if due > now {
+                site.forgets = true;
+                self.timers.set(due, Timer::Forget(at));
+                return;
+            }
+            site.decided.pop_front();
+            self.forget_request(at, id);
         }
     }
 

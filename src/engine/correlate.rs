@@ -4,6 +4,7 @@ pub mod coverage;
 pub mod gunicorn;
 pub mod join;
 pub mod link;
+mod shelf;
 pub mod skew;
 pub mod spans;
 pub mod world;

@@ -8,7 +8,7 @@ use super::correlate::link;
 use super::gather::upstream_of;
 use super::verdict::{Link, Quote, Source, Verdict};
 use crate::read::evidence::Symptom;
-use crate::read::text::hash64;
+use crate::read::text::{hash64, quotable};
 
 /// Quotes on one verdict (`why502.evidence`).
 const EVIDENCE_MAX: usize = 5;
@@ -198,7 +198,7 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
     };
     case.symptom_quote().into_iter().for_each(&mut push);
     if let Some(root) = case.derived_from {
-        push(root.quote.clone());
+        push(root.quote());
     }
     claim.quotes.iter().cloned().for_each(&mut push);
     if case.error().is_some()
@@ -209,7 +209,7 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
     }
     case.other_server().into_iter().for_each(&mut push);
     for quote in &mut evidence {
-        quote.text = crate::read::text::shortened(&crate::read::text::printable(&quote.text), 200);
+        quote.text = quotable(std::mem::take(&mut quote.text));
     }
     evidence
 }
@@ -217,32 +217,32 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
 /// 32 hexadecimal digits out of the first record's words and time: the same input gives the same uid.
 fn uid_of(case: &Case<'_>, salt: u32) -> String {
     let request = case.request;
-    let mut words = String::new();
-    if let Some(error) = request.errors.first() {
-        words.push_str(&error.text);
+    let error = request.errors.first().map_or("", |error| error.text.as_str());
+    let access = request.access.as_ref().map_or("", |access| access.text.as_str());
+    let other = if error.is_empty() && access.is_empty() { words_of_process(case) } else { String::new() };
+    let mut words = Vec::with_capacity(48);
+    for text in [error, access, &other] {
+        words.extend_from_slice(&hash64(text.as_bytes()).to_le_bytes());
     }
-    if let Some(access) = &request.access {
-        words.push_str(&access.text);
-    }
-    if words.is_empty() {
-        let text = match (&case.trigger, case.death) {
-            (Trigger::Phase(change), _) => change.quote.text.clone(),
-            (Trigger::Host(host), _) => host.seen.text.clone(),
-            (_, Some((_, death))) => {
-                format!("{} {}", death.worker, death.quotes.first().map_or("", |quote| quote.text.as_str()))
-            }
-            _ => String::new(),
-        };
-        words.push_str(&text);
-    }
-    words.push_str(&format!("|{}|{salt}", case.at.from));
+    words.extend_from_slice(&case.at.from.to_le_bytes());
     // Two pods write the same words about requests of their own.
-    if case.place().site != 0 {
-        words.push_str(&format!("|{:x}", case.place().site));
+    words.extend_from_slice(&case.place().site.to_le_bytes());
+    words.extend_from_slice(&salt.to_le_bytes());
+    let high = hash64(&words);
+    words.push(b'#');
+    format!("{high:016x}{:016x}", hash64(&words))
+}
+
+/// The words that a verdict rests on which is about no request.
+fn words_of_process(case: &Case<'_>) -> String {
+    match (&case.trigger, case.death) {
+        (Trigger::Phase(change), _) => change.quote.text.clone(),
+        (Trigger::Host(host), _) => host.seen.text.clone(),
+        (_, Some((_, death))) => {
+            format!("{} {}", death.worker, death.quotes.first().map_or("", |quote| quote.text.as_str()))
+        }
+        _ => String::new(),
     }
-    let high = hash64(words.as_bytes());
-    words.push('#');
-    format!("{high:016x}{:016x}", hash64(words.as_bytes()))
 }
 
 /// True when a change of phase is worth a verdict of its own.

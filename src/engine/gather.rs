@@ -50,7 +50,7 @@ pub(super) fn aim_of<'a>(request: &'a Request, world: &'a World) -> Option<Aim<'
         && let Some(root) = root_of(request, world, at)
     {
         symptom = root.symptom;
-        upstream = Some(root.upstream.as_str());
+        upstream = Some(&*root.upstream);
         derived_from = Some(root);
     }
     if symptom == Symptom::ConnectFailed
@@ -62,7 +62,7 @@ pub(super) fn aim_of<'a>(request: &'a Request, world: &'a World) -> Option<Aim<'
     let alike = if symptom == Symptom::Unknown { failures_alike(request, world, at) } else { None };
     if let Some(other) = alike {
         symptom = other.symptom;
-        upstream = upstream.or(Some(other.upstream.as_str()));
+        upstream = upstream.or(Some(&*other.upstream));
     }
     Some(Aim { upstream, symptom, at, passes, derived_from, borrowed: alike.is_some() })
 }
@@ -145,7 +145,7 @@ fn root_of<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a 
             && failure.symptom != Symptom::ClientClosed
             && failure.at.from <= at.to
             && failure.at.distance(at) <= ROOT_AGE_MAX_SECONDS * SECOND
-            && failure.server == error.what.server
+            && *failure.server == *error.what.server
             && (failure.pid.is_none() || error.what.pid.is_none() || failure.pid == error.what.pid)
     })
 }
@@ -154,9 +154,7 @@ fn root_of<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a 
 /// that this upstream had at the same time.
 fn same_failure<'a>(world: &'a World, upstream: Option<&str>, at: Interval) -> Option<&'a Failure> {
     world.failures.iter().rev().find(|failure| {
-        failure.symptom.is_connect()
-            && Some(failure.upstream.as_str()) == upstream
-            && failure.at.distance(at) <= 5 * SECOND
+        failure.symptom.is_connect() && Some(&*failure.upstream) == upstream && failure.at.distance(at) <= 5 * SECOND
     })
 }
 

@@ -2,7 +2,8 @@
 
 use super::Output;
 use super::verdict::{Ticket, Verdict};
-use std::collections::{HashMap, VecDeque};
+use crate::read::maps::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 #[derive(Debug)]

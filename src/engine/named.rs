@@ -4,7 +4,7 @@ use super::correlate::join::Naming;
 use super::correlate::spans::{SpanRow, hash_id};
 use super::sites::SiteRef;
 use crate::read::Wanted;
-use std::collections::HashMap;
+use crate::read::maps::HashMap;
 use std::sync::Arc;
 
 /// Requests that name one id and are remembered: attempts of one trace, each a request of its own.

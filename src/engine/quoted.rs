@@ -1,7 +1,8 @@
 //! Which lines about processes a verdict has quoted: these are told, and get no verdict of their own.
 
 use super::verdict::{Source, Ticket, Verdict};
-use std::collections::{HashSet, VecDeque};
+use crate::read::maps::HashSet;
+use std::collections::VecDeque;
 
 /// Lines remembered: those of some minutes of a server that restarts every second.
 const QUOTED_MAX: usize = 16_384;

@@ -8,8 +8,9 @@ use super::correlate::world::World;
 use super::place::Place;
 use super::topology::Role;
 use crate::read::evidence::{Nanos, SECOND};
+use crate::read::maps::HashMap;
 use crate::read::nginx_conf::NginxConf;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Sites in sight at once. Each takes a few kilobytes beside what it keeps of requests and spans; past it the one that was
@@ -51,8 +52,10 @@ pub(super) struct Site {
     pub(super) clocks: Clocks,
     /// Requests that wait for their verdict.
     pub(super) open: usize,
-    /// Requests in the order of their verdicts; some of them are forgotten already.
-    pub(super) decided: VecDeque<u64>,
+    /// Requests in the order of their verdicts, with when each shall be forgotten; some of them are already.
+    pub(super) decided: VecDeque<(Nanos, u64)>,
+    /// The timer runs by which they are forgotten.
+    pub(super) forgets: bool,
     /// How many verdicts began with the same words.
     pub(super) uids: HashMap<u64, u32>,
     /// The newest time of any evidence.
@@ -122,7 +125,8 @@ impl Sites {
             clocks: Clocks::default(),
             open: 0,
             decided: VecDeque::new(),
-            uids: HashMap::new(),
+            forgets: false,
+            uids: HashMap::default(),
             newest: Nanos::MIN,
             heard: now,
             roles: [None; Role::COUNT],

@@ -33,8 +33,8 @@ pub(super) enum Timer {
     Phase(SiteRef, u64, Ticket),
     /// A line about a process.
     Host(SiteRef, Ticket),
-    /// A decided request is forgotten.
-    Forget(SiteRef, u64),
+    /// Decided requests of a site are forgotten. One timer for all of them: in a storm most are forgotten long before.
+    Forget(SiteRef),
 }
 
 impl Timer {
@@ -44,7 +44,7 @@ impl Timer {
             Timer::Request(..) => Wake::Verdict,
             Timer::Ticket(_) | Timer::Span(..) => Wake::Release,
             Timer::Death(..) | Timer::Phase(..) | Timer::Host(..) => Wake::Standalone,
-            Timer::Forget(..) => Wake::Forget,
+            Timer::Forget(_) => Wake::Forget,
         }
     }
 }

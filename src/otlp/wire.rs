@@ -293,15 +293,46 @@ pub(super) fn put_message<E>(
     out.push(0);
     write(out)?;
     let length = (out.len() - start - 1) as u64;
-    match out.get_mut(start) {
-        Some(byte) if length < 0x80 => *byte = length as u8,
-        _ => {
-            let mut prefix = Vec::with_capacity(VARINT_BYTES_MAX);
-            put_varint(&mut prefix, length);
-            out.splice(start..=start, prefix);
+    // The last byte of the length takes the room that was left, those before it are put in front.
+    let (mut bytes, mut rest, mut count) = ([0; VARINT_BYTES_MAX], length, 0);
+    for byte in &mut bytes {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+        count += 1;
+        if rest == 0 {
+            *byte &= 0x7f;
+            break;
         }
     }
+    if let Some((last, before)) = bytes.get(..count).and_then(<[u8]>::split_last) {
+        if let Some(room) = out.get_mut(start) {
+            *room = *last;
+        }
+        insert(out, start, before);
+    }
     Ok(())
+}
+
+/// Makes what stands from `start` on the content of a length-delimited field.
+pub(super) fn wrap(out: &mut Vec<u8>, start: usize, number: u32) {
+    let length = out.len().saturating_sub(start) as u64;
+    let mut head = Vec::with_capacity(2 * VARINT_BYTES_MAX);
+    put_tag(&mut head, number, BYTES);
+    put_varint(&mut head, length);
+    insert(out, start, &head);
+}
+
+/// Puts bytes before those that stand from `start` on.
+fn insert(out: &mut Vec<u8>, start: usize, bytes: &[u8]) {
+    if bytes.is_empty() || start > out.len() {
+        return;
+    }
+    let end = out.len();
+    out.extend_from_slice(bytes);
+    out.copy_within(start..end, start + bytes.len());
+    if let Some(place) = out.get_mut(start..start + bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::encoded::Encoded;
 use super::value::{Attribute, message};
-use super::wire::{field_len, put_bytes, put_fixed64, put_number};
+use super::wire::{field_len, put_bytes, put_fixed64, put_number, wrap};
 use std::sync::Arc;
 
 /// A log record of our own.
@@ -138,25 +138,22 @@ impl Surroundings {
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct RequestWriter {
-    /// Whole fields of the request.
-    done: Vec<u8>,
-    /// The resource group that is open: its shell, then the whole scope groups in it.
+    /// Whole fields of the request, then the content of the resource group that is open: its shell and whole scope groups,
+    /// then the content of the scope group that is open: its shell and items. What is closed gets its length in front.
+    bytes: Vec<u8>,
     resource: Option<Open>,
-    /// The scope group that is open: its shell, then the items in it.
     scope: Option<Open>,
 }
 
+/// A group that is not closed yet.
 #[derive(Clone, Debug)]
 struct Open {
     shell: Arc<[u8]>,
-    content: Vec<u8>,
+    /// Where its content begins.
+    start: usize,
 }
 
 impl Open {
-    fn new(shell: &Arc<[u8]>) -> Open {
-        Open { shell: Arc::clone(shell), content: shell.to_vec() }
-    }
-
     fn has_shell(&self, shell: &Arc<[u8]>) -> bool {
         // Items of one group share one shell, so that a long one is not compared for each of them.
         Arc::ptr_eq(&self.shell, shell) || self.shell == *shell
@@ -171,13 +168,20 @@ impl RequestWriter {
 
     /// True when nothing was pushed.
     pub fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.resource.is_none()
+        self.bytes.is_empty() && self.resource.is_none()
     }
 
     /// How long the request is so far, in bytes.
     pub fn bytes_len(&self) -> usize {
-        let scope_len = self.scope.as_ref().map_or(0, |scope| field_len(scope.content.len()));
-        self.done.len() + self.resource.as_ref().map_or(0, |resource| field_len(resource.content.len() + scope_len))
+        self.bytes_len_with_content(0, 0)
+    }
+
+    /// How long it would be with so many more bytes in the open scope group, and so many more in the open resource group.
+    fn bytes_len_with_content(&self, in_scope: usize, in_resource: usize) -> usize {
+        let Some(resource) = &self.resource else { return self.bytes.len() };
+        let scope_start = self.scope.as_ref().map_or(self.bytes.len(), |scope| scope.start);
+        let scope_len = if self.scope.is_some() { field_len(self.bytes.len() - scope_start + in_scope) } else { 0 };
+        resource.start + field_len(scope_start - resource.start + scope_len + in_resource)
     }
 
     /// Adds an item in its surroundings.
@@ -196,7 +200,7 @@ impl RequestWriter {
         let alone_len = field_len(scope_shell.len() + item_len);
         match (&self.resource, &self.scope) {
             (Some(resource), Some(scope)) if resource.has_shell(resource_shell) && scope.has_shell(scope_shell) => {
-                self.done.len() + field_len(resource.content.len() + field_len(scope.content.len() + item_len))
+                self.bytes_len_with_content(item_len, 0)
             }
             _ => self.bytes_len_with(resource_shell, alone_len),
         }
@@ -209,10 +213,7 @@ impl RequestWriter {
 
     fn bytes_len_with(&self, resource_shell: &Arc<[u8]>, scope_field_len: usize) -> usize {
         match &self.resource {
-            Some(resource) if resource.has_shell(resource_shell) => {
-                let open_len = self.scope.as_ref().map_or(0, |scope| field_len(scope.content.len()));
-                self.done.len() + field_len(resource.content.len() + open_len + scope_field_len)
-            }
+            Some(resource) if resource.has_shell(resource_shell) => self.bytes_len_with_content(0, scope_field_len),
             _ => self.bytes_len() + field_len(resource_shell.len() + scope_field_len),
         }
     }
@@ -221,51 +222,53 @@ impl RequestWriter {
         self.open_resource(resource_shell);
         if !self.scope.as_ref().is_some_and(|open| open.has_shell(scope_shell)) {
             self.close_scope();
-            self.scope = Some(Open::new(scope_shell));
+            self.scope = Some(self.open(scope_shell));
         }
-        if let Some(scope) = &mut self.scope {
-            put_bytes(&mut scope.content, 2, item);
-        }
+        put_bytes(&mut self.bytes, 2, item);
+    }
+
+    fn open(&mut self, shell: &Arc<[u8]>) -> Open {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(shell);
+        Open { shell: Arc::clone(shell), start }
     }
 
     /// Adds a whole scope group.
     pub(super) fn push_scope(&mut self, resource_shell: &Arc<[u8]>, scope: &[u8]) {
         self.open_resource(resource_shell);
         self.close_scope();
-        if let Some(resource) = &mut self.resource {
-            put_bytes(&mut resource.content, 2, scope);
-        }
+        put_bytes(&mut self.bytes, 2, scope);
     }
 
     /// Adds a whole field of a request, tag and length included.
     pub(super) fn push_field(&mut self, field: &[u8]) {
         self.close_resource();
-        self.done.extend_from_slice(field);
+        self.bytes.extend_from_slice(field);
     }
 
     fn open_resource(&mut self, shell: &Arc<[u8]>) {
         if !self.resource.as_ref().is_some_and(|open| open.has_shell(shell)) {
             self.close_resource();
-            self.resource = Some(Open::new(shell));
+            self.resource = Some(self.open(shell));
         }
     }
 
     fn close_scope(&mut self) {
-        if let (Some(scope), Some(resource)) = (self.scope.take(), &mut self.resource) {
-            put_bytes(&mut resource.content, 2, &scope.content);
+        if let Some(scope) = self.scope.take() {
+            wrap(&mut self.bytes, scope.start, 2);
         }
     }
 
     fn close_resource(&mut self) {
         self.close_scope();
         if let Some(resource) = self.resource.take() {
-            put_bytes(&mut self.done, 1, &resource.content);
+            wrap(&mut self.bytes, resource.start, 1);
         }
     }
 
     /// The request.
     pub fn finish(mut self) -> Vec<u8> {
         self.close_resource();
-        std::mem::take(&mut self.done)
+        self.bytes
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::engine::place::{Place, Stream};
 use crate::read::formats::SourceMemory;
+use crate::read::maps::HashMap;
 use crate::scan::streams::{Entry, Streams};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

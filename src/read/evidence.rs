@@ -237,7 +237,7 @@ impl Proof {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NginxError {
     /// `emerg` to `debug` as printed; empty when lost.
-    pub level: String,
+    pub level: &'static str,
     /// nginx worker; `None` when lost.
     pub pid: Option<u32>,
     /// `*N`: equals `$connection` of the access log.

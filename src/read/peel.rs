@@ -5,6 +5,7 @@
 
 use super::envelope::{self, Layer};
 use super::evidence::{Origin, Stamp};
+use super::formats::nginx_error;
 use super::paste;
 use std::borrow::Cow;
 
@@ -53,6 +54,10 @@ pub fn peel(line: &str) -> Peeled<'_> {
 }
 
 fn layer(line: &str) -> Option<Layer> {
+    if nginx_error::has_whole_head(line) {
+        // The usual line of a failure: no envelope begins so.
+        return None;
+    }
     // Marks before an object hide it.
     if let Some((name, inner)) = paste::marks::indent(line) {
         return Some(Layer::plain(name, inner.to_owned()));

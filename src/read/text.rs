@@ -1,8 +1,18 @@
 //! Untrusted text made fit to show.
 
+use std::borrow::Cow;
+
 /// The text with every control character, line break and invalid byte made visible (`\x1B`), so that no log line can
 /// send an escape to a terminal or forge a line of ours.
 pub fn printable(text: &str) -> String {
+    shown(text).into_owned()
+}
+
+/// The same, copied only where something is not visible.
+pub fn shown(text: &str) -> Cow<'_, str> {
+    if is_plain(text) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if is_visible(c) {
@@ -13,7 +23,20 @@ pub fn printable(text: &str) -> String {
             out.push_str(&format!("\\u{{{:04X}}}", c as u32));
         }
     }
-    out
+    Cow::Owned(out)
+}
+
+/// True for a text of printable ASCII, as nearly all are.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Characters of a quote, and of a value that is shown beside it.
+pub const QUOTE_MAX: usize = 200;
+
+/// The text as a quote shows it: [`printable`], then [`shortened`] to [`QUOTE_MAX`].
+pub fn quotable(text: String) -> String {
+    if text.len() <= QUOTE_MAX && is_plain(&text) { text } else { shortened(&shown(&text), QUOTE_MAX) }
 }
 
 /// False for what a terminal obeys instead of showing: control characters, line separators, marks of writing direction.
@@ -24,7 +47,8 @@ pub fn is_visible(c: char) -> bool {
 
 /// At most `limit` characters of the text, with an ellipsis where something was cut.
 pub fn shortened(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
+    // No character has less than a byte.
+    if text.len() <= limit || text.chars().count() <= limit {
         return text.to_owned();
     }
     let mut out: String = text.chars().take(limit.saturating_sub(1)).collect();
@@ -32,7 +56,20 @@ pub fn shortened(text: &str, limit: usize) -> String {
     out
 }
 
-/// 64-bit FNV-1a: stable across runs and machines, which uids need; no defence against chosen collisions.
+/// A text as a number: stable across runs and machines, which uids need; no defence against chosen collisions. Eight bytes
+/// at a time, since each line of a failed request is hashed more than once.
 pub fn hash64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut hash = 0x9e37_79b9_7f4a_7c15 ^ bytes.len() as u64;
+    for word in words {
+        hash = fold(hash ^ u64::from_le_bytes(*word));
+    }
+    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+    fold(hash ^ last)
+}
+
+/// The two halves of a product with an odd number of evenly spread bits, one upon the other.
+pub fn fold(number: u64) -> u64 {
+    let product = u128::from(number.wrapping_add(0xd6e8_feb8_6659_fd93)) * 0xa076_1d64_78bd_642f;
+    (product as u64) ^ ((product >> 64) as u64)
 }

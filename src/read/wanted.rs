@@ -1,6 +1,6 @@
 //! What the engine asks for although it looks healthy: access lines by their request line, spans by their ids.
 
-use std::collections::HashMap;
+use crate::read::maps::HashMap;
 use std::sync::Arc;
 
 /// Hashes of the request lines whose access line is looked for, or of the ids whose spans are.
@@ -20,7 +20,7 @@ impl Wanted {
     pub fn new(mut hashes: Vec<u64>) -> Wanted {
         hashes.sort_unstable();
         hashes.dedup();
-        Wanted { open: HashMap::new(), known: hashes.into() }
+        Wanted { open: HashMap::default(), known: hashes.into() }
     }
 
     /// True when nothing is wanted, which is the usual case.

@@ -2,8 +2,8 @@
 
 use crate::engine::place::{Place, Stream};
 use crate::read::formats::SourceMemory;
+use crate::read::maps::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 /// All streams. A cache: what is forgotten is made anew.

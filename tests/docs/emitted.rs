@@ -6,7 +6,7 @@ use why502::engine::verdict::{Link, LinkMethod, Quote, Source, Ticket, Verdict};
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Vocabulary};
 use why502::enrich::{self, Enrichment};
 use why502::explain;
-use why502::otlp::{AnyValue, Encoded, LogRecord, Value};
+use why502::otlp::{AnyValue, Encoded, LogRecord};
 use why502::read::evidence::{SECOND, Symptom, TraceContext};
 use why502::read::formats::Reader;
 
@@ -162,10 +162,12 @@ fn verdicts_of_the_engine_use_the_words_of_the_table() {
         let options = explain::Options { files: vec![file], ..explain::Options::default() };
         explain::run(&options, &Reader::default(), |explained| {
             seen += 1;
-            for attribute in enrich::attributes(explained.verdict) {
-                assert!(known.contains(&*attribute.key), "{} is not in src/enrich/attributes.rs", attribute.key);
-                if let (Some(list), Value::String(word)) = (lists.get(&*attribute.key), &attribute.value) {
-                    assert!(list.contains(word.as_str()), "{}: {word}", attribute.key);
+            for attribute in enrich::attributes(explained.verdict).attributes() {
+                let key = String::from_utf8_lossy(attribute.key);
+                assert!(known.contains(&*key), "{key} is not in src/enrich/attributes.rs");
+                if let (Some(list), AnyValue::String(word)) = (lists.get(&*key), attribute.value()) {
+                    let word = String::from_utf8_lossy(word);
+                    assert!(list.contains(&*word), "{key}: {word}");
                 }
             }
         });

@@ -109,11 +109,11 @@ fn was_before(case: &Case<'_>, halted: &Change) -> bool {
         return false;
     }
     let own = case.error().map(|error| error.ticket);
-    let after_own = case.failures().skip_while(|failure| failure.quote.ticket != own);
+    let after_own = case.failures().skip_while(|failure| Some(failure.ticket) != own);
     after_own.skip(1).take(256).any(|failure| {
         failure.symptom == Symptom::ResponseReset
             && failure.at.near(case.at, 0, 2 * SECOND)
-            && Some(failure.upstream.as_str()) == case.upstream
+            && Some(&*failure.upstream) == case.upstream
     })
 }
 

@@ -78,10 +78,10 @@ impl Case<'_> {
         if only_late_spans(self) {
             return Wait::OnlyLateSpans;
         }
-        let paths: BTreeSet<&str> = self
+        let paths: BTreeSet<u64> = self
             .failures_around(Symptom::ResponseTimedOut, 5)
-            .map(|failure| failure.path.as_str())
-            .filter(|path| !path.is_empty())
+            .map(|failure| failure.path)
+            .filter(|path| *path != 0)
             .collect();
         match paths.len() {
             count if count < PATHS_MIN => Wait::Unsaid,
@@ -102,7 +102,7 @@ fn more_than_workers(case: &Case<'_>) -> Option<Wait> {
         .failures()
         .filter(|failure| {
             failure.symptom == Symptom::ResponseTimedOut
-                && Some(failure.upstream.as_str()) == case.upstream
+                && Some(&*failure.upstream) == case.upstream
                 && failure.at.distance(case.at) < took
         })
         .count();

@@ -211,10 +211,11 @@ impl<'a> Case<'a> {
     /// is looked for is among them.
     pub fn failures_around(&self, symptom: Symptom, seconds: i64) -> impl Iterator<Item = &'a Failure> + use<'a> {
         let (at, upstream) = (self.at, self.upstream);
-        self.failures().rev().filter(move |failure| {
+        let some = if self.sight.own.has_failed(symptom, at, seconds) { usize::MAX } else { 0 };
+        self.failures().rev().take(some).filter(move |failure| {
             failure.symptom == symptom
                 && failure.at.distance(at) <= seconds * SECOND
-                && upstream.is_none_or(|upstream| failure.upstream == upstream)
+                && upstream.is_none_or(|upstream| *failure.upstream == *upstream)
         })
     }
 

@@ -4,6 +4,7 @@
 //! client and time, one to one. A connection is serial, so on one kept alive the request line and the time tell its
 //! requests apart.
 
+use super::shelf::Shelf;
 use super::spans::{SpanRow, hash_id, hash_target, hash_text, parse_trace_id};
 use super::{Interval, Seen};
 use crate::engine::causes::Mark;
@@ -12,7 +13,8 @@ use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, TraceContext};
 use crate::read::formats::request_line_hash;
-use std::collections::{BTreeMap, HashMap};
+use crate::read::maps::HashMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// An access line may follow its first error line by so much: retries, then a lingering close of at most 30 s
@@ -53,6 +55,8 @@ pub struct Request {
     /// The timer of its verdict; `None` before it was set.
     pub(in crate::engine) timer: Option<TimerKey>,
     line_hash: Option<u64>,
+    /// It is among those that lack their access line, and those that lack an error line.
+    lacks: (bool, bool),
     /// Its access line is among those that readers look for.
     looked_for: bool,
     /// By what spans find it.
@@ -75,6 +79,7 @@ impl Request {
             stale: false,
             timer: None,
             line_hash: None,
+            lacks: (false, false),
             looked_for: false,
             span_keys: Vec::new(),
         }
@@ -114,7 +119,8 @@ impl Request {
 
     /// Every record with its writer, in order of the story.
     pub fn records(&self) -> Vec<(Source, Ticket)> {
-        let mut records: Vec<_> = self.errors.iter().map(|error| (Source::NginxError, error.ticket)).collect();
+        let mut records = Vec::with_capacity(self.errors.len() + self.others.len() + 1);
+        records.extend(self.errors.iter().map(|error| (Source::NginxError, error.ticket)));
         records.extend(self.access.iter().map(|access| (Source::NginxAccess, access.ticket)));
         records.extend(self.others.iter().copied());
         records
@@ -156,12 +162,22 @@ pub struct Requests {
     next: u64,
     /// No request before this one is open.
     first_open: u64,
-    by_id: BTreeMap<u64, Request>,
-    by_connection: HashMap<(u32, u64), Vec<u64>>,
-    by_line: HashMap<u64, Vec<u64>>,
-    by_span_key: HashMap<SpanKey, Vec<u64>>,
+    by_id: Shelf<Request>,
+    by_connection: HashMap<(u32, u64), Ids>,
+    by_line: HashMap<u64, Alike>,
+    by_span_key: HashMap<SpanKey, Ids>,
     /// Ids among the keys that came or went since somebody asked.
     naming: Vec<Naming>,
+}
+
+/// Requests in the order in which they were found to have one key.
+type Ids = VecDeque<u64>;
+
+/// Requests of one request line that lack one of their lines. In a storm on one URL nearly all of them have both.
+#[derive(Debug, Default)]
+struct Alike {
+    lack_access: Ids,
+    lack_error: Ids,
 }
 
 /// A request names an id by which spans find it, or no longer does.
@@ -223,7 +239,7 @@ impl Requests {
         let id = found.unwrap_or_else(|| self.open(now, due));
         if !genuine {
             // A line that may be forged joins nothing, and nothing joins it.
-            if let Some(request) = self.by_id.get_mut(&id) {
+            if let Some(request) = self.by_id.get_mut(id) {
                 request.genuine = false;
                 request.errors.push(error);
             }
@@ -232,11 +248,14 @@ impl Requests {
         self.index(id, error.what.pid.zip(error.what.connection), error_line_hash(&error.what));
         let target = error.what.request.as_deref().and_then(split_request_line).map_or("", |(_, target)| target);
         self.index_for_spans(id, SpanKey::of_path(target));
-        if let Some(request) = self.by_id.get_mut(&id)
+        if let Some(request) = self.by_id.get_mut(id)
             && request.errors.len() < ERRORS_MAX
         {
+            // Nearly all have one, and each takes half a kilobyte.
+            request.errors.reserve_exact(1);
             request.errors.push(error);
         }
+        self.note_lines(id);
         id
     }
 
@@ -251,11 +270,12 @@ impl Requests {
         let id = self.find_for_access(&access, true).unwrap_or_else(|| self.open(now, due));
         self.index(id, access.what.pid.zip(access.what.connection), access_line_hash(&access.what));
         self.index_access_for_spans(id, &access.what, trace);
-        if let Some(request) = self.by_id.get_mut(&id) {
+        if let Some(request) = self.by_id.get_mut(id) {
             request.trace = request.trace.or(trace);
             request.access = Some(access);
             request.maybe.clear();
         }
+        self.note_lines(id);
         id
     }
 
@@ -266,16 +286,17 @@ impl Requests {
 
     /// Two lines of one request that are too far apart in time: an error line, and an access line that has none.
     pub(in crate::engine) fn far_apart(&self, id: u64) -> Option<FarApart> {
-        let request = self.by_id.get(&id).filter(|request| request.genuine)?;
+        let request = self.by_id.get(id).filter(|request| request.genuine)?;
         let connection = match (request.errors.first(), &request.access) {
             (Some(error), None) => error.what.pid.zip(error.what.connection),
             (None, Some(access)) => access.what.pid.zip(access.what.connection),
             _ => return None,
         };
         let of_connection = connection.and_then(|connection| self.by_connection.get(&connection));
-        let of_line = request.line_hash.and_then(|hash| self.by_line.get(&hash));
+        let alike = request.line_hash.and_then(|hash| self.by_line.get(&hash));
+        let of_line = alike.map(|alike| if request.access.is_none() { &alike.lack_error } else { &alike.lack_access });
         let pair_with = |other: &u64| {
-            let other = self.by_id.get(other).filter(|other| other.genuine && other.line_hash == request.line_hash)?;
+            let other = self.by_id.get(*other).filter(|other| other.genuine && other.line_hash == request.line_hash)?;
             let (error, access) = match (request.errors.first(), &other.access) {
                 (Some(error), Some(access)) if other.errors.is_empty() => (error, access),
                 _ => (other.errors.first()?, request.access.as_ref().filter(|_| other.access.is_none())?),
@@ -302,10 +323,10 @@ impl Requests {
                 && !request.errors.is_empty()
                 && request.errors.iter().all(|error| error.source == stream)
         };
-        let open: Vec<u64> = self.open_ids().filter(|id| self.by_id.get(id).is_some_and(of_stream)).collect();
+        let open: Vec<u64> = self.open_ids().filter(|id| self.by_id.get(*id).is_some_and(of_stream)).collect();
         let mut merged = Vec::new();
         for id in open {
-            let Some(request) = self.by_id.get_mut(&id) else { continue };
+            let Some(request) = self.by_id.get_mut(id) else { continue };
             for error in &mut request.errors {
                 error.at = error.at.earlier(later);
             }
@@ -316,10 +337,11 @@ impl Requests {
             for error in &request.errors {
                 self.index(found, error.what.pid.zip(error.what.connection), None);
             }
-            if let Some(into) = self.by_id.get_mut(&found) {
+            if let Some(into) = self.by_id.get_mut(found) {
                 into.errors.extend(request.errors.iter().cloned());
                 into.others.extend(request.others.iter().copied());
             }
+            self.note_lines(found);
             merged.push(request);
         }
         merged
@@ -332,35 +354,36 @@ impl Requests {
         if exact {
             self.index_access_for_spans(id, &access.what, trace);
         }
-        let request = self.by_id.get_mut(&id)?;
+        let request = self.by_id.get_mut(id)?;
         if exact {
             request.trace = request.trace.or(trace);
             request.access = Some(access);
         } else if request.maybe.len() < MAYBE_MAX {
             request.maybe.push(access);
         }
+        self.note_lines(id);
         Some(id)
     }
 
     /// One request.
     pub fn get(&self, id: u64) -> Option<&Request> {
-        self.by_id.get(&id)
+        self.by_id.get(id)
     }
 
     /// One request, to change it.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Request> {
-        self.by_id.get_mut(&id)
+        self.by_id.get_mut(id)
     }
 
     /// All in order of opening.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Request)> {
-        self.by_id.iter().map(|(id, request)| (*id, request))
+        self.by_id.from(0)
     }
 
     /// Open ones, the first that was opened first.
     pub fn open_ids(&self) -> impl Iterator<Item = u64> {
-        let open = self.by_id.range(self.first_open..).filter(|(_, request)| request.verdict.is_none());
-        open.map(|(id, _)| *id)
+        let open = self.by_id.from(self.first_open).filter(|(_, request)| request.verdict.is_none());
+        open.map(|(id, _)| id)
     }
 
     /// Decided ones for whose cause little speaks, of those that were opened last and failed about then.
@@ -380,7 +403,7 @@ impl Requests {
     /// The open one that was opened first.
     pub fn oldest_open(&mut self) -> Option<u64> {
         let is_open = |request: &Request| request.verdict.is_none();
-        let oldest = self.by_id.range(self.first_open..).find(|(_, request)| is_open(request)).map(|(id, _)| *id);
+        let oldest = self.by_id.from(self.first_open).find(|(_, request)| is_open(request)).map(|(id, _)| id);
         // What is decided stays so: next time the search begins here.
         self.first_open = oldest.unwrap_or(self.next);
         oldest
@@ -388,13 +411,13 @@ impl Requests {
 
     /// How many are remembered, decided ones included.
     pub fn count(&self) -> usize {
-        self.by_id.len()
+        self.by_id.count()
     }
 
     /// Requests on the path of a span. Newest first.
     pub fn on_path_of(&self, span: &SpanRow) -> impl Iterator<Item = &Request> {
         let ids = SpanKey::of_path_hash(span.path).and_then(|key| self.by_span_key.get(&key));
-        ids.into_iter().flat_map(|ids| ids.iter().rev()).filter_map(|id| self.by_id.get(id))
+        ids.into_iter().flat_map(|ids| ids.iter().rev()).filter_map(|id| self.by_id.get(*id))
     }
 
     /// Notes that the request's verdict is linked to a trace.
@@ -409,15 +432,21 @@ impl Requests {
 
     /// Forgets a request.
     pub fn remove(&mut self, id: u64) -> Option<Request> {
-        let request = self.by_id.remove(&id)?;
+        let request = *self.by_id.remove(id)?;
         let mut connections: Vec<(u32, u64)> =
             request.errors.iter().filter_map(|error| error.what.pid.zip(error.what.connection)).collect();
         connections.extend(request.access.iter().filter_map(|access| access.what.pid.zip(access.what.connection)));
         for connection in connections {
             forget_id(&mut self.by_connection, connection, id);
         }
-        if let Some(hash) = request.line_hash {
-            forget_id(&mut self.by_line, hash, id);
+        if let Some(hash) = request.line_hash
+            && let Some(alike) = self.by_line.get_mut(&hash)
+        {
+            drop_id(&mut alike.lack_access, id);
+            drop_id(&mut alike.lack_error, id);
+            if alike.lack_access.is_empty() && alike.lack_error.is_empty() {
+                self.by_line.remove(&hash);
+            }
         }
         for key in &request.span_keys {
             forget_id(&mut self.by_span_key, *key, id);
@@ -431,7 +460,7 @@ impl Requests {
     fn open(&mut self, now: Nanos, due: Nanos) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.by_id.insert(id, Request { opened: now, due, ..Request::empty() });
+        self.by_id.push(id, Request { opened: now, due, ..Request::empty() });
         id
     }
 
@@ -444,12 +473,12 @@ impl Requests {
     }
 
     fn index_for_spans(&mut self, id: u64, key: Option<SpanKey>) {
-        if let (Some(key), Some(request)) = (key, self.by_id.get_mut(&id))
+        if let (Some(key), Some(request)) = (key, self.by_id.get_mut(id))
             && request.span_keys.len() < SPAN_KEYS_MAX
             && !request.span_keys.contains(&key)
         {
             request.span_keys.push(key);
-            push_id(&mut self.by_span_key, key, id);
+            add_id(self.by_span_key.entry(key).or_default(), id);
             if let Some(hash) = key.id() {
                 self.naming.push(Naming { id: hash, request: id, named: true });
             }
@@ -458,13 +487,39 @@ impl Requests {
 
     fn index(&mut self, id: u64, connection: Option<(u32, u64)>, line_hash: Option<u64>) {
         if let Some(connection) = connection {
-            push_id(&mut self.by_connection, connection, id);
+            let ids = self.by_connection.entry(connection).or_default();
+            if !ids.iter().rev().any(|known| *known == id) {
+                add_id(ids, id);
+            }
         }
-        if let (Some(hash), Some(request)) = (line_hash, self.by_id.get_mut(&id))
+        if let (Some(hash), Some(request)) = (line_hash, self.by_id.get_mut(id))
             && request.line_hash.is_none()
         {
             request.line_hash = Some(hash);
-            push_id(&mut self.by_line, hash, id);
+        }
+    }
+
+    /// Notes which of its lines a request lacks, for those that look for one.
+    fn note_lines(&mut self, id: u64) {
+        let Some(request) = self.by_id.get_mut(id) else { return };
+        let Some(hash) = request.line_hash else { return };
+        let lacks = (request.access.is_none(), request.errors.is_empty());
+        let before = std::mem::replace(&mut request.lacks, lacks);
+        if lacks == before {
+            return;
+        }
+        let alike = self.by_line.entry(hash).or_default();
+        for (ids, lacks, before) in
+            [(&mut alike.lack_access, lacks.0, before.0), (&mut alike.lack_error, lacks.1, before.1)]
+        {
+            match (lacks, before) {
+                (true, false) => add_id(ids, id),
+                (false, true) => drop_id(ids, id),
+                _ => {}
+            }
+        }
+        if alike.lack_access.is_empty() && alike.lack_error.is_empty() {
+            self.by_line.remove(&hash);
         }
     }
 
@@ -474,9 +529,9 @@ impl Requests {
             _ => true,
         };
         if let Some(connection) = error.what.pid.zip(error.what.connection) {
-            let ids = self.by_connection.get(&connection).map_or(&[][..], Vec::as_slice);
+            let ids = self.by_connection.get(&connection).into_iter().flatten();
             let fits = |id: &&u64| {
-                self.by_id.get(id).is_some_and(|request| {
+                self.by_id.get(**id).is_some_and(|request| {
                     let in_time = match &request.access {
                         // nginx writes the access line last; its time is no earlier than the error's second.
                         Some(access) => {
@@ -488,21 +543,21 @@ impl Requests {
                     in_time && same_line(request)
                 })
             };
-            if let Some(id) = ids.iter().rev().find(fits) {
+            if let Some(id) = ids.rev().find(fits) {
                 return Some(*id);
             }
         }
         // An access line without connection came first: nearest in time, not yet explained by an error line.
         let hash = error_line_hash(&error.what)?;
-        let ids = self.by_line.get(&hash).map_or(&[][..], Vec::as_slice);
         if error.what.request.is_none() && error.what.connection.is_none() {
+            let ids = self.by_line.get(&hash).into_iter().flat_map(|alike| &alike.lack_access);
             let same = |id: &&u64| {
-                self.by_id.get(id).is_some_and(|request| {
+                self.by_id.get(**id).is_some_and(|request| {
                     request.verdict.is_none()
                         && request.errors.first().is_some_and(|first| first.source == error.source)
                 })
             };
-            return ids.iter().rev().find(same).copied();
+            return ids.rev().find(same).copied();
         }
         self.find_lone_access(error)
     }
@@ -511,63 +566,60 @@ impl Requests {
     fn find_lone_access(&self, error: &Seen<NginxError>) -> Option<u64> {
         let hash = error_line_hash(&error.what)?;
         let connection = error.what.pid.zip(error.what.connection);
-        let ids = self.by_line.get(&hash).map_or(&[][..], Vec::as_slice);
-        let candidates = ids.iter().filter(|id| {
-            self.by_id.get(id).is_some_and(|request| {
-                request.errors.is_empty()
-                    && request.access.as_ref().is_some_and(|access| {
-                        let keys = access.what.pid.zip(access.what.connection);
-                        (keys.is_none() || connection.is_none() || keys == connection)
-                            && same_client(&access.what.client, &error.what.client)
-                            && in_order(error.at, access.at)
-                    })
-            })
-        });
-        candidates
-            .min_by_key(|id| {
-                self.by_id
-                    .get(id)
-                    .and_then(|request| request.access.as_ref())
-                    .map_or(Nanos::MAX, |access| access.at.distance(error.at))
-            })
-            .copied()
+        let ids = self.by_line.get(&hash).into_iter().flat_map(|alike| &alike.lack_error);
+        nearest(ids.copied(), |id| {
+            let request = self.by_id.get(id).filter(|request| request.errors.is_empty())?;
+            let access = request.access.as_ref()?;
+            let keys = access.what.pid.zip(access.what.connection);
+            let fits = (keys.is_none() || connection.is_none() || keys == connection)
+                && in_order(error.at, access.at)
+                && same_client(&access.what.client, &error.what.client);
+            fits.then(|| access.at.distance(error.at))
+        })
     }
 
     fn find_for_access(&self, access: &Seen<NginxAccess>, failed: bool) -> Option<u64> {
         let hash = access_line_hash(&access.what);
         let lacks_access = |request: &Request| request.access.is_none() && (failed || request.verdict.is_none());
         if let Some(connection) = access.what.pid.zip(access.what.connection) {
-            let ids = self.by_connection.get(&connection).map_or(&[][..], Vec::as_slice);
+            let ids = self.by_connection.get(&connection).into_iter().flatten();
             let fits = |id: &&u64| {
-                self.by_id.get(id).is_some_and(|request| {
+                self.by_id.get(**id).is_some_and(|request| {
                     lacks_access(request)
                         && request.last_error_at().is_none_or(|last| in_order(last, access.at))
                         && (request.line_hash.is_none() || hash.is_none() || request.line_hash == hash)
                 })
             };
-            let found = ids.iter().find(fits).copied();
+            let found = ids.copied().find(|id| fits(&id));
             if found.is_some() || !failed {
                 return found;
             }
         }
         let is_exact = access.what.pid.is_some() && access.what.connection.is_some();
-        let ids = self.by_line.get(&hash?).map_or(&[][..], Vec::as_slice);
-        let fits = |id: &&u64| {
-            self.by_id.get(id).is_some_and(|request| {
-                lacks_access(request)
-                    && request.errors.last().is_some_and(|error| {
-                        // A collector that parsed the error line may have taken its connection away.
-                        !(is_exact && error.what.connection.is_some())
-                            && same_client(&access.what.client, &error.what.client)
-                            && in_order(error.at, access.at)
-                    })
-            })
-        };
-        let distance = |id: &&u64| {
-            self.by_id.get(id).and_then(Request::last_error_at).map_or(Nanos::MAX, |last| last.distance(access.at))
-        };
-        ids.iter().filter(fits).min_by_key(distance).copied()
+        let ids = self.by_line.get(&hash?).into_iter().flat_map(|alike| &alike.lack_access);
+        nearest(ids.copied(), |id| {
+            let request = self.by_id.get(id).filter(|request| lacks_access(request))?;
+            let error = request.errors.last()?;
+            // A collector that parsed the error line may have taken its connection away.
+            let fits = !(is_exact && error.what.connection.is_some())
+                && in_order(error.at, access.at)
+                && same_client(&access.what.client, &error.what.client);
+            fits.then(|| error.at.distance(access.at))
+        })
     }
+}
+
+/// The first of the nearest. Nothing is nearer than 0.
+fn nearest(ids: impl Iterator<Item = u64>, distance: impl Fn(u64) -> Option<Nanos>) -> Option<u64> {
+    let mut best: Option<(Nanos, u64)> = None;
+    for id in ids {
+        match distance(id) {
+            Some(0) => return Some(id),
+            Some(distance) if best.is_none_or(|(least, _)| distance < least) => best = Some((distance, id)),
+            _ => {}
+        }
+    }
+    best.map(|(_, id)| id)
 }
 
 /// The error line is written first, both stamps may be a second coarse, and the clock of nginx's log may lag a turn.
@@ -611,20 +663,25 @@ fn access_line_hash(access: &NginxAccess) -> Option<u64> {
 /// key, which costs a join, not memory.
 const IDS_MAX: usize = 1_024;
 
-fn push_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<u64>>, key: K, id: u64) {
-    let ids = map.entry(key).or_default();
-    if ids.contains(&id) {
-        return;
-    }
+fn add_id(ids: &mut Ids, id: u64) {
     if ids.len() == IDS_MAX {
-        ids.remove(0);
+        ids.pop_front();
     }
-    ids.push(id);
+    ids.push_back(id);
 }
 
-fn forget_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Vec<u64>>, key: K, id: u64) {
+/// The newest and the oldest come and go most.
+fn drop_id(ids: &mut Ids, id: u64) {
+    if ids.back() == Some(&id) {
+        ids.pop_back();
+    } else if let Some(at) = ids.iter().position(|known| *known == id) {
+        ids.remove(at);
+    }
+}
+
+fn forget_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Ids>, key: K, id: u64) {
     if let Some(ids) = map.get_mut(&key) {
-        ids.retain(|known| *known != id);
+        drop_id(ids, id);
         if ids.is_empty() {
             map.remove(&key);
         }

@@ -5,6 +5,7 @@ mod ring;
 
 use crate::engine::verdict::Ticket;
 use crate::read::evidence::Nanos;
+use crate::read::text::{fold, hash64};
 pub use ring::Spans;
 
 /// Rows that are looked at of one trace; a trace may have thousands, a request's own are among the first.
@@ -119,31 +120,15 @@ pub fn hash_query(query: &[u8]) -> u32 {
     (hash_text(query) as u32).max(1)
 }
 
-/// A text as rows have it: 0 for an empty one alone. Eight bytes at a time, since a span that nobody looks for should cost
-/// next to nothing; the same within one run, and no defence against chosen collisions.
+/// A text as rows have it: 0 for an empty one alone.
 pub fn hash_text(text: &[u8]) -> u64 {
-    if text.is_empty() {
-        return 0;
-    }
-    let (words, rest) = text.as_chunks::<8>();
-    let mut hash = 0x9e37_79b9_7f4a_7c15 ^ text.len() as u64;
-    for word in words {
-        hash = fold(hash ^ u64::from_le_bytes(*word));
-    }
-    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
-    fold(hash ^ last).max(1)
+    if text.is_empty() { 0 } else { hash64(text).max(1) }
 }
 
 /// A trace id as a number.
 pub fn hash_id(trace_id: &[u8; 16]) -> u64 {
     let both = u128::from_le_bytes(*trace_id);
     fold(fold(both as u64) ^ (both >> 64) as u64)
-}
-
-/// The two halves of a product with an odd number of evenly spread bits, one upon the other.
-fn fold(number: u64) -> u64 {
-    let product = u128::from(number.wrapping_add(0xd6e8_feb8_6659_fd93)) * 0xa076_1d64_78bd_642f;
-    (product as u64) ^ ((product >> 64) as u64)
 }
 
 /// The trace id that 32 hexadecimal digits are.

@@ -2,15 +2,18 @@
 
 use super::coverage::{Coverage, READ_ABOUT};
 use super::gunicorn::{Gunicorns, Instance};
+use super::join::split_request_line;
 use super::skew::Skew;
-use super::spans::Spans;
+use super::spans::{Spans, hash_text};
 use super::{Interval, Seen};
+use crate::engine::case::words_of_error;
 use crate::engine::place::Stream;
 use crate::engine::verdict::{Quote, Source, Ticket};
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, Proof, Symptom};
+use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, NginxError, Proof, SECOND, Symptom};
+use crate::read::maps::HashMap;
 use crate::read::nginx_conf::NginxConf;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Lines of each kind remembered; at one failing request a millisecond this is eight seconds.
@@ -30,13 +33,44 @@ pub struct Failure {
     /// What it saw.
     pub symptom: Symptom,
     /// Whom it tried.
-    pub upstream: String,
-    /// Path without query.
-    pub path: String,
+    pub upstream: Arc<str>,
+    /// Path without query, hashed; 0 where there is none.
+    pub path: u64,
     /// `server:` of the line.
-    pub server: String,
-    /// The line.
-    pub quote: Quote,
+    pub server: Arc<str>,
+    /// The line's record.
+    pub ticket: Ticket,
+    message: Arc<str>,
+    action: Arc<str>,
+}
+
+impl Failure {
+    /// What an error line tells. Texts are shared with the failure before it: in a storm they are the same.
+    pub(in crate::engine) fn of(error: &Seen<NginxError>, symptom: Symptom, before: Option<&Failure>) -> Failure {
+        let what = &error.what;
+        let target = what.request.as_deref().and_then(split_request_line).map_or("", |(_, target)| target);
+        let path = target.split('?').next().unwrap_or(target);
+        let shared = |text: &str, of: fn(&Failure) -> &Arc<str>| match before.map(of) {
+            Some(known) if **known == *text => Arc::clone(known),
+            _ => Arc::from(text),
+        };
+        Failure {
+            at: error.at,
+            pid: what.pid,
+            symptom,
+            upstream: shared(what.upstream.as_deref().unwrap_or_default(), |failure| &failure.upstream),
+            path: hash_text(path.as_bytes()),
+            server: shared(&what.server, |failure| &failure.server),
+            ticket: error.ticket,
+            message: shared(&what.message, |failure| &failure.message),
+            action: shared(&what.action, |failure| &failure.action),
+        }
+    }
+
+    /// The deciding words of the line.
+    pub fn quote(&self) -> Quote {
+        words_of_error(&self.message, &self.action, self.ticket)
+    }
 }
 
 /// A line of the kernel, systemd, Kubernetes or a supervisor.
@@ -65,6 +99,8 @@ pub struct World {
     pub answers: VecDeque<Seen<GunicornAccess>>,
     /// Failed attempts.
     pub failures: VecDeque<Failure>,
+    /// The newest failure of each symptom: most that are looked for are not there.
+    newest_failures: [Nanos; Symptom::ALL.len()],
     /// What the access logs cover.
     coverage: Coverage,
     /// The earliest and newest line of nginx's error log, and the earliest genuine one: what came before is not covered.
@@ -189,8 +225,18 @@ impl World {
     }
 
     /// Remembers a failed attempt.
-    pub fn fail(&mut self, failure: Failure) {
+    pub fn fail(&mut self, error: &Seen<NginxError>, symptom: Symptom) {
+        let failure = Failure::of(error, symptom, self.failures.back());
+        if let Some(newest) = self.newest_failures.get_mut(symptom as usize) {
+            *newest = error.at.to.max(*newest);
+        }
         push(&mut self.failures, failure);
+    }
+
+    /// True when an attempt failed so within so many seconds before a time, or after it.
+    pub(in crate::engine) fn has_failed(&self, symptom: Symptom, at: Interval, seconds: i64) -> bool {
+        let newest = self.newest_failures.get(symptom as usize).copied().unwrap_or_default();
+        newest >= at.from.saturating_sub(seconds * SECOND)
     }
 
     /// Forgets what is older than the horizon; returns held spans to release.

@@ -159,7 +159,7 @@ fn fields_of(evidence: &Evidence, fields: &mut Fields) {
 
 /// The fields of an error line by the names that the line gives them.
 fn fields_of_error(error: &NginxError, fields: &mut Fields) {
-    put(fields, "level", error.level.as_str());
+    put(fields, "level", error.level);
     put_number(fields, "pid", error.pid);
     put_number(fields, "connection", error.connection);
     put(fields, "message", &error.message);

@@ -50,6 +50,8 @@ const DEPTH_MAX: usize = 4;
 #[derive(Debug)]
 pub struct JsonLine<'a> {
     members: Vec<Member<'a>>,
+    /// A bit for each key: of the hundred names that are asked for, few are there.
+    marks: u128,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,8 @@ impl<'a> JsonLine<'a> {
     /// Reads the members; `None` when the line is no object. What comes after a member that cannot be read is left out:
     /// such lines were cut.
     pub fn read(line: &'a str) -> Option<JsonLine<'a>> {
-        let mut members: Vec<Member<'a>> = Vec::new();
+        let mut members: Vec<Member<'a>> = Vec::with_capacity(16);
+        let mut marks = 0;
         let mut objects = VecDeque::from([(line.trim_start().strip_prefix('{')?, 0)]);
         while let Some((object, depth)) = objects.pop_front() {
             let mut rest = object;
@@ -78,23 +81,31 @@ impl<'a> JsonLine<'a> {
                 {
                     objects.push_back((inner, depth + 1));
                 }
+                marks |= mark(member.key);
                 members.push(member);
                 rest = after;
             }
         }
-        (!members.is_empty()).then_some(JsonLine { members })
+        (!members.is_empty()).then_some(JsonLine { members, marks })
     }
 
     /// The value of a key of the object itself with escapes undone. The first of equal keys counts: a client cannot add
     /// keys, its text is escaped.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
-        let member = self.members.iter().find(|member| member.key == name)?;
+        let member = self.member(name)?;
         (!member.is_inner).then(|| member.text())
     }
 
     /// The same, looked for in inner objects too where the object itself has no such key.
     pub fn get_deep(&self, name: &str) -> Option<Cow<'a, str>> {
-        Some(self.members.iter().find(|member| member.key == name)?.text())
+        Some(self.member(name)?.text())
+    }
+
+    fn member(&self, name: &str) -> Option<&Member<'a>> {
+        if self.marks & mark(name) == 0 {
+            return None;
+        }
+        self.members.iter().find(|member| member.key == name)
     }
 
     /// Keys and values in order, escapes undone, inner ones after outer ones.
@@ -106,6 +117,13 @@ impl<'a> JsonLine<'a> {
     pub fn keys(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.members.iter().map(|member| member.key)
     }
+}
+
+/// One bit of 128, by the ends and the length of a key.
+fn mark(key: &str) -> u128 {
+    let bytes = key.as_bytes();
+    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
+    1 << ((end(bytes.first()) * 3 + end(bytes.last()) * 5 + bytes.len() * 7) % 128)
 }
 
 impl<'a> Member<'a> {

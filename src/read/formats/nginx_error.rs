@@ -9,8 +9,9 @@ mod head;
 pub(in crate::read) mod messages;
 mod symptom;
 
+pub(in crate::read) use head::has_whole_head;
+pub(super) use head::stamp_alone;
 pub(in crate::read) use head::{LEVELS, heads};
-pub(super) use head::{has_whole_head, stamp_alone};
 pub(in crate::read) use messages::find as find_message;
 
 use super::{Bare, Format, Reading, note_break};
@@ -152,23 +153,29 @@ fn speaks_like_nginx(error: &NginxError) -> bool {
         || error.symptom.is_some()
 }
 
-fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) -> NginxError {
-    let (before, tail) = match rest.find(", client: ") {
-        Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
+/// Where the words stand.
+fn find(text: &str, words: &str) -> Option<usize> {
+    memchr::memmem::find(text.as_bytes(), words.as_bytes())
+}
+
+fn has(text: &str, words: &str) -> bool {
+    find(text, words).is_some()
+}
+
+fn fields(level: &'static str, pid: Option<u32>, connection: Option<u64>, rest: &str) -> NginxError {
+    let tail_at = find(rest, ", client: ").or_else(|| {
         // A line cut short, and the lines that have no client: resolver, start-up, reconnect.
-        None => {
-            match rest.find(", server: ").or_else(|| rest.find(", upstream: \"")).or_else(|| rest.find(", resolver: "))
-            {
-                Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
-                None => (rest, ""),
-            }
-        }
+        [", server: ", ", upstream: \"", ", resolver: "].iter().find_map(|name| find(rest, name))
+    });
+    let (before, tail) = match tail_at {
+        Some(index) => (rest.get(..index).unwrap_or(rest), rest.get(index..).unwrap_or_default()),
+        None => (rest, ""),
     };
     // Nothing of nginx's own has two asterisks in a row, a page that shows the deciding words in bold has.
-    let plain = (before.contains("**") && !before.contains('"')).then(|| before.replace("**", ""));
+    let plain = (has(before, "**") && !before.contains('"')).then(|| before.replace("**", ""));
     let (message, action) = split_action(plain.as_deref().unwrap_or(before));
     let mut error = NginxError {
-        level: level.to_owned(),
+        level,
         pid,
         connection,
         message: message.to_owned(),
@@ -177,8 +184,8 @@ fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) ->
     };
     (error.code, error.code_text) = code(message);
     tail_fields(tail, &mut error);
-    if let Some(peer) =
-        message.strip_prefix("connect() to ").and_then(|rest| rest.split_once(" failed")).map(|(peer, _)| peer)
+    if let Some(rest) = message.strip_prefix("connect() to ")
+        && let Some(peer) = find(rest, " failed").and_then(|end| rest.get(..end))
     {
         // nginx's own words, before any text of the client.
         error.upstream = Some(peer.to_owned());
@@ -190,7 +197,7 @@ fn fields(level: &str, pid: Option<u32>, connection: Option<u64>, rest: &str) ->
 
 /// The phrase after the last ` while ` is one of a closed list that begins with a verb in -ing.
 fn split_action(before: &str) -> (&str, &str) {
-    match before.rfind(" while ") {
+    match memchr::memmem::rfind(before.as_bytes(), b" while ") {
         Some(index) => {
             let action = before.get(index + 7..).unwrap_or_default();
             let verb = action.split(' ').next().unwrap_or_default();
@@ -221,17 +228,18 @@ fn code(message: &str) -> (Option<i32>, String) {
 
 /// The quoted fields in their one order. `upstream:` counts only before `host:` and `referrer:`.
 fn tail_fields(tail: &str, error: &mut NginxError) {
-    let plain = |name: &str| {
-        let after = tail.split_once(name)?.1;
-        Some(after.split(", ").next().unwrap_or_default().trim_end_matches(',').trim().to_owned())
-    };
-    let request_at = tail.find(", request: \"").or_else(|| tail.find("request: \""));
+    let request_at = find(tail, ", request: \"").or_else(|| find(tail, "request: \""));
     let head = request_at.map_or(tail, |index| tail.get(..index).unwrap_or(tail));
-    if head.contains("client: ") {
-        error.client = plain("client: ").unwrap_or_default();
+    let plain = |name: &str| {
+        let after = tail.get(find(head, name)? + name.len()..)?;
+        let end = find(after, ", ").unwrap_or(after.len());
+        Some(after.get(..end)?.trim_end_matches(',').trim().to_owned())
+    };
+    if let Some(client) = plain("client: ") {
+        error.client = client;
     }
-    if head.contains("server: ") {
-        error.server = plain("server: ").unwrap_or_default();
+    if let Some(server) = plain("server: ") {
+        error.server = server;
     }
     let Some(request_at) = request_at else {
         error.upstream = quoted(tail, "upstream: \"").map(|upstream| split_upstream(upstream, error));
@@ -242,7 +250,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     let rest = rest.split_once('"').map_or("", |(_, rest)| rest);
     const MARKS: [&str; 4] = ["\", subrequest: \"", "\", upstream: \"", "\", host: \"", "\", referrer: \""];
     // Since 1.21.1 a request line holds no blank but its two, so the first mark after it is nginx's own.
-    let end = MARKS.iter().filter_map(|mark| rest.find(mark)).min();
+    let end = first_of(rest, &MARKS);
     let request = match end {
         Some(end) => rest.get(..end).unwrap_or(rest),
         None => rest.strip_suffix('"').unwrap_or(rest),
@@ -252,7 +260,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     for (name, which) in [(", subrequest: \"", 0), (", upstream: \"", 1), (", host: \"", 2)] {
         let Some(after) = rest.strip_prefix(name) else { continue };
         let marks = MARKS.get(which + 1..).unwrap_or_default();
-        let end = marks.iter().filter_map(|mark| after.find(mark)).min();
+        let end = first_of(after, marks);
         let value = match end {
             Some(end) => after.get(..end).unwrap_or(after),
             None => after.strip_suffix('"').unwrap_or(after),
@@ -266,8 +274,14 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     }
 }
 
+/// Where the first of the marks stands, each of which begins with a quote and a comma.
+fn first_of(text: &str, marks: &[&str]) -> Option<usize> {
+    let begins = |at: &usize| text.get(*at..).is_some_and(|rest| marks.iter().any(|mark| rest.starts_with(mark)));
+    memchr::memmem::find_iter(text.as_bytes(), b"\", ").find(begins)
+}
+
 fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let after = text.split_once(name)?.1;
+    let after = text.get(find(text, name)? + name.len()..)?;
     Some(after.split('"').next().unwrap_or_default())
 }
 
@@ -300,8 +314,8 @@ fn socket_of<'v>(path: &'v str, scheme: &str, request: Option<&str>) -> &'v str 
 }
 
 fn detail(message: &str) -> String {
-    if let Some((name, _)) = message.split_once(" could not be resolved") {
-        return name.to_owned();
+    if let Some(end) = find(message, " could not be resolved") {
+        return message.get(..end).unwrap_or_default().to_owned();
     }
     message
         .split_once('"')

@@ -164,7 +164,7 @@ fn complete_error(error: &mut NginxError, text: &str, get: Get<'_, '_>, memory: 
         error.pid = pid;
     }
     if error.level.is_empty() {
-        error.level = nginx_level(get).unwrap_or_default().to_owned();
+        error.level = nginx_level(get).unwrap_or_default();
     }
     is_changed |= complete_tail(error, get);
     if is_changed && nginx_error::decide_anew(error, text) {

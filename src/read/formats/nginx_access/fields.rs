@@ -127,7 +127,7 @@ pub fn from_fields<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
 pub fn from_format<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     if !fill_status(get, read) {
         let Some(list) = value(get, &["upstream_status"]) else { return false };
-        let Some(status) = attempts_of(&list).pop().and_then(|last| status_of(&last)) else { return false };
+        let Some(status) = attempts_of(&list).last().and_then(status_of) else { return false };
         read.access.status = status;
     }
     fill_request(get, read);
@@ -291,21 +291,21 @@ fn stamp_of(get: Get<'_, '_>) -> Option<Stamp> {
 }
 
 /// The lists of `$upstream_*`, one element an attempt.
-struct Lists {
-    address: Option<Vec<String>>,
-    status: Option<Vec<String>>,
-    connect: Option<Vec<String>>,
-    header: Option<Vec<String>>,
-    response: Option<Vec<String>>,
-    received: Option<Vec<String>>,
-    sent: Option<Vec<String>>,
+struct Lists<'a> {
+    address: Option<Cow<'a, str>>,
+    status: Option<Cow<'a, str>>,
+    connect: Option<Cow<'a, str>>,
+    header: Option<Cow<'a, str>>,
+    response: Option<Cow<'a, str>>,
+    received: Option<Cow<'a, str>>,
+    sent: Option<Cow<'a, str>>,
 }
 
-impl Lists {
-    fn of(get: Get<'_, '_>) -> Lists {
-        let list = |names: &[&str]| names.iter().find_map(|name| get(name)).map(|text| attempts_of(&text));
+impl<'a> Lists<'a> {
+    fn of(get: Get<'_, 'a>) -> Lists<'a> {
+        let list = |names: &[&str]| names.iter().find_map(|name| get(name));
         // `ua` is the upstream's address with some and the user agent with others.
-        let agent = |list: &Vec<String>| list.iter().any(|item| !is_peer(item));
+        let agent = |list: &Cow<'a, str>| attempts_of(list).any(|item| !is_peer(item));
         Lists {
             address: list(&["upstream_addr", "u_addr", "upstream", "upstream_address", "upstreamAddr", "ua", "uaddr"])
                 .filter(|list| !agent(list)),
@@ -322,17 +322,17 @@ impl Lists {
         let all =
             [&self.address, &self.status, &self.connect, &self.header, &self.response, &self.received, &self.sent];
         access.has_upstream = all.iter().any(|list| list.is_some());
-        let none = |list: &Option<Vec<String>>| list.as_ref().is_none_or(|list| list.iter().all(|item| is_none(item)));
+        let none = |list: &Option<Cow<'_, str>>| list.as_ref().is_none_or(|list| attempts_of(list).all(is_none));
         if none(&self.address) && none(&self.status) && none(&self.response) {
             return;
         }
-        let count = all.iter().filter_map(|list| list.as_ref().map(Vec::len)).max().unwrap_or(0).min(ATTEMPTS_MAX);
-        access.attempts = (0..count).map(|index| self.attempt(index)).collect();
+        let count = all.iter().filter_map(|list| list.as_ref().map(|list| attempts_of(list).count())).max();
+        access.attempts = (0..count.unwrap_or(0)).map(|index| self.attempt(index)).collect();
     }
 
     fn attempt(&self, index: usize) -> Attempt {
-        fn at<T>(list: &Option<Vec<String>>, index: usize, parse: impl Fn(&str) -> Option<T>) -> Logged<T> {
-            list.as_ref().map_or(Logged::No, |list| logged(list.get(index).map_or("-", String::as_str), parse))
+        fn at<T>(list: &Option<Cow<'_, str>>, index: usize, parse: impl Fn(&str) -> Option<T>) -> Logged<T> {
+            list.as_ref().map_or(Logged::No, |list| logged(attempts_of(list).nth(index).unwrap_or("-"), parse))
         }
         let bytes = |text: &str| text.parse::<u64>().ok();
         Attempt {
@@ -349,17 +349,16 @@ impl Lists {
 
 /// `a, b : c`: commas between attempts, colons between rounds of an internal redirect; `["a","b"]` of those who split it
 /// into a JSON array. A unix socket has a colon without blanks.
-fn attempts_of(text: &str) -> Vec<String> {
+fn attempts_of(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim();
     let array = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let separator = if array.is_some() { "," } else { ", " };
     array
         .unwrap_or(text)
         .split(" : ")
-        .flat_map(|round| round.split(separator))
+        .flat_map(move |round| round.split(separator))
         .take(ATTEMPTS_MAX)
-        .map(|item| item.trim().trim_matches('"').to_owned())
-        .collect()
+        .map(|item| item.trim().trim_matches('"'))
 }
 
 fn is_peer(item: &str) -> bool {

@@ -32,7 +32,7 @@ fn shown(reading: &Reading) -> String {
     let trace = evidence.trace.map(|trace| format!("{:02x}", trace.trace_id[0]));
     let parts = match &evidence.proof {
         Proof::NginxError(error) => vec![
-            text(&error.level),
+            text(error.level),
             number(error.pid.map(u64::from)),
             number(error.connection).map(|connection| format!("*{connection}")),
             Some(error.symptom.map_or_else(|| error.message.clone(), |symptom| symptom.id().to_owned())),
