@@ -10,6 +10,7 @@ use super::evidence::{SECOND, Stamp};
 use super::formats::gunicorn_error::iso_stamp;
 use super::formats::json_line::JsonLine;
 use super::formats::nginx_error;
+use super::text::find;
 use super::time::month_from_name;
 use std::borrow::Cow;
 
@@ -39,9 +40,7 @@ pub fn peel(line: &str) -> Peeled<'_> {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
     }
-    if memchr::memmem::find(peeled.bare.as_bytes(), PADDING.as_bytes()).is_some()
-        && peeled.bare.trim().contains(PADDING)
-    {
+    if may_be_padded(&peeled.bare) && peeled.bare.trim().contains(PADDING) {
         peeled.bare = Cow::Owned(without_padding(&peeled.bare));
         peeled.layers.push("padding");
     }
@@ -67,6 +66,11 @@ pub fn peel(line: &str) -> Peeled<'_> {
 /// Blanks that no program writes into a line: a terminal filled its width with them where it wrapped one.
 const PADDING: &str = "                                        ";
 
+/// One of so many blanks stands at a place that is a multiple of their number, as does one of any row that is as long.
+fn may_be_padded(line: &str) -> bool {
+    line.as_bytes().iter().step_by(PADDING.len()).any(|byte| *byte == b' ')
+}
+
 /// The line as it was before a terminal wrapped it.
 fn without_padding(line: &str) -> String {
     let body = line.trim_start();
@@ -82,9 +86,7 @@ fn without_padding(line: &str) -> String {
 
 /// A line that was quoted by another program or page: every quote is `\"` or `&quot;`, or typographic.
 fn without_escapes(line: &str) -> Option<(&'static str, String)> {
-    if (memchr::memmem::find(line.as_bytes(), b"&quot;").is_some() && !line.contains('"'))
-        || opening_tag(line.trim_start()).is_some()
-    {
+    if (find(line, "&quot;").is_some() && !line.contains('"')) || opening_tag(line.trim_start()).is_some() {
         return Some(("html", without_html(line)));
     }
     if !line.is_ascii() && (line.contains('\u{a0}') || line.contains('\u{202f}')) {
@@ -93,7 +95,8 @@ fn without_escapes(line: &str) -> Option<(&'static str, String)> {
     if !line.is_ascii() && !line.contains('"') && line.contains('\u{201d}') {
         return Some(("typographic", line.replace(['\u{201c}', '\u{201d}'], "\"")));
     }
-    let escaped = memchr::memmem::find_iter(line.as_bytes(), b"\\\"").count();
+    let bytes = line.as_bytes();
+    let escaped = memchr::memchr_iter(b'\\', bytes).filter(|at| bytes.get(at + 1) == Some(&b'"')).count();
     (escaped > 0 && escaped == line.matches('"').count() && !line.contains("\\\\\""))
         .then(|| ("escaped", line.replace("\\\"", "\"").replace("\\t", "\t")))
 }

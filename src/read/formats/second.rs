@@ -29,7 +29,8 @@ pub(super) fn head(bare: &str) -> Option<usize> {
     const LEVELS: [&str; 5] = [" [error] ", " [crit] ", " [alert] ", " [warn] ", " [emerg] "];
     // Nearly every line has its own head at its start, or none.
     let is_level = |at: &usize| bare.get(*at..).is_some_and(|rest| LEVELS.iter().any(|level| rest.starts_with(level)));
-    if memchr::memmem::find_iter(bare.as_bytes(), b" [").filter(is_level).all(|at| at == STAMP) {
+    let brackets = memchr::memchr_iter(b'[', bare.as_bytes()).filter_map(|at| at.checked_sub(1));
+    if brackets.filter(is_level).all(|at| at == STAMP) {
         return None;
     }
     for level in LEVELS {
