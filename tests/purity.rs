@@ -73,7 +73,14 @@ const PURE: [Layer; 5] = [
     Layer {
         name: "read",
         parts: &[],
-        crates: &["memchr", "aho_corasick", "strsim", "thiserror", "std::sync::LazyLock"],
+        crates: &[
+            "memchr",
+            "foldhash::quality::RandomState",
+            "aho_corasick",
+            "strsim",
+            "thiserror",
+            "std::sync::LazyLock",
+        ],
     },
     Layer { name: "engine", parts: &["crate::read"], crates: &[] },
     Layer { name: "otlp", parts: &[], crates: &["serde", "serde_json", "base64", "thiserror"] },

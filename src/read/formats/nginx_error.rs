@@ -17,6 +17,7 @@ pub(in crate::read) use messages::find as find_message;
 use super::{Bare, Format, Reading, note_break};
 use crate::read::evidence::{NginxError, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
+use crate::read::text::find;
 use aho_corasick::AhoCorasick;
 use head::{connection, level, pid, stamp};
 use std::sync::LazyLock;
@@ -151,11 +152,6 @@ fn speaks_like_nginx(error: &NginxError) -> bool {
         || error.request.is_some()
         || !error.client.is_empty()
         || error.symptom.is_some()
-}
-
-/// Where the words stand.
-fn find(text: &str, words: &str) -> Option<usize> {
-    memchr::memmem::find(text.as_bytes(), words.as_bytes())
 }
 
 fn has(text: &str, words: &str) -> bool {
