@@ -64,6 +64,9 @@ pub fn ours_if(holds: bool) -> Sign {
 /// What stands at the beginning of a physical line: its envelope (300 bytes at most), the head of its record (160) and
 /// the first words of its message. A telltale word stands in it; long lines cost no more than that.
 const FRONT_BYTES: usize = 512;
+/// The same of a long value in an object: the object is its envelope, so what stands there is the head of a record and the
+/// first words of its message.
+const VALUE_BYTES: usize = 256;
 /// Bytes beside a word that its meaning is read from: a line of nothing but such words stays cheap.
 const NEAR_BYTES: usize = 256;
 /// Bytes in which an object begins that stands behind another envelope.
@@ -168,6 +171,10 @@ impl Search {
 
 /// What the bytes of a record say about it.
 pub fn sniff(record: &[u8]) -> Sign {
+    // The usual record is one line without escapes: one look over all of its bytes says so.
+    if memchr::memchr2(b'\x1b', b'\n', record).is_none() {
+        return of_line(record);
+    }
     if memchr::memchr(b'\x1b', record).is_some() {
         // Terminal escapes stand within words.
         return of_record(&without_escapes(record));
@@ -218,8 +225,8 @@ fn of_object(line: &[u8]) -> Sign {
     let (mut from, mut at) = (0, 0);
     while let Some(open) = line.get(at..).and_then(|rest| memchr::memchr(b'"', rest)).map(|found| at + found) {
         let close = end_of_string(line, open + 1);
-        if close - open > FRONT_BYTES {
-            sign = sign.max(part(from, open + FRONT_BYTES));
+        if close - open > VALUE_BYTES {
+            sign = sign.max(part(from, open + VALUE_BYTES));
             from = close.saturating_sub(LAST_BYTES);
         }
         at = close + 1;
