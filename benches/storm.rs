@@ -132,7 +132,14 @@ fn release(
 ) -> usize {
     let (mut items, mut verdicts) = (RequestWriter::new(), RequestWriter::new());
     let mut last: Option<(Arc<Verdict>, Enrichment)> = None;
+    let mut written = 0;
     while let Some(output) = engine.poll_output() {
+        // Requests have at most a mebibyte.
+        for writer in [&mut items, &mut verdicts] {
+            if writer.bytes_len() > 1 << 20 {
+                written += std::mem::take(writer).finish().len();
+            }
+        }
         let verdict = match &output {
             Output::Release { verdict, .. } => verdict.clone(),
             Output::Verdict(verdict) => Some(Arc::clone(verdict)),
@@ -156,7 +163,7 @@ fn release(
             (Output::Verdict(_), None) => {}
         }
     }
-    items.finish().len() + verdicts.finish().len()
+    written + items.finish().len() + verdicts.finish().len()
 }
 
 macro_rules! stages {

@@ -14,7 +14,7 @@ use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
 pub use crate::read::formats::table::FORMATS;
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed, table};
-use crate::read::text::hash64;
+use crate::read::text::{hash64, lossy};
 use fields::Fields;
 use place::Sites;
 use std::ops::Range;
@@ -222,7 +222,7 @@ fn read_line(
         Reading::Unrecognised => reader.read_parsed(&get, memory, wanted),
         proves => proves,
     };
-    parsed::complete(reading, &String::from_utf8_lossy(line), recorded(record), &get, memory)
+    parsed::complete(reading, &lossy(line), recorded(record), &get, memory)
 }
 
 fn read_pairs(record: &LogRecord<'_>, reader: &Reader, memory: &mut SourceMemory, wanted: &Wanted) -> Reading {

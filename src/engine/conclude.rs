@@ -78,19 +78,14 @@ impl Engine {
         self.give_verdict(now, at, id);
     }
 
-    /// The upstream of a request, whose servers may explain it.
-    pub(super) fn aim_of(&self, at: SiteRef, id: u64) -> Option<Option<String>> {
-        let site = self.sites.get(at)?;
-        let request = site.requests.get(id)?;
-        Some(gather::aim_of(request, &site.world)?.upstream.map(str::to_owned))
-    }
-
     fn give_verdict(&mut self, now: Nanos, at: SiteRef, id: u64) {
-        let Some(upstream) = self.aim_of(at, id) else {
+        let site = self.sites.get(at);
+        let aim = site.and_then(|site| gather::aim_of(site.requests.get(id)?, &site.world));
+        let Some(aim) = aim else {
             self.forget_request(at, id);
             return;
         };
-        let ties = self.topology.ties(now, at, upstream.as_deref(), &self.sites);
+        let ties = self.topology.ties(now, at, aim.upstream, &self.sites);
         for site in ties.spans.iter().map(|tie| tie.site).chain([at]) {
             if let Some(site) = self.sites.get_mut(site) {
                 site.world.spans.look_after(now, self.settings.spans_max);

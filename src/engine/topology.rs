@@ -139,7 +139,21 @@ pub(super) struct Topology {
     applications: BTreeMap<(u64, Option<SiteRef>), BTreeSet<SiteRef>>,
     /// Raised by everything that may change a tie.
     version: u64,
-    known: BTreeMap<SiteRef, BTreeMap<Option<String>, Known>>,
+    known: BTreeMap<SiteRef, OfNginx>,
+}
+
+/// The ties of one nginx.
+#[derive(Debug, Default)]
+struct OfNginx {
+    /// Where the upstream is not known.
+    any: Option<Known>,
+    by_upstream: BTreeMap<String, Known>,
+}
+
+impl OfNginx {
+    fn get(&self, upstream: Option<&str>) -> Option<&Known> {
+        upstream.map_or(self.any.as_ref(), |upstream| self.by_upstream.get(upstream))
+    }
 }
 
 #[derive(Debug)]
@@ -245,19 +259,24 @@ impl Topology {
 
     /// What the failures of an nginx with this upstream may be explained by.
     pub(super) fn ties(&mut self, now: Nanos, nginx: SiteRef, upstream: Option<&str>, sites: &Sites) -> Arc<Ties> {
-        let (version, of_nginx) = (self.version, self.known.entry(nginx).or_default());
-        let upstream = upstream.map(str::to_owned);
-        if let Some(known) = of_nginx.get(&upstream)
+        let version = self.version;
+        if let Some(known) = self.known.get(&nginx).and_then(|of_nginx| of_nginx.get(upstream))
             && (known.version == version || now.saturating_sub(known.at).unsigned_abs() < RENEW_AFTER.unsigned_abs())
         {
             return Arc::clone(&known.ties);
         }
-        let ties = Arc::new(self.look(nginx, upstream.as_deref(), sites));
+        let ties = Arc::new(self.look(nginx, upstream, sites));
+        let known = Known { version, at: now, ties: Arc::clone(&ties) };
         let of_nginx = self.known.entry(nginx).or_default();
-        if of_nginx.len() >= UPSTREAMS_MAX {
-            of_nginx.clear();
+        match upstream {
+            Some(upstream) => {
+                if of_nginx.by_upstream.len() >= UPSTREAMS_MAX {
+                    of_nginx.by_upstream.clear();
+                }
+                of_nginx.by_upstream.insert(upstream.to_owned(), known);
+            }
+            None => of_nginx.any = Some(known),
         }
-        of_nginx.insert(upstream, Known { version, at: now, ties: Arc::clone(&ties) });
         ties
     }
 

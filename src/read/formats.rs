@@ -172,7 +172,7 @@ impl Reader {
 
     /// The same without a look at telltale words first: what [`Reader::read`] must not tell otherwise.
     pub fn read_whole(&self, line: &[u8], memory: &mut SourceMemory, wanted: &Wanted) -> Reading {
-        let text = String::from_utf8_lossy(line);
+        let text = super::text::lossy(line);
         let mut best = Reading::Unrecognised;
         let mut place = Place::Alone;
         for physical in text.lines().take(LINES_MAX) {

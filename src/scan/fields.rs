@@ -2,6 +2,7 @@
 
 use super::bounded;
 use crate::otlp::{AnyValue, Attributes};
+use crate::read::text::lossy;
 use std::borrow::Cow;
 
 /// Pairs of one record that are looked at, those of maps within included.
@@ -69,7 +70,7 @@ fn text<'a>(value: &AnyValue<'a>) -> Option<Cow<'a, str>> {
 
 fn scalar<'a>(value: &AnyValue<'a>) -> Option<Cow<'a, str>> {
     match value {
-        AnyValue::String(text) => Some(String::from_utf8_lossy(bounded(text))),
+        AnyValue::String(text) => Some(lossy(bounded(text))),
         AnyValue::Int(number) => Some(Cow::Owned(number.to_string())),
         AnyValue::Double(number) => Some(Cow::Owned(number.to_string())),
         AnyValue::Bool(flag) => Some(Cow::Owned(flag.to_string())),

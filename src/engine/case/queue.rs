@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// So many different paths time out together before it is no longer one slow view.
 const PATHS_MIN: usize = 4;
+/// Failures around a request that are asked for their paths: the newest of a storm.
+const PATHS_LOOKED_AT: usize = 1_024;
 /// A span that begins within this time of its request did not wait in the queue.
 const AT_ONCE: Nanos = SECOND / 4;
 /// A span of a request that waited may come so long after nginx gave up.
@@ -80,6 +82,7 @@ impl Case<'_> {
         }
         let paths: BTreeSet<u64> = self
             .failures_around(Symptom::ResponseTimedOut, 5)
+            .take(PATHS_LOOKED_AT)
             .map(|failure| failure.path)
             .filter(|path| *path != 0)
             .collect();

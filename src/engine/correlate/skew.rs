@@ -67,10 +67,13 @@ impl Ahead {
     /// How far to set its stamps back; 0 while nothing says so.
     pub fn lead(&self) -> Nanos {
         let lead = self.leads.iter().copied().max().unwrap_or(0);
+        if lead < LEAD_MIN {
+            return 0;
+        }
         // One line alone may have a forged stamp.
         let is_sure = self.leads.len() >= SAMPLES_MIN
             && self.leads.iter().filter(|other| lead.saturating_sub(**other) <= SECOND).count() >= SAMPLES_MIN;
-        if lead >= LEAD_MIN && is_sure { lead } else { 0 }
+        if is_sure { lead } else { 0 }
     }
 }
 

@@ -353,12 +353,11 @@ fn attempts_of(text: &str) -> impl Iterator<Item = &str> {
     let text = text.trim();
     let array = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let separator = if array.is_some() { "," } else { ", " };
-    array
-        .unwrap_or(text)
-        .split(" : ")
-        .flat_map(move |round| round.split(separator))
-        .take(ATTEMPTS_MAX)
-        .map(|item| item.trim().trim_matches('"'))
+    // Most requests had one attempt.
+    let is_one = array.is_none() && !text.as_bytes().contains(&b' ');
+    let several = || array.unwrap_or(text).split(" : ").flat_map(move |round| round.split(separator));
+    let several = (!is_one).then(several).into_iter().flatten();
+    is_one.then_some(text).into_iter().chain(several).take(ATTEMPTS_MAX).map(|item| item.trim().trim_matches('"'))
 }
 
 fn is_peer(item: &str) -> bool {
