@@ -273,7 +273,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
 /// Where the first of the marks stands, each of which begins with a quote and a comma.
 fn first_of(text: &str, marks: &[&str]) -> Option<usize> {
     let begins = |at: &usize| text.get(*at..).is_some_and(|rest| marks.iter().any(|mark| rest.starts_with(mark)));
-    memchr::memmem::find_iter(text.as_bytes(), b"\", ").find(begins)
+    memchr::memchr_iter(b'"', text.as_bytes()).find(begins)
 }
 
 fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -325,8 +325,8 @@ fn detail(message: &str) -> String {
 /// `upstream:` and `subrequest:`, behind the request line that shows it still encoded. Quotes prove nothing, a client
 /// can send them as well.
 fn may_be_broken(rest: &str, error: &NginxError) -> bool {
-    let broken_in_message = error.client.is_empty() && rest.contains('"') && !rest.contains(", client: ");
-    let encoded = |text: &str| text.contains("%0a") || text.contains("%0A");
+    let broken_in_message = error.client.is_empty() && rest.contains('"') && !has(rest, ", client: ");
+    let encoded = |text: &str| has(text, "%0a") || has(text, "%0A");
     (error.connection.is_some() && broken_in_message) || error.request.as_deref().is_some_and(encoded)
 }
 

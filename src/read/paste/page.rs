@@ -1,12 +1,14 @@
 //! What a page, a terminal or another program did to the whole of a line: its signs are written otherwise, or blanks fill
 //! it up.
 
+use crate::read::text::find;
+
 /// Blanks that no program writes into a line: a terminal filled its width with them where it wrapped one.
 const PADDING: &str = "                                        ";
 
 /// The line as it was before a terminal wrapped it; `None` where none did.
 pub(in crate::read) fn without_padding(line: &str) -> Option<(&'static str, String)> {
-    if !line.trim().contains(PADDING) {
+    if !may_be_padded(line) || !line.trim().contains(PADDING) {
         return None;
     }
     let body = line.trim_start();
@@ -20,9 +22,14 @@ pub(in crate::read) fn without_padding(line: &str) -> Option<(&'static str, Stri
     Some(("padding", plain))
 }
 
+/// Of a row of so many blanks one stands at a place that is a multiple of their number.
+fn may_be_padded(line: &str) -> bool {
+    line.as_bytes().iter().step_by(PADDING.len()).any(|byte| *byte == b' ')
+}
+
 /// A line that was quoted by another program or page: every quote is `\"` or `&quot;`, or typographic.
 pub(in crate::read) fn without_escapes(line: &str) -> Option<(&'static str, String)> {
-    if (line.contains("&quot;") && !line.contains('"')) || opening_tag(line.trim_start()).is_some() {
+    if (find(line, "&quot;").is_some() && !line.contains('"')) || opening_tag(line.trim_start()).is_some() {
         return Some(("html", without_html(line)));
     }
     if !line.is_ascii() && (line.contains('\u{a0}') || line.contains('\u{202f}')) {
@@ -31,7 +38,8 @@ pub(in crate::read) fn without_escapes(line: &str) -> Option<(&'static str, Stri
     if !line.is_ascii() && !line.contains('"') && line.contains('\u{201d}') {
         return Some(("typographic", line.replace(['\u{201c}', '\u{201d}'], "\"")));
     }
-    let escaped = line.matches("\\\"").count();
+    let bytes = line.as_bytes();
+    let escaped = memchr::memchr_iter(b'\\', bytes).filter(|at| bytes.get(at + 1) == Some(&b'"')).count();
     (escaped > 0 && escaped == line.matches('"').count() && !line.contains("\\\\\""))
         .then(|| ("escaped", line.replace("\\\"", "\"").replace("\\t", "\t")))
 }
