@@ -1,6 +1,6 @@
 # Sourced by the demo and the tests: installs what is missing on Debian or Ubuntu. Keeps everything of its own in .work/.
 #
-#   need_rust      cargo 1.88 or later, by rustup where there is none
+#   need_rust      cargo 1.88 or later, by rustup where there is none; a C compiler and make for what Rust builds on
 #   need_nginx     nginx, and curl
 #   need_new_nginx .work/nginx/nginx, a newer one than distributions have, built of its sources
 #   need_python    .work/venv with Gunicorn, Flask and OpenTelemetry; `need_python test` adds pytest
@@ -32,6 +32,7 @@ apt_install() {
 
 need_rust() {
   command -v cc >/dev/null || apt_install gcc libc6-dev
+  command -v make >/dev/null || apt_install make
   [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
   if command -v cargo >/dev/null; then
     version=$(cargo --version | cut -d' ' -f2)
