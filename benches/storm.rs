@@ -20,7 +20,7 @@ use why502::scan::streams::Memories;
 
 /// As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const REQUESTS: u64 = 20_000;
 /// Records of one OTLP request: 500 failed requests.
