@@ -1,7 +1,7 @@
 //! Evidence in, verdicts out. Pure: no clock, file, socket, lock, log or async; time is a number that is passed in.
 //!
 //! Live use, `why502 explain` on last week's files, replay and simulation run this same code. The caller reads lines
-//! and spans ([`formats`]), hands over what proves something, and keeps the bytes of what the engine holds.
+//! and spans ([`crate::read::formats`]), hands over what proves something, and keeps the bytes of what the engine holds.
 //!
 //! ```text
 //!  handle_record ─┐                                ┌─► Output::Release  a held record or span may go on, with its verdict
