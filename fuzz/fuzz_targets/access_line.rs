@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use why502::engine::Wanted;
+use why502::read::Wanted;
 use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, gunicorn_format};
 
 static READER: LazyLock<Reader> = LazyLock::new(|| {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use why502::engine::Wanted;
+use why502::read::Wanted;
 use why502::read::evidence::Proof;
 use why502::read::paste::joiner::{Joiner, Pushed};
 use why502::read::formats::{Reader, Reading, SourceMemory};

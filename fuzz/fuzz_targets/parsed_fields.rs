@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
-use why502::engine::Wanted;
+use why502::read::Wanted;
 use why502::read::formats::{Reader, Reading, SourceMemory, parsed};
 
 const KEYS: [&str; 32] = [
