@@ -4,7 +4,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use why502::cli::Cli;
 
-/// In a storm of failures the C library's allocator takes three quarters of the time; this one takes little, and gives memory
+/// In a storm of failures the C library's allocator made the program take nearly three times as long; this one gives memory
 /// back.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
