@@ -4,22 +4,21 @@
 //! client and time, one to one. A connection is serial, so on one kept alive the request line and the time tell its
 //! requests apart.
 
+mod find;
+mod request;
+
 use super::shelf::Shelf;
 use super::spans::{SpanRow, hash_id, hash_target, hash_text, parse_trace_id};
 use super::{Interval, Seen};
 use crate::engine::causes::Mark;
 use crate::engine::outcome;
-use crate::engine::timers::TimerKey;
-use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, TraceContext};
 use crate::read::formats::request_line_hash;
 use crate::read::maps::HashMap;
+pub(in crate::engine) use find::FarApart;
+pub use request::{Request, split_request_line};
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-/// An access line may follow its first error line by so much: retries, then a lingering close of at most 30 s
-/// (`lingering_time`, `ngx_http_core_module`).
-const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
 /// Error lines of one request that are kept; nginx was seen to try nine times.
 const ERRORS_MAX: usize = 16;
 /// Keys by which spans find one request: its path on both lines, trace, request id also as a trace, links of two revisions.
@@ -28,133 +27,6 @@ const SPAN_KEYS_MAX: usize = 7;
 const REVISITED_MAX: usize = 256;
 /// Healthy access lines kept as possible ends of one request.
 const MAYBE_MAX: usize = 8;
-
-/// One failing request, before and a while after its verdict.
-#[derive(Debug)]
-pub struct Request {
-    /// Error lines in order.
-    pub errors: Vec<Seen<NginxError>>,
-    /// None of the error lines looks forged.
-    pub genuine: bool,
-    /// The access line.
-    pub access: Option<Seen<NginxAccess>>,
-    /// Healthy access lines with the same request line, while the own one is not known.
-    pub maybe: Vec<Seen<NginxAccess>>,
-    /// Trace context that one of the records carries.
-    pub trace: Option<TraceContext>,
-    /// Other records held for it.
-    pub others: Vec<(Source, Ticket)>,
-    /// Time on the caller's clock when the first record came.
-    pub opened: Nanos,
-    /// When the verdict is due.
-    pub due: Nanos,
-    /// The verdict, once given.
-    pub verdict: Option<Arc<Verdict>>,
-    /// The record shall be looked at again: evidence came after the verdict.
-    pub stale: bool,
-    /// The timer of its verdict; `None` before it was set.
-    pub(in crate::engine) timer: Option<TimerKey>,
-    line_hash: Option<u64>,
-    /// It is among those that lack their access line, and those that lack an error line.
-    lacks: (bool, bool),
-    /// Its access line is among those that readers look for.
-    looked_for: bool,
-    /// By what spans find it.
-    span_keys: Vec<SpanKey>,
-}
-
-impl Request {
-    /// A request of which nothing is known: the frame for a verdict on a fatal record that no request joined.
-    pub fn empty() -> Request {
-        Request {
-            errors: Vec::new(),
-            genuine: true,
-            access: None,
-            maybe: Vec::new(),
-            trace: None,
-            others: Vec::new(),
-            opened: 0,
-            due: 0,
-            verdict: None,
-            stale: false,
-            timer: None,
-            line_hash: None,
-            lacks: (false, false),
-            looked_for: false,
-            span_keys: Vec::new(),
-        }
-    }
-
-    /// Takes less memory from now on: its verdict was given, and what its records say stays for late evidence. The lines
-    /// themselves go, which the uid alone is made of, and the room that lists keep for more.
-    pub fn settle(&mut self) {
-        for error in &mut self.errors {
-            error.text = String::new();
-        }
-        if let Some(access) = &mut self.access {
-            access.text = String::new();
-            access.what.attempts.shrink_to_fit();
-        }
-        self.errors.shrink_to_fit();
-        self.others.shrink_to_fit();
-        self.span_keys.shrink_to_fit();
-    }
-
-    /// The hash of its request line, and whether its access line is looked for, when that changed since the last call.
-    pub fn note_awaited(&mut self) -> Option<(u64, bool)> {
-        let hash = self.line_hash?;
-        let awaited = self.access.is_none() && self.verdict.is_none();
-        (std::mem::replace(&mut self.looked_for, awaited) != awaited).then_some((hash, awaited))
-    }
-
-    /// The hash of its request line if its access line was looked for until now.
-    pub fn no_longer_awaited(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.looked_for).then_some(self.line_hash).flatten()
-    }
-
-    /// The error line that decides: the last with a symptom.
-    pub fn error(&self) -> Option<&Seen<NginxError>> {
-        self.errors.iter().rev().find(|error| error.what.symptom.is_some())
-    }
-
-    /// Every record with its writer, in order of the story.
-    pub fn records(&self) -> Vec<(Source, Ticket)> {
-        let mut records = Vec::with_capacity(self.errors.len() + self.others.len() + 1);
-        records.extend(self.errors.iter().map(|error| (Source::NginxError, error.ticket)));
-        records.extend(self.access.iter().map(|access| (Source::NginxAccess, access.ticket)));
-        records.extend(self.others.iter().copied());
-        records
-    }
-
-    /// Request method; empty when unknown.
-    pub fn method(&self) -> &str {
-        let access = self.access.as_ref().map(|access| access.what.method.as_str()).filter(|method| !method.is_empty());
-        let of_error = || self.error().and_then(|error| error.what.request.as_deref()).and_then(split_request_line);
-        access.or_else(|| of_error().map(|(method, _)| method)).unwrap_or_default()
-    }
-
-    /// Path and query; empty when unknown.
-    pub fn target(&self) -> &str {
-        let access = self.access.as_ref().map(|access| access.what.target.as_str()).filter(|target| !target.is_empty());
-        let line = || self.errors.iter().find_map(|error| error.what.request.as_deref());
-        access.or_else(|| line().and_then(split_request_line).map(|(_, target)| target)).unwrap_or_default()
-    }
-
-    fn last_error_at(&self) -> Option<Interval> {
-        self.errors.last().map(|error| error.at)
-    }
-}
-
-/// An error line and an access line of one request that are too far apart in time.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct FarApart {
-    /// Who wrote the error line.
-    pub(in crate::engine) stream: u64,
-    /// How much later it is than the access line.
-    pub(in crate::engine) later: Nanos,
-    /// The keys of their connection are equal; else it is the request line and the client.
-    pub(in crate::engine) exact: bool,
-}
 
 /// Requests in sight: open ones, and decided ones for a while so that late records find them.
 #[derive(Debug, Default)]
@@ -282,37 +154,6 @@ impl Requests {
     /// True when an open request waits for this access line.
     pub fn expects(&self, access: &Seen<NginxAccess>) -> bool {
         self.find_for_access(access, true).is_some()
-    }
-
-    /// Two lines of one request that are too far apart in time: an error line, and an access line that has none.
-    pub(in crate::engine) fn far_apart(&self, id: u64) -> Option<FarApart> {
-        let request = self.by_id.get(id).filter(|request| request.genuine)?;
-        let connection = match (request.errors.first(), &request.access) {
-            (Some(error), None) => error.what.pid.zip(error.what.connection),
-            (None, Some(access)) => access.what.pid.zip(access.what.connection),
-            _ => return None,
-        };
-        let of_connection = connection.and_then(|connection| self.by_connection.get(&connection));
-        let alike = request.line_hash.and_then(|hash| self.by_line.get(&hash));
-        let of_line = alike.map(|alike| if request.access.is_none() { &alike.lack_error } else { &alike.lack_access });
-        let pair_with = |other: &u64| {
-            let other = self.by_id.get(*other).filter(|other| other.genuine && other.line_hash == request.line_hash)?;
-            let (error, access) = match (request.errors.first(), &other.access) {
-                (Some(error), Some(access)) if other.errors.is_empty() => (error, access),
-                _ => (other.errors.first()?, request.access.as_ref().filter(|_| other.access.is_none())?),
-            };
-            same_client(&access.what.client, &error.what.client).then_some((error, access))
-        };
-        let pair = |exact: bool| {
-            move |(error, access): (&Seen<NginxError>, &Seen<NginxAccess>)| FarApart {
-                stream: error.source,
-                later: error.at.from.saturating_sub(access.at.to),
-                exact,
-            }
-        };
-        let exact = of_connection.into_iter().flatten().find_map(pair_with).map(pair(true));
-        // Of equal requests the first of the one log is the first of the other.
-        exact.or_else(|| of_line.into_iter().flatten().find_map(pair_with).map(pair(false)))
     }
 
     /// A stream's stamps were taken for so much later than they are: what it wrote of open requests is set back, and joins
@@ -522,125 +363,6 @@ impl Requests {
             self.by_line.remove(&hash);
         }
     }
-
-    fn find_for_error(&self, error: &Seen<NginxError>) -> Option<u64> {
-        let same_line = |request: &Request| match (request.line_hash, error_line_hash(&error.what)) {
-            (Some(known), Some(new)) => known == new,
-            _ => true,
-        };
-        if let Some(connection) = error.what.pid.zip(error.what.connection) {
-            let ids = self.by_connection.get(&connection).into_iter().flatten();
-            let fits = |id: &&u64| {
-                self.by_id.get(**id).is_some_and(|request| {
-                    let in_time = match &request.access {
-                        // nginx writes the access line last; its time is no earlier than the error's second.
-                        Some(access) => {
-                            access.at.to >= error.at.from
-                                && access.at.from.saturating_sub(ACCESS_AFTER_MAX) <= error.at.to
-                        }
-                        None => request.last_error_at().is_none_or(|last| last.distance(error.at) <= ACCESS_AFTER_MAX),
-                    };
-                    in_time && same_line(request)
-                })
-            };
-            if let Some(id) = ids.rev().find(fits) {
-                return Some(*id);
-            }
-        }
-        // An access line without connection came first: nearest in time, not yet explained by an error line.
-        let hash = error_line_hash(&error.what)?;
-        if error.what.request.is_none() && error.what.connection.is_none() {
-            let ids = self.by_line.get(&hash).into_iter().flat_map(|alike| &alike.lack_access);
-            let same = |id: &&u64| {
-                self.by_id.get(**id).is_some_and(|request| {
-                    request.verdict.is_none()
-                        && request.errors.first().is_some_and(|first| first.source == error.source)
-                })
-            };
-            return ids.rev().find(same).copied();
-        }
-        self.find_lone_access(error)
-    }
-
-    /// The access line nearest in time that no error line has explained yet and that this one may.
-    fn find_lone_access(&self, error: &Seen<NginxError>) -> Option<u64> {
-        let hash = error_line_hash(&error.what)?;
-        let connection = error.what.pid.zip(error.what.connection);
-        let ids = self.by_line.get(&hash).into_iter().flat_map(|alike| &alike.lack_error);
-        nearest(ids.copied(), |id| {
-            let request = self.by_id.get(id).filter(|request| request.errors.is_empty())?;
-            let access = request.access.as_ref()?;
-            let keys = access.what.pid.zip(access.what.connection);
-            let fits = (keys.is_none() || connection.is_none() || keys == connection)
-                && in_order(error.at, access.at)
-                && same_client(&access.what.client, &error.what.client);
-            fits.then(|| access.at.distance(error.at))
-        })
-    }
-
-    fn find_for_access(&self, access: &Seen<NginxAccess>, failed: bool) -> Option<u64> {
-        let hash = access_line_hash(&access.what);
-        let lacks_access = |request: &Request| request.access.is_none() && (failed || request.verdict.is_none());
-        if let Some(connection) = access.what.pid.zip(access.what.connection) {
-            let ids = self.by_connection.get(&connection).into_iter().flatten();
-            let fits = |id: &&u64| {
-                self.by_id.get(**id).is_some_and(|request| {
-                    lacks_access(request)
-                        && request.last_error_at().is_none_or(|last| in_order(last, access.at))
-                        && (request.line_hash.is_none() || hash.is_none() || request.line_hash == hash)
-                })
-            };
-            let found = ids.copied().find(|id| fits(&id));
-            if found.is_some() || !failed {
-                return found;
-            }
-        }
-        let is_exact = access.what.pid.is_some() && access.what.connection.is_some();
-        let ids = self.by_line.get(&hash?).into_iter().flat_map(|alike| &alike.lack_access);
-        nearest(ids.copied(), |id| {
-            let request = self.by_id.get(id).filter(|request| lacks_access(request))?;
-            let error = request.errors.last()?;
-            // A collector that parsed the error line may have taken its connection away.
-            let fits = !(is_exact && error.what.connection.is_some())
-                && in_order(error.at, access.at)
-                && same_client(&access.what.client, &error.what.client);
-            fits.then(|| error.at.distance(access.at))
-        })
-    }
-}
-
-/// The first of the nearest. Nothing is nearer than 0.
-fn nearest(ids: impl Iterator<Item = u64>, distance: impl Fn(u64) -> Option<Nanos>) -> Option<u64> {
-    let mut best: Option<(Nanos, u64)> = None;
-    for id in ids {
-        match distance(id) {
-            Some(0) => return Some(id),
-            Some(distance) if best.is_none_or(|(least, _)| distance < least) => best = Some((distance, id)),
-            _ => {}
-        }
-    }
-    best.map(|(_, id)| id)
-}
-
-/// The error line is written first, both stamps may be a second coarse, and the clock of nginx's log may lag a turn.
-fn in_order(error: Interval, access: Interval) -> bool {
-    error.from <= access.to.saturating_add(SECOND) && access.from <= error.to.saturating_add(ACCESS_AFTER_MAX)
-}
-
-fn same_client(one: &str, other: &str) -> bool {
-    // A host name before the address (`vhost_combined`) or a mask is no address to compare.
-    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok() || text.starts_with("unix:");
-    one == other || !is_address(one) || !is_address(other)
-}
-
-/// Method and target of `GET /x HTTP/1.1`; HTTP/0.9 has no protocol.
-pub fn split_request_line(line: &str) -> Option<(&str, &str)> {
-    let (method, rest) = line.split_once(' ')?;
-    let target = match rest.rsplit_once(' ') {
-        Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
-        _ => rest,
-    };
-    Some((method, target))
 }
 
 fn error_line_hash(error: &NginxError) -> Option<u64> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::verdict::Ticket;
 use crate::read::evidence::Symptom;
 
 fn seen<T>(ticket: u64, second: Nanos, what: T) -> Seen<T> {

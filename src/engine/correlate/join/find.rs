@@ -1,0 +1,162 @@
+//! The request that a record is of: by the keys of its connection, else by its request line, client and time.
+
+use super::{Request, Requests, access_line_hash, error_line_hash};
+use crate::engine::correlate::{Interval, Seen};
+use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND};
+
+/// An access line may follow its first error line by so much: retries, then a lingering close of at most 30 s
+/// (`lingering_time`, `ngx_http_core_module`).
+const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
+
+/// An error line and an access line of one request that are too far apart in time.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct FarApart {
+    /// Who wrote the error line.
+    pub(in crate::engine) stream: u64,
+    /// How much later it is than the access line.
+    pub(in crate::engine) later: Nanos,
+    /// The keys of their connection are equal; else it is the request line and the client.
+    pub(in crate::engine) exact: bool,
+}
+
+impl Requests {
+    /// Two lines of one request that are too far apart in time: an error line, and an access line that has none.
+    pub(in crate::engine) fn far_apart(&self, id: u64) -> Option<FarApart> {
+        let request = self.by_id.get(id).filter(|request| request.genuine)?;
+        let connection = match (request.errors.first(), &request.access) {
+            (Some(error), None) => error.what.pid.zip(error.what.connection),
+            (None, Some(access)) => access.what.pid.zip(access.what.connection),
+            _ => return None,
+        };
+        let of_connection = connection.and_then(|connection| self.by_connection.get(&connection));
+        let alike = request.line_hash.and_then(|hash| self.by_line.get(&hash));
+        let of_line = alike.map(|alike| if request.access.is_none() { &alike.lack_error } else { &alike.lack_access });
+        let pair_with = |other: &u64| {
+            let other = self.by_id.get(*other).filter(|other| other.genuine && other.line_hash == request.line_hash)?;
+            let (error, access) = match (request.errors.first(), &other.access) {
+                (Some(error), Some(access)) if other.errors.is_empty() => (error, access),
+                _ => (other.errors.first()?, request.access.as_ref().filter(|_| other.access.is_none())?),
+            };
+            same_client(&access.what.client, &error.what.client).then_some((error, access))
+        };
+        let pair = |exact: bool| {
+            move |(error, access): (&Seen<NginxError>, &Seen<NginxAccess>)| FarApart {
+                stream: error.source,
+                later: error.at.from.saturating_sub(access.at.to),
+                exact,
+            }
+        };
+        let exact = of_connection.into_iter().flatten().find_map(pair_with).map(pair(true));
+        // Of equal requests the first of the one log is the first of the other.
+        exact.or_else(|| of_line.into_iter().flatten().find_map(pair_with).map(pair(false)))
+    }
+
+    pub(super) fn find_for_error(&self, error: &Seen<NginxError>) -> Option<u64> {
+        let same_line = |request: &Request| match (request.line_hash, error_line_hash(&error.what)) {
+            (Some(known), Some(new)) => known == new,
+            _ => true,
+        };
+        if let Some(connection) = error.what.pid.zip(error.what.connection) {
+            let ids = self.by_connection.get(&connection).into_iter().flatten();
+            let fits = |id: &&u64| {
+                self.by_id.get(**id).is_some_and(|request| {
+                    let in_time = match &request.access {
+                        // nginx writes the access line last; its time is no earlier than the error's second.
+                        Some(access) => {
+                            access.at.to >= error.at.from
+                                && access.at.from.saturating_sub(ACCESS_AFTER_MAX) <= error.at.to
+                        }
+                        None => request.last_error_at().is_none_or(|last| last.distance(error.at) <= ACCESS_AFTER_MAX),
+                    };
+                    in_time && same_line(request)
+                })
+            };
+            if let Some(id) = ids.rev().find(fits) {
+                return Some(*id);
+            }
+        }
+        // An access line without connection came first: nearest in time, not yet explained by an error line.
+        let hash = error_line_hash(&error.what)?;
+        if error.what.request.is_none() && error.what.connection.is_none() {
+            let ids = self.by_line.get(&hash).into_iter().flat_map(|alike| &alike.lack_access);
+            let same = |id: &&u64| {
+                self.by_id.get(**id).is_some_and(|request| {
+                    request.verdict.is_none()
+                        && request.errors.first().is_some_and(|first| first.source == error.source)
+                })
+            };
+            return ids.rev().find(same).copied();
+        }
+        self.find_lone_access(error)
+    }
+
+    /// The access line nearest in time that no error line has explained yet and that this one may.
+    pub(super) fn find_lone_access(&self, error: &Seen<NginxError>) -> Option<u64> {
+        let hash = error_line_hash(&error.what)?;
+        let connection = error.what.pid.zip(error.what.connection);
+        let ids = self.by_line.get(&hash).into_iter().flat_map(|alike| &alike.lack_error);
+        nearest(ids.copied(), |id| {
+            let request = self.by_id.get(id).filter(|request| request.errors.is_empty())?;
+            let access = request.access.as_ref()?;
+            let keys = access.what.pid.zip(access.what.connection);
+            let fits = (keys.is_none() || connection.is_none() || keys == connection)
+                && in_order(error.at, access.at)
+                && same_client(&access.what.client, &error.what.client);
+            fits.then(|| access.at.distance(error.at))
+        })
+    }
+
+    pub(super) fn find_for_access(&self, access: &Seen<NginxAccess>, failed: bool) -> Option<u64> {
+        let hash = access_line_hash(&access.what);
+        let lacks_access = |request: &Request| request.access.is_none() && (failed || request.verdict.is_none());
+        if let Some(connection) = access.what.pid.zip(access.what.connection) {
+            let ids = self.by_connection.get(&connection).into_iter().flatten();
+            let fits = |id: &&u64| {
+                self.by_id.get(**id).is_some_and(|request| {
+                    lacks_access(request)
+                        && request.last_error_at().is_none_or(|last| in_order(last, access.at))
+                        && (request.line_hash.is_none() || hash.is_none() || request.line_hash == hash)
+                })
+            };
+            let found = ids.copied().find(|id| fits(&id));
+            if found.is_some() || !failed {
+                return found;
+            }
+        }
+        let is_exact = access.what.pid.is_some() && access.what.connection.is_some();
+        let ids = self.by_line.get(&hash?).into_iter().flat_map(|alike| &alike.lack_access);
+        nearest(ids.copied(), |id| {
+            let request = self.by_id.get(id).filter(|request| lacks_access(request))?;
+            let error = request.errors.last()?;
+            // A collector that parsed the error line may have taken its connection away.
+            let fits = !(is_exact && error.what.connection.is_some())
+                && in_order(error.at, access.at)
+                && same_client(&access.what.client, &error.what.client);
+            fits.then(|| error.at.distance(access.at))
+        })
+    }
+}
+
+/// The first of the nearest. Nothing is nearer than 0.
+fn nearest(ids: impl Iterator<Item = u64>, distance: impl Fn(u64) -> Option<Nanos>) -> Option<u64> {
+    let mut best: Option<(Nanos, u64)> = None;
+    for id in ids {
+        match distance(id) {
+            Some(0) => return Some(id),
+            Some(distance) if best.is_none_or(|(least, _)| distance < least) => best = Some((distance, id)),
+            _ => {}
+        }
+    }
+    best.map(|(_, id)| id)
+}
+
+/// The error line is written first, both stamps may be a second coarse, and the clock of nginx's log may lag a turn.
+fn in_order(error: Interval, access: Interval) -> bool {
+    error.from <= access.to.saturating_add(SECOND) && access.from <= error.to.saturating_add(ACCESS_AFTER_MAX)
+}
+
+fn same_client(one: &str, other: &str) -> bool {
+    // A host name before the address (`vhost_combined`) or a mask is no address to compare.
+    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok() || text.starts_with("unix:");
+    one == other || !is_address(one) || !is_address(other)
+}

@@ -1,0 +1,134 @@
+//! One failing request with the records that are of it.
+
+use super::SpanKey;
+use crate::engine::correlate::{Interval, Seen};
+use crate::engine::timers::TimerKey;
+use crate::engine::verdict::{Source, Ticket, Verdict};
+use crate::read::evidence::{Nanos, NginxAccess, NginxError, TraceContext};
+use std::sync::Arc;
+
+/// One failing request, before and a while after its verdict.
+#[derive(Debug)]
+pub struct Request {
+    /// Error lines in order.
+    pub errors: Vec<Seen<NginxError>>,
+    /// None of the error lines looks forged.
+    pub genuine: bool,
+    /// The access line.
+    pub access: Option<Seen<NginxAccess>>,
+    /// Healthy access lines with the same request line, while the own one is not known.
+    pub maybe: Vec<Seen<NginxAccess>>,
+    /// Trace context that one of the records carries.
+    pub trace: Option<TraceContext>,
+    /// Other records held for it.
+    pub others: Vec<(Source, Ticket)>,
+    /// Time on the caller's clock when the first record came.
+    pub opened: Nanos,
+    /// When the verdict is due.
+    pub due: Nanos,
+    /// The verdict, once given.
+    pub verdict: Option<Arc<Verdict>>,
+    /// The record shall be looked at again: evidence came after the verdict.
+    pub stale: bool,
+    /// The timer of its verdict; `None` before it was set.
+    pub(in crate::engine) timer: Option<TimerKey>,
+    pub(super) line_hash: Option<u64>,
+    /// It is among those that lack their access line, and those that lack an error line.
+    pub(super) lacks: (bool, bool),
+    /// Its access line is among those that readers look for.
+    pub(super) looked_for: bool,
+    /// By what spans find it.
+    pub(super) span_keys: Vec<SpanKey>,
+}
+
+impl Request {
+    /// A request of which nothing is known: the frame for a verdict on a fatal record that no request joined.
+    pub fn empty() -> Request {
+        Request {
+            errors: Vec::new(),
+            genuine: true,
+            access: None,
+            maybe: Vec::new(),
+            trace: None,
+            others: Vec::new(),
+            opened: 0,
+            due: 0,
+            verdict: None,
+            stale: false,
+            timer: None,
+            line_hash: None,
+            lacks: (false, false),
+            looked_for: false,
+            span_keys: Vec::new(),
+        }
+    }
+
+    /// Takes less memory from now on: its verdict was given, and what its records say stays for late evidence. The lines
+    /// themselves go, which the uid alone is made of, and the room that lists keep for more.
+    pub fn settle(&mut self) {
+        for error in &mut self.errors {
+            error.text = String::new();
+        }
+        if let Some(access) = &mut self.access {
+            access.text = String::new();
+            access.what.attempts.shrink_to_fit();
+        }
+        self.errors.shrink_to_fit();
+        self.others.shrink_to_fit();
+        self.span_keys.shrink_to_fit();
+    }
+
+    /// The hash of its request line, and whether its access line is looked for, when that changed since the last call.
+    pub fn note_awaited(&mut self) -> Option<(u64, bool)> {
+        let hash = self.line_hash?;
+        let awaited = self.access.is_none() && self.verdict.is_none();
+        (std::mem::replace(&mut self.looked_for, awaited) != awaited).then_some((hash, awaited))
+    }
+
+    /// The hash of its request line if its access line was looked for until now.
+    pub fn no_longer_awaited(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.looked_for).then_some(self.line_hash).flatten()
+    }
+
+    /// The error line that decides: the last with a symptom.
+    pub fn error(&self) -> Option<&Seen<NginxError>> {
+        self.errors.iter().rev().find(|error| error.what.symptom.is_some())
+    }
+
+    /// Every record with its writer, in order of the story.
+    pub fn records(&self) -> Vec<(Source, Ticket)> {
+        let mut records = Vec::with_capacity(self.errors.len() + self.others.len() + 1);
+        records.extend(self.errors.iter().map(|error| (Source::NginxError, error.ticket)));
+        records.extend(self.access.iter().map(|access| (Source::NginxAccess, access.ticket)));
+        records.extend(self.others.iter().copied());
+        records
+    }
+
+    /// Request method; empty when unknown.
+    pub fn method(&self) -> &str {
+        let access = self.access.as_ref().map(|access| access.what.method.as_str()).filter(|method| !method.is_empty());
+        let of_error = || self.error().and_then(|error| error.what.request.as_deref()).and_then(split_request_line);
+        access.or_else(|| of_error().map(|(method, _)| method)).unwrap_or_default()
+    }
+
+    /// Path and query; empty when unknown.
+    pub fn target(&self) -> &str {
+        let access = self.access.as_ref().map(|access| access.what.target.as_str()).filter(|target| !target.is_empty());
+        let line = || self.errors.iter().find_map(|error| error.what.request.as_deref());
+        access.or_else(|| line().and_then(split_request_line).map(|(_, target)| target)).unwrap_or_default()
+    }
+
+    pub(super) fn last_error_at(&self) -> Option<Interval> {
+        self.errors.last().map(|error| error.at)
+    }
+}
+
+/// Method and target of `GET /x HTTP/1.1`; HTTP/0.9 has no protocol.
+pub fn split_request_line(line: &str) -> Option<(&str, &str)> {
+    let (method, rest) = line.split_once(' ')?;
+    let target = match rest.rsplit_once(' ') {
+        Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
+        _ => rest,
+    };
+    Some((method, target))
+}
