@@ -29,6 +29,7 @@ pub mod verdict;
 mod clocks;
 mod conclude;
 mod gather;
+mod ghosts;
 mod holding;
 mod named;
 mod outcome;
@@ -509,6 +510,7 @@ fn changes_phase(event: &GunicornEvent) -> bool {
             | GunicornEvent::StartupFailed
             | GunicornEvent::PreloadFailed
             | GunicornEvent::BindFailed { .. }
+            | GunicornEvent::BindRetry
             | GunicornEvent::ArbiterCrashed
             | GunicornEvent::WorkerExited { code: 3 | 4, .. }
             | GunicornEvent::ParentChanged

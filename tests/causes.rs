@@ -48,8 +48,8 @@ fn the_table_is_whole() {
     let contract = "gunicorn_not_running master_killed upstream_address_mismatch socket_permission_denied security_policy_denied \
         host_unreachable network_unreachable connect_timeout dns_failure no_live_upstreams listen_backlog_full workers_saturated \
         ephemeral_ports_exhausted nginx_files_exhausted nginx_connections_exhausted gunicorn_files_exhausted worker_timeout worker_killed \
-        worker_oom_killed worker_crashed worker_exited worker_died gunicorn_restarting worker_boot_failed app_load_failed bind_failed \
-        arbiter_crashed worker_recycled keepalive_race response_header_too_big response_header_invalid not_http_upstream \
+        worker_oom_killed worker_crashed worker_exited worker_died upstream_closed_early gunicorn_restarting worker_boot_failed app_load_failed bind_failed \
+        arbiter_crashed worker_recycled reuse_port_recycled nginx_answered keepalive_race response_header_too_big response_header_invalid not_http_upstream \
         request_body_unread tls_to_plain_port plain_to_tls_port tls_handshake_failed tls_certificate_rejected app_returned_error \
         slow_request response_truncated client_closed_request unknown";
     assert_eq!(ids, contract.split_whitespace().collect());

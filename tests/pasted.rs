@@ -29,8 +29,11 @@ fn the_numbers_of_windows() {
     assert_eq!(connect("10055: An operation on a socket"), "connect_no_local_port ephemeral_ports_exhausted");
     assert_eq!(connect("10013: An attempt was made"), "connect_permission_denied security_policy_denied");
     let reading = "reading response header from upstream";
-    check(&error("WSARecv() failed (10054: FormatMessage() error)", reading), "response_reset worker_died");
-    check(&error("WSASend() failed (10053: x)", "sending request to upstream"), "request_send_failed worker_died");
+    check(&error("WSARecv() failed (10054: FormatMessage() error)", reading), "response_reset upstream_closed_early");
+    check(
+        &error("WSASend() failed (10053: x)", "sending request to upstream"),
+        "request_send_failed upstream_closed_early",
+    );
     check(
         &error("upstream timed out (10060: A connection attempt failed)", reading),
         "response_timed_out slow_request",
@@ -41,7 +44,7 @@ fn the_numbers_of_windows() {
 fn deciding_words_in_bold() {
     let reading = "reading response header from upstream";
     let bold = error("**upstream prematurely closed connection", &format!("{reading}**"));
-    check(&bold, "response_closed_early worker_died");
+    check(&bold, "response_closed_early upstream_closed_early");
     check(
         &error("connect() failed (111: **Connection refused**)", "connecting to upstream"),
         "connect_refused gunicorn_not_running",
@@ -267,7 +270,7 @@ fn records_that_a_mail_or_a_narrow_terminal_wrapped() {
     );
     check(
         "recv() failed (104: Connection reset by peer) while reading response\nheader from upstream",
-        "response_reset worker_died",
+        "response_reset upstream_closed_early",
     );
     check(
         "2026/03/04 09:15:02 [alert] 4#4: 1024 worker_connections are\nnot enough",

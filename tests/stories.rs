@@ -46,14 +46,14 @@ fn a_worker_that_is_replaced_without_a_word_has_left() {
 [2026-03-04 09:15:03 +0000] [303] [INFO] Booting worker with pid: 303\n"
     );
     let late = told_of.replace("09:15:02", "09:15:00");
-    check(&[("access.log", &access), ("error.log", &error), ("gunicorn.log", &late)], "/a worker_died");
+    check(&[("access.log", &access), ("error.log", &error), ("gunicorn.log", &late)], "/a upstream_closed_early");
 
     // A worker more was asked for.
     let asked = format!(
         "{START}[2026-03-04 09:15:02 +0000] [300] [INFO] Handling signal: ttin
 [2026-03-04 09:15:03 +0000] [303] [INFO] Booting worker with pid: 303\n"
     );
-    check(&[("access.log", &access), ("error.log", &error), ("gunicorn.log", &asked)], "/a worker_died");
+    check(&[("access.log", &access), ("error.log", &error), ("gunicorn.log", &asked)], "/a upstream_closed_early");
 }
 
 #[test]
@@ -271,9 +271,9 @@ fn a_field_that_the_format_lacks_is_no_proof() {
     let (no_header, nothing) = (r#""upstream_header_time":"-","#, r#""upstream_bytes_received":"0","#);
     let some = r#""upstream_bytes_received":"194","#;
     let full = r#""upstream_bytes_received":"4096","#;
-    check(502, &format!("{connected}{no_header}"), "worker_died");
-    check(502, &format!("{connected}{no_header}{nothing}"), "worker_died");
-    check(502, &format!("{connected}{nothing}"), "worker_died");
+    check(502, &format!("{connected}{no_header}"), "upstream_closed_early");
+    check(502, &format!("{connected}{no_header}{nothing}"), "upstream_closed_early");
+    check(502, &format!("{connected}{nothing}"), "upstream_closed_early");
     check(502, &format!("{connected}{no_header}{some}"), "response_header_invalid");
     check(502, &format!("{no_header}{some}"), "response_header_invalid");
     check(502, &format!("{connected}{no_header}{full}"), "response_header_invalid");

@@ -1,11 +1,14 @@
 //! Everything that is known about one failed request, as a cause looks at it.
 
+mod ends;
 mod halt;
 mod questions;
 mod queue;
 mod sight;
 
 pub use super::correlate::world::{Failure, HostSeen};
+pub(in crate::engine) use ends::pid_of;
+pub use ends::{Ended, How, is_app_server};
 pub use questions::Workers;
 pub use queue::Wait;
 pub use sight::{DeathKey, Sight};

@@ -39,12 +39,14 @@ table! {
     worker_crashed
     worker_exited
     worker_died
+    upstream_closed_early
     gunicorn_restarting
     worker_boot_failed
     app_load_failed
     bind_failed
     arbiter_crashed
     worker_recycled
+    reuse_port_recycled
     keepalive_race
     response_header_too_big
     response_header_invalid
@@ -55,6 +57,7 @@ table! {
     tls_handshake_failed
     tls_certificate_rejected
     app_returned_error
+    nginx_answered
     slow_request
     response_truncated
     client_closed_request

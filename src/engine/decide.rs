@@ -11,7 +11,7 @@ use crate::read::evidence::Symptom;
 use crate::read::text::{hash64, quotable};
 
 /// Quotes on one verdict (`why502.evidence`).
-const EVIDENCE_MAX: usize = 5;
+pub(super) const EVIDENCE_MAX: usize = 5;
 /// A cause this likely beside the leading one is named in the evidence.
 const ALSO_LIKELY: f64 = 0.15;
 /// A claim this sure says why.

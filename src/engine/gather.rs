@@ -178,6 +178,15 @@ fn failures_alike<'a>(request: &Request, world: &'a World, at: Interval) -> Opti
     (count >= ALIKE_MIN).then_some(first)
 }
 
+/// The application raised in the middle of its answer: Gunicorn tells of an error and of no end at this time.
+fn has_failed_by_itself(case: &Case<'_>) -> bool {
+    let near = |death: &&Death| death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND);
+    let raised = |death: &&Death| death.request.is_some() && !death.is_violent();
+    let mut deaths = case.deaths().rev().take(256).filter(near).filter(raised);
+    deaths.any(|death| death_interval(death).distance(case.at) == 0)
+        && !case.deaths().rev().take(256).any(|death| death.is_violent() && death.from.distance(case.at) == 0)
+}
+
 /// The worker's end that fits the request best: one not yet spoken for, nearest in time, first in the log.
 fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
     if let Some(access) = case.access()
@@ -188,6 +197,9 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
     if !case.is_cut_off()
         && !matches!(case.symptom, Symptom::ResponseTruncated | Symptom::TlsHandshakeFailed | Symptom::Unknown)
     {
+        return None;
+    }
+    if case.symptom == Symptom::ResponseTruncated && has_failed_by_itself(case) {
         return None;
     }
     let serial = case.workers() != Workers::Concurrent;

@@ -3,10 +3,13 @@
 mod symptom;
 
 use super::case::{DeathKey, Sight};
-use super::correlate::Interval;
 use super::correlate::gunicorn::Death;
 use super::correlate::join::Request;
-use crate::read::evidence::{Attempt, NginxAccess, SECOND, Symptom};
+use super::correlate::{Interval, Seen};
+use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND, Symptom};
+
+/// So many attempts in no time are refusals.
+const REFUSALS_MIN: usize = 3;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,12 @@ pub(super) fn outcome(request: &Request, sight: &Sight<'_>) -> Outcome {
     }
     // A refusal (413) that was whole before the connection broke was not cut.
     if symptom == Symptom::ResponseTruncated && request.maybe.iter().any(|access| access.what.status < 400) {
-        return Outcome::Failed;
+        let nearest = |access: &&Seen<NginxAccess>| request.error().map_or(0, |error| error.at.distance(access.at));
+        let refused =
+            request.maybe.iter().filter(|access| access.what.status >= 400).map(|access| nearest(&access)).min();
+        let served =
+            request.maybe.iter().filter(|access| access.what.status < 400).map(|access| nearest(&access)).min();
+        return if refused.is_some() && refused <= served { Outcome::Fine } else { Outcome::Failed };
     }
     if !request.maybe.is_empty() {
         return Outcome::Fine;
@@ -65,12 +73,16 @@ fn access_failed(
         503 => !access.has_upstream && request.errors.is_empty(),
         500 => symptom.is_some() || death_of_500(access, sight, at).is_some(),
         status if status < 400 => symptom == Some(Symptom::ResponseTruncated),
-        _ => false,
+        // A refusal whose body never came: nginx then notes 502 for the attempt.
+        _ => symptom.is_some() && access.attempts.last().is_some_and(|attempt| attempt.status == Logged::Value(502)),
     }
 }
 
 /// The abort or exit inside a worker that made this 500 (Gunicorn 22 and later answer 500 to `SystemExit`).
 pub(super) fn death_of_500<'a>(access: &NginxAccess, sight: &Sight<'a>, at: Interval) -> Option<(DeathKey, &'a Death)> {
+    let took = access.request_time.value();
+    // `--timeout` is of whole seconds.
+    let too_short = took.is_some_and(|took| took < 900 * MILLISECOND);
     let deaths = sight.keyed_deaths().rev().take(512);
     deaths
         .filter(|(_, death)| {
@@ -78,10 +90,13 @@ pub(super) fn death_of_500<'a>(access: &NginxAccess, sight: &Sight<'a>, at: Inte
                 let target = target.rsplit(' ').next().unwrap_or(target);
                 target == access.target
             });
-            same && (death.timed_out || death.is_exit_of_application())
+            same && (death.timed_out && !too_short || death.is_exit_of_application() && !(death.timed_out && too_short))
                 && death_interval(death).near(at, -2 * SECOND, 2 * SECOND)
         })
-        .min_by_key(|(_, death)| (death.explains > 0, death.to.distance(at)))
+        .min_by_key(|(_, death)| {
+            let unlikely = took.is_some() && !too_short && !death.timed_out;
+            (death.explains > 0, unlikely, death.to.distance(at))
+        })
 }
 
 pub(super) fn death_interval(death: &Death) -> Interval {
@@ -103,10 +118,26 @@ pub(super) fn symptom_of(request: &Request) -> Symptom {
         Some(symptom) => return symptom,
         None => {}
     }
+    if refused_at_once(access) {
+        return Symptom::ConnectRefused;
+    }
     match last {
         Some(attempt) => symptom::of_attempt(access.status, attempt),
         None => symptom::of_attempt(access.status, &Attempt::default()),
     }
+}
+
+/// Several attempts that took no time at all, each answered by nginx itself, were refused: whoever takes a connection needs
+/// longer to close it again, time after time.
+fn refused_at_once(access: &NginxAccess) -> bool {
+    let at_once = |attempt: &Attempt| {
+        attempt.status == Logged::Value(502)
+            && attempt.response_time == Logged::Value(0)
+            && attempt.connect_time.value().is_none()
+            && attempt.header_time.value().is_none()
+            && matches!(attempt.bytes_received, Logged::No | Logged::Value(0))
+    };
+    access.attempts.len() >= REFUSALS_MIN && access.attempts.iter().all(at_once)
 }
 
 /// True when the client got a body as long as nginx's own page of its status: the built-in error pages for 502 to 504, with

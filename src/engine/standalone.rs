@@ -35,7 +35,11 @@ impl Engine {
             return;
         }
         let key = DeathKey { site: at, index };
-        let verdict = self.verdict_on(at, Trigger::Death, death.from, Some(key));
+        let when = death.from;
+        if self.joins_ghost(at, key) {
+            return;
+        }
+        let verdict = self.verdict_on(at, Trigger::Death, when, Some(key));
         if let Some(death) = self.sites.get_mut(at).and_then(|site| site.world.gunicorns.deaths.get_mut(index)) {
             death.reported = true;
         }
@@ -67,8 +71,11 @@ impl Engine {
         if host.used {
             return;
         }
-        let verdict =
-            if self.quoted.has(ticket) { None } else { self.verdict_on(at, Trigger::Host(host), host.seen.at, None) };
+        let verdict = if self.quoted.has(ticket) || self.is_told_elsewhere(world, host) {
+            None
+        } else {
+            self.verdict_on(at, Trigger::Host(host), host.seen.at, None)
+        };
         let hosts = self.sites.get_mut(at).map(|site| &mut site.world.hosts);
         if let Some(host) = hosts.and_then(|hosts| hosts.iter_mut().find(|host| host.seen.ticket == ticket)) {
             host.used = true;

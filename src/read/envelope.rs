@@ -36,6 +36,7 @@ pub(super) fn layer(line: &str) -> Option<Layer> {
         .or_else(|| syslog(line))
         .or_else(|| rfc5424(line))
         .or_else(|| bracketed(line))
+        .or_else(|| uwsgi(line))
 }
 
 /// True for a line in one of the envelopes that runtimes and loggers put around theirs.
@@ -217,12 +218,38 @@ fn bracketed(line: &str) -> Option<Layer> {
     if let Some(stamp) = wall_time(inside) {
         return Some(Layer { name: "dmesg", inner: rest.to_owned(), stamp: Some(stamp), origin: None });
     }
+    if let Some(stamp) = php_time(inside) {
+        let levels = ["DEBUG: ", "NOTICE: ", "WARNING: ", "ERROR: ", "ALERT: "];
+        let inner = levels.iter().find_map(|level| rest.strip_prefix(level)).unwrap_or(rest);
+        return Some(Layer { name: "php", inner: inner.to_owned(), stamp: Some(stamp), origin: None });
+    }
     (uptime || pod).then(|| Layer {
         name: if pod { "kubectl" } else { "dmesg" },
         inner: rest.to_owned(),
         stamp: None,
         origin: inside.strip_prefix("pod/").and_then(|rest| OriginKind::Pod.named(rest.split('/').next()?)),
     })
+}
+
+/// uWSGI's `Wed Nov 25 10:15:33 2026 - `.
+fn uwsgi(line: &str) -> Option<Layer> {
+    let (stamp, inner) = line.split_at_checked(WALL_TIME_BYTES)?;
+    let inner = inner.strip_prefix(" - ")?;
+    Some(Layer { name: "uwsgi", inner: inner.to_owned(), stamp: Some(wall_time(stamp)?), origin: None })
+}
+
+/// What `ctime` writes.
+const WALL_TIME_BYTES: usize = "Wed Nov 25 10:15:33 2026".len();
+
+/// `25-Nov-2026 10:15:33` of PHP-FPM, with its microseconds, and of PHP's own log with a zone (`25-Nov-2026 10:15:33 UTC`).
+fn php_time(text: &str) -> Option<Stamp> {
+    let (date, time) = text.split_once(' ')?;
+    let mut parts = date.split('-');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let day: u32 = day.parse().ok().filter(|_| day.len() == 2)?;
+    let year: u32 = year.parse().ok().filter(|_| year.len() == 4)?;
+    let month = month_from_name(month.as_bytes())?;
+    iso_stamp(&format!("{year:04}-{month:02}-{day:02} {time}"))
 }
 
 /// `Thu Mar  7 12:01:02 2024` of `dmesg -T`, in the zone of the host.

@@ -376,7 +376,7 @@ pub enum GunicornEvent {
     /// `Starting gunicorn 23.0.0`
     Starting { version: String },
     /// `Listening at: http://127.0.0.1:8000,unix:/run/g.sock (PID)`; addresses as nginx writes them:
-    /// `127.0.0.1:8000`, `unix:/run/g.sock`.
+    /// `127.0.0.1:8000`, `unix:/run/g.sock`. None with `reuse_port` of 24 and later: there each worker has a socket of its own.
     Listening { addresses: Vec<String> },
     /// `Using worker: sync`
     UsingWorker { class: String },
@@ -423,6 +423,8 @@ pub enum GunicornEvent {
     ParentChanged,
     /// `Connection in use: ('0.0.0.0', 8000)`, `Can't connect to (...)`, `Invalid address: ...`
     BindFailed { address: String },
+    /// `Retrying in 1 second.`, after each try to bind that failed
+    BindRetry,
     /// `Unhandled exception in main loop`
     ArbiterCrashed,
     /// `Unhandled signal: cld` of 24.0.0: dead workers are not replaced
@@ -481,8 +483,56 @@ pub enum Host {
     UnitStarted { unit: String },
     /// uWSGI: `uwsgi_response_write_body_do(): Broken pipe`; Gunicorn: `Ignoring EPIPE`
     PeerGone { program: String },
-    /// uWSGI: `*** HARAKIRI ON WORKER 3 (pid: N, try: 1) ***`, its own time limit
-    Harakiri { pid: Option<u32> },
+    /// Another application server about a process of its own, or Docker about a container
+    Server { server: Server, pid: Option<u32>, event: ServerEvent },
     /// supervisord: `exited: web (exit status 1; not expected)`, `terminated by SIGKILL`
     SupervisorExited { program: String, detail: String },
+}
+
+/// Who tells of its own processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the programs")]
+pub enum Server {
+    Uvicorn,
+    Granian,
+    Puma,
+    Uwsgi,
+    PhpFpm,
+    /// Docker, of the container with this name.
+    Container(String),
+}
+
+impl Server {
+    /// As its makers write it; the container's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Server::Uvicorn => "uvicorn",
+            Server::Granian => "Granian",
+            Server::Puma => "Puma",
+            Server::Uwsgi => "uWSGI",
+            Server::PhpFpm => "PHP-FPM",
+            Server::Container(name) => name,
+        }
+    }
+}
+
+/// What became of a process of an application server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// The server ended it because it took too long: uWSGI's `harakiri`, PHP-FPM's `request_terminate_timeout`.
+    TimedOut,
+    /// A signal ended it.
+    Signalled(u32),
+    /// It ended with this code.
+    Exited(i32),
+    /// It ended, and its server does not say how.
+    Died,
+    /// It did not start, or not for long.
+    FailedToBoot,
+    /// It was cut off at a stop, its time to end in good order being over.
+    CutAtStop,
+    /// The queue of the socket was full.
+    QueueFull,
+    /// All workers were busy and no more are allowed.
+    AllBusy,
 }

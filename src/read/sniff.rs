@@ -99,7 +99,7 @@ const BUCKETS: usize = 8;
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let mut anchors: Vec<Anchor> = Vec::new();
-    for telltale in table::ROWS.iter().flat_map(|row| row.telltales) {
+    for telltale in table::ROWS.iter().flat_map(|row| row.telltales).flat_map(|words| words.iter()) {
         match anchors.iter_mut().find(|anchor| anchor.word == telltale.word) {
             Some(anchor) => anchor.says.push(telltale.says),
             None => anchors.push(Anchor { word: telltale.word, says: vec![telltale.says] }),

@@ -49,10 +49,10 @@ fn two_folders_are_two_hosts() {
         write(directory.path(), &format!("{host}/error.log"), error(path));
         write(directory.path(), &format!("{host}/gunicorn.log"), gunicorn(ends));
     }
-    let expected = ["/a worker_timeout", "/b worker_died"];
+    let expected = ["/a worker_timeout", "/b upstream_closed_early"];
     assert_eq!(causes(directory.path(), &["."]), expected);
     assert_eq!(causes(directory.path(), &["web-2", "web-1"]), expected, "in any order");
-    assert_eq!(causes(directory.path(), &["web-2"]), ["/b worker_died"]);
+    assert_eq!(causes(directory.path(), &["web-2"]), ["/b upstream_closed_early"]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn pods_by_the_paths_of_their_logs() {
             write(directory.path(), &format!("{folder}/0.log"), cri(&text));
         }
     }
-    assert_eq!(causes(directory.path(), &["."]), ["/a worker_timeout", "/b worker_died"]);
+    assert_eq!(causes(directory.path(), &["."]), ["/a worker_timeout", "/b upstream_closed_early"]);
 }
 
 #[test]
@@ -91,7 +91,11 @@ fn compose_names_its_containers() {
     let gunicorn = |ends| gunicorn(ends).replace("127.0.0.1:8000", "0.0.0.0:8000");
     let text = [named("web-1", &gunicorn(false)), named("other-1", &gunicorn(true)), named("nginx-1", &error)];
     write(directory.path(), "compose.log", text.concat());
-    assert_eq!(causes(directory.path(), &["compose.log"]), ["/a worker_died"], "the other service's worker ended");
+    assert_eq!(
+        causes(directory.path(), &["compose.log"]),
+        ["/a upstream_closed_early"],
+        "the other service's worker ended"
+    );
     let text = [named("web-1", &gunicorn(true)), named("nginx-1", &error)];
     write(directory.path(), "compose.log", text.concat());
     assert_eq!(causes(directory.path(), &["compose.log"]), ["/a worker_timeout"]);

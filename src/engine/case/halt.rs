@@ -1,6 +1,7 @@
 //! Did the server halt for some reason, and not start since? Asked by each cause that is such a reason.
 
 use super::{Case, Claim, Trigger, conclusion};
+use crate::engine::correlate::Interval;
 use crate::engine::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
 use crate::read::address::AddressMatch;
@@ -8,6 +9,9 @@ use crate::read::evidence::{SECOND, Symptom};
 
 /// A worker finds out within this time that the application object is missing: so long its module may take to import.
 const LOAD_MAX: i64 = 10 * SECOND;
+/// So many workers that failed to boot within such a time before a request are a release that cannot start.
+const VAIN_MIN: usize = 3;
+const VAIN_FOR: i64 = 30 * SECOND;
 
 impl Case<'_> {
     /// How likely it is that the server halted for this reason and has not started since.
@@ -29,18 +33,18 @@ impl Case<'_> {
         let instance = self
             .instance
             .filter(|instance| self.is_request() && self.address > AddressMatch::No || instance.addresses.is_empty())?;
-        let Some(halted) = instance.changes.iter().rev().find(|change| change.phase == Phase::Down(reason)) else {
+        let mut halts = instance.changes.iter().filter(|change| change.phase == Phase::Down(reason));
+        // The last one before the request; one after it is looked at only where there is none.
+        let before = halts.clone().rev().find(|change| change.at.from <= self.at.to);
+        let Some(halted) = before.or_else(|| halts.next()) else {
             return match reason {
-                Down::BootFailed => crew_is_gone(self, instance),
+                Down::BootFailed => crew_is_gone(self, instance).or_else(|| boots_in_vain(self, instance)),
                 Down::AppLoadFailed => left_at_boot(self, instance),
                 _ => None,
             };
         };
         if halted.at.from <= self.at.to {
-            let started_since = instance.changes.iter().rev().find(|change| {
-                change.phase == Phase::Listening && change.at.from > halted.at.to && change.at.from <= self.at.to
-            });
-            if started_since.is_none() && self.symptom != Symptom::ResponseTimedOut {
+            if !has_recovered(self, instance, halted) && self.symptom != Symptom::ResponseTimedOut {
                 let confidence = if starved(self, halted) {
                     0.3
                 } else if was_before(self, halted) {
@@ -52,10 +56,43 @@ impl Case<'_> {
             }
         }
         // Reset while its workers were failing, just before the halt was written.
-        let edge = self.is_cut_off() && self.at.near(halted.at, -SECOND, 3 * SECOND);
+        let at_edge =
+            |change: &&Change| change.phase == Phase::Down(reason) && self.at.near(change.at, -SECOND, 3 * SECOND);
+        let halted = instance.changes.iter().rev().filter(|_| self.is_cut_off()).find(at_edge)?;
         let confidence = if starved(self, halted) { 0.3 } else { 0.9 };
-        edge.then(|| Claim::with(confidence, with_exception(self, halted.quote.clone())))?
+        Claim::with(confidence, with_exception(self, halted.quote.clone()))
     }
+}
+
+/// It started again before the request, and that start held: a start that halts as the one before did is no recovery.
+fn has_recovered(case: &Case<'_>, instance: &Instance, halted: &Change) -> bool {
+    let starts = |change: &&Change| {
+        change.phase == Phase::Listening && change.at.from > halted.at.to && change.at.from <= case.at.to
+    };
+    let Some(start) = instance.changes.iter().rev().find(starts) else { return false };
+    let next = instance.changes.iter().find(|change| {
+        change.at.from >= start.at.from
+            && !std::ptr::eq(*change, start)
+            && matches!(change.phase, Phase::Down(_) | Phase::Stopping | Phase::Starting)
+    });
+    let fails_again = next.is_some_and(|next| {
+        matches!(next.phase, Phase::Down(Down::BootFailed | Down::AppLoadFailed))
+            && next.at.near(start.at, -LOAD_MAX, 0)
+    });
+    !fails_again
+}
+
+/// Gunicorn older than 20 boots a worker that fails again and again, and does not halt.
+fn boots_in_vain(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
+    let around = |at: Interval| at.near(case.at, -SECOND, VAIN_FOR);
+    let failed = |death: &&Death| death.failed && death.source == instance.source && around(death.from);
+    let death = case.deaths().rev().take(256).find(failed)?;
+    if case.deaths().rev().take(256).filter(failed).count() < VAIN_MIN || death.ran_out_of_files() {
+        return None;
+    }
+    let mut quotes = death.quotes.clone();
+    quotes.push(conclusion("each worker that it boots fails, again and again"));
+    Claim::with(0.9, quotes)
 }
 
 /// The exception says that no descriptor was left: that has a cause of its own.

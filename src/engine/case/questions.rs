@@ -1,10 +1,11 @@
 //! Questions that more than one cause asks, each answered once.
 
 use super::Case;
-use crate::engine::correlate::gunicorn::{Boot, BootKind, Instance};
+use crate::engine::correlate::Interval;
+use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance};
 use crate::engine::outcome;
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{Logged, MILLISECOND, Symptom};
+use crate::read::evidence::{Logged, MILLISECOND, Nanos, SECOND, Symptom};
 
 /// `proxy_buffer_size` is a page of memory by default, and is hardly ever made smaller.
 const BUFFER_MIN: u64 = 4_096;
@@ -116,5 +117,61 @@ impl<'a> Case<'a> {
                 && boot.at.near(self.at, -100 * MILLISECOND, 1_500 * MILLISECOND)
         });
         replacements.min_by_key(|boot| (boot.kind != BootKind::Silent, boot.at.distance(self.at)))
+    }
+
+    /// The worker that took the place of one whose end no line tells, where that end cut the request.
+    pub fn silent_end(&self) -> Option<&'a Boot> {
+        let ordered = |death: &Death| death.signal.is_some() || (death.exiting && !death.ordered);
+        if !self.is_request() || !self.is_cut_off() || self.death.is_some_and(|(_, death)| ordered(death)) {
+            return None;
+        }
+        let serves = |instance: &&Instance| self.address >= AddressMatch::Maybe && instance.served_until(self.at);
+        self.instance.filter(serves).and_then(|_| self.silent_replacement())
+    }
+
+    /// True for a Gunicorn whose version is known to tell of workers that a signal ended: 20.1 and later
+    /// (`gunicorn/arbiter.py`, `reap_workers`).
+    pub fn speaks_of_signals(&self) -> bool {
+        let version = self.instance.map_or("", |instance| instance.version.as_str());
+        !version.is_empty() && !version.starts_with("19.") && !version.starts_with("20.0")
+    }
+
+    /// True when the log of the Gunicorn that was asked covers this time, tells of workers that boot, and tells of none that
+    /// ended or booted then: whoever ends is replaced at once, so none did.
+    pub fn rules_out_death(&self) -> bool {
+        let Some(instance) = self.instance.filter(|_| self.address >= AddressMatch::Maybe) else { return false };
+        let near = |at: Interval| at.near(self.at, -3 * SECOND, 3 * SECOND);
+        let mut boots = self.boots().rev().filter(|boot| boot.source == instance.source).peekable();
+        instance.first_at.from <= self.at.from
+            && boots.peek().is_some()
+            && !boots.any(|boot| near(boot.at))
+            && !self.deaths().rev().take(256).any(|death| death.source == instance.source && near(death.to))
+    }
+
+    /// How long nginx had waited for its connection when the client left; `None` where it was connected, or where that is
+    /// not known.
+    pub fn waited_to_connect(&self) -> Option<Nanos> {
+        let attempt = self.last_attempt().filter(|_| self.symptom == Symptom::ClientClosed)?;
+        self.response_time().filter(|time| attempt.connect_time.is_dash() && *time >= SECOND)
+    }
+
+    /// The client left while nginx shook hands: the Gunicorn takes connections, nginx's is not made, and nobody's is.
+    /// nginx counts the handshake to the time that it takes to connect (`ngx_http_upstream_send_request`).
+    pub fn gave_up_in_handshake(&self) -> bool {
+        self.waited_to_connect().is_some() && self.gunicorn_is_there() && !self.others_are_served(60)
+    }
+
+    /// True when an attempt of nginx failed around this time: the error line of this request may be among theirs.
+    pub fn is_any_upstream_failing(&self) -> bool {
+        self.failures().rev().take(1_024).any(|failure| failure.at.near(self.at, -60 * SECOND, 60 * SECOND))
+    }
+
+    /// True when a Gunicorn's log covers this time and no Gunicorn in sight tells of a worker that ended or booted then.
+    pub fn is_silent_about_ends(&self) -> bool {
+        let near = |at: Interval| at.near(self.at, -3 * SECOND, 3 * SECOND);
+        let covers = |instance: &Instance| instance.first_at.from <= self.at.from && instance.last_at.to >= self.at.to;
+        self.instances().any(covers)
+            && !self.boots().rev().any(|boot| near(boot.at))
+            && !self.deaths().rev().take(256).any(|death| near(death.to))
     }
 }

@@ -12,6 +12,9 @@ const PATHS_MIN: usize = 4;
 const PATHS_LOOKED_AT: usize = 1_024;
 /// A span that begins within this time of its request did not wait in the queue.
 const AT_ONCE: Nanos = SECOND / 4;
+/// Workers that are ended for taking too long within this time of a request were busy while it waited: nginx waits 60 s by
+/// default, and Gunicorn lets a worker be busy for 30 s.
+const STUCK_FOR: Nanos = 30 * SECOND;
 /// A span of a request that waited may come so long after nginx gave up.
 const GHOST_AFTER_MAX: Nanos = 20 * SECOND;
 
@@ -26,6 +29,13 @@ pub enum Wait {
         together: usize,
         /// Sync workers.
         workers: usize,
+    },
+    /// All sync workers were ended for taking too long around this time.
+    AllTimedOut {
+        /// Workers that there were.
+        workers: usize,
+        /// One of them had this very request in the end.
+        had_it: bool,
     },
     /// The application began with such a request only after nginx gave up.
     OnlyLateSpans,
@@ -46,6 +56,8 @@ impl Wait {
         match self {
             Wait::LateSpan(_) => 0.92,
             Wait::MoreThanWorkers { together, workers } => 0.5 + 0.45 * (1.0 - workers as f64 / together as f64),
+            Wait::AllTimedOut { had_it: false, .. } => 0.9,
+            Wait::AllTimedOut { had_it: true, .. } => 0.75,
             Wait::OnlyLateSpans => 0.8,
             Wait::Paths { others_served: true, .. } => 0.4,
             Wait::Paths { others_served: false, .. } => 0.7,
@@ -59,6 +71,12 @@ impl Wait {
             Wait::LateSpan(waited) => format!("its span starts {} s after the request", seconds(waited)),
             Wait::MoreThanWorkers { together, workers } => {
                 format!("{together} requests waited together for {workers} sync workers")
+            }
+            Wait::AllTimedOut { workers: 1, .. } => {
+                "its only sync worker was busy with a request for which Gunicorn ended it".to_owned()
+            }
+            Wait::AllTimedOut { workers, .. } => {
+                format!("all {workers} sync workers were busy with requests for which Gunicorn ended them")
             }
             Wait::OnlyLateSpans => "the application began with such a request only after nginx gave up".to_owned(),
             Wait::Paths { count, .. } => format!("{count} different paths timed out within 5 s"),
@@ -75,6 +93,9 @@ impl Case<'_> {
             return Wait::LateSpan(waited);
         }
         if let Some(wait) = more_than_workers(self) {
+            return wait;
+        }
+        if let Some(wait) = all_timed_out(self) {
             return wait;
         }
         if only_late_spans(self) {
@@ -110,6 +131,34 @@ fn more_than_workers(case: &Case<'_>) -> Option<Wait> {
         })
         .count();
     (workers > 0 && together >= 2 * workers).then_some(Wait::MoreThanWorkers { together, workers })
+}
+
+/// Each sync worker was stuck in a request and ended for it around the wait: whoever came then waited for all of them. Of
+/// one that Gunicorn names right away, its worker had it from the start.
+fn all_timed_out(case: &Case<'_>) -> Option<Wait> {
+    let instance = case.instance.filter(|_| case.workers() == Workers::Sync)?;
+    let waited = case.response_time().unwrap_or(STUCK_FOR).max(STUCK_FOR);
+    let (from, to) = (case.at.from.saturating_sub(waited), case.at.to.saturating_add(waited));
+    let workers = instance.crew.most_between(from, case.at.to);
+    let mut stuck: BTreeSet<u32> = BTreeSet::new();
+    let mut had_it = false;
+    for death in case.deaths().rev().take(512) {
+        let around = death.from.from >= from && death.from.from <= to;
+        if death.source != instance.source || !death.timed_out || !around {
+            continue;
+        }
+        stuck.insert(death.worker);
+        if death.request.as_deref().is_some_and(|target| target == case.target()) {
+            // It was with a worker when nginx gave up, or just before: no sign of a wait.
+            if death.from.distance(case.at) <= SECOND {
+                return None;
+            }
+            had_it = true;
+        }
+    }
+    let named = case.deaths().rev().take(512).any(|death| death.timed_out && death.request.is_some());
+    let alone = !named && case.failures_around(Symptom::ResponseTimedOut, 5).count() <= workers;
+    (workers > 0 && stuck.len() >= workers && !alone).then_some(Wait::AllTimedOut { workers, had_it })
 }
 
 /// How long the request waited before its span began, when that is most of its time.

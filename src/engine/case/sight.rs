@@ -148,6 +148,11 @@ impl<'a> Case<'a> {
         self.sight.own.error_log_covers(at)
     }
 
+    /// True when nginx's error log has lines before this request failed and after it, so that its silence says something.
+    pub fn error_log_goes_on(&self) -> bool {
+        self.sight.own.error_log_covers(self.at) && self.sight.own.error_log_goes_on(self.at)
+    }
+
     /// True when nginx served others well within so many seconds, by the access log that has this request.
     pub fn others_are_served(&self, seconds: i64) -> bool {
         let source = self.request.access.as_ref().map(|access| access.source);

@@ -2,7 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
-use crate::read::evidence::{SECOND, Symptom};
+use crate::read::evidence::{Logged, SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "app_returned_error",
@@ -54,6 +54,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         ),
         // The error log that was read begins later: a part of a log.
         (false, false) if case.has_error_log() => None,
+        // No application answers in no time.
+        (false, false) if case.access().is_some_and(|access| access.request_time == Logged::Value(0)) => None,
         (false, false) => Claim::of(0.4),
         // nginx's own page: it made the status itself, and its error line was not read.
         (_, true) => None,

@@ -1,7 +1,7 @@
 //! The client went away before the answer: 499.
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms, Trigger};
-use crate::engine::case::host_quote;
+use crate::engine::case::{conclusion, host_quote, seconds};
 use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -28,6 +28,13 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return gone.then(|| Claim::with(0.55, vec![host_quote(host)]))?;
     }
     (case.is_request() && (case.symptom == Symptom::ClientClosed || case.status() == Some(499))).then_some(())?;
+    if case.gave_up_in_handshake() {
+        return Claim::of(0.3);
+    }
+    if let Some(waited) = case.waited_to_connect() {
+        let words = format!("it waited {} s for a connection to the upstream", seconds(waited));
+        return Claim::with(0.98, vec![conclusion(words)]);
+    }
     // The bare status tells who closed, not whether that was the trouble: a crawler that leaves, an application that hangs.
     let bare = case.error().is_none()
         && case.access().is_some_and(|access| !access.has_upstream && !access.request_time.is_logged());

@@ -44,6 +44,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         Some(change) => Claim::with(0.3, vec![change.quote.clone()]),
         None if case.address >= AddressMatch::Maybe && instance.serves(case.at) => Claim::of(0.35),
         None if case.address == AddressMatch::No => Claim::of(if case.others_are_served(30) { 0.9 } else { 0.25 }),
+        // Its workers have sockets of their own, and its log says that it is there.
+        None if instance.reuse_port && instance.serves(case.at) => Claim::of(0.35),
         None => Claim::of(0.94),
     }
 }

@@ -3,13 +3,19 @@
 use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
-use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND};
+use crate::read::address::AddressMatch;
+use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND, Symptom};
+
+/// A request that was sent into a connection that is being closed breaks within this time: one way there and back.
+const SHORT: i64 = 100 * MILLISECOND;
+/// So many in one second are no accident.
+const SEVERAL: usize = 3;
 
 pub static CAUSE: Cause = Cause {
     id: "keepalive_race",
     category: Category::Protocol,
     summary: "Gunicorn closed an idle kept-alive connection just as nginx reused it",
-    when: "The request was cut within 10 ms on a connection that was open before, no worker ended, and the workers are not sync; the surer where nginx may not send it again (POST). Never where nginx's configuration keeps no connections open.",
+    when: "The request was cut within 10 ms (100 ms where Gunicorn's log rules out that a worker ended) on a connection that was open before, no worker ended, and the workers are not sync; the surer where nginx may not send it again (POST), and where several broke in one moment while others were served. Never where nginx's configuration keeps no connections open.",
     hint: "Make Gunicorn's `--keep-alive` longer (75) than `keepalive_timeout` of nginx's upstream block (60 s by default), or let nginx keep none.",
     facts: "nginx keeps idle upstream connections 60 s (by default since 1.29.7), Gunicorn's asynchronous workers 2 s; sync workers keep none. nginx sends idempotent requests again, POST, PATCH and LOCK fail (src/http/ngx_http_upstream.c, ngx_http_upstream_next). Gunicorn writes nothing.",
     links: &[
@@ -38,7 +44,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let sync = case.workers() == Workers::Sync;
-    let at_once = case.response_time().is_some_and(|time| time <= 10 * MILLISECOND);
+    let alive = case.rules_out_death();
+    let at_once = case.response_time().is_some_and(|time| time <= if alive { 100 } else { 10 } * MILLISECOND);
+    if let Some(several) = several_at_once(case, sync) {
+        return Some(several);
+    }
     if sync || !at_once {
         // Without times in the log a non-idempotent request leaves the race possible, no more.
         return if !sync && case.response_time().is_none() && !case.is_idempotent() { Claim::of(0.2) } else { None };
@@ -68,6 +78,25 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         confidence,
         vec![conclusion("the attempt failed within 10 ms on an open connection and Gunicorn's log is silent")],
     )
+}
+
+/// Several requests broke in one moment, each just after it was sent, while others were served before and after: a worker
+/// that ended would have taken along some that it had had for longer.
+fn several_at_once(case: &Case<'_>, sync: bool) -> Option<Claim> {
+    let time = case.response_time();
+    let short = time.is_none_or(|time| time <= SHORT);
+    let told = time.is_some() || case.is_silent_about_ends();
+    let knows = !sync || case.address == AddressMatch::No;
+    if !short || !told || !knows || case.is_idempotent() || case.death.is_some() || !case.others_are_served(1) {
+        return None;
+    }
+    if case.failures_around(Symptom::ConnectRefused, 3).next().is_some() || case.silent_replacement().is_some() {
+        return None;
+    }
+    let cut = |symptom| case.failures_around(symptom, 0).count();
+    let count = cut(Symptom::ResponseReset) + cut(Symptom::ResponseClosedEarly) + cut(Symptom::RequestSendFailed);
+    let words = format!("{count} requests broke in one moment, each just after it was sent, and others were served");
+    (count >= SEVERAL).then(|| Claim::with(if time.is_some() { 0.8 } else { 0.65 }, vec![conclusion(words)]))?
 }
 
 /// nginx writes a request that fits its buffer at once: one that was sent in part broke on its body.

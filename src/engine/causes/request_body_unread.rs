@@ -12,7 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Let the application read or discard the body before it answers 401, 413 or a redirect, or let nginx refuse large bodies itself with `client_max_body_size`.",
     facts: "A socket closed with unread bytes sends a reset, and the answer that nginx has not read yet is gone: `writev() failed (104: ...) while sending request to upstream`, over a unix socket `(32: Broken pipe)`. Gunicorn's access log shows the answer.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size"],
-    explains: Symptoms::CUT_OFF,
+    explains: Symptoms::CUT_OFF.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     judge,
@@ -25,7 +25,21 @@ pub static CAUSE: Cause = Cause {
 const BODY_BYTES_MIN: u64 = 8 << 10;
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
+    if !case.is_request() || case.violent_death().is_some() {
+        return None;
+    }
+    if case.symptom == Symptom::ResponseTruncated {
+        // A refusal came, and the connection was reset before its body: the application had closed it on the rest of the
+        // request.
+        let refused = case.status().is_some_and(|status| status >= 400) && !case.is_idempotent();
+        return refused.then(|| {
+            Claim::with(
+                0.9,
+                vec![conclusion("the answer was a refusal, and the connection was reset behind its header")],
+            )
+        })?;
+    }
+    if !case.is_cut_off() {
         return None;
     }
     let answered = case.answers().rev().find(|answer| {

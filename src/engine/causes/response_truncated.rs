@@ -25,8 +25,13 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || case.symptom != Symptom::ResponseTruncated {
         return None;
     }
-    let confidence = if case.timed_out_in_body() { 0.4 } else { 0.97 };
-    let mut quotes = case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default();
+    // It stays the symptom where a worker's end is the cause.
+    let confidence = match case.violent_death() {
+        _ if case.timed_out_in_body() => 0.4,
+        Some(_) => 0.3,
+        None => 0.97,
+    };
+    let mut quotes = Vec::new();
     // nginx's temporary files (`src/core/ngx_file.c`): nobody but nginx itself is to blame.
     let of_file = |error: &Seen<NginxError>| {
         ["open() ", "pwrite() ", "mkdir() "].iter().any(|call| error.what.message.starts_with(call))

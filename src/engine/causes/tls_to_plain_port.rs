@@ -1,6 +1,7 @@
 //! nginx speaks TLS to a port that does not.
 
 use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -14,7 +15,12 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",
     ],
-    explains: Symptoms::of(&[Symptom::TlsHandshakeFailed, Symptom::ConnectTimedOut, Symptom::ResponseTimedOut]),
+    explains: Symptoms::of(&[
+        Symptom::TlsHandshakeFailed,
+        Symptom::ConnectTimedOut,
+        Symptom::ResponseTimedOut,
+        Symptom::ClientClosed,
+    ]),
     leaves: Leaves::BySymptom,
     marks: &[],
     judge,
@@ -27,6 +33,10 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let handshaking = case.error().is_some_and(|error| error.what.action.contains("SSL handshaking to upstream"));
+    if case.gave_up_in_handshake() {
+        let words = "nginx was still not through with the connection when the client left, and Gunicorn takes connections: that is the wait of a TLS handshake";
+        return Claim::with(0.8, vec![conclusion(words)]);
+    }
     match case.symptom {
         Symptom::TlsHandshakeFailed if speaks_plain(case) => Claim::of(0.98),
         Symptom::TlsHandshakeFailed if case.violent_death().is_some_and(|death| death.timed_out) => {

@@ -1,9 +1,9 @@
 //! Gunicorn's workers fail before they can serve.
 
 use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms, Trigger};
-use crate::engine::case::{conclusion, host_quote};
+use crate::engine::case::{Ended, How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::Down;
-use crate::read::evidence::{Host, Symptom};
+use crate::read::evidence::{Host, ServerEvent, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_boot_failed",
@@ -34,7 +34,15 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         }
         return Claim::with(of_supervisor(&host.seen.what)?, quotes);
     }
-    case.halted_for(Down::BootFailed)
+    case.halted_for(Down::BootFailed).or_else(|| told_by_host(case))
+}
+
+/// Another application server, systemd or Docker says so, and no Gunicorn does.
+fn told_by_host(case: &Case<'_>) -> Option<Claim> {
+    let fits = case.is_request() && (case.is_refused() || case.is_cut_off()) && case.instance.is_none();
+    let fails = |ended: &Ended<'_>| ended.names_server && matches!(ended.how, How::FailedToBoot | How::Code(3));
+    let ended = case.ended().find(fails).filter(|_| fits)?;
+    Claim::with(0.85, vec![host_quote(ended.host)])
 }
 
 /// A supervisor says that the program does not stay up. 3 is Gunicorn's own code for this; 126, 127 and systemd's 203 say
@@ -54,6 +62,8 @@ fn of_supervisor(host: &Host) -> Option<f64> {
             let told = matches!(status.split('/').next(), Some("3" | "126" | "127" | "203"));
             (server && code == "exited" && told).then_some(0.75)
         }
+        Host::Server { event: ServerEvent::FailedToBoot, .. } => Some(0.85),
+        Host::Server { event: ServerEvent::Exited(3 | 126 | 127), .. } => Some(0.7),
         _ => None,
     }
 }

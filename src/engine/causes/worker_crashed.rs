@@ -1,8 +1,8 @@
 //! The worker died of a signal of its own making.
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
-use crate::engine::case::host_quote;
-use crate::read::evidence::{Host, SECOND, Symptom};
+use crate::engine::case::{Ended, host_quote};
+use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
     id: "worker_crashed",
@@ -15,7 +15,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/faulthandler.html",
         "https://docs.gunicorn.org/en/stable/settings.html#preload-app",
     ],
-    explains: Symptoms::OF_AN_END,
+    explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,
@@ -26,35 +26,31 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
-        let python = matches!(&host.seen.what, Host::Segfault { process, .. } if is_python(process));
-        return python.then(|| Claim::with(0.85, vec![host_quote(host)]))?;
+        let crash = case.end_of(host).filter(|ended| ended.how.is_crash() && ended.names_server);
+        return crash.map(|ended| Claim::with(0.85, vec![host_quote(ended.host)]))?;
     }
-    if case.symptom == Symptom::ResponseTruncated {
+    if case.timed_out_in_body() {
         return None;
     }
-    let death = case.violent_death();
-    let by_signal = death.filter(|death| matches!(death.signal, Some(4 | 6 | 7 | 8 | 10 | 11)) && !death.timed_out);
-    let fault = case.hosts().rev().find(|host| match &host.seen.what {
-        Host::Segfault { pid, process } => {
-            by_signal.is_some_and(|death| *pid == Some(death.worker))
-                || (is_python(process)
-                    && (case.is_cut_off() || by_signal.is_some())
-                    && host.seen.at.near(case.at, -2 * SECOND, 2 * SECOND))
-        }
-        _ => false,
-    });
+    let by_signal =
+        case.violent_death().filter(|death| matches!(death.signal, Some(4 | 6 | 7 | 8 | 10 | 11)) && !death.timed_out);
+    let fits = |ended: &Ended<'_>| {
+        ended.how.is_crash()
+            && match by_signal {
+                Some(death) => ended.worker.is_none_or(|worker| worker == death.worker),
+                None => ended.worker.is_some() || ended.names_server && !case.rules_out_death(),
+            }
+    };
+    let fault = case.ended().filter(fits).max_by_key(|ended| ended.worker.is_some());
+    let fault = fault.filter(|_| by_signal.is_some() || case.is_cut_off() && case.violent_death().is_none());
     match (by_signal, fault) {
         (None, None) => None,
         (death, fault) => {
             let mut quotes = death.map(|death| death.quotes.clone()).unwrap_or_default();
-            quotes.extend(fault.map(host_quote));
+            quotes.extend(fault.map(|ended| host_quote(ended.host)));
             let mut claim = Claim::with(0.96, quotes)?;
-            claim.worker = death.map(|death| death.worker);
+            claim.worker = death.map(|death| death.worker).or(fault.and_then(|ended| ended.worker));
             Some(claim)
         }
     }
-}
-
-fn is_python(process: &str) -> bool {
-    ["gunicorn", "python", "uvicorn", "uwsgi", "php-fpm"].iter().any(|name| process.contains(name))
 }

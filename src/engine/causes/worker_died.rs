@@ -1,33 +1,65 @@
-//! Closed or reset before a header, and no Gunicorn evidence says why.
+//! A worker ended, which a log shows, and nothing says why.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
-use crate::engine::case::conclusion;
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_died",
     category: Category::Worker,
-    summary: "the upstream closed the connection before it sent a response header; nothing says why",
-    when: "The request was cut before its response header, and no line says which worker ended or why.",
-    hint: "Read Gunicorn's error log at this time (`--error-logfile -`, level info) and the kernel's; send both to why502 so that it can name the cause.",
-    facts: "nginx writes the same line for a killed, crashed, timed-out or exited worker, a keep-alive race and any other server that closes (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header).",
+    summary: "a worker ended while it had the request; nothing says why",
+    when: "The request was cut as a worker was replaced about whose end Gunicorn says nothing, being too old to speak of signals or of an unknown version; or as another application server told of a worker that died.",
+    hint: "Read the kernel's log at this time (`journalctl -k`), and use Gunicorn 20.1 or later, which says by which signal a worker ended.",
+    facts: "Gunicorn older than 20.1 writes nothing about a worker that a signal ended (gunicorn/arbiter.py, reap_workers); it writes `Booting worker` for the next one. uvicorn writes `Child process [N] died` and not why (uvicorn/supervisors/multiprocess.py).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
     explains: Symptoms::CUT_OFF,
-    leaves: Leaves::BySymptom,
+    leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
     judge,
-    example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test""#,
-    near_miss: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test"
-[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGSEGV!"#,
+    example: r#"[2026-03-04 09:10:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:10:00 +0000] [301] [INFO] Booting worker with pid: 301
+[2026-03-04 09:10:30 +0000] [300] [INFO] Handling signal: winch
+2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test"
+[2026-03-04 09:15:03 +0000] [305] [INFO] Booting worker with pid: 305"#,
+    near_miss: r#"[2026-03-04 09:10:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
+[2026-03-04 09:10:00 +0000] [301] [INFO] Booting worker with pid: 301
+2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test""#,
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    if !case.is_request() || !case.is_cut_off() || case.violent_death().is_some() {
+    if let Trigger::Host(host) = case.trigger {
+        return alone(case, host);
+    }
+    if case.violent_death().is_some() {
         return None;
     }
-    let why = if case.has_gunicorn_log() {
-        "Gunicorn's log names no worker that ended at this time"
-    } else {
-        "no Gunicorn log was read"
-    };
-    Claim::with(0.5, vec![conclusion(why)])
+    replaced(case).or_else(|| told_by_host(case))
+}
+
+fn has_died(ended: &Ended<'_>) -> bool {
+    ended.how == How::Died
+}
+
+fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
+    let ended = case.end_of(host).filter(|ended| has_died(ended) && ended.names_server)?;
+    Claim::with(0.7, vec![host_quote(ended.host)])
+}
+
+/// Gunicorn booted another, and would not have told of a signal.
+fn replaced(case: &Case<'_>) -> Option<Claim> {
+    let boot = case.silent_end().filter(|_| !case.speaks_of_signals())?;
+    let quotes = vec![
+        boot.quote.clone(),
+        conclusion(
+            "a worker was replaced, and a Gunicorn of this version, or of an unknown one, does not say what ended it",
+        ),
+    ];
+    Claim::with(0.8, quotes)
+}
+
+/// Another application server says so.
+fn told_by_host(case: &Case<'_>) -> Option<Claim> {
+    let ended = case.ended().find(has_died).filter(|_| case.is_request() && case.is_cut_off())?;
+    let mut claim = Claim::with(if ended.names_server { 0.85 } else { 0.6 }, vec![host_quote(ended.host)])?;
+    claim.worker = ended.worker;
+    Some(claim)
 }

@@ -1,9 +1,8 @@
 //! The application called exit.
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
-use crate::engine::case::conclusion;
-use crate::engine::correlate::gunicorn::{BootKind, Death, Phase};
-use crate::read::address::AddressMatch;
+use crate::engine::case::{Ended, How, conclusion, host_quote};
+use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -17,7 +16,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/os.html#os._exit",
         "https://docs.python.org/3/library/sys.html#sys.exit",
     ],
-    explains: Symptoms::OF_AN_END,
+    explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,
@@ -29,7 +28,7 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    if case.symptom == Symptom::ResponseTruncated {
+    if case.timed_out_in_body() {
         return None;
     }
     if let Some(death) = case.violent_death().filter(|death| !death.timed_out && !death.ran_out_of_files()) {
@@ -42,7 +41,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         }
         return None;
     }
-    polite_exit(case).or_else(|| silent_exit(case))
+    polite_exit(case).or_else(|| silent_exit(case)).or_else(|| told_by_host(case))
 }
 
 /// A sync worker of Gunicorn 21 and older that gets `SystemExit` in a request closes the connection and leaves in good
@@ -60,22 +59,24 @@ fn polite_exit(case: &Case<'_>) -> Option<Claim> {
     Some(claim)
 }
 
-/// A worker went without a word and was replaced: a clean exit, or any exit under Gunicorn 20.1 and older.
+/// A worker went without a word and was replaced, under a Gunicorn that speaks of signals: a clean exit, or any exit under
+/// 20.1 and older.
 fn silent_exit(case: &Case<'_>) -> Option<Claim> {
-    let ordered_end = |death: &Death| death.signal.is_some() || (death.exiting && !death.ordered);
-    if !case.is_request() || !case.is_cut_off() || case.death.is_some_and(|(_, death)| ordered_end(death)) {
-        return None;
-    }
-    let instance =
-        case.instance.filter(|instance| case.address >= AddressMatch::Maybe && instance.served_until(case.at))?;
-    let boot = case.silent_replacement()?;
-    // 20.0 and older are silent about signals as well.
-    let speaks_of_signals = !instance.version.starts_with("19.") && !instance.version.starts_with("20.0");
-    let confidence = match (boot.kind, speaks_of_signals) {
-        (_, false) => 0.4,
+    let boot = case.silent_end()?;
+    let confidence = match (boot.kind, case.speaks_of_signals()) {
+        (_, false) => return None,
         (BootKind::Doubtful, true) => 0.6,
         (_, true) => 0.85,
     };
     let quotes = vec![boot.quote.clone(), conclusion("a worker was replaced without a word about its end")];
     Claim::with(confidence, quotes)
+}
+
+/// What runs the application tells of an exit code, and no Gunicorn does.
+fn told_by_host(case: &Case<'_>) -> Option<Claim> {
+    let fits =
+        |ended: &Ended<'_>| ended.names_server && matches!(ended.how, How::Code(code) if !matches!(code, 0 | 3 | 4));
+    let ended =
+        case.ended().find(fits).filter(|_| case.is_request() && case.is_cut_off() && !case.rules_out_death())?;
+    Claim::with(0.7, vec![host_quote(ended.host)])
 }

@@ -1,8 +1,8 @@
 //! SIGKILL from outside Gunicorn.
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
-use crate::engine::case::{conclusion, host_quote};
-use crate::read::evidence::{Host, SECOND, Symptom};
+use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
+use crate::read::evidence::{SECOND, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_killed",
@@ -12,7 +12,7 @@ pub static CAUSE: Cause = Cause {
     hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory, run fewer workers, or recycle them with `--max-requests`.",
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],
-    explains: Symptoms::OF_AN_END,
+    explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,
@@ -24,15 +24,13 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
-        let killed = matches!(&host.seen.what, Host::SupervisorExited { detail, .. } if detail.contains("SIGKILL") || detail.ends_with("signal 9"));
-        // uWSGI ends a worker that took too long by itself.
-        let by_itself = case.hosts().any(|other| {
-            matches!(other.seen.what, Host::Harakiri { .. }) && other.seen.at.near(host.seen.at, 0, 30 * SECOND)
-        });
-        return (killed && !by_itself).then(|| Claim::with(0.7, vec![host_quote(host)]))?;
+        return alone(case, host);
     }
-    let death = case.violent_death().filter(|death| death.signal == Some(9) && !death.timed_out && !death.ordered)?;
-    if case.symptom == Symptom::ResponseTruncated {
+    if case.timed_out_in_body() {
+        return None;
+    }
+    let Some(death) = case.violent_death() else { return in_silence(case) };
+    if death.signal != Some(9) || death.timed_out || death.ordered {
         return None;
     }
     let mut quotes = death.quotes.clone();
@@ -45,4 +43,26 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let mut claim = Claim::with(confidence, quotes)?;
     claim.worker = Some(death.worker);
     Some(claim)
+}
+
+fn is_kill(ended: &Ended<'_>) -> bool {
+    ended.how == How::Signal(9)
+}
+
+fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
+    let ended = case.end_of(host).filter(|ended| is_kill(ended) && ended.names_server)?;
+    // Its server may have ended a worker that took too long by itself.
+    let by_itself = case.hosts().any(|other| {
+        How::of(&other.seen.what) == Some(How::TimedOut) && other.seen.at.near(host.seen.at, 0, 30 * SECOND)
+    });
+    (!by_itself).then(|| Claim::with(0.7, vec![host_quote(ended.host)]))?
+}
+
+/// systemd, Docker or a supervisor tells of it, and no Gunicorn does.
+fn in_silence(case: &Case<'_>) -> Option<Claim> {
+    let fits = case.is_request() && case.is_cut_off() && !case.rules_out_death();
+    let ended = case.ended().filter(is_kill).max_by_key(|ended| ended.names_server).filter(|_| fits)?;
+    let mut quotes = vec![host_quote(ended.host)];
+    quotes.push(conclusion("signal 9 is often the kernel's for want of memory: its log was not read"));
+    Claim::with(if ended.names_server { 0.8 } else { 0.65 }, quotes)
 }

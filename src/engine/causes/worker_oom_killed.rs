@@ -1,14 +1,15 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
-use crate::engine::case::{HostSeen, host_quote};
-use crate::read::evidence::{Host, SECOND, Symptom};
+use crate::engine::case::{Ended, HostSeen, How, host_quote, is_app_server};
+use crate::engine::correlate::gunicorn::Death;
+use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_oom_killed",
     category: Category::Worker,
     summary: "the kernel killed the Gunicorn worker because memory ran out",
-    when: "A worker ended by signal 9 and a line of the kernel, systemd or Kubernetes says that it was for memory, with the same pid or within 10 s; or such a line stands alone, which is as sure as its process is known to be Gunicorn's.",
+    when: "A worker ended by signal 9 and a line of the kernel, systemd or Kubernetes says that it was for memory, with its pid, or at that time without another's; the request was cut at the time of such a line and no log of Gunicorn rules it out; or such a line stands alone, which is as sure as its process is known to be Gunicorn's.",
     hint: "Give the host or container more memory or run fewer workers; find the leak, and recycle workers with `--max-requests` and `--max-requests-jitter` until it is mended.",
     facts: "The kernel names the process: `Out of memory: Killed process N (gunicorn)` or `Memory cgroup out of memory: ...` (mm/oom_kill.c); Kubernetes says OOMKilled. Its pid is the host's, not the container's.",
     links: &[
@@ -28,15 +29,40 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         return Claim::with(alone(case, host)?, vec![host_quote(host)]);
     }
-    let death = case.violent_death().filter(|death| death.signal == Some(9) && !death.timed_out)?;
-    let proof = case.hosts().rev().filter(|host| is_oom(host)).find(|host| {
-        let same_pid = matches!(host.seen.what, Host::OomKill { pid: Some(pid), .. } if pid == death.worker);
-        same_pid || (host.seen.at.near(death.to, -10 * SECOND, 10 * SECOND) && names_python(host))
-    })?;
-    let mut quotes = vec![host_quote(proof)];
+    match case.violent_death().filter(|death| death.signal == Some(9) && !death.timed_out) {
+        Some(death) => with_death(case, death),
+        None => in_silence(case),
+    }
+}
+
+/// Gunicorn tells that the worker was killed, the machine why.
+fn with_death(case: &Case<'_>, death: &Death) -> Option<Claim> {
+    // A kill of another worker is not this one's, however near.
+    let fits = |ended: &Ended<'_>| ended.how == How::Memory && ended.worker.is_none_or(|worker| worker == death.worker);
+    let proof = case.ended_with(death).filter(fits).max_by_key(|ended| ended.worker.is_some())?;
+    let mut quotes = vec![host_quote(proof.host)];
     quotes.extend(death.quotes.clone());
     let mut claim = Claim::with(0.98, quotes)?;
     claim.worker = Some(death.worker);
+    Some(claim)
+}
+
+/// No log of the application server tells of it: it is silent about signals, or it was not read.
+fn in_silence(case: &Case<'_>) -> Option<Claim> {
+    if !case.is_cut_off() && case.symptom != Symptom::ResponseTruncated || case.violent_death().is_some() {
+        return None;
+    }
+    let memory = case.ended().filter(|ended| ended.how == How::Memory);
+    let ended = memory.max_by_key(|ended| (ended.worker.is_some(), ended.names_server))?;
+    let confidence = match (ended.worker, case.rules_out_death()) {
+        (Some(_), _) => 0.95,
+        // Its log is there and names no end: another process was killed.
+        (None, true) => return None,
+        (None, false) if ended.names_server => 0.85,
+        (None, false) => 0.6,
+    };
+    let mut claim = Claim::with(confidence, vec![host_quote(ended.host)])?;
+    claim.worker = ended.worker;
     Some(claim)
 }
 
@@ -45,10 +71,12 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
 fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
     let name = match &host.seen.what {
         Host::OomKill { process, .. } => process.as_str(),
+        Host::ContainerOomKilled { container } => container.as_str(),
         Host::UnitOomKilled { unit } => unit.as_str(),
-        _ => "",
+        _ => return None,
     };
-    if !is_oom(host) || !names_python(host) && !is_app_server(name) {
+    let is_process = matches!(host.seen.what, Host::OomKill { .. });
+    if is_process && !name.is_empty() && !is_app_server(name) {
         return None;
     }
     let in_sight = case.has_gunicorn_log() || case.has_error_log() || case.has_access_log();
@@ -60,23 +88,4 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
     } else {
         0.5
     })
-}
-
-/// Other servers that nginx has behind it.
-fn is_app_server(process: &str) -> bool {
-    ["uwsgi", "php-fpm", "unicorn", "puma", "hypercorn", "daphne"].iter().any(|name| process.contains(name))
-}
-
-fn is_oom(host: &HostSeen) -> bool {
-    matches!(host.seen.what, Host::OomKill { .. } | Host::ContainerOomKilled { .. } | Host::UnitOomKilled { .. })
-}
-
-/// True unless the line names a process that cannot be Gunicorn's.
-fn names_python(host: &HostSeen) -> bool {
-    match &host.seen.what {
-        Host::OomKill { process, .. } => {
-            process.is_empty() || ["gunicorn", "python", "uvicorn"].iter().any(|name| process.contains(name))
-        }
-        _ => true,
-    }
 }

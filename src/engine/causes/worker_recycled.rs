@@ -33,6 +33,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let recycling = case
         .phase_before(|phase| *phase == Phase::Recycling)
         .filter(|change| change.at.near(case.at, -SECOND, 3 * SECOND))?;
+    if case.instance.is_some_and(|instance| instance.reuse_port) {
+        return Claim::of(0.2);
+    }
     let sync = case.workers() == Workers::Sync;
     Claim::with(if sync { 0.3 } else { 0.88 }, vec![recycling.quote.clone()])
 }

@@ -1,24 +1,24 @@
 //! Gunicorn killed the worker after `--timeout`.
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
-use crate::engine::case::{HostSeen, conclusion, host_quote};
-use crate::read::evidence::{Host, SECOND, Symptom};
+use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
+use crate::read::evidence::{Host, SECOND, Server, Symptom};
 
 /// uWSGI tries again every second until the worker is gone.
-const HARAKIRI_MAX: i64 = 30 * SECOND;
+const TRIES_MAX: i64 = 30 * SECOND;
 
 pub static CAUSE: Cause = Cause {
     id: "worker_timeout",
     category: Category::Worker,
     summary: "Gunicorn killed the worker because it did not finish within `--timeout`",
-    when: "The request was cut, or answered with 500, as a worker of which Gunicorn had written `WORKER TIMEOUT` (or uWSGI `HARAKIRI`) came to its end.",
+    when: "The request was cut, or answered with 500, as a worker of which Gunicorn had written `WORKER TIMEOUT` (or uWSGI, PHP-FPM or Puma the same in their words) came to its end.",
     hint: "Make the request faster or move its work to a background job; if it must be slow, raise Gunicorn's `--timeout` and nginx's `proxy_read_timeout` together, or use `--worker-class gthread`.",
     facts: "`WORKER TIMEOUT (pid:N)` is written as SIGABRT is sent, and SIGKILL follows at the next turn if the worker still lives, with `was sent SIGKILL! Perhaps out of memory?`: that line is no proof of an OOM kill (gunicorn/arbiter.py, murder_workers and reap_workers). Gunicorn 22 and later answer 500 if Python can still run (gunicorn/workers/base.py, handle_abort).",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#timeout",
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
-    explains: Symptoms::OF_AN_END,
+    explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker],
     judge,
@@ -31,10 +31,10 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
-        return harakiri_alone(case, host);
+        return alone(case, host);
     }
-    let Some(death) = case.violent_death().filter(|death| death.timed_out) else { return harakiri(case) };
-    if case.symptom == Symptom::ResponseTruncated {
+    let Some(death) = case.violent_death().filter(|death| death.timed_out) else { return of_other_server(case) };
+    if case.timed_out_in_body() {
         return None;
     }
     // A TLS greeting that no worker can read ends in a timeout as well: then TLS is the reason.
@@ -44,25 +44,30 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     Some(claim)
 }
 
-/// uWSGI's line by itself; its second and third try are told with the first.
-fn harakiri_alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
-    let Host::Harakiri { pid } = host.seen.what else { return None };
-    let of_pid = |other: &&HostSeen| matches!(other.seen.what, Host::Harakiri { pid: other } if other == pid);
-    let near = |other: &&HostSeen| other.seen.at.near(host.seen.at, 0, HARAKIRI_MAX);
-    let first = case.hosts().filter(of_pid).find(near)?;
-    (first.seen.ticket == host.seen.ticket).then(|| claim_harakiri(0.9, host))?
-}
-
-/// uWSGI ended a worker as the request was cut.
-fn harakiri(case: &Case<'_>) -> Option<Claim> {
-    let at_the_cut = |host: &&HostSeen| {
-        matches!(host.seen.what, Host::Harakiri { .. }) && host.seen.at.near(case.at, -SECOND, 5 * SECOND)
+/// Another server's line by itself; its second and third try are told with the first.
+fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
+    let ended = case.end_of(host).filter(|ended| ended.how == How::TimedOut)?;
+    let near = |other: &&HostSeen| {
+        How::of(&other.seen.what) == Some(How::TimedOut) && other.seen.at.near(host.seen.at, 0, TRIES_MAX)
     };
-    let host = case.hosts().rev().find(at_the_cut).filter(|_| case.is_cut_off())?;
-    claim_harakiri(0.85, host)
+    let first = case.hosts().find(near)?;
+    (first.seen.ticket == host.seen.ticket).then(|| claim_of(0.9, ended))?
 }
 
-fn claim_harakiri(confidence: f64, host: &HostSeen) -> Option<Claim> {
-    let limit = "the worker is uWSGI's, and the time limit is its `harakiri`, not Gunicorn's `--timeout`";
-    Claim::with(confidence, vec![host_quote(host), conclusion(limit)])
+/// Another server ended a worker as the request was cut.
+fn of_other_server(case: &Case<'_>) -> Option<Claim> {
+    let ended = case.ended().find(|ended| ended.how == How::TimedOut).filter(|_| case.is_cut_off())?;
+    claim_of(0.85, ended)
+}
+
+fn claim_of(confidence: f64, ended: Ended<'_>) -> Option<Claim> {
+    let limit = match &ended.host.seen.what {
+        Host::Server { server: Server::Uwsgi, .. } => "the worker is uWSGI's, and the time limit is its `harakiri`",
+        Host::Server { server: Server::PhpFpm, .. } => {
+            "the worker is PHP-FPM's, and the time limit is its `request_terminate_timeout`"
+        }
+        Host::Server { server: Server::Puma, .. } => "the worker is Puma's, and the time limit is its `worker_timeout`",
+        _ => "the time limit is that of its own server, not Gunicorn's `--timeout`",
+    };
+    Claim::with(confidence, vec![host_quote(ended.host), conclusion(limit)])
 }

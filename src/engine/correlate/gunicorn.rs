@@ -23,6 +23,10 @@ const SAME_PROCESS_MAX: Nanos = 90 * SECOND;
 
 /// The arbiter kills a worker that its abort did not end after a second (`gunicorn/arbiter.py`, `murder_workers`).
 const KILLED_AFTER_ABORT: Nanos = 2 * SECOND;
+/// A worker that lived so long had loaded its application: by default the arbiter gives it 30 s to do so (`timeout`).
+const BOOTED_AFTER: Nanos = 35 * SECOND;
+/// Gunicorn tries five times to bind, once a second (`gunicorn/sock.py`); so many in a row are no accident.
+const BIND_RETRIES_MIN: u32 = 3;
 /// The lines about one end of a worker follow each other within this time.
 const NEXT_LINES: Nanos = 5 * SECOND;
 
@@ -94,6 +98,10 @@ pub struct Instance {
     pub last_at: Interval,
     /// Its workers.
     pub crew: Crew,
+    /// Each worker has a socket of its own (`reuse_port`, 24 and later): the arbiter then listens on no address.
+    pub reuse_port: bool,
+    /// Tries to bind that failed, one after the other.
+    bind_retries: u32,
 }
 
 impl Instance {
@@ -109,6 +117,8 @@ impl Instance {
             first_at: at,
             last_at: at,
             crew: Crew::default(),
+            reuse_port: false,
+            bind_retries: 0,
         }
     }
 
@@ -184,9 +194,15 @@ impl Gunicorns {
         let quote = Quote { source: Source::Gunicorn, text: message_of(&seen.text), ticket: Some(seen.ticket) };
         let emitter = seen.what.pid;
         let at = seen.at;
+        use GunicornEvent as E;
+        let served = match &seen.what.event {
+            E::WorkerExited { worker, .. } => self.has_served(seen, *worker),
+            // It says so whenever a worker exits with 3, which may be the application's own code.
+            E::BootFailed => halts_for_exit(&self.deaths, seen),
+            _ => false,
+        };
         let instance = self.instance_mut(seen.source, service, at);
         instance.last_at = at;
-        use GunicornEvent as E;
         match &seen.what.event {
             E::Starting { version } => {
                 instance.version.clone_from(version);
@@ -194,6 +210,8 @@ impl Gunicorns {
                 instance.change(at, Phase::Starting, quote);
             }
             E::Listening { addresses } => {
+                instance.reuse_port = addresses.is_empty();
+                instance.bind_retries = 0;
                 instance.addresses = addresses.iter().take(ADDRESSES_MAX).cloned().collect();
                 instance.listening = Some(quote.clone());
                 instance.change(at, Phase::Listening, quote);
@@ -209,15 +227,27 @@ impl Gunicorns {
             E::HandlingSignal { name } if name == "ttin" => instance.crew.one_more(),
             E::HangUp => instance.change(at, Phase::Reloading, quote),
             E::ShuttingDown => instance.change(at, Phase::Down(Down::ShutDown), quote),
+            E::BootFailed if served => instance.change(at, Phase::Down(Down::ShutDown), quote),
             E::BootFailed => instance.change(at, Phase::Down(Down::BootFailed), quote),
             E::AppLoadFailed { .. } => instance.change(at, Phase::Down(Down::AppLoadFailed), quote),
             E::StartupFailed => instance.change(at, Phase::Down(Down::BootFailed), quote),
             E::BindFailed { .. } => instance.change(at, Phase::Down(Down::BindFailed), quote),
+            E::BindRetry => {
+                instance.bind_retries += 1;
+                if instance.bind_retries == BIND_RETRIES_MIN
+                    && !instance
+                        .last_before(at, |_| true)
+                        .is_some_and(|change| change.phase == Phase::Down(Down::BindFailed))
+                {
+                    instance.change(at, Phase::Down(Down::BindFailed), quote);
+                }
+            }
             E::ArbiterCrashed => instance.change(at, Phase::Down(Down::Crashed), quote),
             E::ParentChanged => instance.change(at, Phase::Down(Down::MasterLost), quote),
             E::Autorestarting => instance.change(at, Phase::Recycling, quote),
             E::Booting { worker } => {
                 let kind = instance.crew.boots(at, *worker);
+                reap(&mut self.deaths, seen.source, at);
                 push_recent(&mut self.boots, Boot { at, source: seen.source, worker: *worker, kind, quote });
             }
             E::PlainRequestToTlsPort => push_recent(&mut self.plain_requests, (at, quote)),
@@ -236,11 +266,16 @@ impl Gunicorns {
                 let code = *code;
                 // The whole server halts on these two, and the line that says so is lost in some races at the halt.
                 match code {
+                    3 | 4 if served => {}
                     3 => instance.change(at, Phase::Down(Down::BootFailed), quote.clone()),
                     4 => instance.change(at, Phase::Down(Down::AppLoadFailed), quote.clone()),
                     _ => {}
                 }
-                self.death(now, seen, *worker, quote, |death| death.code = Some(code));
+                self.death(now, seen, *worker, quote, |death| {
+                    death.code = Some(code);
+                    // It is told twice by some versions, and is no longer there at the second time.
+                    death.served |= served;
+                });
             }
             E::ExceptionInWorker => {
                 // A `logconfig` without pids leaves the worker unknown, not its end.
@@ -326,6 +361,8 @@ impl Gunicorns {
             death.source == seen.source && death.worker == worker && death.to.distance(seen.at) < SAME_PROCESS_MAX
                 // A request that ended by SystemExit while the worker lived on is an end of its own.
                 && (!death.is_exit_of_application() || death.timed_out)
+                // Nor is one that it answered for, and lived on.
+                && !(death.is_error_of_request() && death.to.distance(seen.at) >= SECOND)
         });
         if let Some(death) = known {
             if seen.at.to > death.to.to {
@@ -399,11 +436,22 @@ impl Gunicorns {
             exception: None,
             quotes: vec![quote],
             ordered,
+            reaped: false,
             begins_log: at_start && !booted,
+            served: false,
             explains: 0,
             reported: false,
             seen: now,
         }
+    }
+
+    /// True for a worker that booted long ago and did not fail at that.
+    fn has_served(&self, seen: &Seen<Gunicorn>, worker: u32) -> bool {
+        let instance = self.instances.iter().find(|instance| instance.source == seen.source);
+        let booted = instance.and_then(|instance| instance.crew.booted(worker));
+        let of_worker = |death: &Death| death.source == seen.source && death.worker == worker;
+        let failed = self.deaths.iter().rev().take(512).any(|death| of_worker(death) && death.failed);
+        booted.is_some_and(|booted| booted.distance(seen.at) > BOOTED_AFTER) && !failed
     }
 
     fn push_death(&mut self, death: Death) {
@@ -412,6 +460,33 @@ impl Gunicorns {
             self.deaths_forgotten += 1;
         }
         self.deaths.push_back(death);
+    }
+}
+
+/// The halt is that of a worker which exited with 3 after it had served.
+fn halts_for_exit(deaths: &VecDeque<Death>, seen: &Seen<Gunicorn>) -> bool {
+    let newest = deaths.iter().rev().take(64).find(|death| death.source == seen.source && death.code.is_some());
+    newest.is_some_and(|death| death.served && death.to.distance(seen.at) < BOOTED_AFTER)
+}
+
+/// A worker takes the place of one that was reaped: a worker that was timed out, and of which nothing was told since, is at
+/// its end only now, however long after its abort.
+fn reap(deaths: &mut VecDeque<Death>, source: u64, at: Interval) {
+    let waits = |death: &&mut Death| {
+        death.source == source
+            && death.timed_out
+            && death.signal.is_none()
+            && death.code.is_none()
+            && !death.exiting
+            && !death.reaped
+            && death.to.distance(at) < SAME_PROCESS_MAX
+    };
+    let mut oldest_first = deaths.iter_mut().rev().take(64).filter(waits).collect::<Vec<_>>();
+    if let Some(death) = oldest_first.pop() {
+        death.reaped = true;
+        if at.to > death.to.to {
+            death.to = at;
+        }
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Requests {
     /// No request before this one is open.
     first_open: u64,
     by_id: Shelf<Request>,
+    /// An error line and an access line of nginx's own page with the status that it stands for were joined.
+    agreed: bool,
     by_connection: HashMap<(u32, u64), Ids>,
     by_line: HashMap<u64, Alike>,
     by_span_key: HashMap<SpanKey, Ids>,
@@ -345,6 +347,9 @@ impl Requests {
         let Some(request) = self.by_id.get_mut(id) else { return };
         let Some(hash) = request.line_hash else { return };
         let lacks = (request.access.is_none(), request.errors.is_empty());
+        if let (false, Some(access), Some(error)) = (self.agreed, &request.access, request.errors.last()) {
+            self.agreed = access.what.status >= 500 && find::agree(&error.what, &access.what);
+        }
         let before = std::mem::replace(&mut request.lacks, lacks);
         if lacks == before {
             return;

@@ -199,6 +199,11 @@ impl World {
         self.genuine_error_from.is_some_and(|from| from <= at.to)
     }
 
+    /// True when nginx's error log has a line after this time.
+    pub fn error_log_goes_on(&self, at: Interval) -> bool {
+        self.error_log.is_some_and(|known| known.to > at.to)
+    }
+
     /// True when an access log was read about then.
     pub fn has_access_log(&self, at: Interval) -> bool {
         self.coverage.is_about(at)

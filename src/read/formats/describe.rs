@@ -3,7 +3,9 @@
 use super::json_line::JsonLine;
 use super::{Format, LogFormat, Reader, Reading, SourceMemory, access_formats, nginx_access, nginx_error};
 use crate::read::Wanted;
-use crate::read::evidence::{Attempt, Evidence, Gunicorn, GunicornAccess, GunicornEvent, Host, Logged, Nanos};
+use crate::read::evidence::{
+    Attempt, Evidence, Gunicorn, GunicornAccess, GunicornEvent, Host, Logged, Nanos, ServerEvent,
+};
 use crate::read::evidence::{NginxAccess, NginxError, Proof, SECOND};
 use crate::read::peel::peel;
 use crate::read::time::rfc3339;
@@ -301,12 +303,25 @@ fn event_words(event: &GunicornEvent) -> String {
         E::Autorestarting => "a worker is recycled".to_owned(),
         E::Aborted => "a worker was aborted".to_owned(),
         E::ParentChanged => "a worker lost its master".to_owned(),
-        E::BindFailed { .. } => "cannot bind".to_owned(),
+        E::BindFailed { .. } | E::BindRetry => "cannot bind".to_owned(),
         E::ArbiterCrashed => "the master crashed".to_owned(),
         E::ChildrenIgnored => "dead workers are not replaced".to_owned(),
         E::StartupFailed => "the application failed to start".to_owned(),
         E::ClientGone => "the client went away".to_owned(),
         E::Other => "nothing of interest".to_owned(),
+    }
+}
+
+fn server_words(name: &str, event: ServerEvent) -> String {
+    match event {
+        ServerEvent::TimedOut => format!("{name} ends a worker that took too long"),
+        ServerEvent::Signalled(signal) => format!("a worker of {name} was killed by signal {signal}"),
+        ServerEvent::Exited(code) => format!("{name}: exited with code {code}"),
+        ServerEvent::Died => format!("a worker of {name} died"),
+        ServerEvent::FailedToBoot => format!("{name} failed to boot"),
+        ServerEvent::CutAtStop => format!("{name} cuts what was not done at its stop"),
+        ServerEvent::QueueFull => format!("the queue of {name} is full"),
+        ServerEvent::AllBusy => format!("all workers of {name} are busy"),
     }
 }
 
@@ -323,7 +338,7 @@ fn host_words(host: &Host) -> String {
         Host::UnitStopping { unit } => format!("{unit} stops"),
         Host::UnitStarted { unit } => format!("{unit} starts"),
         Host::PeerGone { program } => format!("the peer of {program} went away"),
-        Host::Harakiri { .. } => "uWSGI ends a worker that took too long".to_owned(),
+        Host::Server { server, event, .. } => server_words(server.name(), *event),
         Host::SupervisorExited { program, detail } => format!("{program} exited: {detail}"),
     }
 }

@@ -23,12 +23,14 @@ pub const TELLTALES: &[Telltale] = &[
         ours_if(matches!(around.after, [b'o', b'r', b'n', next, ..] if matches!(next, b'.' | b'/')) || behind_verb())
     }),
     near("g at", |around| ours_if(around.before.ends_with(b"istenin") && around.after.starts_with(b":"))),
-    near("ker:", |around| ours_if(around.before.ends_with(b"Using wor"))),
     near("nal:", |around| ours_if(around.before.ends_with(b"ling sig") || around.before.ends_with(b"led sig"))),
     near("ling", |around| ours_if(around.before.ends_with(b"rror hand") && around.after.starts_with(b" request"))),
     word("m ip="),
-    near("t li", |around| ours_if(around.before.ends_with(b"um reques") && around.after.starts_with(b"mit"))),
-    near("star", |around| ours_if(around.before.ends_with(b"off re") || around.before.ends_with(b"Autore"))),
+    near("imit", |around| ours_if(around.before.ends_with(b"um request l"))),
+    near("star", |around| {
+        let before = |words: &[u8]| around.before.ends_with(words);
+        ours_if(before(b"off re") || before(b"Autore") || before(b"rs could be "))
+    }),
     word("g up: M"),
     near("g do", |around| ours_if(around.before.ends_with(b"huttin") && around.after.starts_with(b"wn"))),
     word("Reason: "),
@@ -133,8 +135,20 @@ pub(super) fn has_head(line: &str) -> bool {
     bracketed_stamp(line).is_some_and(|(_, rest)| bracketed_pid(rest).0.is_some())
 }
 
+/// `2015-05-18 18:32:39 [50962] [CRITICAL] ` of Gunicorn 18 and older: no brackets, no zone.
+fn bare_stamp(line: &str) -> Option<(Option<Stamp>, &str)> {
+    let (stamp, rest) = line.split_at_checked(19)?;
+    let rest = rest.strip_prefix(' ')?;
+    let has_pid = || bracketed_pid(rest).0.is_some() && !bracketed_level(bracketed_pid(rest).1).0.is_empty();
+    let stamp = iso_stamp(stamp).filter(|_| rest.starts_with('[') && has_pid())?;
+    Some((Some(stamp), rest))
+}
+
 /// `[2026-11-22 07:14:42 +0000] `; a masked date (`20XX-XX-XX`) is a head without a stamp.
 fn bracketed_stamp(line: &str) -> Option<(Option<Stamp>, &str)> {
+    if !line.starts_with('[') {
+        return bare_stamp(line);
+    }
     let (inner, rest) = line.strip_prefix('[')?.split_once("] ")?;
     let bytes = inner.as_bytes();
     if inner.len() < 19
@@ -214,6 +228,9 @@ pub fn event(message: &str) -> Option<GunicornEvent> {
     if let Some(class) = after("Using worker: ") {
         return Some(E::UsingWorker { class: worker_class(class) });
     }
+    if message.starts_with("Retrying in ") && message.ends_with(" second.") {
+        return Some(E::BindRetry);
+    }
     if let Some(name) = after("Handling signal: ") {
         return Some(E::HandlingSignal { name: name.trim().trim_start_matches("SIG").to_ascii_lowercase() });
     }
@@ -277,7 +294,13 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         }
         _ if starts("Unhandled exception in main loop") => E::ArbiterCrashed,
         _ if starts("Unhandled signal: cld") => E::ChildrenIgnored,
-        _ if starts("Application startup failed. Exiting") => E::StartupFailed,
+        _ if starts("Application startup failed. Exiting")
+            || starts("ASGI lifespan startup failed")
+            || starts("No servers could be started") =>
+        {
+            E::StartupFailed
+        }
+        _ if starts("Already running on PID ") => E::BindFailed { address: message.to_owned() },
         _ if starts("Ignoring EPIPE") || starts("Ignoring connection reset") || starts("Ignoring connection epipe") => {
             E::ClientGone
         }

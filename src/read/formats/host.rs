@@ -1,12 +1,17 @@
-//! Lines about processes: the kernel, systemd, Kubernetes, supervisord, security modules.
+//! Lines about processes: the kernel, systemd, Kubernetes, supervisord, security modules, other application servers.
+
+mod servers;
 
 use super::{Bare, Format, Reading};
 use crate::read::client::quotes_request;
 use crate::read::evidence::{Host, Proof};
 use crate::read::sniff::{Telltale, near, ours_if, word};
 
+/// The telltale words of all of them.
+pub const TELLTALES: &[&[Telltale]] = &[OWN_TELLTALES, servers::TELLTALES];
+
 /// Words of the kernel, security modules, Kubernetes, systemd and supervisors. Gunicorn's units have its name.
-pub const TELLTALES: &[Telltale] = &[
+const OWN_TELLTALES: &[Telltale] = &[
     near("f me", |around| ours_if(around.before.ends_with(b"ut o") && around.after.starts_with(b"mory"))),
     word("oom-kill"),
     word("gfault at"),
@@ -22,7 +27,6 @@ pub const TELLTALES: &[Telltale] = &[
     word("wnerr:"),
     near("d co", |around| ours_if(around.before.ends_with(b"fin") && around.after.starts_with(b"mmand"))),
     word("DAMN !"),
-    word("HARAKIRI"),
     word("wsgi_response_"),
     near("to p", |around| ours_if(around.after.starts_with(b"eer "))),
 ];
@@ -36,13 +40,14 @@ pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
 /// Reads a bare line; `None` when it is none of these.
 pub fn read(line: &str) -> Option<Host> {
     if quotes_request(line) {
-        return None;
+        return servers::quoting_request(line);
     }
     kernel(line)
         .or_else(|| denial(line))
         .or_else(|| kubernetes(line))
         .or_else(|| systemd(line))
         .or_else(|| supervisor(line))
+        .or_else(|| servers::read(line))
 }
 
 /// `mm/oom_kill.c` and `arch/x86/mm/fault.c`.
@@ -119,6 +124,9 @@ fn systemd(line: &str) -> Option<Host> {
             status: status.to_owned(),
         });
     }
+    if let Some(found) = status_block(line) {
+        return Some(found);
+    }
     if let Some((unit, _)) = line.split_once(": A process of this unit has been killed by the OOM killer") {
         return Some(Host::UnitOomKilled { unit: last_word(unit).to_owned() });
     }
@@ -143,7 +151,22 @@ fn systemd(line: &str) -> Option<Host> {
     None
 }
 
-/// supervisord (`supervisor/process.py`, `supervisorctl status`), Heroku's dyno manager, uWSGI's and PHP-FPM's masters.
+/// `Process: 14433 ExecStart=/usr/local/bin/gunicorn -c x (code=exited, status=3)` and `Main PID: 14433 (code=exited,
+/// status=3)` of `systemctl status`.
+fn status_block(line: &str) -> Option<Host> {
+    let line = line.trim_start();
+    let command = match line.strip_prefix("Process: ") {
+        Some(rest) => rest.split_once("ExecStart=")?.1.split(' ').next()?,
+        None => line.strip_prefix("Main PID: ").map(|_| "")?,
+    };
+    let (_, rest) = line.rsplit_once("(code=")?;
+    let (code, status) = rest.split_once(", status=")?;
+    let status = status.split(')').next()?;
+    let unit = command.rsplit('/').next().unwrap_or(command).to_owned();
+    Some(Host::UnitProcessExited { unit, code: code.to_owned(), status: status.to_owned() })
+}
+
+/// supervisord (`supervisor/process.py`, `supervisorctl status`), Heroku's dyno manager, and writers whose peer went away.
 fn supervisor(line: &str) -> Option<Host> {
     let exited = |program: &str, detail: &str| {
         Some(Host::SupervisorExited { program: program.to_owned(), detail: detail.trim_end_matches(')').to_owned() })
@@ -166,24 +189,6 @@ fn supervisor(line: &str) -> Option<Host> {
     if let Some(status) = line.strip_prefix("Process exited with status ") {
         return exited("", &format!("exit status {status}; not expected"));
     }
-    if let Some((_, rest)) = line.split_once("DAMN ! worker ") {
-        return uwsgi_death(rest);
-    }
-    if let Some((before, rest)) = line.split_once("HARAKIRI ON WORKER ")
-        && before.len() <= 40
-        && !before.contains(['"', '.', '\''])
-    {
-        return rest.split_once("pid: ").map(|(_, rest)| Host::Harakiri { pid: leading_number(rest) });
-    }
-    if let Some((_, rest)) = line.split_once("!!! uWSGI process ") {
-        let pid = leading_number(rest);
-        return rest.contains("Segmentation Fault").then(|| Host::Segfault { pid, process: "uwsgi".to_owned() });
-    }
-    if let Some((before, rest)) = line.split_once(" exited on signal ")
-        && let Some((_, pid)) = before.rsplit_once("child ")
-    {
-        return killed("php-fpm", leading_number(pid), leading_number(rest)?);
-    }
     if line.starts_with("uwsgi_response_") && (line.contains("Broken pipe") || line.contains("Connection reset")) {
         return Some(Host::PeerGone { program: "uwsgi".to_owned() });
     }
@@ -195,24 +200,6 @@ fn supervisor(line: &str) -> Option<Host> {
     let rest = level.strip_prefix("exited: ")?;
     let (program, detail) = rest.split_once(" (")?;
     Some(Host::SupervisorExited { program: program.to_owned(), detail: detail.trim_end_matches(')').to_owned() })
-}
-
-/// `1 (pid: 9941) died, killed by signal 9 :( trying respawn ...`
-fn uwsgi_death(rest: &str) -> Option<Host> {
-    let pid = rest.split_once("pid: ").and_then(|(_, rest)| leading_number(rest));
-    let signal = rest.split_once("killed by signal ").and_then(|(_, rest)| leading_number(rest));
-    match signal {
-        Some(signal) => killed("uwsgi", pid, signal),
-        None => Some(Host::SupervisorExited { program: "uwsgi".to_owned(), detail: "worker died".to_owned() }),
-    }
-}
-
-fn killed(process: &str, pid: Option<u32>, signal: u32) -> Option<Host> {
-    let process = process.to_owned();
-    match signal {
-        4 | 6 | 7 | 8 | 11 => Some(Host::Segfault { pid, process }),
-        _ => Some(Host::SupervisorExited { program: process, detail: format!("worker killed by signal {signal}") }),
-    }
 }
 
 fn last_word(text: &str) -> &str {

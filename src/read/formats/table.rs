@@ -18,8 +18,8 @@ pub struct Row {
     pub format: Format,
     /// The word that is printed and counted.
     pub id: &'static str,
-    /// Words without which no line is in this format.
-    pub telltales: &'static [Telltale],
+    /// Words without which no line is in this format, list by list.
+    pub telltales: &'static [&'static [Telltale]],
     /// What tells a line that has none of them.
     pub by_shape: Option<ByShape>,
     /// True where a line of it begins, with its head or without.
@@ -76,7 +76,7 @@ pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::NginxError,
         id: "nginx_error",
-        telltales: nginx_error::TELLTALES,
+        telltales: &[nginx_error::TELLTALES],
         by_shape: Some(nginx_error::by_shape),
         begins: nginx_error::begins,
         has_head: nginx_error::has_whole_head,
@@ -87,7 +87,7 @@ pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::NginxAccessJson,
         id: "nginx_access_json",
-        telltales: json_line::TELLTALES,
+        telltales: &[json_line::TELLTALES],
         by_shape: None,
         begins: |text| text.starts_with('{'),
         has_head: never,
@@ -99,7 +99,7 @@ pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::GunicornAccess,
         id: "gunicorn_access",
-        telltales: gunicorn_access::TELLTALES,
+        telltales: &[gunicorn_access::TELLTALES],
         by_shape: None,
         begins: never,
         has_head: never,
@@ -110,7 +110,7 @@ pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::NginxAccess,
         id: "nginx_access",
-        telltales: nginx_access::TELLTALES,
+        telltales: &[nginx_access::TELLTALES],
         by_shape: Some(nginx_access::by_shape),
         begins: nginx_access::begins,
         has_head: nginx_access::has_head,
@@ -121,7 +121,7 @@ pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::Gunicorn,
         id: "gunicorn_error",
-        telltales: gunicorn_error::TELLTALES,
+        telltales: &[gunicorn_error::TELLTALES],
         by_shape: Some(gunicorn_error::by_shape),
         begins: gunicorn_error::begins,
         has_head: gunicorn_error::has_head,
@@ -132,7 +132,7 @@ pub const ROWS: [Row; COUNT] = [
     Row {
         format: Format::Exception,
         id: "python_exception",
-        telltales: traceback::TELLTALES,
+        telltales: &[traceback::TELLTALES],
         by_shape: Some(traceback::by_shape),
         begins: |text| traceback::exception(text).is_some() || traceback::is_head(text),
         has_head: never,

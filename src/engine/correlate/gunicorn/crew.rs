@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 /// word about its end has left in silence.
 #[derive(Clone, Debug, Default)]
 pub struct Crew {
-    /// Workers that booted and whose end was not told.
-    alive: VecDeque<u32>,
+    /// Workers that booted and whose end was not told, and when they did.
+    alive: VecDeque<(u32, Interval)>,
     /// Workers whose end was told last, so that its several lines count once.
     ended: VecDeque<u32>,
     /// Ends that no boot has made good yet.
@@ -66,9 +66,26 @@ impl Crew {
         self.sizes.iter().rev().find(|(from, _)| *from <= at.to).map(|(_, size)| *size)
     }
 
+    /// How many workers there were at most in a time, by the log; 0 when no boot was seen before its end.
+    pub fn most_between(&self, from: Nanos, to: Nanos) -> usize {
+        let mut most = 0;
+        for (since, size) in self.sizes.iter().rev().filter(|(since, _)| *since <= to) {
+            most = most.max(*size);
+            if *since < from {
+                break;
+            }
+        }
+        most
+    }
+
     /// True for a worker that booted and whose end was not told.
     pub(super) fn has(&self, worker: u32) -> bool {
-        self.alive.contains(&worker)
+        self.booted(worker).is_some()
+    }
+
+    /// When a worker booted whose end was not told.
+    pub fn booted(&self, worker: u32) -> Option<Interval> {
+        self.alive.iter().rev().find(|(known, _)| *known == worker).map(|(_, at)| *at)
     }
 
     pub(super) fn note_size(&mut self, at: Interval) {
@@ -101,7 +118,7 @@ impl Crew {
             self.ended.pop_front();
         }
         self.ended.push_back(worker);
-        self.alive.retain(|known| *known != worker);
+        self.alive.retain(|(known, _)| *known != worker);
         self.vacancies += 1;
         self.note_size(at);
     }
@@ -112,7 +129,7 @@ impl Crew {
             self.alive.pop_front();
         }
         let knows_crew = !self.alive.is_empty();
-        self.alive.push_back(worker);
+        self.alive.push_back((worker, at));
         self.note_size(at);
         if std::mem::take(&mut self.launching) {
             self.launch = Some((at, 1));

@@ -35,6 +35,10 @@ pub struct Death {
     pub ordered: bool,
     /// The log in sight begins with it: what was written just before is not known.
     pub begins_log: bool,
+    /// It had booted long before: an exit code that tells of a failed boot is the application's own.
+    pub served: bool,
+    /// Another worker has taken its place.
+    pub reaped: bool,
     /// Failed requests explained by it.
     pub explains: u32,
     /// A verdict of its own was given.
@@ -60,9 +64,14 @@ impl Death {
         self.request.is_some() && self.exception.as_ref().is_some_and(|(class, _)| class == "SystemExit")
     }
 
+    /// `Error handling request` and nothing else: the worker lived on, for all that is known.
+    pub fn is_error_of_request(&self) -> bool {
+        self.request.is_some() && !self.timed_out && !self.exiting && self.signal.is_none() && self.code.is_none()
+    }
+
     /// An exit code that is neither success nor a boot failure.
     pub fn exit_code_tells(&self) -> bool {
-        self.code.is_some_and(|code| !matches!(code, 0 | 3 | 4))
+        self.code.is_some_and(|code| !matches!(code, 0 | 3 | 4) || self.served && code != 0)
     }
 
     /// `Worker exiting` and nothing else: it left in good order, and no line says who told it to.

@@ -2,11 +2,15 @@
 
 use super::{Request, Requests, access_line_hash, error_line_hash};
 use crate::engine::correlate::{Interval, Seen};
-use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND};
+use crate::engine::outcome;
+use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, Symptom};
 
 /// An access line may follow its first error line by so much: retries, then a lingering close of at most 30 s
 /// (`lingering_time`, `ngx_http_core_module`).
 const ACCESS_AFTER_MAX: Nanos = 75 * SECOND;
+
+/// A kept connection that was closed is noticed as soon as it is used, or while the application works.
+const SAME_PEER_AGAIN: Nanos = 10 * SECOND;
 
 /// An error line and an access line of one request that are too far apart in time.
 #[derive(Clone, Copy, Debug)]
@@ -61,12 +65,14 @@ impl Requests {
             let fits = |id: &&u64| {
                 self.by_id.get(**id).is_some_and(|request| {
                     let in_time = match &request.access {
-                        // nginx writes the access line last; its time is no earlier than the error's second.
+                        // nginx writes the access line last; its time is no earlier than the error's second. In one stream
+                        // with it, it closes the request.
                         Some(access) => {
-                            access.at.to >= error.at.from
+                            access.source != error.source
+                                && access.at.to >= error.at.from
                                 && access.at.from.saturating_sub(ACCESS_AFTER_MAX) <= error.at.to
                         }
-                        None => request.last_error_at().is_none_or(|last| last.distance(error.at) <= ACCESS_AFTER_MAX),
+                        None => request.errors.last().is_none_or(|last| may_follow(last, error)),
                     };
                     in_time && same_line(request)
                 })
@@ -102,8 +108,15 @@ impl Requests {
             let fits = (keys.is_none() || connection.is_none() || keys == connection)
                 && in_order(error.at, access.at)
                 && same_client(&access.what.client, &error.what.client);
-            fits.then(|| access.at.distance(error.at))
+            fits.then(|| self.cost(error, access)).flatten()
         })
+    }
+
+    /// How far apart two lines are that may be of one request. Where nginx was seen to answer as its error lines say, one that
+    /// says something else is another's.
+    fn cost(&self, error: &Seen<NginxError>, access: &Seen<NginxAccess>) -> Option<Nanos> {
+        let agree = agree(&error.what, &access.what);
+        (agree || !self.agreed).then(|| access.at.distance(error.at) + Nanos::from(!agree))
     }
 
     pub(super) fn find_for_access(&self, access: &Seen<NginxAccess>, failed: bool) -> Option<u64> {
@@ -132,9 +145,31 @@ impl Requests {
             let fits = !(is_exact && error.what.connection.is_some())
                 && in_order(error.at, access.at)
                 && same_client(&access.what.client, &error.what.client);
-            fits.then(|| error.at.distance(access.at))
+            fits.then(|| self.cost(error, access)).flatten()
         })
     }
+}
+
+/// Two failed attempts of one connection may be of one request: nginx tries another peer at once, and the same one again
+/// only where a connection that it had kept open was closed.
+fn may_follow(last: &Seen<NginxError>, error: &Seen<NginxError>) -> bool {
+    let apart = last.at.distance(error.at);
+    let same_peer = last.what.upstream.is_some() && last.what.upstream == error.what.upstream;
+    apart <= ACCESS_AFTER_MAX && !(same_peer && apart > SAME_PEER_AGAIN)
+}
+
+/// What nginx answered where an attempt failed so: of equal requests in one second it tells which line is whose.
+pub(super) fn agree(error: &NginxError, access: &NginxAccess) -> bool {
+    let Some(symptom) = error.symptom else { return true };
+    let status = match symptom {
+        Symptom::ResponseTimedOut | Symptom::ConnectTimedOut => 504,
+        Symptom::ClientClosed => 499,
+        // The upstream's status was sent.
+        Symptom::ResponseTruncated => return access.status < 500,
+        Symptom::NginxOutOfConnections | Symptom::NginxOutOfFiles => return true,
+        _ => 502,
+    };
+    access.status == status && (access.body_bytes_sent.value().is_none() || outcome::has_page_of_nginx(access))
 }
 
 /// The first of the nearest. Nothing is nearer than 0.

@@ -1,0 +1,218 @@
+//! What the lines about processes tell of an end that cut a request: the kernel's, systemd's, Docker's, a supervisor's,
+//! another application server's.
+//!
+//! An equal pid is proof. Without one the line must be near in time and speak of what may be an application server; and
+//! where the pids of such lines are known to be those in Gunicorn's log, one with another pid is a stranger's.
+
+use super::{Case, HostSeen};
+use crate::engine::correlate::Interval;
+use crate::engine::correlate::gunicorn::Death;
+use crate::read::evidence::{Host, SECOND, Server, ServerEvent};
+
+/// How a process came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// For want of memory.
+    Memory,
+    /// By this signal.
+    Signal(u32),
+    /// With this exit code.
+    Code(i32),
+    /// Its server ended it because it took too long.
+    TimedOut,
+    /// Nothing says how.
+    Died,
+    /// It did not start, or not for long.
+    FailedToBoot,
+    /// It was cut off at a stop.
+    AtStop,
+}
+
+/// One such line.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// The line.
+    pub host: &'a HostSeen,
+    /// What it tells.
+    pub how: How,
+    /// Its pid is that of a worker in Gunicorn's log.
+    pub worker: Option<u32>,
+    /// It names an application server, or the pid of a worker: not just anybody's process.
+    pub names_server: bool,
+}
+
+/// A shell, and Docker with it, adds this to the number of the signal that ended a process.
+const BY_SIGNAL: i32 = 128;
+/// Such a line is written as the process ends: the kernel's just before nginx sees it, that of who waits for it after.
+const BEFORE: i64 = -3 * SECOND;
+const AFTER: i64 = 3 * SECOND;
+
+impl How {
+    /// What a line tells; `None` for one about no end.
+    pub fn of(host: &Host) -> Option<How> {
+        match host {
+            Host::OomKill { .. } | Host::ContainerOomKilled { .. } | Host::UnitOomKilled { .. } => Some(How::Memory),
+            Host::Segfault { .. } => Some(How::Signal(11)),
+            Host::UnitProcessExited { code, status, .. } => {
+                let number: i32 = status.split('/').next()?.trim().parse().ok()?;
+                match code.as_str() {
+                    "killed" | "dumped" => Some(How::Signal(u32::try_from(number).ok()?)),
+                    _ => Some(How::of_code(number)),
+                }
+            }
+            Host::SupervisorExited { detail, .. } => of_supervisor(detail),
+            Host::Server { event, .. } => match *event {
+                ServerEvent::TimedOut => Some(How::TimedOut),
+                ServerEvent::Signalled(signal) => Some(How::Signal(signal)),
+                ServerEvent::Exited(code) => Some(How::of_code(code)),
+                ServerEvent::Died => Some(How::Died),
+                ServerEvent::FailedToBoot => Some(How::FailedToBoot),
+                ServerEvent::CutAtStop => Some(How::AtStop),
+                ServerEvent::QueueFull | ServerEvent::AllBusy => None,
+            },
+            Host::AccessDenied { .. }
+            | Host::ContainerKilled { .. }
+            | Host::UnitFailed { .. }
+            | Host::UnitStopping { .. }
+            | Host::UnitStarted { .. }
+            | Host::PeerGone { .. } => None,
+        }
+    }
+
+    fn of_code(code: i32) -> How {
+        match code {
+            129..=159 => How::Signal((code - BY_SIGNAL).unsigned_abs()),
+            code => How::Code(code),
+        }
+    }
+
+    /// True for a signal of the process's own making.
+    pub fn is_crash(self) -> bool {
+        matches!(self, How::Signal(4 | 6 | 7 | 8 | 10 | 11))
+    }
+}
+
+/// `exit status 3; not expected`, `terminated by SIGKILL; not expected`.
+fn of_supervisor(detail: &str) -> Option<How> {
+    if let Some(rest) = detail.strip_prefix("exit status ") {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        return rest.get(..digits)?.parse().ok().map(How::of_code);
+    }
+    let signals = [("SIGKILL", 9), ("SIGSEGV", 11), ("SIGABRT", 6), ("SIGBUS", 7), ("SIGTERM", 15)];
+    let named = signals.iter().find(|(name, _)| detail.contains(name));
+    named.map(|(_, signal)| How::Signal(*signal))
+}
+
+impl<'a> Case<'a> {
+    /// Ends of processes that may have cut this request, newest first; those with the pid of a worker are surer.
+    pub fn ended(&self) -> impl Iterator<Item = Ended<'a>> + use<'a, '_> {
+        self.ended_near(self.at)
+    }
+
+    /// Ends of processes at the time of a worker's end in Gunicorn's log.
+    pub fn ended_with(&self, death: &Death) -> impl Iterator<Item = Ended<'a>> + use<'a, '_> {
+        self.ended_near(Interval { from: death.from.from, to: death.to.to })
+    }
+
+    fn ended_near(&self, at: Interval) -> impl Iterator<Item = Ended<'a>> + use<'a, '_> {
+        let near = move |host: &&HostSeen| host.seen.at.near(at, BEFORE, AFTER);
+        self.hosts().rev().take(1_024).filter(near).filter_map(|host| self.end_of(host))
+    }
+
+    /// What a line tells of an end, if that may be one of this request's application server.
+    pub fn end_of(&self, host: &'a HostSeen) -> Option<Ended<'a>> {
+        let how = How::of(&host.seen.what)?;
+        let pid = pid_of(&host.seen.what);
+        let worker = pid.filter(|pid| self.is_worker(*pid));
+        if worker.is_none() && pid.is_some() && self.has_pids_of_host() {
+            return None;
+        }
+        let name = name_of(&host.seen.what);
+        let names_server = worker.is_some() || is_app_server(name);
+        // Without a name it is anybody's; a name that is another program's is not this server's.
+        let may_be = names_server || name.is_empty() || !is_process(&host.seen.what) && !is_infrastructure(name);
+        may_be.then_some(Ended { host, how, worker, names_server })
+    }
+
+    /// True for the pid of a worker that Gunicorn's log names.
+    fn is_worker(&self, pid: u32) -> bool {
+        self.instances().any(|instance| instance.crew.booted(pid).is_some())
+            || self.boots().rev().any(|boot| boot.worker == pid)
+            || self.deaths().rev().take(256).any(|death| death.worker == pid)
+    }
+
+    /// True when a line about a process has the pid of a worker: the machine's pids are those in Gunicorn's log, as they are
+    /// not where Gunicorn runs in a container.
+    fn has_pids_of_host(&self) -> bool {
+        self.hosts().rev().take(256).filter_map(|host| pid_of(&host.seen.what)).any(|pid| self.is_worker(pid))
+    }
+}
+
+/// The pid of the process that the line is about, where it names one.
+pub(in crate::engine) fn pid_of(host: &Host) -> Option<u32> {
+    match host {
+        Host::OomKill { pid, .. } | Host::Segfault { pid, .. } | Host::Server { pid, .. } => *pid,
+        _ => None,
+    }
+}
+
+/// What the line calls that which ended; empty where it has no name.
+fn name_of(host: &Host) -> &str {
+    match host {
+        Host::OomKill { process, .. } | Host::Segfault { process, .. } => process,
+        Host::ContainerOomKilled { container } => container,
+        Host::UnitProcessExited { unit, .. } | Host::UnitOomKilled { unit } => unit,
+        Host::SupervisorExited { program, .. } => program,
+        Host::Server { server: Server::Container(name), .. } => name,
+        Host::Server { server, .. } => server.name(),
+        _ => "",
+    }
+}
+
+/// True where the name is that of a program; of a unit or a container it is whatever its owner liked.
+fn is_process(host: &Host) -> bool {
+    matches!(host, Host::OomKill { .. } | Host::Segfault { .. })
+}
+
+/// True for the name of an application server, or of what runs one.
+pub fn is_app_server(name: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "gunicorn",
+        "uvicorn",
+        "python",
+        "uwsgi",
+        "php-fpm",
+        "unicorn",
+        "puma",
+        "hypercorn",
+        "daphne",
+        "granian",
+        "waitress",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.iter().any(|server| name.contains(server))
+}
+
+/// True for the name of something that stands beside an application server and is none.
+fn is_infrastructure(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "nginx",
+        "proxy",
+        "postgres",
+        "mysql",
+        "mariadb",
+        "redis",
+        "memcached",
+        "mongo",
+        "rabbit",
+        "kafka",
+        "elastic",
+        "docker",
+        "containerd",
+        "celery",
+        "cron",
+        "ssh",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.iter().any(|other| name.contains(other))
+}
