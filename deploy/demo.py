@@ -194,8 +194,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         print("NGINX in front of Gunicorn answers 502 and its access log does not say why. This demo breaks Gunicorn in seven ways,\n"
-              "asks for a page each time, and shows what why502 makes of the logs: a verdict comes some 8 seconds after a failure,\n"
-              "because it waits for the lines of all programs.")
+              "asks for a page each time, and shows what why502 makes of the logs: a verdict comes after a second where nothing can change it,\n"
+              "else after 8 seconds, so that the lines of all programs are there.")
         demo.start_why502()
         note("`why502 run` takes OTLP on 127.0.0.1:4317; `why502 tail` sends it the logs of nginx and Gunicorn, Gunicorn its traces")
         demo.scene(1, "Gunicorn is stopped", "gunicorn_not_running", stopped)

@@ -34,6 +34,7 @@ mod holding;
 mod named;
 mod outcome;
 mod quoted;
+mod settle;
 mod standalone;
 
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND};
@@ -57,6 +58,9 @@ use verdict::{Ticket, Verdict};
 pub struct Settings {
     /// How long a record waits for its verdict. Default 8 s.
     pub hold: Nanos,
+    /// A verdict that nothing can change any more leaves so long after the last line of its request; `None`, the default, has
+    /// each wait for the whole hold.
+    pub settle: Option<Nanos>,
     /// A link that is not exact is set at this confidence or above. 0 to 1, default 0.95.
     pub link_threshold: f64,
     /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
@@ -76,6 +80,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             hold: 8 * evidence::SECOND,
+            settle: None,
             link_threshold: 0.95,
             requests_max: 10_000,
             spans_max: 200_000,
@@ -407,6 +412,9 @@ impl Engine {
                 self.decide_oldest(line.now, line.site);
             }
         }
+        if !decided {
+            self.settle_later(line.now, line.site, id);
+        }
         self.holding.hold(line.ticket, Some(line.stream.id));
         self.compare_zones(line.site, id);
         Decision::Hold
@@ -436,6 +444,8 @@ impl Engine {
         let after = |delay: Nanos| line.now.saturating_add(delay);
         if deaths_after > deaths_before {
             self.timers.set(after(self.delays.death), Timer::Death(line.site, deaths_after - 1));
+        }
+        if deaths_after > deaths_before || role == Role::Host {
             self.revisit(line.now, line.site, line.at);
         }
         if phase {
@@ -455,6 +465,7 @@ impl Engine {
     fn handle_timer(&mut self, now: Nanos, timer: Timer) {
         match timer {
             Timer::Request(site, id) => self.decide(now, site, id),
+            Timer::Settle(site, id) => self.settle(now, site, id),
             Timer::Ticket(ticket) => self.resolve(ticket, None),
             Timer::Span(site, number) => self.release_span(now, site, number),
             Timer::Death(site, number) => self.decide_death(site, number),

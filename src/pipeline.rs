@@ -38,6 +38,9 @@ use tokio::sync::mpsc;
 
 /// Requests that wait for the engine; each is a few records, or what the spans of one request prove.
 const ENGINE_QUEUE_MAX: usize = 1_024;
+/// A verdict that nothing can change any more leaves so long after the last line of its request: lines of one moment come in
+/// batches of their shippers, a few tenths of a second apart.
+const SETTLE: i64 = crate::read::evidence::SECOND;
 /// Log streams whose healthy answers are noted between two looks of the engine, at most a second apart.
 const STREAMS_MAX: usize = 4_096;
 
@@ -198,8 +201,10 @@ impl Pipeline {
         let verdict_outlets = verdict_outlets(config, outlets);
         let (messages, inbox) = mpsc::channel(ENGINE_QUEUE_MAX);
         let processor = &config.processor;
+        let hold = i64::try_from(processor.hold.as_nanos()).unwrap_or(i64::MAX);
         let settings = Settings {
-            hold: i64::try_from(processor.hold.as_nanos()).unwrap_or(i64::MAX),
+            hold,
+            settle: Some(SETTLE.min(hold / 4)),
             link_threshold: processor.link_threshold,
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,

@@ -133,7 +133,7 @@ pub const SETTINGS: &[Setting] = &[
         "why502::hold",
         Kind::Duration("0", "5m"),
         "8s",
-        "How long a record of a failing request waits for its verdict.",
+        "How long a record of a failing request waits for its verdict at most. A verdict that nothing can change any more leaves a second after the last line of its request.",
     ),
     row(
         "why502::link::threshold",

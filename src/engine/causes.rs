@@ -156,6 +156,12 @@ pub enum Mark {
     BlamesWorker,
     /// Little speaks for it: evidence that comes after the verdict may change it.
     WantsMoreEvidence,
+    /// No line that comes later unseats it.
+    Final,
+    /// The same where no log of an application server is read: one could tell of a stop and of a start.
+    FinalAlone,
+    /// A line about the process may come that says more.
+    MayLearnMore,
     /// It says what happened and not why: no rival of a cause that says why.
     SaysNoReason,
 }

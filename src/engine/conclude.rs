@@ -57,7 +57,7 @@ impl Engine {
             }
             return;
         }
-        if let Some(timer) = request.timer {
+        for timer in request.timer.into_iter().chain(request.settles.take()) {
             self.timers.cancel(timer);
         }
         site.open = site.open.saturating_sub(1);

@@ -23,6 +23,8 @@ pub enum Wake {
 pub(super) enum Timer {
     /// A request is due for its verdict, or for another look at it.
     Request(SiteRef, u64),
+    /// A request whose last line may have come: perhaps nothing can change its verdict any more.
+    Settle(SiteRef, u64),
     /// A held record that is part of no request may go on.
     Ticket(Ticket),
     /// A held span may go on, unless a request that opened later is still open and may be its own.
@@ -41,7 +43,7 @@ impl Timer {
     /// What it is for, without whom.
     fn wake(self) -> Wake {
         match self {
-            Timer::Request(..) => Wake::Verdict,
+            Timer::Request(..) | Timer::Settle(..) => Wake::Verdict,
             Timer::Ticket(_) | Timer::Span(..) => Wake::Release,
             Timer::Death(..) | Timer::Phase(..) | Timer::Host(..) => Wake::Standalone,
             Timer::Forget(_) => Wake::Forget,

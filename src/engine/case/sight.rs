@@ -133,6 +133,16 @@ impl<'a> Case<'a> {
         self.sight.own.has_access_log(self.at)
     }
 
+    /// An access log of nginx is read at all.
+    pub fn reads_access_log(&self) -> bool {
+        self.sight.own.has_any_access_log()
+    }
+
+    /// Spans are in sight.
+    pub fn sees_spans(&self) -> bool {
+        self.span_worlds().any(|world| world.spans.count() > 0)
+    }
+
     /// A Gunicorn's log was read then.
     pub fn has_gunicorn_log(&self) -> bool {
         self.sight.servers.iter().any(|server| server.world.has_gunicorn_log(self.at))

@@ -14,7 +14,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://docs.gunicorn.org/en/stable/run.html"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
-    marks: &[Mark::BlamesWorker],
+    marks: &[Mark::BlamesWorker, Mark::Final],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Shutting down: Master
 [2026-03-04 09:15:00 +0000] [300] [ERROR] Reason: App failed to load."#,

@@ -1,6 +1,6 @@
 //! The upstream itself answered 502, 503 or 504.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{Logged, SECOND, Symptom};
 
@@ -14,7 +14,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_header_time"],
     explains: Symptoms::of(&[Symptom::Relayed, Symptom::Unknown]),
     leaves: Leaves::Always(Expected::SameStatus),
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"GET /rates HTTP/1.1","status":"502","request_time":"0.201","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"0.200","upstream_response_time":"0.200","upstream_bytes_received":"194"}"#,
     near_miss: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"GET /rates HTTP/1.1","status":"502","request_time":"0.201","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.200","upstream_bytes_received":"0"}"#,

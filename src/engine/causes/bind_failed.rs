@@ -1,6 +1,6 @@
 //! Gunicorn could not bind its address.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
 
@@ -14,7 +14,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://docs.gunicorn.org/en/stable/settings.html#bind"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Connection in use: ('0.0.0.0', 8000)
 [2026-03-04 09:15:05 +0000] [300] [ERROR] Can't connect to ('0.0.0.0', 8000)"#,

@@ -1,6 +1,6 @@
 //! The client went away before the answer: 499.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote, seconds};
 use crate::read::evidence::{Host, Symptom};
 
@@ -14,7 +14,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
     explains: Symptoms::ANY,
     leaves: Leaves::Always(Expected::Late),
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [info] 411#411: *7 epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! The upstream's name did not resolve, or no resolver is set.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -13,7 +13,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::NameNotResolved]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 shop-app.internal could not be resolved (3: Host not found), client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 no live upstreams while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://shop-app/cart", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::address::AddressMatch;
@@ -19,7 +19,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::FinalAlone],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (2: No such file or directory) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 open() "/srv/shop/static/a.css" failed (2: No such file or directory), client: 198.51.100.20, server: shop.test, request: "GET /static/a.css HTTP/1.1", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -17,7 +17,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::of(&[Symptom::ConnectBacklogFull, Symptom::ConnectTimedOut]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to unix:/run/shop/web.sock failed (11: Resource temporarily unavailable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,

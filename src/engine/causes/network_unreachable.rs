@@ -1,6 +1,6 @@
 //! No route to the network: errno 101.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -14,7 +14,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::ConnectUnreachable, Symptom::ConnectNoLocalPort]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to [2001:db8::7]:8000 failed (101: Network is unreachable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://[2001:db8::7]:8000/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (113: No route to host) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! nginx itself answered with this status; no upstream was asked.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::{Logged, Symptom};
 
@@ -17,7 +17,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::of(&[Symptom::Unknown]),
     leaves: Leaves::Always(Expected::Never),
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /cart HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.000","upstream_addr":"-","upstream_status":"-","upstream_connect_time":"-","upstream_header_time":"-","upstream_response_time":"-"}"#,
     near_miss: r#"{"msec":"1772615702.120","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /cart HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.000","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"-","upstream_header_time":"-","upstream_response_time":"0.000"}"#,

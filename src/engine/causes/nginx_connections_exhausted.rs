@@ -1,6 +1,6 @@
 //! nginx's table of connections is full.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -13,7 +13,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_connections"],
     explains: Symptoms::of(&[Symptom::NginxOutOfConnections]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [alert] 411#411: 512 worker_connections are not enough"#,
     near_miss: r#"2026/03/04 09:15:02 [notice] 411#411: using the "epoll" event method"#,

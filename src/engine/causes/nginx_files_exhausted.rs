@@ -1,6 +1,6 @@
 //! nginx has no file descriptor left: errno 24.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -13,7 +13,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile"],
     explains: Symptoms::of(&[Symptom::NginxOutOfFiles]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [alert] 411#411: *7 socket() failed (24: Too many open files) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
     near_miss: r#"[2026-03-04 09:15:02 +0000] [301] [ERROR] Exception in worker process

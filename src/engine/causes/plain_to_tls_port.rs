@@ -1,6 +1,6 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::read::evidence::SECOND;
 
 pub static CAUSE: Cause = Cause {
@@ -16,7 +16,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8443/login", host: "shop.test"
 [2026-03-04 09:15:02 +0000] [301] [WARNING] Invalid request from ip=127.0.0.1: [SSL: HTTP_REQUEST] http request (_ssl.c:1006)"#,

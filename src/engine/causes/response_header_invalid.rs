@@ -1,6 +1,6 @@
 //! The response header is not valid HTTP.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -13,7 +13,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://nginx.org/en/CHANGES"],
     explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid, Symptom::ResponseClosedEarly]),
     leaves: Leaves::Always(Expected::Finished),
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent invalid header: "X Trace\x20..." while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent no valid HTTP/1.0 header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:22/login", host: "shop.test""#,

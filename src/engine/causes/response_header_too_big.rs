@@ -1,6 +1,6 @@
 //! The response header does not fit into nginx's buffer.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -17,7 +17,7 @@ pub static CAUSE: Cause = Cause {
         Symptom::ResponseClosedEarly,
     ]),
     leaves: Leaves::Always(Expected::Finished),
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent too big header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 client intended to send too large body: 5000000 bytes, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", host: "shop.test""#,

@@ -1,6 +1,6 @@
 //! nginx may not use the unix socket: errno 13.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms, Trigger};
 use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -16,7 +16,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,

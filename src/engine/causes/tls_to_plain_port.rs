@@ -1,6 +1,6 @@
 //! nginx speaks TLS to a port that does not.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -22,7 +22,7 @@ pub static CAUSE: Cause = Cause {
         Symptom::ClientClosed,
     ]),
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A000410:SSL routines::sslv3 alert handshake failure:SSL alert number 40) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8443/login", host: "shop.test""#,

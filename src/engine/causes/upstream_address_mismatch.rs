@@ -1,6 +1,6 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::address::AddressMatch;
 
@@ -17,7 +17,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::REFUSED,
     leaves: Leaves::BySymptom,
-    marks: &[],
+    marks: &[Mark::Final],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8080/cart", host: "shop.test""#,

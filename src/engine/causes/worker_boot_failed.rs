@@ -15,7 +15,7 @@ pub static CAUSE: Cause = Cause {
     links: &["https://docs.gunicorn.org/en/stable/settings.html#check-config"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
-    marks: &[Mark::BlamesWorker],
+    marks: &[Mark::BlamesWorker, Mark::Final],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [301] [ERROR] Exception in worker process
 Traceback (most recent call last):

@@ -18,7 +18,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
-    marks: &[Mark::BlamesWorker],
+    marks: &[Mark::BlamesWorker, Mark::Final],
     judge,
     example: r#"[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?
 Mar  4 09:15:03 web1 kernel: [ 4242.424242] Out of memory: Killed process 301 (gunicorn) total-vm:900000kB, anon-rss:800000kB, file-rss:0kB, shmem-rss:0kB, UID:1000 pgtables:2000kB oom_score_adj:0"#,

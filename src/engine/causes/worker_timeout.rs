@@ -20,7 +20,7 @@ pub static CAUSE: Cause = Cause {
     ],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
-    marks: &[Mark::BlamesWorker],
+    marks: &[Mark::BlamesWorker, Mark::Final],
     judge,
     example: r#"[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
 2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"

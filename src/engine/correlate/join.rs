@@ -232,10 +232,10 @@ impl Requests {
     /// Decided ones for whose cause little speaks, of those that were opened last and failed about then.
     pub(in crate::engine) fn unsure_around(&self, at: Interval) -> Vec<u64> {
         let unsure = |request: &Request| {
-            request
-                .verdict
-                .as_ref()
-                .is_some_and(|verdict| verdict.cause.has(Mark::WantsMoreEvidence) && verdict.status.is_some())
+            request.verdict.as_ref().is_some_and(|verdict| {
+                (verdict.cause.has(Mark::WantsMoreEvidence) || verdict.cause.has(Mark::MayLearnMore))
+                    && verdict.status.is_some()
+            })
         };
         let near =
             |request: &Request| outcome::failed_at(request).is_some_and(|failed| failed.near(at, -SECOND, SECOND));

@@ -32,6 +32,8 @@ pub struct Request {
     pub stale: bool,
     /// The timer of its verdict; `None` before it was set.
     pub(in crate::engine) timer: Option<TimerKey>,
+    /// The timer of the look at it that may come earlier.
+    pub(in crate::engine) settles: Option<TimerKey>,
     pub(super) line_hash: Option<u64>,
     /// It is among those that lack their access line, and those that lack an error line.
     pub(super) lacks: (bool, bool),
@@ -56,6 +58,7 @@ impl Request {
             verdict: None,
             stale: false,
             timer: None,
+            settles: None,
             line_hash: None,
             lacks: (false, false),
             looked_for: false,
