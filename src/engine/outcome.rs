@@ -90,8 +90,8 @@ pub(super) fn death_of_500<'a>(access: &NginxAccess, sight: &Sight<'a>, at: Inte
                 let target = target.rsplit(' ').next().unwrap_or(target);
                 target == access.target
             });
-            same && (death.timed_out && !too_short || death.is_exit_of_application() && !(death.timed_out && too_short))
-                && death_interval(death).near(at, -2 * SECOND, 2 * SECOND)
+            let ends = if death.timed_out { !too_short } else { death.is_exit_of_application() };
+            same && ends && death_interval(death).near(at, -2 * SECOND, 2 * SECOND)
         })
         .min_by_key(|(_, death)| {
             let unlikely = took.is_some() && !too_short && !death.timed_out;

@@ -43,17 +43,16 @@ impl Case<'_> {
                 _ => None,
             };
         };
-        if halted.at.from <= self.at.to {
-            if !has_recovered(self, instance, halted) && self.symptom != Symptom::ResponseTimedOut {
-                let confidence = if starved(self, halted) {
-                    0.3
-                } else if was_before(self, halted) {
-                    0.4
-                } else {
-                    0.97
-                };
-                return Claim::with(confidence, with_exception(self, halted.quote.clone()));
-            }
+        let before = halted.at.from <= self.at.to;
+        if before && !has_recovered(self, instance, halted) && self.symptom != Symptom::ResponseTimedOut {
+            let confidence = if starved(self, halted) {
+                0.3
+            } else if was_before(self, halted) {
+                0.4
+            } else {
+                0.97
+            };
+            return Claim::with(confidence, with_exception(self, halted.quote.clone()));
         }
         // Reset while its workers were failing, just before the halt was written.
         let at_edge =
