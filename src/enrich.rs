@@ -3,7 +3,7 @@
 pub mod attributes;
 
 use crate::engine::verdict::Verdict;
-use crate::otlp::{Attribute, Encoded, Encoder, LogPatch, NewRecord, SpanEvent, SpanPatch, Value};
+use crate::otlp::{Attribute, Encoded, Encoder, LogPatch, NewRecord, SpanEvent, SpanPatch};
 use crate::read::evidence::Nanos;
 use crate::read::text::shown;
 
@@ -71,16 +71,13 @@ impl Enrichment {
     /// What a held log record of the failed request gets; with `http` also parsed values under the names of the semantic
     /// conventions. `pid` is the process that wrote it.
     pub fn log_patch(&self, http: bool, pid: Option<u32>) -> LogPatch {
-        let attributes_if_missing = match pid {
-            _ if !http => Encoded::default(),
-            Some(pid) => {
-                let mut own = Encoder::default();
-                own.int("process.pid", i64::from(pid));
-                self.http.and(&own.finish())
-            }
-            None => self.http.clone(),
-        };
-        LogPatch { attributes: self.own.clone(), attributes_if_missing, trace_id: self.trace_id, span_id: self.span_id }
+        LogPatch {
+            attributes: self.own.clone(),
+            attributes_if_missing: if http { self.http.clone() } else { Encoded::default() },
+            number_if_missing: pid.filter(|_| http).map(|pid| ("process.pid", i64::from(pid))),
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+        }
     }
 
     /// What the server or client span of the failed request gets: so that a backend of traces alone shows the cause.
@@ -94,24 +91,31 @@ impl Enrichment {
 
     /// The verdict that it was made of as a `LogRecord` message of its own.
     pub fn verdict_record(&self, verdict: &Verdict, now: Nanos) -> Vec<u8> {
-        let mut more = vec![Attribute::new("log.record.uid", verdict.uid.as_str())];
+        let mut out = Vec::with_capacity(self.own.bytes_len() + self.http.bytes_len() + 512);
+        self.put_verdict_record(verdict, now, &mut out);
+        out
+    }
+
+    /// Appends the same.
+    pub fn put_verdict_record(&self, verdict: &Verdict, now: Nanos, out: &mut Vec<u8>) {
+        let mut more = Encoder::with_capacity(2, 96);
+        more.text("log.record.uid", &verdict.uid);
         if verdict.revision > 0 {
-            more.push(Attribute::new("why502.revision", Value::Int(i64::from(verdict.revision))));
+            more.int("why502.revision", i64::from(verdict.revision));
         }
-        let body = verdict.sentence();
         NewRecord {
             time: self.time,
             observed_time: unix(now),
             severity_number: SEVERITY_WARN,
             severity_text: "WARN",
-            body: &body,
-            attributes: &more,
-            encoded: &[&self.own, &self.http],
+            body: &verdict.sentence(),
+            attributes: &[],
+            encoded: &[&self.own, &self.http, &more.finish()],
             trace_id: self.trace_id,
             span_id: self.span_id,
             event_name: EVENT_NAME,
         }
-        .encode()
+        .encode_to(out);
     }
 }
 

@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A request of so many bytes is not joined with more: a copy of them costs more than a request of its own.
+const JOINED_ENOUGH: usize = 512 << 10;
+
 /// What delivers a request.
 pub trait Deliver: Send + Sync + 'static {
     /// One try. `request` is protobuf of a signal with so many items.
@@ -183,7 +186,7 @@ impl Shared {
         let first = waiting.pop_front()?;
         let mut parts = vec![first];
         let mut length = parts.first().map_or(0, |first| first.request.len());
-        while let (Some(first), Some(next)) = (parts.first(), waiting.front()) {
+        while let (Some(first), Some(next)) = (parts.first(), waiting.front().filter(|_| length < JOINED_ENOUGH)) {
             if next.signal != first.signal || length.saturating_add(next.request.len()) > self.request_bytes_max {
                 break;
             }

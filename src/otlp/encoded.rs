@@ -1,7 +1,7 @@
 //! Attributes that are written into many messages: encoded once, copied as bytes.
 
 use super::value::{Attribute, Attributes, message};
-use super::wire::{field_len, put_bytes, put_fixed64, put_number};
+use super::wire::{put_bytes, put_fixed64, put_number};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -12,10 +12,13 @@ pub struct Encoded(Option<Arc<Encoder>>);
 /// Writes attributes, whose keys differ, one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Encoder {
-    /// Each a `KeyValue` as field 1.
+    /// Each a `KeyValue` as field [`FIELD`].
     fields: Vec<u8>,
     items: Vec<Item>,
 }
+
+/// The field as which attributes are kept: that of a log record, into which most are written.
+const FIELD: u32 = 6;
 
 #[derive(Clone, Debug)]
 struct Item {
@@ -61,7 +64,7 @@ impl Encoder {
 
     fn put(&mut self, key: Cow<'static, str>, value: impl FnOnce(&mut Vec<u8>)) {
         let (mut len, start) = (0, self.fields.len());
-        message(&mut self.fields, 1, |out| {
+        message(&mut self.fields, FIELD, |out| {
             let start = out.len();
             put_bytes(out, 1, key.as_bytes());
             message(out, 2, value);
@@ -103,7 +106,7 @@ impl Encoded {
         let mut both = self.0.as_deref().cloned().unwrap_or_default();
         for (key, content) in more.iter() {
             if !self.has(key.as_bytes()) {
-                put_bytes(&mut both.fields, 1, content);
+                put_bytes(&mut both.fields, FIELD, content);
                 both.items.push(Item { key: key.clone(), end: both.fields.len(), len: content.len() });
             }
         }
@@ -120,7 +123,7 @@ impl Encoded {
 
     /// What was written, read back.
     pub fn attributes(&self) -> Attributes<'_> {
-        Attributes::new(self.fields(), 1, 0)
+        Attributes::new(self.fields(), FIELD, 0)
     }
 
     /// How many there are.
@@ -143,14 +146,37 @@ impl Encoded {
     }
 
     /// How many bytes all of them take as fields of a number below 16.
-    pub(super) fn bytes_len(&self) -> usize {
-        self.items().iter().map(|item| field_len(item.len)).sum()
+    pub fn bytes_len(&self) -> usize {
+        self.fields().len()
     }
 
     /// Appends all of them as field `number`.
     pub(super) fn put(&self, out: &mut Vec<u8>, number: u32) {
+        if number == FIELD {
+            out.extend_from_slice(self.fields());
+            return;
+        }
         for (_, content) in self.iter() {
             put_bytes(out, number, content);
         }
     }
+
+    /// Appends those whose key is not among others.
+    pub(super) fn put_without(&self, others: &Encoded, out: &mut Vec<u8>, number: u32) {
+        if !self.items().iter().any(|item| others.has(item.key.as_bytes())) {
+            self.put(out, number);
+            return;
+        }
+        for (_, content) in self.iter().filter(|(key, _)| !others.has(key.as_bytes())) {
+            put_bytes(out, number, content);
+        }
+    }
+}
+
+/// Appends an attribute that is a whole number.
+pub(super) fn put_int(out: &mut Vec<u8>, field: u32, key: &str, number: i64) {
+    message(out, field, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        message(out, 2, |out| put_number(out, 3, number.cast_unsigned()));
+    });
 }

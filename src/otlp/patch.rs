@@ -1,8 +1,8 @@
 //! Changes to the bytes of one log record or span. Fields that a patch does not name are copied as they are.
 
-use super::encoded::Encoded;
+use super::encoded::{Encoded, put_int};
 use super::value::{KeyValue, message};
-use super::view::LogRecord;
+use super::view::valid_id;
 use super::wire::{Fields, field_len, put_bytes, put_fixed64};
 
 /// What to change in a log record.
@@ -12,6 +12,8 @@ pub struct LogPatch {
     pub attributes: Encoded,
     /// Added where the record has no attribute with this key.
     pub attributes_if_missing: Encoded,
+    /// A whole number that is added likewise: one that differs from record to record.
+    pub number_if_missing: Option<(&'static str, i64)>,
     /// Set when the record has no valid trace id. Never all zero.
     pub trace_id: Option<[u8; 16]>,
     /// Set when the record has no valid span id and its trace id, old or new, is `trace_id`. Never all zero.
@@ -21,28 +23,79 @@ pub struct LogPatch {
 impl LogPatch {
     /// The patched `LogRecord` message.
     pub fn apply(&self, record: &[u8]) -> Vec<u8> {
-        let view = LogRecord::read(record);
-        let trace_id = self.trace_id.filter(|_| view.trace_id().is_none());
-        let same_trace = trace_id.is_some() || view.trace_id() == self.trace_id;
-        let span_id = self.span_id.filter(|_| same_trace && self.trace_id.is_some() && view.span_id().is_none());
-        let mut upsert = Upsert::new(record, 6, &self.attributes, &self.attributes_if_missing);
-        let mut out = upsert.out();
-        for field in Fields::new(record) {
-            let replaced = (field.number == 9 && trace_id.is_some()) || (field.number == 10 && span_id.is_some());
-            if !replaced && !upsert.takes(field.number, field.wire.bytes(), &mut out) {
-                out.extend_from_slice(record.get(field.start..field.end).unwrap_or_default());
-            }
-        }
-        upsert.finish(&mut out);
-        if let Some(id) = trace_id {
-            put_bytes(&mut out, 9, &id);
-        }
-        if let Some(id) = span_id {
-            put_bytes(&mut out, 10, &id);
-        }
+        let mut out = Vec::with_capacity(self.bytes_len(record));
+        self.apply_to(record, &mut out);
         out
     }
+
+    /// Appends the patched `LogRecord` message.
+    pub fn apply_to(&self, record: &[u8], out: &mut Vec<u8>) {
+        out.reserve(self.bytes_len(record));
+        let number = self.number_if_missing.filter(|(key, _)| !self.has(key.as_bytes()));
+        let (mut trace_id, mut span_id) = (None::<[u8; 16]>, None::<[u8; 8]>);
+        let (mut is_touched, mut has_number) = (false, false);
+        for field in Fields::new(record) {
+            match field.number {
+                ATTRIBUTES => {
+                    let key = KeyValue::read(field.wire.bytes(), 0).key;
+                    is_touched |= self.has(key);
+                    has_number |= number.is_some_and(|(number, _)| number.as_bytes() == key);
+                }
+                TRACE_ID => {
+                    trace_id = valid_id(field.wire.bytes());
+                    is_touched = true;
+                }
+                SPAN_ID => {
+                    span_id = valid_id(field.wire.bytes());
+                    is_touched = true;
+                }
+                _ => {}
+            }
+        }
+        let new_trace_id = self.trace_id.filter(|_| trace_id.is_none());
+        let same_trace = new_trace_id.is_some() || trace_id == self.trace_id;
+        let new_span_id = self.span_id.filter(|_| same_trace && self.trace_id.is_some() && span_id.is_none());
+        if is_touched {
+            let mut upsert = Upsert::new(record, ATTRIBUTES, &self.attributes, &self.attributes_if_missing);
+            for field in Fields::new(record) {
+                let replaced = (field.number == TRACE_ID && new_trace_id.is_some())
+                    || (field.number == SPAN_ID && new_span_id.is_some());
+                if !replaced && !upsert.takes(field.number, field.wire.bytes(), out) {
+                    out.extend_from_slice(record.get(field.start..field.end).unwrap_or_default());
+                }
+            }
+            upsert.finish(out);
+        } else {
+            // Nothing of it stands in the record yet, as nearly always.
+            out.extend_from_slice(record);
+            self.attributes.put(out, ATTRIBUTES);
+            self.attributes_if_missing.put_without(&self.attributes, out, ATTRIBUTES);
+        }
+        if let Some((key, number)) = number.filter(|_| !has_number) {
+            put_int(out, ATTRIBUTES, key, number);
+        }
+        if let Some(id) = new_trace_id {
+            put_bytes(out, TRACE_ID, &id);
+        }
+        if let Some(id) = new_span_id {
+            put_bytes(out, SPAN_ID, &id);
+        }
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        self.attributes.has(key) || self.attributes_if_missing.has(key)
+    }
+
+    /// How long a record is at most when it is patched: two ids, and a number with its key.
+    fn bytes_len(&self, record: &[u8]) -> usize {
+        record.len() + self.attributes.bytes_len() + self.attributes_if_missing.bytes_len() + 96
+    }
 }
+
+/// Numbers of fields of `LogRecord`.
+const ATTRIBUTES: u32 = 6;
+const TRACE_ID: u32 = 9;
+const SPAN_ID: u32 = 10;
 
 /// What to change in a span.
 #[derive(Clone, Debug, Default)]

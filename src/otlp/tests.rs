@@ -61,10 +61,13 @@ type Patch = (LogPatch, Vec<Attribute>, Vec<Attribute>);
 
 fn log_patches() -> impl Strategy<Value = Patch> {
     let ids = (proptest::option::of(Just([7_u8; 16])), proptest::option::of(Just([9_u8; 8])));
-    (attributes(), attributes(), ids).prop_map(|(attributes, missing, (trace_id, span_id))| {
+    let keys = prop::sample::select(vec!["process.pid", "http.route", "new.key"]);
+    let number = proptest::option::of((keys, any::<i64>()));
+    (attributes(), attributes(), number, ids).prop_map(|(attributes, missing, number, (trace_id, span_id))| {
         let patch = LogPatch {
             attributes: attributes.clone().into(),
             attributes_if_missing: first_of_each(&missing),
+            number_if_missing: number,
             trace_id,
             span_id,
         };
@@ -118,7 +121,9 @@ fn model_upsert(list: &mut Vec<common::KeyValue>, attributes: &[Attribute], if_m
 }
 
 fn model_log_patch(record: &mut LogRecord, (patch, attributes, missing): &Patch) {
-    model_upsert(&mut record.attributes, attributes, missing);
+    let number = patch.number_if_missing.map(|(key, number)| Attribute::new(key, number));
+    let missing: Vec<Attribute> = missing.iter().cloned().chain(number).collect();
+    model_upsert(&mut record.attributes, attributes, &missing);
     let valid = |id: &[u8], length: usize| id.len() == length && id.iter().any(|byte| *byte != 0);
     let Some(trace_id) = patch.trace_id else { return };
     if !valid(&record.trace_id, 16) {

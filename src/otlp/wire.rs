@@ -281,7 +281,7 @@ pub(super) fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, value);
 }
 
-/// Appends a message field whose content `write` appends.
+/// Appends a message field whose content `write` appends, and which most often has fewer than 128 bytes.
 pub(super) fn put_message<E>(
     out: &mut Vec<u8>,
     number: u32,
@@ -311,6 +311,24 @@ pub(super) fn put_message<E>(
         insert(out, start, before);
     }
     Ok(())
+}
+
+/// The same for a content that most often has more: one of 128 bytes to 16 KiB stays where it is written.
+pub(super) fn put_long_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    put_tag(out, number, BYTES);
+    let start = out.len();
+    out.extend_from_slice(&[0, 0]);
+    write(out);
+    let length = out.len() - start - 2;
+    if let (0x80..0x4000, Some([low, high])) = (length, out.get_mut(start..start + 2)) {
+        (*low, *high) = (length as u8 | 0x80, (length >> 7) as u8);
+        return;
+    }
+    out.copy_within(start + 2.., start);
+    out.truncate(start + length);
+    let mut head = Vec::with_capacity(VARINT_BYTES_MAX);
+    put_varint(&mut head, length as u64);
+    insert(out, start, &head);
 }
 
 /// Makes what stands from `start` on the content of a length-delimited field.

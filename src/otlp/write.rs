@@ -2,7 +2,7 @@
 
 use super::encoded::Encoded;
 use super::value::{Attribute, message};
-use super::wire::{field_len, put_bytes, put_fixed64, put_number, wrap};
+use super::wire::{field_len, put_bytes, put_fixed64, put_long_message, put_number, wrap};
 use std::sync::Arc;
 
 /// A log record of our own.
@@ -35,35 +35,40 @@ impl NewRecord<'_> {
     pub fn encode(&self) -> Vec<u8> {
         let encoded_len: usize = self.encoded.iter().map(|encoded| encoded.bytes_len()).sum();
         let mut out = Vec::with_capacity(self.body.len() + 64 * self.attributes.len() + encoded_len + 96);
+        self.encode_to(&mut out);
+        out
+    }
+
+    /// Appends the `LogRecord` message.
+    pub fn encode_to(&self, out: &mut Vec<u8>) {
         if self.time != 0 {
-            put_fixed64(&mut out, 1, self.time);
+            put_fixed64(out, 1, self.time);
         }
         if self.severity_number != 0 {
-            put_number(&mut out, 2, i64::from(self.severity_number).cast_unsigned());
+            put_number(out, 2, i64::from(self.severity_number).cast_unsigned());
         }
         if !self.severity_text.is_empty() {
-            put_bytes(&mut out, 3, self.severity_text.as_bytes());
+            put_bytes(out, 3, self.severity_text.as_bytes());
         }
-        message(&mut out, 5, |out| put_bytes(out, 1, self.body.as_bytes()));
+        message(out, 5, |out| put_bytes(out, 1, self.body.as_bytes()));
         for encoded in self.encoded {
-            encoded.put(&mut out, 6);
+            encoded.put(out, 6);
         }
         for attribute in self.attributes {
-            attribute.encode(&mut out, 6);
+            attribute.encode(out, 6);
         }
         if let Some(id) = self.trace_id {
-            put_bytes(&mut out, 9, &id);
+            put_bytes(out, 9, &id);
         }
         if let Some(id) = self.span_id {
-            put_bytes(&mut out, 10, &id);
+            put_bytes(out, 10, &id);
         }
         if self.observed_time != 0 {
-            put_fixed64(&mut out, 11, self.observed_time);
+            put_fixed64(out, 11, self.observed_time);
         }
         if !self.event_name.is_empty() {
-            put_bytes(&mut out, 12, self.event_name.as_bytes());
+            put_bytes(out, 12, self.event_name.as_bytes());
         }
-        out
     }
 }
 
@@ -166,6 +171,11 @@ impl RequestWriter {
         RequestWriter::default()
     }
 
+    /// An empty request with room for so many bytes: one that grows is copied each time it does.
+    pub fn with_capacity(bytes: usize) -> RequestWriter {
+        RequestWriter { bytes: Vec::with_capacity(bytes), ..RequestWriter::default() }
+    }
+
     /// True when nothing was pushed.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.resource.is_none()
@@ -187,6 +197,12 @@ impl RequestWriter {
     /// Adds an item in its surroundings.
     pub fn push(&mut self, surroundings: &Surroundings, item: &[u8]) {
         self.push_item(&surroundings.resource_shell, &surroundings.scope_shell, item);
+    }
+
+    /// Adds an item that is written where it stays.
+    pub fn push_with(&mut self, surroundings: &Surroundings, write: impl FnOnce(&mut Vec<u8>)) {
+        self.open_scope(&surroundings.resource_shell, &surroundings.scope_shell);
+        put_long_message(&mut self.bytes, 2, write);
     }
 
     /// How long the request would be with one more item.
@@ -219,12 +235,16 @@ impl RequestWriter {
     }
 
     fn push_item(&mut self, resource_shell: &Arc<[u8]>, scope_shell: &Arc<[u8]>, item: &[u8]) {
+        self.open_scope(resource_shell, scope_shell);
+        put_bytes(&mut self.bytes, 2, item);
+    }
+
+    fn open_scope(&mut self, resource_shell: &Arc<[u8]>, scope_shell: &Arc<[u8]>) {
         self.open_resource(resource_shell);
         if !self.scope.as_ref().is_some_and(|open| open.has_shell(scope_shell)) {
             self.close_scope();
             self.scope = Some(self.open(scope_shell));
         }
-        put_bytes(&mut self.bytes, 2, item);
     }
 
     fn open(&mut self, shell: &Arc<[u8]>) -> Open {

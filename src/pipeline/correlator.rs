@@ -28,8 +28,10 @@ const IDLE: Duration = Duration::from_secs(1);
 const MESSAGES_MAX: usize = 64;
 /// Verdicts whose bytes are kept, some 2 KiB each.
 const ENRICHMENTS_MAX: usize = 64;
-/// Requests that are built out of released items are closed at this length; exporters join and split on their own.
+/// Requests that are built out of released items are closed past this length; exporters join and split on their own.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// What a released item takes about, with a verdict on it: room is made for so much before it is written.
+const ITEM_BYTES: usize = 1_536;
 
 /// One record that proves something.
 #[derive(Debug)]
@@ -241,7 +243,8 @@ impl Correlator {
             }
             outputs.push(output);
         }
-        let (mut items, mut verdicts) = (Builder::default(), Builder::default());
+        let mut items = Builder::for_items(outputs.len());
+        let mut verdicts = Builder::for_items(surroundings.len());
         for output in outputs {
             match output {
                 Output::Verdict(verdict) => {
@@ -303,9 +306,11 @@ impl Correlator {
         if self.verdict_route.explained.is_empty() {
             return;
         }
-        let record = self.enrichment(verdict).verdict_record(verdict, now);
+        let enrichment = self.enrichment(verdict);
         let surroundings = surroundings.unwrap_or(&self.own_scope);
-        builder.push(&self.verdict_route, Signal::Logs, surroundings, &record);
+        builder.push_with(&self.verdict_route, Signal::Logs, surroundings, |out| {
+            enrichment.put_verdict_record(verdict, now, out);
+        });
     }
 
     /// The bytes of a verdict, made once for all that it is written on.
@@ -331,14 +336,18 @@ impl Correlator {
             Signal::Logs | Signal::Metrics => &self.shared.held_bytes,
         };
         held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
-        let bytes = match (&item.verdict, item.signal) {
-            (None, _) => item.bytes,
-            (Some(verdict), Signal::Traces) => self.enrichment(verdict).span_patch().apply(&item.bytes).into(),
-            (Some(verdict), _) => {
-                self.enrichment(verdict).log_patch(self.enrich_http, item.pid).apply(&item.bytes).into()
+        let Item { signal, bytes, surroundings, route, .. } = &item;
+        match (&item.verdict, signal) {
+            (None, _) => builder.push_with(route, *signal, surroundings, |out| out.extend_from_slice(bytes)),
+            (Some(verdict), Signal::Traces) => {
+                let patched = self.enrichment(verdict).span_patch().apply(bytes);
+                builder.push_with(route, *signal, surroundings, |out| out.extend_from_slice(&patched));
             }
-        };
-        builder.push(&item.route, item.signal, &item.surroundings, &bytes);
+            (Some(verdict), _) => {
+                let patch = self.enrichment(verdict).log_patch(self.enrich_http, item.pid);
+                builder.push_with(route, *signal, surroundings, |out| patch.apply_to(bytes, out));
+            }
+        }
     }
 
     /// Nothing should be left; what is goes on as it came.
@@ -358,25 +367,47 @@ impl Correlator {
 #[derive(Default)]
 struct Builder {
     writer: Option<(Arc<Route>, Signal, RequestWriter, u64)>,
+    /// Items that are still to come, as far as is known.
+    expected: usize,
 }
 
 impl Builder {
-    fn push(&mut self, route: &Arc<Route>, signal: Signal, surroundings: &Surroundings, item: &[u8]) {
+    /// For so many items or fewer.
+    fn for_items(expected: usize) -> Builder {
+        Builder { writer: None, expected }
+    }
+
+    fn push_with(
+        &mut self,
+        route: &Arc<Route>,
+        signal: Signal,
+        surroundings: &Surroundings,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let fits = self.writer.as_ref().is_some_and(|(known, of, writer, _)| {
-            Arc::ptr_eq(known, route) && *of == signal && writer.bytes_len() + item.len() < REQUEST_BYTES_MAX
+            Arc::ptr_eq(known, route) && *of == signal && writer.bytes_len() < REQUEST_BYTES_MAX
         });
         if !fits {
             self.finish();
         }
-        let (_, _, writer, items) =
-            self.writer.get_or_insert_with(|| (Arc::clone(route), signal, RequestWriter::new(), 0));
-        writer.push(surroundings, item);
+        let expected = self.expected;
+        let (_, _, writer, items) = self.writer.get_or_insert_with(|| {
+            let bytes = expected.saturating_mul(ITEM_BYTES).min(REQUEST_BYTES_MAX + 2 * ITEM_BYTES);
+            (Arc::clone(route), signal, RequestWriter::with_capacity(bytes), 0)
+        });
+        writer.push_with(surroundings, write);
+        self.expected = self.expected.saturating_sub(1);
         *items += 1;
     }
 
     fn finish(&mut self) {
         if let Some((route, signal, writer, items)) = self.writer.take() {
-            send_all(&route.explained, signal, &Bytes::from(writer.finish()), items);
+            let mut request = writer.finish();
+            if request.capacity() > 2 * request.len() {
+                // It may wait in a queue, which counts what is in it alone.
+                request.shrink_to_fit();
+            }
+            send_all(&route.explained, signal, &Bytes::from(request), items);
         }
     }
 }

@@ -84,13 +84,15 @@ fn emitted(verdict: &Verdict) -> BTreeMap<Carrier, BTreeMap<String, &'static str
     let record = enrichment.log_patch(true, verdict.worker_pid);
     let span = enrichment.span_patch();
     let event = span.events.first().expect("an event");
+    let mut of_record = both(&record.attributes, &record.attributes_if_missing);
+    of_record.extend(record.number_if_missing.map(|(key, _)| (key.to_owned(), kind_read(&AnyValue::Int(0)))));
     let own = enrichment.verdict_record(verdict, SECOND);
     let own = LogRecord::read(&own)
         .attributes()
         .map(|pair| (String::from_utf8_lossy(pair.key).into_owned(), kind_read(&pair.value())))
         .collect();
     BTreeMap::from([
-        (Carrier::Record, both(&record.attributes, &record.attributes_if_missing)),
+        (Carrier::Record, of_record),
         (Carrier::Span, both(&span.attributes, &span.attributes_if_missing)),
         (Carrier::SpanEvent, named(&event.attributes)),
         (Carrier::Verdict, own),

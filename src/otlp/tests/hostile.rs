@@ -13,6 +13,7 @@ fn exercise(bytes: &[u8]) {
     let patch = LogPatch {
         attributes: vec![Attribute::new("why502.cause", "unknown")].into(),
         attributes_if_missing: vec![Attribute::new("error.type", "unknown")].into(),
+        number_if_missing: Some(("process.pid", 29)),
         trace_id: Some([1; 16]),
         span_id: Some([2; 8]),
     };
