@@ -81,7 +81,7 @@ pub fn logs<S: Streams>(
                     let resource_shell = resource_shell.get_or_insert_with(|| resource.shell());
                     let scope_shell = scope_shell.get_or_insert_with(|| scope.shell());
                     let surroundings = Surroundings::of(resource_shell.clone(), scope_shell.clone());
-                    let stream = current.entry(&record).stream().clone();
+                    let Some(stream) = current.last().cloned() else { continue };
                     let found = found(&item, &record, surroundings, stream, evidences);
                     if !admit(&found) {
                         return None;
@@ -122,6 +122,11 @@ impl<'a, S: Streams> Current<'a, S> {
             streams,
             sites,
         }
+    }
+
+    /// The stream of the record that was read last, with the memory of its stream: what is dismissed before asks for none.
+    fn last(&self) -> Option<&Stream> {
+        self.entry.as_ref().map(S::Entry::stream)
     }
 
     /// What is remembered of the stream of a record.
@@ -217,6 +222,9 @@ fn read_line(
     }
     // A collector that parsed the line may have left only its message in the body.
     let fields = Fields::of(record.attributes());
+    if fields.is_empty() && parsed::is_complete(&reading) {
+        return reading;
+    }
     let get = |name: &str| fields.get(name);
     let reading = match reading {
         Reading::Unrecognised => reader.read_parsed(&get, memory, wanted),

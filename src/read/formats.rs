@@ -154,7 +154,7 @@ impl Reader {
         if let Some(format) = self.pass(line, memory, wanted) {
             return Reading::Healthy(format);
         }
-        if !memory.in_traceback && !self.formats.may_fit(line) {
+        if !memory.in_traceback && !is_surely_ours(line) && !self.formats.may_fit(line) {
             // Lines of other programs end here, which are most of what is no access log.
             let format = match sniff::sniff(line) {
                 Sign::Ours => None,
@@ -249,15 +249,15 @@ impl Reader {
         let formats = &self.formats;
         let mut line = Bare { text: bare, stamp: peeled.stamp, is_doubtful, continues, formats, memory, wanted };
         let mut is_named_tried = false;
+        let mut second = None;
         for row in &table::ROWS {
             if row.is_access && !std::mem::replace(&mut is_named_tried, true) {
-                if let Some(at) = second::head(bare)
-                    && let Some(first) = bare.get(..at).filter(|first| first.contains('"'))
-                {
+                let at = *second.get_or_insert_with(|| second::head(bare));
+                if let Some(first) = at.and_then(|at| bare.get(..at)).filter(|first| first.contains('"')) {
                     // An access line that lost its end: what follows must not be read as its last values. Without quotes it
                     // is whole, in a format of its own, and what follows is a value of it.
                     let reading = self.read_bare(first.trim_end(), peeled, line.memory, wanted, place);
-                    return with_rest(reading, bare, self, wanted, is_doubtful || continues);
+                    return with_rest(reading, bare, at, self, wanted, is_doubtful || continues);
                 }
                 // What a format says that the user named is not guessed.
                 if let Some(reading) = access_formats::read(&line) {
@@ -266,7 +266,8 @@ impl Reader {
             }
             if let Some(reading) = (row.read)(&mut line) {
                 return if row.may_hold_second {
-                    with_rest(reading, bare, self, wanted, is_doubtful || continues)
+                    let at = second.unwrap_or_else(|| second::head(bare));
+                    with_rest(reading, bare, at, self, wanted, is_doubtful || continues)
                 } else {
                     reading
                 };
@@ -306,10 +307,17 @@ impl Bare<'_> {
     }
 }
 
-/// A second record on the same physical line, as pastes have them. A client can put such text into a request, so it counts as
-/// doubtful but where no client's value stands.
-fn with_rest(reading: Reading, bare: &str, reader: &Reader, wanted: &Wanted, is_doubtful: bool) -> Reading {
-    let Some((first, rest)) = second::head(bare).and_then(|at| bare.split_at_checked(at)) else { return reading };
+/// A second record on the same physical line, as pastes have them: where `second` says. A client can put such text into a
+/// request, so it counts as doubtful but where no client's value stands.
+fn with_rest(
+    reading: Reading,
+    bare: &str,
+    second: Option<usize>,
+    reader: &Reader,
+    wanted: &Wanted,
+    is_doubtful: bool,
+) -> Reading {
+    let Some((first, rest)) = second.and_then(|at| bare.split_at_checked(at)) else { return reading };
     let of_access = match &reading {
         Reading::Healthy(format) => is_access(*format),
         Reading::Proves(format, evidences) => is_access(*format) && evidences.iter().all(|evidence| evidence.genuine),
@@ -332,6 +340,11 @@ fn continues(line: &str, inside: &mut bool) -> bool {
     let peeled = peel::peel(line);
     let is_indented = peeled.layers.contains(&"indent") || line.starts_with([' ', '\t']);
     traceback::continues(&peeled.bare, is_indented, inside)
+}
+
+/// True for the two lines of a failed request as nginx itself writes them, which need no look at words.
+fn is_surely_ours(line: &[u8]) -> bool {
+    nginx_error::is_headed(line) || nginx_access::quick_status(line).is_some_and(nginx_access::is_interesting)
 }
 
 /// Bytes of a line with its end.

@@ -33,6 +33,25 @@ pub(in crate::read) fn find(text: &str, words: &str) -> Option<usize> {
     memchr::memchr_iter(first, text).find(|at| text.get(*at..).is_some_and(|rest| rest.starts_with(words)))
 }
 
+/// One bit of 128 for a name, by its ends and its length: of the hundred names that are asked for in a line, few are there,
+/// and the bits of those say so at once.
+pub fn mark(name: &[u8]) -> u128 {
+    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
+    1 << ((end(name.first()) * 3 + end(name.last()) * 5 + name.len() * 7) % 128)
+}
+
+/// What stands before and behind the first of a byte of ASCII.
+pub fn split_at(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+/// The same of the last.
+pub fn rsplit_at(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr::memrchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 /// The bytes as text. Nearly all are, which is told faster than where one is not.
 pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {

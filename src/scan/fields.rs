@@ -2,7 +2,7 @@
 
 use super::bounded;
 use crate::otlp::{AnyValue, Attributes};
-use crate::read::text::lossy;
+use crate::read::text::{lossy, mark};
 use std::borrow::Cow;
 
 /// Pairs of one record that are looked at, those of maps within included.
@@ -18,6 +18,15 @@ const WRAPPERS: [&[u8]; 5] = [b"nginx.access.", b"nginx.error.", b"nginx.", b"lo
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
     pairs: Vec<(Cow<'a, [u8]>, AnyValue<'a>)>,
+    /// A bit for each name.
+    marks: u128,
+    /// Some of them are names within maps.
+    has_inner: bool,
+}
+
+/// True for the names of what a line was read from, which agents write beside every line and no format asks for.
+fn is_of_reading(name: &[u8]) -> bool {
+    name.starts_with(b"log.file.") || name == b"log.iostream"
 }
 
 impl<'a> Fields<'a> {
@@ -25,6 +34,11 @@ impl<'a> Fields<'a> {
         let mut fields = Fields::default();
         fields.add(attributes);
         fields
+    }
+
+    /// True where there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
     }
 
     /// Adds more, which count where none of the first has the name.
@@ -43,11 +57,18 @@ impl<'a> Fields<'a> {
 
     fn push(&mut self, pairs: impl Iterator<Item = (Cow<'a, [u8]>, AnyValue<'a>)>) {
         let room = PAIRS_MAX.saturating_sub(self.pairs.len());
-        self.pairs.extend(pairs.take(room).filter(|(name, _)| name.len() <= NAME_BYTES_MAX));
+        for pair in pairs.take(room).filter(|(name, _)| name.len() <= NAME_BYTES_MAX && !is_of_reading(name)) {
+            self.marks |= mark(&pair.0);
+            self.has_inner |= matches!(pair.0, Cow::Owned(_));
+            self.pairs.push(pair);
+        }
     }
 
     /// The value of a name as text; `None` without one, and for a map.
     pub(super) fn get(&self, name: &str) -> Option<Cow<'a, str>> {
+        if !self.has_inner && self.marks & mark(name.as_bytes()) == 0 {
+            return None;
+        }
         let is_named = |known: &[u8]| known == name.as_bytes();
         let flat = self.pairs.iter().find(|(known, _)| is_named(known)).and_then(|(_, value)| text(value));
         flat.or_else(|| {

@@ -3,6 +3,7 @@
 
 use super::log_format::{Escape, quote};
 use crate::read::sniff::{Around, Sign, Telltale, near};
+use crate::read::text::mark;
 use aho_corasick::AhoCorasick;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -81,7 +82,7 @@ impl<'a> JsonLine<'a> {
                 {
                     objects.push_back((inner, depth + 1));
                 }
-                marks |= mark(member.key);
+                marks |= mark(member.key.as_bytes());
                 members.push(member);
                 rest = after;
             }
@@ -102,7 +103,7 @@ impl<'a> JsonLine<'a> {
     }
 
     fn member(&self, name: &str) -> Option<&Member<'a>> {
-        if self.marks & mark(name) == 0 {
+        if self.marks & mark(name.as_bytes()) == 0 {
             return None;
         }
         self.members.iter().find(|member| member.key == name)
@@ -117,13 +118,6 @@ impl<'a> JsonLine<'a> {
     pub fn keys(&self) -> impl Iterator<Item = &'a str> + '_ {
         self.members.iter().map(|member| member.key)
     }
-}
-
-/// One bit of 128, by the ends and the length of a key.
-fn mark(key: &str) -> u128 {
-    let bytes = key.as_bytes();
-    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
-    1 << ((end(bytes.first()) * 3 + end(bytes.last()) * 5 + bytes.len() * 7) % 128)
 }
 
 impl<'a> Member<'a> {

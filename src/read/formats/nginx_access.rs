@@ -17,6 +17,7 @@ use super::json_line::JsonLine;
 use super::{Bare, Format, Reading, access_reading, cut, in_doubt};
 use crate::read::evidence::{MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, TraceContext};
 use crate::read::sniff::{Sign, Telltale, near};
+use crate::read::text::{rsplit_at, split_at};
 use crate::read::time::{from_utc, iso_stamp, month_from_name};
 
 /// A request, a status with a name, the head of the `combined` family.
@@ -206,8 +207,8 @@ pub fn quick_zone(line: &[u8]) -> Option<(Nanos, Nanos)> {
 
 /// Method, then target and protocol. A request that nginx could not parse (`\x16\x03\x01`) has neither.
 fn split_request(request: &str) -> (&str, &str, &str) {
-    match request.split_once(' ') {
-        Some((method, rest)) if is_method(method) => match rest.rsplit_once(' ') {
+    match split_at(request, b' ') {
+        Some((method, rest)) if is_method(method) => match rsplit_at(rest, b' ') {
             Some((target, protocol)) if protocol.starts_with("HTTP/") => (method, target, protocol),
             _ => (method, rest, ""),
         },

@@ -17,7 +17,7 @@ pub(in crate::read) use messages::find as find_message;
 use super::{Bare, Format, Reading, note_break};
 use crate::read::evidence::{NginxError, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
-use crate::read::text::find;
+use crate::read::text::{find, split_at};
 use aho_corasick::AhoCorasick;
 use head::{connection, level, pid, stamp};
 use std::sync::LazyLock;
@@ -77,6 +77,15 @@ pub fn by_shape(front: &[u8], _line: &[u8]) -> Sign {
     };
     ours_if(has_pid || memchr::memchr_iter(b'[', front).any(is_level))
 }
+
+/// True for a record that begins with a whole head: nothing else begins so, and nothing stands around it.
+pub(super) fn is_headed(record: &[u8]) -> bool {
+    let head = record.get(..HEAD_BYTES).unwrap_or(record);
+    head.first().is_some_and(u8::is_ascii_digit) && std::str::from_utf8(head).is_ok_and(has_whole_head)
+}
+
+/// Stamp, level and pid have at most some 50 bytes.
+const HEAD_BYTES: usize = 64;
 
 /// True where a line of it begins: its stamp, or a message whose head is lost.
 pub(super) fn begins(text: &str) -> bool {
@@ -243,7 +252,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
         return;
     };
     let rest = tail.get(request_at..).unwrap_or_default();
-    let rest = rest.split_once('"').map_or("", |(_, rest)| rest);
+    let rest = split_at(rest, b'"').map_or("", |(_, rest)| rest);
     const MARKS: [&str; 4] = ["\", subrequest: \"", "\", upstream: \"", "\", host: \"", "\", referrer: \""];
     // Since 1.21.1 a request line holds no blank but its two, so the first mark after it is nginx's own.
     let end = first_of(rest, &MARKS);
@@ -283,7 +292,9 @@ fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 /// `http://127.0.0.1:8000/x` -> `127.0.0.1:8000`; `http://unix:/run/g.sock:/x` -> `unix:/run/g.sock`.
 pub(super) fn split_upstream(value: &str, error: &mut NginxError) -> String {
-    let (scheme, rest) = value.split_once("://").unwrap_or(("", value));
+    let (scheme, rest) = find(value, "://")
+        .and_then(|at| Some((value.get(..at)?, value.get(at + "://".len()..)?)))
+        .unwrap_or(("", value));
     error.upstream_scheme = scheme.to_owned();
     match rest.strip_prefix("unix:") {
         Some(path) => format!("unix:{}", socket_of(path, scheme, error.request.as_deref())),
@@ -313,9 +324,8 @@ fn detail(message: &str) -> String {
     if let Some(end) = find(message, " could not be resolved") {
         return message.get(..end).unwrap_or_default().to_owned();
     }
-    message
-        .split_once('"')
-        .and_then(|(_, rest)| rest.split_once('"'))
+    split_at(message, b'"')
+        .and_then(|(_, rest)| split_at(rest, b'"'))
         .map_or(String::new(), |(inner, _)| inner.to_owned())
 }
 

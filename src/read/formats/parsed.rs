@@ -59,6 +59,15 @@ pub fn counts(name: &[u8]) -> bool {
     [&WHOLE_LINE[..], nginx_access::STATUS, &PID].iter().any(|names| names.iter().any(|known| known.as_bytes() == name))
 }
 
+/// True for a reading to which nothing can be added where there is nothing beside the text.
+pub fn is_complete(reading: &Reading) -> bool {
+    match reading {
+        Reading::Healthy(_) => true,
+        Reading::Proves(_, evidences) => evidences.iter().all(|evidence| evidence.stamp.is_some()),
+        Reading::Unrecognised => false,
+    }
+}
+
 /// Adds to what a text proves what names and values beside it say. `recorded` is the time that whoever parsed the line gave
 /// to its record.
 pub fn complete(

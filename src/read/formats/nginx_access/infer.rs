@@ -10,6 +10,7 @@
 
 use super::{Line, from_fields, is_method, split_request};
 use crate::read::formats::log_format::Escape;
+use crate::read::text::mark;
 use crate::read::time::iso_stamp;
 use std::borrow::Cow;
 
@@ -52,9 +53,13 @@ struct Named<'a> {
 /// Reads a line of the `combined` family or one of named values; `None` when it is neither.
 pub fn read_combined(line: &str) -> Option<Line> {
     let named = fields_of(line)?;
+    let marks = named.fields.iter().fold(0, |marks, (name, _)| marks | mark(name.as_bytes()));
     let get = |name: &str| {
+        if marks & mark(name.as_bytes()) == 0 {
+            return None;
+        }
         let (_, value) = named.fields.iter().find(|(known, _)| *known == name)?;
-        Some(Cow::Owned(undo(value)))
+        Some(undo(value))
     };
     let mut read = Line { is_doubtful: named.is_doubtful, ..Line::default() };
     from_fields(&get, &mut read).then_some(read)
@@ -63,12 +68,15 @@ pub fn read_combined(line: &str) -> Option<Line> {
 /// The named values of such a line in order, escaping undone, for people; `None` for `-` and nothing.
 pub fn named_fields(line: &str) -> Option<Vec<(String, Option<String>)>> {
     let named = fields_of(line)?;
-    let value = |text: &str| Some(undo(text)).filter(|text| !text.is_empty() && text != "-");
+    let value = |text: &str| Some(undo(text).into_owned()).filter(|text| !text.is_empty() && text != "-");
     Some(named.fields.iter().map(|(name, text)| ((*name).to_owned(), value(text))).collect())
 }
 
-fn undo(text: &str) -> String {
-    if text.contains("\\\"") { text.replace("\\\"", "\"") } else { Escape::Default.undo(text.as_bytes()).into_owned() }
+fn undo(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    if text.contains("\\\"") { Cow::Owned(text.replace("\\\"", "\"")) } else { Escape::Default.undo(text.as_bytes()) }
 }
 
 fn fields_of(line: &str) -> Option<Named<'_>> {

@@ -1,6 +1,7 @@
 //! The head of a line: `2026/11/22 07:14:39 [error] 12#12: *3 `, and where one stands inside another line.
 
 use crate::read::evidence::{SECOND, Stamp};
+use crate::read::text::split_at;
 use crate::read::time::from_utc;
 
 /// The stamp alone: `2026/11/22 07:14:39`.
@@ -58,7 +59,7 @@ pub(super) fn level(rest: &str) -> (&'static str, &str) {
 
 /// `12#12: `.
 pub(super) fn pid(rest: &str) -> (Option<u32>, &str) {
-    let Some((pid, after)) = rest.split_once('#') else { return (None, rest) };
+    let Some((pid, after)) = split_at(rest, b'#') else { return (None, rest) };
     let Ok(number) = pid.parse::<u32>() else { return (None, rest) };
     let digits = after.bytes().take_while(u8::is_ascii_digit).count();
     match after.get(digits..).and_then(|tail| tail.strip_prefix(':')) {

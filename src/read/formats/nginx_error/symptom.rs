@@ -1,8 +1,10 @@
 //! What a line means for its request.
 
 use super::errno::{Errno, errno};
+use super::has;
 use super::messages::{Kind, kind};
 use crate::read::evidence::{NginxError, Symptom};
+use crate::read::text::find;
 
 /// What the line means for the request; `None` when it is about something else.
 ///
@@ -22,23 +24,20 @@ pub(super) fn symptom(error: &NginxError) -> Option<Symptom> {
     }
     match kind(message) {
         Some(Kind::Unresolved) => Some(Symptom::NameNotResolved),
-        Some(Kind::Accept) if message.contains("failed") => {
+        Some(Kind::Accept) if has(message, "failed") => {
             (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles)
         }
         Some(Kind::ClientGone) => Some(Symptom::ClientClosed),
         Some(Kind::NoneLive) => Some(Symptom::NoLiveUpstreams),
         // `failed (111: ...) while connecting to upstream`: the call's name is lost.
         Some(Kind::Failed) if action.starts_with("connecting to upstream") => Some(connect_symptom(error)),
-        Some(Kind::Connect)
-            if message.contains("failed") && !action.starts_with("resolving") && !action.contains("OCSP") =>
-        {
+        Some(Kind::Connect) if has(message, "failed") && !action.starts_with("resolving") && !has(action, "OCSP") => {
             Some(connect_symptom(error))
         }
         Some(Kind::TimedOut) => Some(timeout_symptom(error)),
         Some(Kind::Certificate) => Some(Symptom::TlsCertificateRejected),
-        kind if action.contains("SSL handshaking to upstream") || is_of_handshake(kind, error) => {
-            let is_rejected =
-                message.contains("certificate verify failed") || message.contains("upstream SSL certificate");
+        kind if has(action, "SSL handshaking to upstream") || is_of_handshake(kind, error) => {
+            let is_rejected = has(message, "certificate verify failed") || has(message, "upstream SSL certificate");
             Some(if is_rejected { Symptom::TlsCertificateRejected } else { Symptom::TlsHandshakeFailed })
         }
         kind => response_symptom(kind?, error),
@@ -54,24 +53,24 @@ fn is_out_of_connections(message: &str) -> bool {
 
 /// `NAME could not be resolved (3: Host not found)`: a name holds neither blanks nor quotes.
 fn is_unresolved(message: &str) -> bool {
-    message
-        .split_once(" could not be resolved")
-        .is_some_and(|(name, _)| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
+    find(message, " could not be resolved")
+        .and_then(|end| message.get(..end))
+        .is_some_and(|name| !name.is_empty() && !name.contains(['"', '(']) && name.split(' ').count() <= 4)
 }
 
 /// True where the handshake is one with the upstream.
 fn is_of_handshake(kind: Option<Kind>, error: &NginxError) -> bool {
     let is_alone = error.action.is_empty() && error.client.is_empty();
     match kind {
-        Some(Kind::HandshakeClosed) => error.action.contains("upstream") || is_alone,
+        Some(Kind::HandshakeClosed) => has(&error.action, "upstream") || is_alone,
         Some(Kind::Handshake) => error.upstream.is_some() || is_alone,
         _ => false,
     }
 }
 
 fn connect_symptom(error: &NginxError) -> Symptom {
-    let unix = error.upstream.as_deref().is_some_and(|upstream| upstream.starts_with("unix:"))
-        || error.message.contains("unix:");
+    let unix =
+        error.upstream.as_deref().is_some_and(|upstream| upstream.starts_with("unix:")) || has(&error.message, "unix:");
     match errno(error) {
         Errno::Refused => Symptom::ConnectRefused,
         Errno::Missing => Symptom::ConnectSocketMissing,
@@ -88,11 +87,11 @@ fn connect_symptom(error: &NginxError) -> Symptom {
 
 fn timeout_symptom(error: &NginxError) -> Symptom {
     let action = error.action.as_str();
-    if action.contains("connecting to upstream") || error.message.contains("while connecting") {
+    if has(action, "connecting to upstream") || has(&error.message, "while connecting") {
         Symptom::ConnectTimedOut
-    } else if action.contains("SSL handshaking") {
+    } else if has(action, "SSL handshaking") {
         Symptom::TlsHandshakeFailed
-    } else if action == "reading upstream" || action.contains("sending to client") {
+    } else if action == "reading upstream" || has(action, "sending to client") {
         Symptom::ResponseTruncated
     } else {
         Symptom::ResponseTimedOut
@@ -108,7 +107,7 @@ fn response_symptom(kind: Kind, error: &NginxError) -> Option<Symptom> {
         Kind::ClosedEarly => before_or_after(Symptom::ResponseClosedEarly),
         Kind::Rejected => before_or_after(Symptom::ResponseReset),
         Kind::Invalid => before_or_after(Symptom::ResponseHeaderInvalid),
-        Kind::Call if action.contains("upstream") && !action.starts_with("resolving") => Some(match errno(error) {
+        Kind::Call if has(action, "upstream") && !action.starts_with("resolving") => Some(match errno(error) {
             _ if in_body => Symptom::ResponseTruncated,
             _ if action.starts_with("sending request") => Symptom::RequestSendFailed,
             Errno::TimedOut => Symptom::ResponseTimedOut,
