@@ -38,6 +38,7 @@ mod settle;
 mod standalone;
 
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND};
+use crate::read::text::hash64;
 use crate::read::{Wanted, evidence, nginx_conf};
 use correlate::{Interval, Seen};
 use holding::Holding;
@@ -341,7 +342,7 @@ impl Engine {
         let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         site.world.note_error_line(line.at, evidence.genuine);
         let symptom = error.symptom;
-        let seen = line.seen(evidence.text, *error);
+        let seen = line.seen(&evidence.text, *error);
         if let Some(symptom) = symptom
             && evidence.genuine
         {
@@ -358,7 +359,7 @@ impl Engine {
         let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         let failing = matches!(access.status, 499..=u16::MAX | 9);
         site.world.cover(line.stream.id, line.at.from, !failing && access.status < 500);
-        let seen = line.seen(evidence.text, *access);
+        let seen = line.seen(&evidence.text, *access);
         if failing && !evidence.genuine && !site.requests.expects(&seen) {
             // It may be forged, and no error line is waiting for it.
             return Decision::Pass;
@@ -508,8 +509,10 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn seen<T>(&self, text: String, what: T) -> Seen<T> {
-        Seen { ticket: self.ticket, source: self.stream.id, at: self.at, text, what }
+    fn seen<T>(&self, text: &str, what: T) -> Seen<T> {
+        // The line itself goes while it is at hand: thousands of requests may wait, and nobody asks for it again.
+        let words = hash64(text.as_bytes());
+        Seen { ticket: self.ticket, source: self.stream.id, at: self.at, text: String::new(), words, what }
     }
 }
 

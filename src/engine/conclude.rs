@@ -204,7 +204,7 @@ impl Engine {
         if let Some(hash) = request.no_longer_awaited() {
             Arc::make_mut(&mut self.wanted).remove(hash);
         }
-        for (_, ticket) in request.records() {
+        for (_, ticket) in request.records_in_order() {
             self.resolve(ticket, request.verdict.clone());
         }
         for access in request.maybe {
@@ -220,9 +220,9 @@ impl Engine {
         if site.uids.len() >= UIDS_MAX {
             site.uids.clear();
         }
-        let text = request.errors.first().map(|error| error.text.as_str());
-        let text = text.or(request.access.as_ref().map(|access| access.text.as_str()));
-        let counter = site.uids.entry(hash64(text.unwrap_or_default().as_bytes())).or_default();
+        let words = request.errors.first().map(|error| error.words);
+        let words = words.or(request.access.as_ref().map(|access| access.words));
+        let counter = site.uids.entry(words.unwrap_or_else(|| hash64(b""))).or_default();
         *counter += 1;
         *counter - 1
     }

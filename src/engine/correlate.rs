@@ -63,8 +63,10 @@ pub struct Seen<T> {
     pub source: u64,
     /// When it happened.
     pub at: Interval,
-    /// The bare line, for quotes.
+    /// The bare line, for quotes; empty for nginx's lines, whose fields say all that is quoted.
     pub text: String,
+    /// Hash of the bare line for nginx's lines, else 0: uids are made of it.
+    pub words: u64,
     /// What it proves.
     pub what: T,
 }

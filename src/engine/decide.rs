@@ -217,12 +217,14 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
 /// 32 hexadecimal digits out of the first record's words and time: the same input gives the same uid.
 fn uid_of(case: &Case<'_>, salt: u32) -> String {
     let request = case.request;
-    let error = request.errors.first().map_or("", |error| error.text.as_str());
-    let access = request.access.as_ref().map_or("", |access| access.text.as_str());
-    let other = if error.is_empty() && access.is_empty() { words_of_process(case) } else { String::new() };
+    let nothing = hash64(b"");
+    let error = request.errors.first().map_or(nothing, |error| error.words);
+    let access = request.access.as_ref().map_or(nothing, |access| access.words);
+    let is_silent = error == nothing && access == nothing;
+    let other = if is_silent { hash64(words_of_process(case).as_bytes()) } else { nothing };
     let mut words = Vec::with_capacity(48);
-    for text in [error, access, &other] {
-        words.extend_from_slice(&hash64(text.as_bytes()).to_le_bytes());
+    for hash in [error, access, other] {
+        words.extend_from_slice(&hash.to_le_bytes());
     }
     words.extend_from_slice(&case.at.from.to_le_bytes());
     // Two pods write the same words about requests of their own.
@@ -230,7 +232,8 @@ fn uid_of(case: &Case<'_>, salt: u32) -> String {
     words.extend_from_slice(&salt.to_le_bytes());
     let high = hash64(&words);
     words.push(b'#');
-    format!("{high:016x}{:016x}", hash64(&words))
+    let number = u128::from(high) << 64 | u128::from(hash64(&words));
+    (0..32).rev().filter_map(|digit| char::from_digit((number >> (4 * digit)) as u32 & 0xf, 16)).collect()
 }
 
 /// The words that a verdict rests on which is about no request.

@@ -5,7 +5,7 @@ mod ring;
 
 use crate::engine::verdict::Ticket;
 use crate::read::evidence::Nanos;
-use crate::read::text::{fold, hash64};
+use crate::read::text::{fold, hash64, split_at};
 pub use ring::Spans;
 
 /// Rows that are looked at of one trace; a trace may have thousands, a request's own are among the first.
@@ -109,7 +109,7 @@ pub fn method_code(method: &[u8]) -> u8 {
 
 /// Path and query of a target as rows have them.
 pub fn hash_target(target: &str) -> (u64, u32) {
-    match target.split_once('?') {
+    match split_at(target, b'?') {
         Some((path, query)) => (hash_text(path.as_bytes()), hash_query(query.as_bytes())),
         None => (hash_text(target.as_bytes()), 0),
     }

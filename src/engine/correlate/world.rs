@@ -13,6 +13,7 @@ use crate::read::address::AddressMatch;
 use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, NginxError, Proof, SECOND, Symptom};
 use crate::read::maps::HashMap;
 use crate::read::nginx_conf::NginxConf;
+use crate::read::text::split_at;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Failure {
     pub(in crate::engine) fn of(error: &Seen<NginxError>, symptom: Symptom, before: Option<&Failure>) -> Failure {
         let what = &error.what;
         let target = what.request.as_deref().and_then(split_request_line).map_or("", |(_, target)| target);
-        let path = target.split('?').next().unwrap_or(target);
+        let path = split_at(target, b'?').map_or(target, |(path, _)| path);
         let shared = |text: &str, of: fn(&Failure) -> &Arc<str>| match before.map(of) {
             Some(known) if **known == *text => Arc::clone(known),
             _ => Arc::from(text),
@@ -130,22 +131,22 @@ impl World {
                 self.note_gunicorn_line(at);
                 if gunicorn.event == GunicornEvent::ClientGone {
                     let what = Host::PeerGone { program: "gunicorn".to_owned() };
-                    let seen = Seen { ticket, source, at, text: evidence.text.clone(), what };
+                    let seen = Seen { ticket, source, at, text: evidence.text.clone(), words: 0, what };
                     push(&mut self.hosts, HostSeen { seen, used: false, arrived: now });
                 }
-                let seen = Seen { ticket, source, at, text: evidence.text, what: gunicorn };
+                let seen = Seen { ticket, source, at, text: evidence.text, words: 0, what: gunicorn };
                 self.gunicorns.handle(now, stream.place.service, &seen);
             }
             Proof::GunicornAccess(access) => {
                 self.note_gunicorn_line(at);
-                push(&mut self.answers, Seen { ticket, source, at, text: evidence.text, what: *access });
+                push(&mut self.answers, Seen { ticket, source, at, text: evidence.text, words: 0, what: *access });
             }
             Proof::Exception { class, message } => {
                 let quote = Quote { source: Source::Gunicorn, text: evidence.text, ticket: Some(ticket) };
                 self.gunicorns.handle_exception(source, &class, &message, quote);
             }
             Proof::Host(host) => {
-                let seen = Seen { ticket, source, at, text: evidence.text, what: host };
+                let seen = Seen { ticket, source, at, text: evidence.text, words: 0, what: host };
                 push(&mut self.hosts, HostSeen { seen, used: false, arrived: now });
             }
             Proof::NginxError(_) | Proof::NginxAccess(_) => {}

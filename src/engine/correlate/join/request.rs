@@ -5,6 +5,7 @@ use crate::engine::correlate::{Interval, Seen};
 use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, TraceContext};
+use crate::read::text::{rsplit_at, split_at};
 use std::sync::Arc;
 
 /// One failing request, before and a while after its verdict.
@@ -66,14 +67,10 @@ impl Request {
         }
     }
 
-    /// Takes less memory from now on: its verdict was given, and what its records say stays for late evidence. The lines
-    /// themselves go, which the uid alone is made of, and the room that lists keep for more.
+    /// Takes less memory from now on: its verdict was given, and what its records say stays for late evidence. The room goes
+    /// that lists keep for more.
     pub fn settle(&mut self) {
-        for error in &mut self.errors {
-            error.text = String::new();
-        }
         if let Some(access) = &mut self.access {
-            access.text = String::new();
             access.what.attempts.shrink_to_fit();
         }
         self.errors.shrink_to_fit();
@@ -101,10 +98,15 @@ impl Request {
     /// Every record with its writer, in order of the story.
     pub fn records(&self) -> Vec<(Source, Ticket)> {
         let mut records = Vec::with_capacity(self.errors.len() + self.others.len() + 1);
-        records.extend(self.errors.iter().map(|error| (Source::NginxError, error.ticket)));
-        records.extend(self.access.iter().map(|access| (Source::NginxAccess, access.ticket)));
-        records.extend(self.others.iter().copied());
+        records.extend(self.records_in_order());
         records
+    }
+
+    /// The same without a list of them.
+    pub fn records_in_order(&self) -> impl Iterator<Item = (Source, Ticket)> {
+        let errors = self.errors.iter().map(|error| (Source::NginxError, error.ticket));
+        let access = self.access.iter().map(|access| (Source::NginxAccess, access.ticket));
+        errors.chain(access).chain(self.others.iter().copied())
     }
 
     /// Request method; empty when unknown.
@@ -128,8 +130,8 @@ impl Request {
 
 /// Method and target of `GET /x HTTP/1.1`; HTTP/0.9 has no protocol.
 pub fn split_request_line(line: &str) -> Option<(&str, &str)> {
-    let (method, rest) = line.split_once(' ')?;
-    let target = match rest.rsplit_once(' ') {
+    let (method, rest) = split_at(line, b' ')?;
+    let target = match rsplit_at(rest, b' ') {
         Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
         _ => rest,
     };

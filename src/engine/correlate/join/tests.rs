@@ -4,7 +4,7 @@ use crate::read::evidence::Symptom;
 
 fn seen<T>(ticket: u64, second: Nanos, what: T) -> Seen<T> {
     let at = Interval { from: second * SECOND, to: second * SECOND + SECOND - 1 };
-    Seen { ticket: Ticket(ticket), source: ticket, at, text: String::new(), what }
+    Seen { ticket: Ticket(ticket), source: ticket, at, text: String::new(), words: 0, what }
 }
 
 fn error(second: Nanos, line: &str, connection: Option<u64>) -> Seen<NginxError> {
