@@ -222,7 +222,7 @@ fn all_workers_were_stuck_and_a_ghost_is_told_once() {
         error += &lines.1;
     }
     let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", log.as_str())];
-    let told = told::of(&files, |verdict| (verdict.target.clone(), verdict.cause.id, verdict.revision));
+    let told = told::of(&files, |verdict| (verdict.target.to_string(), verdict.cause.id, verdict.revision));
     assert!(told.contains(&("/cheap".to_owned(), "workers_saturated", 0)), "{told:?}");
     assert!(told.contains(&("/report?day=3".to_owned(), "workers_saturated", 1)), "the ghost joins it: {told:?}");
     let alone = told.iter().filter(|(target, ..)| target.is_empty()).count();

@@ -45,7 +45,7 @@ fn a_gunicorn_of_another_upstream_is_no_mismatch() {
     let files = [("error.log", cut.as_str()), ("gunicorn.log", killed.as_str())];
     let named = |verdict: &Verdict| (verdict.cause.id, verdict.worker_pid);
     assert!(told::of(&files, named).contains(&("worker_killed", Some(301))));
-    let found = told::with_nginx_conf(conf, &files, |verdict| (verdict.target.clone(), verdict.worker_pid));
+    let found = told::with_nginx_conf(conf, &files, |verdict| (verdict.target.to_string(), verdict.worker_pid));
     assert!(found.contains(&("/cart".to_owned(), None)), "{found:?}");
 }
 
@@ -109,7 +109,7 @@ fn an_upstream_that_no_line_names_is_the_one_of_its_location() {
     let access = r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8.5.0""#;
     let conf =
         "server { location / { proxy_pass http://unix:/run/shop/web.sock; } location /b/ { proxy_pass http://$b; } }";
-    let upstream = |verdict: &Verdict| verdict.upstream.clone();
+    let upstream = |verdict: &Verdict| verdict.upstream.as_ref().map(ToString::to_string);
     assert_eq!(told::of(&[("access.log", access)], upstream), [None]);
     let found = told::with_nginx_conf(conf, &[("access.log", access)], upstream);
     assert_eq!(found, [Some("unix:/run/shop/web.sock".to_owned())]);

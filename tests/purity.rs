@@ -77,6 +77,7 @@ const PURE: [Layer; 5] = [
             "memchr",
             "foldhash::quality::RandomState",
             "aho_corasick",
+            "smol_str",
             "strsim",
             "thiserror",
             "std::sync::LazyLock",

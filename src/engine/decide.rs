@@ -7,7 +7,7 @@ use super::correlate::join::Request;
 use super::correlate::link;
 use super::gather::upstream_of;
 use super::verdict::{Link, Quote, Source, Verdict};
-use crate::read::evidence::Symptom;
+use crate::read::evidence::{Symptom, Text};
 use crate::read::text::{hash64, quotable};
 
 /// Quotes on one verdict (`why502.evidence`).
@@ -140,8 +140,8 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         revision: 0,
         time: access.map_or(case.at.from, |access| access.at.from),
         status: case.status(),
-        method: case.method().to_owned(),
-        target: case.target().to_owned(),
+        method: case.method().into(),
+        target: case.target().into(),
         client: client_of(request),
         host: host_of(request),
         symptom: symptom_shown(case),
@@ -149,7 +149,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         confidence: (confidence * 1_000.0).round() / 1_000.0,
         evidence,
         records,
-        upstream: upstream_of(request).or(case.upstream).map(str::to_owned),
+        upstream: upstream_of(request).or(case.upstream).map(Text::from),
         attempts: attempts as u32,
         worker_pid: claim.worker.filter(|worker| *worker != Death::UNKNOWN_WORKER),
         link,
@@ -161,19 +161,19 @@ fn symptom_shown(case: &Case<'_>) -> Symptom {
     if case.derived_from.is_some() { Symptom::NoLiveUpstreams } else { case.symptom }
 }
 
-fn client_of(request: &Request) -> String {
+fn client_of(request: &Request) -> Text {
     let of_access =
         request.access.as_ref().map(|access| access.what.client.clone()).filter(|client| !client.is_empty());
     of_access.or_else(|| request.error().map(|error| error.what.client.clone())).unwrap_or_default()
 }
 
 /// The `Host` of the request, which a client may choose freely; nginx's own `server_name` where it is not logged.
-fn host_of(request: &Request) -> String {
+fn host_of(request: &Request) -> Text {
     let of_access = request.access.as_ref().map(|access| access.what.host.as_str());
     let error = request.error().map(|error| &error.what);
     let of_error = [error.and_then(|error| error.host.as_deref()), error.map(|error| error.server.as_str())];
     let names = of_access.into_iter().chain(of_error.into_iter().flatten());
-    names.map(without_port).find(|name| !matches!(*name, "" | "_" | "-")).unwrap_or_default().to_owned()
+    names.map(without_port).find(|name| !matches!(*name, "" | "_" | "-")).unwrap_or_default().into()
 }
 
 fn without_port(host: &str) -> &str {

@@ -1,7 +1,7 @@
 //! Symptom, cause, evidence and link of one failed request.
 
 use super::causes::Cause;
-use crate::read::evidence::{Nanos, Symptom, TraceContext};
+use crate::read::evidence::{Nanos, Symptom, Text, TraceContext};
 
 /// Names one record or span that the caller keeps while the engine decides. The engine never looks inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,13 +111,13 @@ pub struct Verdict {
     /// Status that the client got; `None` where no request or no access line is known.
     pub status: Option<u16>,
     /// Request method; empty when unknown.
-    pub method: String,
+    pub method: Text,
     /// Path and query; empty when unknown.
-    pub target: String,
+    pub target: Text,
     /// The client's address; empty when unknown.
-    pub client: String,
+    pub client: Text,
     /// Name of the virtual host that was asked for, without a port; empty when unknown.
-    pub host: String,
+    pub host: Text,
     /// What nginx saw.
     pub symptom: Symptom,
     /// Why.
@@ -129,7 +129,7 @@ pub struct Verdict {
     /// Every record of this request with who wrote it.
     pub records: Vec<(Source, Ticket)>,
     /// Last peer tried; `None` when unknown.
-    pub upstream: Option<String>,
+    pub upstream: Option<Text>,
     /// Peers tried; 0 when unknown.
     pub attempts: u32,
     /// The Gunicorn worker blamed.

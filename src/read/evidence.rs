@@ -3,6 +3,10 @@
 //! Every value here was read from untrusted bytes: strings are cut to [`TEXT_BYTES_MAX`] before they get here and
 //! keep their raw content; whoever prints them neutralises control characters ([`crate::read::text::printable`]).
 
+/// A text of a field: one of up to 23 bytes stands where the field does, a longer one is shared by its copies. Thousands of
+/// failed requests wait for their verdicts, and each has some twenty texts, nearly all of them short.
+pub type Text = smol_str::SmolStr;
+
 /// Unix time in nanoseconds. Negative before 1970; the year 2262 is its end, and later times saturate there.
 pub type Nanos = i64;
 
@@ -243,31 +247,31 @@ pub struct NginxError {
     /// `*N`: equals `$connection` of the access log.
     pub connection: Option<u64>,
     /// Message up to ` while ` or `, client:`, errno suffix included.
-    pub message: String,
+    pub message: Text,
     /// Number of the ` (N: text)` suffix: errno, resolver code or OpenSSL verify code.
     pub code: Option<i32>,
     /// Text of that suffix.
-    pub code_text: String,
+    pub code_text: Text,
     /// Phrase after ` while `: `connecting to upstream`, `reading response header from upstream` ...
-    pub action: String,
+    pub action: Text,
     /// What it means for the request; `None` for a line that is no failure of an attempt (a warning, a companion).
     pub symptom: Option<Symptom>,
     /// `client:`; empty when absent.
-    pub client: String,
+    pub client: Text,
     /// `server:`.
-    pub server: String,
+    pub server: Text,
     /// `request:` whole: `GET /x HTTP/1.1`; `None` when absent.
-    pub request: Option<String>,
+    pub request: Option<Text>,
     /// `subrequest:`.
-    pub subrequest: Option<String>,
+    pub subrequest: Option<Text>,
     /// Peer of `upstream:`, or of `connect() to PEER failed`: `127.0.0.1:8000`, `unix:/run/g.sock`, a block's name.
-    pub upstream: Option<String>,
+    pub upstream: Option<Text>,
     /// Scheme of `upstream:`: `http`, `https`, `fastcgi`, `uwsgi`, `grpc` ...; empty when absent.
-    pub upstream_scheme: String,
+    pub upstream_scheme: Text,
     /// `host:`.
-    pub host: Option<String>,
+    pub host: Option<Text>,
     /// The name that did not resolve, the header at fault, or other detail of the message; empty when none.
-    pub detail: String,
+    pub detail: Text,
 }
 
 /// A field of an access log: the format may not have it, nginx may have had no value (`-`), or it has one.
@@ -306,7 +310,7 @@ impl<T> Logged<T> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attempt {
     /// `$upstream_addr`; empty when not logged or without a peer.
-    pub address: String,
+    pub address: Text,
     /// `$upstream_status`.
     pub status: Logged<u16>,
     /// `$upstream_connect_time`.
@@ -327,15 +331,15 @@ pub struct NginxAccess {
     /// `$status`; 9 is `009`, an HTTP/0.9 answer passed through.
     pub status: u16,
     /// `$request` or its parts.
-    pub method: String,
+    pub method: Text,
     /// Path and query as the client sent them.
-    pub target: String,
+    pub target: Text,
     /// `HTTP/1.1`; empty when not logged.
-    pub protocol: String,
+    pub protocol: Text,
     /// `$remote_addr`.
-    pub client: String,
+    pub client: Text,
     /// `$host` or `$http_host`.
-    pub host: String,
+    pub host: Text,
     /// `$pid`.
     pub pid: Option<u32>,
     /// `$connection`.
@@ -343,7 +347,7 @@ pub struct NginxAccess {
     /// `$connection_requests`.
     pub connection_requests: Option<u64>,
     /// `$request_id` or `$req_id`; empty when not logged.
-    pub request_id: String,
+    pub request_id: Text,
     /// `$request_time`.
     pub request_time: Logged<Nanos>,
     /// `$body_bytes_sent`.
@@ -443,17 +447,17 @@ pub struct GunicornAccess {
     /// Status that the application answered.
     pub status: u16,
     /// Request method.
-    pub method: String,
+    pub method: Text,
     /// Path and query.
-    pub target: String,
+    pub target: Text,
     /// `%(p)s`: the worker.
     pub worker: Option<u32>,
     /// `%(h)s`: the peer, which is nginx; empty over a unix socket.
-    pub client: String,
+    pub client: Text,
     /// `%(L)s`, `%(D)s`, `%(M)s` or `%(T)s`.
     pub duration: Option<Nanos>,
     /// `%({x-request-id}i)s`; empty when not logged.
-    pub request_id: String,
+    pub request_id: Text,
 }
 
 /// The kernel, systemd, Kubernetes or a supervisor about a process.

@@ -7,7 +7,7 @@ use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Vocabulary
 use why502::enrich::{self, Enrichment};
 use why502::explain;
 use why502::otlp::{AnyValue, Encoded, LogRecord};
-use why502::read::evidence::{SECOND, Symptom, TraceContext};
+use why502::read::evidence::{SECOND, Symptom, Text, TraceContext};
 use why502::read::formats::Reader;
 
 /// A verdict of which everything is known.
@@ -18,16 +18,16 @@ fn full() -> Verdict {
         revision: 1,
         time: SECOND,
         status: Some(502),
-        method: "GET".to_owned(),
-        target: "/report?day=1".to_owned(),
-        client: "198.51.100.20".to_owned(),
-        host: "shop.test".to_owned(),
+        method: "GET".into(),
+        target: "/report?day=1".into(),
+        client: "198.51.100.20".into(),
+        host: "shop.test".into(),
         symptom: Symptom::ResponseClosedEarly,
         cause: causes::by_id("worker_timeout").expect("a cause"),
         confidence: 0.98,
         evidence: vec![Quote { source: Source::Gunicorn, text: "WORKER TIMEOUT".to_owned(), ticket: Some(Ticket(1)) }],
         records: vec![(Source::Gunicorn, Ticket(1))],
-        upstream: Some("127.0.0.1:8000".to_owned()),
+        upstream: Some("127.0.0.1:8000".into()),
         attempts: 1,
         worker_pid: Some(301),
         link: Link { method: LinkMethod::Timing, confidence: 0.96, trace: Some(trace), candidates: vec![[7; 16]] },
@@ -39,10 +39,10 @@ fn bare() -> Verdict {
     Verdict {
         revision: 0,
         status: None,
-        method: String::new(),
-        target: String::new(),
-        client: String::new(),
-        host: String::new(),
+        method: Text::default(),
+        target: Text::default(),
+        client: Text::default(),
+        host: Text::default(),
         evidence: Vec::new(),
         records: Vec::new(),
         upstream: None,

@@ -197,7 +197,7 @@ mod tests {
     use crate::engine::verdict::{Link, Verdict};
     use crate::explain::Totals;
     use crate::explain::places::Places;
-    use crate::read::evidence::Symptom;
+    use crate::read::evidence::{Symptom, Text};
 
     struct Plain;
 
@@ -225,10 +225,10 @@ mod tests {
             revision,
             time: Nanos::from(revision) + 5,
             status: Some(502),
-            method: String::new(),
-            target: String::new(),
-            client: String::new(),
-            host: String::new(),
+            method: Text::default(),
+            target: Text::default(),
+            client: Text::default(),
+            host: Text::default(),
             symptom: Symptom::Unknown,
             cause: causes::by_id(cause).expect("a cause"),
             confidence: 0.5,

@@ -214,7 +214,7 @@ fn fields_of_attempts(attempts: &[Attempt], fields: &mut Fields) {
             values.into_iter().map(|value| value.unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(", ")
         })
     };
-    let address = list(&|attempt| (!attempt.address.is_empty()).then(|| attempt.address.clone()));
+    let address = list(&|attempt| (!attempt.address.is_empty()).then(|| attempt.address.to_string()));
     fields.push(("upstream_addr".to_owned(), address));
     let times: [(&str, TimeOf); 3] = [
         ("upstream_connect_time", |attempt| attempt.connect_time),
@@ -266,9 +266,7 @@ fn fields_of_gunicorn_access(access: &GunicornAccess, fields: &mut Fields) {
 /// What a proof says, in a few words.
 fn words_of(proof: &Proof) -> String {
     match proof {
-        Proof::NginxError(error) => {
-            error.symptom.map_or_else(|| error.message.clone(), |symptom| symptom.id().to_owned())
-        }
+        Proof::NginxError(error) => error.symptom.map_or(error.message.as_str(), |symptom| symptom.id()).to_owned(),
         Proof::NginxAccess(access) => format!("status {:03}", access.status),
         Proof::GunicornAccess(access) => format!("status {}", access.status),
         Proof::Gunicorn(gunicorn) => event_words(&gunicorn.event),

@@ -100,9 +100,9 @@ fn uvicorn(line: &str) -> Option<Line> {
     let target = rest.rsplit_once(' ').map_or(rest, |(target, _)| target);
     let access = GunicornAccess {
         status,
-        method: method.to_owned(),
-        target: target.to_owned(),
-        client: peer.rsplit_once(':').map_or(peer, |(host, _)| host).to_owned(),
+        method: method.into(),
+        target: target.into(),
+        client: peer.rsplit_once(':').map_or(peer, |(host, _)| host).into(),
         ..GunicornAccess::default()
     };
     Some(Line { stamp: None, access, trace: None })

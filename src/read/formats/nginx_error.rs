@@ -15,7 +15,7 @@ pub(in crate::read) use head::{LEVELS, heads};
 pub(in crate::read) use messages::find as find_message;
 
 use super::{Bare, Format, Reading, note_break};
-use crate::read::evidence::{NginxError, Proof, Stamp};
+use crate::read::evidence::{NginxError, Proof, Stamp, Text};
 use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
 use crate::read::text::{find, split_at};
 use aho_corasick::AhoCorasick;
@@ -179,21 +179,15 @@ fn fields(level: &'static str, pid: Option<u32>, connection: Option<u64>, rest: 
     // Nothing of nginx's own has two asterisks in a row, a page that shows the deciding words in bold has.
     let plain = (has(before, "**") && !before.contains('"')).then(|| before.replace("**", ""));
     let (message, action) = split_action(plain.as_deref().unwrap_or(before));
-    let mut error = NginxError {
-        level,
-        pid,
-        connection,
-        message: message.to_owned(),
-        action: action.to_owned(),
-        ..NginxError::default()
-    };
+    let mut error =
+        NginxError { level, pid, connection, message: message.into(), action: action.into(), ..NginxError::default() };
     (error.code, error.code_text) = code(message);
     tail_fields(tail, &mut error);
     if let Some(rest) = message.strip_prefix("connect() to ")
         && let Some(peer) = find(rest, " failed").and_then(|end| rest.get(..end))
     {
         // nginx's own words, before any text of the client.
-        error.upstream = Some(peer.to_owned());
+        error.upstream = Some(peer.into());
     }
     error.detail = detail(message);
     error.symptom = symptom(&error);
@@ -216,7 +210,7 @@ fn split_action(before: &str) -> (&str, &str) {
 }
 
 /// ` (N: text)`; OpenSSL's verify codes have no blank: `(18:self-signed certificate)`.
-fn code(message: &str) -> (Option<i32>, String) {
+fn code(message: &str) -> (Option<i32>, Text) {
     for (index, _) in message.match_indices('(') {
         let inner = message.get(index + 1..).unwrap_or_default();
         let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
@@ -225,10 +219,10 @@ fn code(message: &str) -> (Option<i32>, String) {
         }
         if let Some(text) = inner.get(digits..).and_then(|rest| rest.strip_prefix(':')) {
             let text = text.split(')').next().unwrap_or_default().trim();
-            return (inner.get(..digits).and_then(|number| number.parse().ok()), text.to_owned());
+            return (inner.get(..digits).and_then(|number| number.parse().ok()), text.into());
         }
     }
-    (None, String::new())
+    (None, Text::default())
 }
 
 /// The quoted fields in their one order. `upstream:` counts only before `host:` and `referrer:`.
@@ -238,7 +232,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     let plain = |name: &str| {
         let after = tail.get(find(head, name)? + name.len()..)?;
         let end = find(after, ", ").unwrap_or(after.len());
-        Some(after.get(..end)?.trim_end_matches(',').trim().to_owned())
+        Some(Text::from(after.get(..end)?.trim_end_matches(',').trim()))
     };
     if let Some(client) = plain("client: ") {
         error.client = client;
@@ -248,7 +242,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
     }
     let Some(request_at) = request_at else {
         error.upstream = quoted(tail, "upstream: \"").map(|upstream| split_upstream(upstream, error));
-        error.host = quoted(tail, ", host: \"").map(str::to_owned);
+        error.host = quoted(tail, ", host: \"").map(Text::from);
         return;
     };
     let rest = tail.get(request_at..).unwrap_or_default();
@@ -260,7 +254,7 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
         Some(end) => rest.get(..end).unwrap_or(rest),
         None => rest.strip_suffix('"').unwrap_or(rest),
     };
-    error.request = Some(request.to_owned());
+    error.request = Some(request.into());
     let mut rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
     for (name, which) in [(", subrequest: \"", 0), (", upstream: \"", 1), (", host: \"", 2)] {
         let Some(after) = rest.strip_prefix(name) else { continue };
@@ -271,9 +265,9 @@ fn tail_fields(tail: &str, error: &mut NginxError) {
             None => after.strip_suffix('"').unwrap_or(after),
         };
         match which {
-            0 => error.subrequest = Some(value.to_owned()),
+            0 => error.subrequest = Some(value.into()),
             1 => error.upstream = Some(split_upstream(value, error)),
-            _ => error.host = Some(value.to_owned()),
+            _ => error.host = Some(value.into()),
         }
         rest = end.and_then(|end| after.get(end + 1..)).unwrap_or_default();
     }
@@ -291,14 +285,14 @@ fn quoted<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// `http://127.0.0.1:8000/x` -> `127.0.0.1:8000`; `http://unix:/run/g.sock:/x` -> `unix:/run/g.sock`.
-pub(super) fn split_upstream(value: &str, error: &mut NginxError) -> String {
+pub(super) fn split_upstream(value: &str, error: &mut NginxError) -> Text {
     let (scheme, rest) = find(value, "://")
         .and_then(|at| Some((value.get(..at)?, value.get(at + "://".len()..)?)))
         .unwrap_or(("", value));
-    error.upstream_scheme = scheme.to_owned();
+    error.upstream_scheme = scheme.into();
     match rest.strip_prefix("unix:") {
-        Some(path) => format!("unix:{}", socket_of(path, scheme, error.request.as_deref())),
-        None => rest.split('/').next().unwrap_or(rest).to_owned(),
+        Some(path) => format!("unix:{}", socket_of(path, scheme, error.request.as_deref())).into(),
+        None => split_at(rest, b'/').map_or(rest, |(peer, _)| peer).into(),
     }
 }
 
@@ -320,13 +314,13 @@ fn socket_of<'v>(path: &'v str, scheme: &str, request: Option<&str>) -> &'v str 
     end.and_then(|end| path.get(..end)).unwrap_or(path).trim_end_matches(':')
 }
 
-fn detail(message: &str) -> String {
+fn detail(message: &str) -> Text {
     if let Some(end) = find(message, " could not be resolved") {
-        return message.get(..end).unwrap_or_default().to_owned();
+        return message.get(..end).unwrap_or_default().into();
     }
     split_at(message, b'"')
         .and_then(|(_, rest)| split_at(rest, b'"'))
-        .map_or(String::new(), |(inner, _)| inner.to_owned())
+        .map_or(Text::default(), |(inner, _)| inner.into())
 }
 
 /// True when more lines may follow that are this one's.
@@ -347,7 +341,7 @@ mod tests {
     #[test]
     fn the_socket_of_an_upstream() {
         let check = |upstream: &str, request: Option<&str>, expected: &str| {
-            let mut error = NginxError { request: request.map(str::to_owned), ..NginxError::default() };
+            let mut error = NginxError { request: request.map(Text::from), ..NginxError::default() };
             assert_eq!(split_upstream(upstream, &mut error), expected, "{upstream} {request:?}");
         };
         let of = |target: &str| Some(format!("GET {target} HTTP/1.1"));

@@ -10,7 +10,7 @@ use super::nginx_error::is_companion;
 use super::{Format, Reader, Reading, SourceMemory, cut, nginx_error, note_break};
 use crate::read::Wanted;
 use crate::read::evidence::{
-    Evidence, Gunicorn, GunicornAccess, NginxAccess, NginxError, Proof, SECOND, Stamp, TEXT_BYTES_MAX,
+    Evidence, Gunicorn, GunicornAccess, NginxAccess, NginxError, Proof, SECOND, Stamp, TEXT_BYTES_MAX, Text,
 };
 use crate::read::time::{epoch_stamp, iso_stamp};
 use std::borrow::Cow;
@@ -186,27 +186,27 @@ fn complete_tail(error: &mut NginxError, get: Get<'_, '_>) -> bool {
     if !error.client.is_empty() || error.request.is_some() {
         return false;
     }
-    let named = |names: &[&str]| value(get, names).map(|text| cut(text.trim().trim_matches('"')));
+    let named = |names: &[&str]| value(get, names).map(|text| Text::from(cut(text.trim().trim_matches('"'))));
     let request = request_of(get);
     let client = client_of(get);
     if request.is_none() && client.is_empty() {
         return false;
     }
-    error.client = cut(&client);
+    error.client = cut(&client).into();
     if error.server.is_empty() {
         error.server = named(&SERVER).unwrap_or_default();
     }
     error.subrequest = error.subrequest.take().or_else(|| named(&SUBREQUEST));
     let is_of_request = request.is_some();
     // First: where a socket's path ends is known by the request's.
-    error.request = request.map(|request| cut(&request));
+    error.request = request.map(|request| cut(&request).into());
     if let Some(upstream) = named(&UPSTREAM) {
         let peer = nginx_error::split_upstream(&upstream, error);
         error.upstream.get_or_insert(peer);
     }
     // Without a request nginx writes no host: the name is that of a machine.
     let host = Some(host_of(get)).filter(|host| !host.is_empty() && is_of_request);
-    error.host = error.host.take().or_else(|| host.map(|host| cut(host.trim_matches('"'))));
+    error.host = error.host.take().or_else(|| host.map(|host| cut(host.trim_matches('"')).into()));
     true
 }
 

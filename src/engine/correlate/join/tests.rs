@@ -11,8 +11,8 @@ fn error(second: Nanos, line: &str, connection: Option<u64>) -> Seen<NginxError>
     let what = NginxError {
         pid: connection.map(|_| 411),
         connection,
-        client: "198.51.100.20".to_owned(),
-        request: Some(line.to_owned()),
+        client: "198.51.100.20".into(),
+        request: Some(line.into()),
         symptom: Some(Symptom::ConnectRefused),
         ..NginxError::default()
     };
@@ -24,9 +24,9 @@ fn access(second: Nanos, line: &str, connection: Option<u64>) -> Seen<NginxAcces
     let what = NginxAccess {
         pid: connection.map(|_| 411),
         connection,
-        client: "198.51.100.20".to_owned(),
-        method: method.to_owned(),
-        target: target.to_owned(),
+        client: "198.51.100.20".into(),
+        method: method.into(),
+        target: target.into(),
         status: 502,
         ..NginxAccess::default()
     };

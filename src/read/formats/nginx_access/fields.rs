@@ -1,7 +1,7 @@
 //! Named values become a [`Line`]: names of nginx's variables, of semantic conventions, and what people call them.
 
 use super::{Line, msec, split_request, time_local};
-use crate::read::evidence::{Attempt, Logged, MILLISECOND, Nanos, NginxAccess, SECOND, Stamp};
+use crate::read::evidence::{Attempt, Logged, MILLISECOND, Nanos, NginxAccess, SECOND, Stamp, Text};
 use crate::read::formats::{trace_context, trace_ids};
 use crate::read::time::iso_stamp;
 use std::borrow::Cow;
@@ -172,12 +172,12 @@ pub(in crate::read::formats) fn request_of(get: Get<'_, '_>) -> Option<String> {
 }
 
 /// The client among named values; empty without one.
-pub(in crate::read::formats) fn client_of(get: Get<'_, '_>) -> String {
+pub(in crate::read::formats) fn client_of(get: Get<'_, '_>) -> Text {
     text(get, CLIENT)
 }
 
 /// `$host` among named values; empty without one.
-pub(in crate::read::formats) fn host_of(get: Get<'_, '_>) -> String {
+pub(in crate::read::formats) fn host_of(get: Get<'_, '_>) -> Text {
     text(get, HOST)
 }
 
@@ -186,8 +186,8 @@ pub(in crate::read::formats) fn value<'a>(get: Get<'_, 'a>, names: &[&str]) -> O
     names.iter().filter_map(|name| get(name)).find(|value| !is_none(value))
 }
 
-fn text<'a>(get: Get<'_, 'a>, names: &[&str]) -> String {
-    value(get, names).map_or(String::new(), Cow::into_owned)
+fn text<'a>(get: Get<'_, 'a>, names: &[&str]) -> Text {
+    value(get, names).map_or(Text::default(), Text::from)
 }
 
 fn is_none(value: &str) -> bool {
@@ -214,15 +214,15 @@ fn fill_request<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
         let (method, target, protocol) = split_request(request);
         let named = value(get, METHOD);
         if !method.is_empty() || named.is_none() {
-            access.method = method.to_owned();
-            access.target = target.to_owned();
-            access.protocol = protocol.to_owned();
+            access.method = method.into();
+            access.target = target.into();
+            access.protocol = protocol.into();
             return true;
         }
         // Logstash's patterns call the target so.
         if let Some(method) = named.filter(|_| is_target(request)) {
-            access.method = method.into_owned();
-            access.target = request.to_owned();
+            access.method = method.into();
+            access.target = request.into();
             access.protocol = text(get, PROTOCOL);
             return true;
         }
@@ -231,11 +231,11 @@ fn fill_request<'a>(get: Get<'_, 'a>, read: &mut Line) -> bool {
     access.method = text(get, METHOD);
     access.target = text(get, TARGET);
     if let Some((_, path)) = access.target.split_once("://") {
-        access.target = path.find('/').and_then(|slash| path.get(slash..)).unwrap_or("/").to_owned();
+        access.target = path.find('/').and_then(|slash| path.get(slash..)).unwrap_or("/").into();
     }
     if let Some(query) = value(get, QUERY).filter(|_| !access.target.contains('?')) {
         let query = query.trim_start_matches('?');
-        access.target = format!("{}?{query}", access.target);
+        access.target = format!("{}?{query}", access.target).into();
     }
     !access.method.is_empty() && !access.target.is_empty()
 }
@@ -336,7 +336,7 @@ impl<'a> Lists<'a> {
         }
         let bytes = |text: &str| text.parse::<u64>().ok();
         Attempt {
-            address: at(&self.address, index, |text| Some(text.to_owned())).value().unwrap_or_default(),
+            address: at(&self.address, index, |text| Some(Text::from(text))).value().unwrap_or_default(),
             status: at(&self.status, index, |text| text.parse().ok()),
             connect_time: at(&self.connect, index, seconds),
             header_time: at(&self.header, index, seconds),
