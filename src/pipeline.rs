@@ -15,6 +15,7 @@
 pub mod correlator;
 pub mod intake;
 mod items;
+mod refused;
 mod streams;
 
 use crate::config::settings::Config;
@@ -30,6 +31,7 @@ use crate::scan::place::{Rule, Sites};
 use crate::telemetry::Counters;
 use crate::web::Ring;
 use bytes::Bytes;
+use refused::Refused;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -92,6 +94,8 @@ pub struct Shared {
     pub held_bytes: AtomicUsize,
     /// Limit of [`Shared::held_bytes`].
     pub held_bytes_max: usize,
+    /// Requests of logs that had no room.
+    refused: Refused,
     /// The same of spans.
     pub held_span_bytes: AtomicUsize,
     /// Limit of [`Shared::held_span_bytes`].
@@ -115,6 +119,7 @@ impl Shared {
             healthy: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             held_bytes_max: config.processor.held_bytes_max,
+            refused: Refused::default(),
             held_span_bytes: AtomicUsize::new(0),
             held_span_bytes_max: config.processor.held_span_bytes_max,
             queued_rows: AtomicUsize::new(0),

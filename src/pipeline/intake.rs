@@ -50,6 +50,9 @@ impl Intake {
         if self.shared.draining.load(Ordering::Relaxed) {
             return Err(Refusal::ShuttingDown);
         }
+        if signal == Signal::Logs && !route.explained.is_empty() && self.still_has_no_room(&request) {
+            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+        }
         let counts = otlp::check(signal, &request).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let items = counts.items;
         // Nothing to send on; a receiver answers success (OTLP 1.11.0, "Full Success"), and senders should not send it.
@@ -72,13 +75,15 @@ impl Intake {
         let wanted = self.shared.wanted();
         let shared = &self.shared;
         let lesson = Lesson::new(&shared.streams);
-        let mut bytes = 0;
+        let (mut bytes, mut read) = (0, 0);
         // A request that is refused is read no further than to the record that has no room.
         let admit = |found: &FoundRecord| {
             bytes += found.range.len() + ITEM_OVERHEAD;
+            read = found.range.end;
             self.has_room(bytes) && self.messages.capacity() > 0
         };
         let Some(scanned) = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit) else {
+            shared.refused.note(request, bytes, read);
             lesson.forget();
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         };
@@ -116,10 +121,12 @@ impl Intake {
         let permit = match self.admit(bytes) {
             Ok(permit) => permit,
             Err(refusal) => {
+                shared.refused.note(request, bytes, request.len());
                 lesson.forget();
                 return Err(refusal);
             }
         };
+        shared.refused.forget(request);
         self.shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         let rest = items.saturating_sub(found_count);
         if rest > 0 {
@@ -202,6 +209,13 @@ impl Intake {
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         }
         self.messages.try_reserve().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })
+    }
+
+    /// True for a request that was refused before, while there is no room for what it needs. What was guessed of it asks for
+    /// no more than half of all room: it would wait for ever if the guess were wrong.
+    fn still_has_no_room(&self, request: &[u8]) -> bool {
+        let needs = self.shared.refused.needs(request).min(self.shared.held_bytes_max / 2);
+        needs > 0 && !self.has_room(needs)
     }
 
     /// A request that would never fit is taken when nothing else is held.
