@@ -25,6 +25,7 @@ pub mod span_watch;
 mod timers;
 mod topology;
 pub mod verdict;
+pub mod words;
 
 mod clocks;
 mod conclude;

@@ -15,13 +15,13 @@ const SEVERITY_WARN: i32 = 13;
 /// The attributes of a verdict, at most 12; what is unknown is left out. [`attributes::ATTRIBUTES`] lists them all.
 pub fn attributes(verdict: &Verdict) -> Encoded {
     let quoted: usize = verdict.evidence.iter().map(|quote| quote.text.len() + 32).sum();
-    let mut out = Encoder::with_capacity(12, 640 + quoted + verdict.cause.hint.len());
+    let mut out = Encoder::with_capacity(12, 640 + quoted + verdict.hint().len());
     out.text("why502.cause", verdict.cause.id);
     out.text("why502.category", verdict.cause.category.id());
     out.text("why502.symptom", verdict.symptom.id());
     out.double("why502.confidence", verdict.confidence);
     out.texts("why502.evidence", verdict.evidence.iter().map(|quote| [quote.source.id(), ": ", quote.text.as_str()]));
-    out.text("why502.hint", verdict.cause.hint);
+    out.text("why502.hint", verdict.hint());
     out.text("why502.request.uid", &verdict.uid);
     if let Some(upstream) = &verdict.upstream {
         out.text("why502.upstream.address", &shown(upstream));

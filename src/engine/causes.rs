@@ -209,6 +209,15 @@ impl Symptoms {
     }
 }
 
+/// What is said of another application server than Gunicorn.
+#[derive(Clone, Copy, Debug)]
+pub struct Elsewhere {
+    /// What happened, half a sentence; `{}` is the server.
+    pub summary: &'static str,
+    /// What to do, one or two sentences without values.
+    pub hint: &'static str,
+}
+
 /// One row of the table of causes.
 #[derive(Debug)]
 pub struct Cause {
@@ -222,6 +231,8 @@ pub struct Cause {
     pub when: &'static str,
     /// What to do, one or two sentences without values.
     pub hint: &'static str,
+    /// The same two of another application server than Gunicorn, where it can have this trouble as well and they name Gunicorn.
+    pub elsewhere: Option<Elsewhere>,
     /// Why the rule is what it is: which program writes which line when, with file and version.
     pub facts: &'static str,
     /// Documentation of nginx, Gunicorn and others on it.

@@ -7,6 +7,7 @@ use super::correlate::join::Request;
 use super::correlate::link;
 use super::gather::upstream_of;
 use super::verdict::{Link, Quote, Source, Verdict};
+use super::words::Peer;
 use crate::read::evidence::{Symptom, Text};
 use crate::read::text::{hash64, quotable};
 
@@ -137,6 +138,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
     };
     let verdict = Verdict {
         uid: uid_of(case, uid_salt),
+        peer: peer_of(case),
         revision: 0,
         time: access.map_or(case.at.from, |access| access.at.from),
         status: case.status(),
@@ -184,6 +186,23 @@ fn without_port(host: &str) -> &str {
             name
         }
         _ => host,
+    }
+}
+
+/// The server that was asked: one whose own lines say so, else what nginx's protocol tells.
+fn peer_of(case: &Case<'_>) -> Peer {
+    let scheme = case.error().map_or("", |error| error.what.upstream_scheme.as_str());
+    if let Some(peer) = Peer::of_scheme(scheme) {
+        return peer;
+    }
+    let told = match case.trigger {
+        Trigger::Host(host) => case.end_of(host),
+        _ => case.ended().find(|ended| ended.names_server),
+    };
+    match told.and_then(|ended| ended.server()) {
+        Some(name) => Peer::Named(name),
+        None if case.asks_gunicorn() => Peer::Gunicorn,
+        None => Peer::Unknown,
     }
 }
 

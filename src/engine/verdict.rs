@@ -1,7 +1,9 @@
 //! Symptom, cause, evidence and link of one failed request.
 
 use super::causes::Cause;
+use super::words::Peer;
 use crate::read::evidence::{Nanos, Symptom, Text, TraceContext};
+use std::borrow::Cow;
 
 /// Names one record or span that the caller keeps while the engine decides. The engine never looks inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,9 +138,21 @@ pub struct Verdict {
     pub worker_pid: Option<u32>,
     /// The trace.
     pub link: Link,
+    /// The application server that nginx asked.
+    pub peer: Peer,
 }
 
 impl Verdict {
+    /// What happened, half a sentence, of the server that is there.
+    pub fn summary(&self) -> Cow<'static, str> {
+        self.peer.summary(self.cause)
+    }
+
+    /// What to do about it, without values.
+    pub fn hint(&self) -> &'static str {
+        self.peer.hint(self.cause)
+    }
+
     /// One sentence for people: what failed and why.
     pub fn sentence(&self) -> String {
         use crate::read::text::printable;
@@ -148,7 +162,7 @@ impl Verdict {
             (None, false) => format!("{} {} failed", printable(&self.method), printable(&self.target)),
             (None, true) => String::from("no request joined"),
         };
-        format!("{what}: {}", self.cause.summary)
+        format!("{what}: {}", self.summary())
     }
 }
 

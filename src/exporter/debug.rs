@@ -71,11 +71,11 @@ pub fn text(verdict: &Verdict) -> String {
     let revised = if verdict.revision > 0 { format!(" (revision {})", verdict.revision) } else { String::new() };
     let _ = writeln!(out, "{dim}{}{dim:#} {red}{status}{red:#}{bold}{request}{bold:#}{revised}", rfc3339(verdict.time));
     let percent = percent(verdict.confidence);
-    let _ = writeln!(out, "  {red}{}{red:#} {dim}({percent}% sure){dim:#} {}", verdict.cause.id, verdict.cause.summary);
+    let _ = writeln!(out, "  {red}{}{red:#} {dim}({percent}% sure){dim:#} {}", verdict.cause.id, verdict.summary());
     for quote in &verdict.evidence {
         let _ = writeln!(out, "    {cyan}{}{cyan:#}: {}", quote.source.id(), quote.text);
     }
-    let _ = writeln!(out, "  what to do: {}", verdict.cause.hint);
+    let _ = writeln!(out, "  what to do: {}", verdict.hint());
     if let Some(trace) = verdict.link.trace {
         let _ = writeln!(out, "  trace: {} {dim}({}){dim:#}", hex(&trace.trace_id), verdict.link.method.id());
     }

@@ -140,7 +140,7 @@ pub fn message(verdict: &Verdict) -> api::Verdict {
         symptom: verdict.symptom.id().to_owned(),
         confidence: verdict.confidence,
         evidence: verdict.evidence.iter().map(|quote| format!("{}: {}", quote.source.id(), quote.text)).collect(),
-        hint: verdict.cause.hint.to_owned(),
+        hint: verdict.hint().to_owned(),
         upstream: verdict.upstream.as_deref().map(printable).unwrap_or_default(),
         upstream_attempts: verdict.attempts,
         worker_pid: verdict.worker_pid.unwrap_or(0),

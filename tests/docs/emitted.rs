@@ -30,6 +30,7 @@ fn full() -> Verdict {
         upstream: Some("127.0.0.1:8000".into()),
         attempts: 1,
         worker_pid: Some(301),
+        peer: Default::default(),
         link: Link { method: LinkMethod::Timing, confidence: 0.96, trace: Some(trace), candidates: vec![[7; 16]] },
     }
 }

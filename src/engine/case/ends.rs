@@ -41,6 +41,20 @@ pub struct Ended<'a> {
     pub names_server: bool,
 }
 
+impl Ended<'_> {
+    /// The application server that wrote the line about a process of its own; none where that is Gunicorn or nobody says.
+    pub fn server(&self) -> Option<&'static str> {
+        match &self.host.seen.what {
+            Host::Server { server: Server::Uvicorn, .. } => Some("uvicorn"),
+            Host::Server { server: Server::Granian, .. } => Some("Granian"),
+            Host::Server { server: Server::Puma, .. } => Some("Puma"),
+            Host::Server { server: Server::Uwsgi, .. } => Some("uWSGI"),
+            Host::Server { server: Server::PhpFpm, .. } => Some("PHP-FPM"),
+            _ => None,
+        }
+    }
+}
+
 /// A shell, and Docker with it, adds this to the number of the signal that ended a process.
 const BY_SIGNAL: i32 = 128;
 /// Such a line is written as the process ends: the kernel's just before nginx sees it, that of who waits for it after.

@@ -1,6 +1,6 @@
 //! Questions that more than one cause asks, each answered once.
 
-use super::Case;
+use super::{Case, Trigger};
 use crate::engine::correlate::Interval;
 use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance};
 use crate::engine::outcome;
@@ -173,5 +173,15 @@ impl<'a> Case<'a> {
         self.instances().any(covers)
             && !self.boots().rev().any(|boot| near(boot.at))
             && !self.deaths().rev().take(256).any(|death| near(death.to))
+    }
+
+    /// True when a Gunicorn's log is in sight, and nothing says that it is another upstream's; also where a line of Gunicorn's
+    /// or about one asks.
+    pub fn asks_gunicorn(&self) -> bool {
+        match self.trigger {
+            Trigger::Request => self.instance.is_some() || self.instances().next().is_some(),
+            Trigger::Death | Trigger::Phase(_) => true,
+            Trigger::Host(host) => host.seen.text.to_ascii_lowercase().contains("gunicorn"),
+        }
     }
 }

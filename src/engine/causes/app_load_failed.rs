@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn could not load the application object, so it shut down",
     when: "Gunicorn wrote `Reason: App failed to load.` or that it found no application object, and has not listened since; or every worker left as soon as it had booted, and none was booted again.",
     hint: "Correct `MODULE:APP` on Gunicorn's command line (the attribute must exist in the module) and try with `gunicorn --check-config MODULE:APP`.",
+    elsewhere: None,
     facts: "`Failed to find attribute 'app' in 'module'.` (`Failed to find application object` in 19.x), code 4, `Reason: App failed to load.` (gunicorn/util.py, import_app; gunicorn/arbiter.py, APP_LOAD_ERROR).",
     links: &["https://docs.gunicorn.org/en/stable/run.html"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the application itself answered with this status; nginx only passed it on",
     when: "The access log has a `$upstream_header_time`, Gunicorn's access log or a span has the same status, or nginx's error log is silent and the body is not nginx's own page; never where the access log says that nobody's answer came.",
     hint: "Look into the application's own log and trace for this request: it is most often a gateway whose own upstream failed.",
+    elsewhere: None,
     facts: "A number in `$upstream_header_time` proves that a whole response header came from the upstream; nginx writes no error line then (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_header_time"],
     explains: Symptoms::of(&[Symptom::Relayed, Symptom::Unknown]),

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn's primary process died of an exception of its own",
     when: "Gunicorn wrote `Unhandled exception in main loop` and has not listened since.",
     hint: "Read the traceback: mostly no writable directory for the heartbeat files (`--worker-tmp-dir /dev/shm`), a full disk, or no memory to fork.",
+    elsewhere: None,
     facts: "`Unhandled exception in main loop`, exit code 255 (gunicorn/arbiter.py, run).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#worker-tmp-dir"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn could not bind its address: something else already listens there, or the address is not this host's",
     when: "Gunicorn wrote `Can't connect to` or `Connection in use` and has not listened since.",
     hint: "Find who listens with `ss -ltnp 'sport = :PORT'` (often an older Gunicorn), stop it or choose another `--bind`.",
+    elsewhere: None,
     facts: "Five tries one second apart, then `Can't connect to ('0.0.0.0', 8000)` and exit code 1 (gunicorn/sock.py, create_sockets). The older instance usually goes on serving.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#bind"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the client closed the connection before the answer came",
     when: "The access log has status 499, less surely where it logs no time and no upstream; or, where nothing of nginx was read, the application server says that its peer went away.",
     hint: "Look at how long the request had taken: an impatient client or load balancer has a shorter timeout than the application needs; raise that timeout or make the request faster.",
+    elsewhere: None,
     facts: "nginx logs 499 and, at level info only, `client prematurely closed connection` (src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection). The application goes on with its work.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
     explains: Symptoms::ANY,

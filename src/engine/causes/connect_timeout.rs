@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx could not connect within `proxy_connect_timeout`: packets to the upstream vanish",
     when: "The connection was not made in time, and Gunicorn's log does not say that it listens there; unlikely where neither an error line nor the access log tells whether nginx was connected.",
     hint: "Check firewall, security group and address of the upstream (`nc -vz HOST PORT` from nginx's host); if the upstream is merely busy, give it more workers and a longer `--backlog`.",
+    elsewhere: None,
     facts: "`upstream timed out (110: ...) while connecting to upstream` is nginx's own timer and a 504; `connect() failed (110: ...)` is the kernel's and a 502 (src/http/ngx_http_upstream.c, ngx_http_upstream_next and test_connect).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout"],
     explains: Symptoms::of(&[Symptom::ConnectTimedOut, Symptom::Unknown]),

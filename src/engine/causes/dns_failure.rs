@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the upstream's name did not resolve",
     when: "nginx logs that the name could not be resolved, that no resolver is defined, or that the host was not found.",
     hint: "Check the name and the `resolver` directive (127.0.0.11 in Docker, the cluster's DNS in Kubernetes) from nginx's host with `dig @RESOLVER NAME`; names in `upstream` and plain `proxy_pass` are resolved only when nginx starts.",
+    elsewhere: None,
     facts: "nginx answers 502 without any attempt; the number is the resolver's code, not an errno (src/core/ngx_resolver.c, ngx_resolver_strerror).",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::NameNotResolved]),

@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx's host has no local port left for another connection to this upstream",
     when: "nginx logs errno 99, or 49 on BSD.",
     hint: "Keep upstream connections alive (`keepalive` in the upstream block with HTTP/1.1) or use a unix socket; widen `net.ipv4.ip_local_port_range` and set `net.ipv4.tcp_tw_reuse=1`.",
+    elsewhere: None,
     facts: "connect() fails with errno 99 (EADDRNOTAVAIL; 49 on BSD) when every local port towards one address and port is taken, mostly by TIME_WAIT.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive"],
     explains: Symptoms::of(&[Symptom::ConnectNoLocalPort]),

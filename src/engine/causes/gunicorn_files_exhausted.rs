@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "a Gunicorn worker has no file descriptor left",
     when: "A worker near the failure ended with `[Errno 24]`, or Gunicorn shut down because its workers could not boot for it.",
     hint: "Raise `LimitNOFILE=` of the unit (or the container's ulimit) and look for connections or files that the application never closes.",
+    elsewhere: None,
     facts: "accept() fails with `OSError: [Errno 24] Too many open files`; a sync worker lets it through and ends with `Exception in worker process` and code 255 (gunicorn/workers/sync.py).",
     links: &["https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#LimitNOFILE="],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut, Symptom::ConnectTimedOut]),

@@ -1,6 +1,6 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::address::AddressMatch;
@@ -12,6 +12,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn is not running: nothing listens where nginx tries to connect",
     when: "Connections are refused, or the unix socket's file is missing, and no Gunicorn is known to listen elsewhere; less surely when requests are cut and the next ones refused.",
     hint: "Check the process with `systemctl status` and `systemctl is-active`, start it, and `systemctl enable` it so that it comes back after a reboot; then read why it stopped in its log.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} is not running: nothing listens where nginx tries to connect",
+        hint: "Check the process with `systemctl status` and `systemctl is-active`, or the container with `docker ps`; start it, and `systemctl enable` it so that it comes back after a reboot.",
+    }),
     facts: "Linux answers connect() with errno 111 where no socket listens and with errno 2 where a unix socket's file is gone; nginx writes both (src/event/ngx_event_connect.c, 1.10 to 1.31). Gunicorn removes its socket file when it stops in good order (gunicorn/sock.py).",
     links: &[
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",

@@ -1,6 +1,6 @@
 //! A stop, restart or reload is in progress.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
@@ -13,6 +13,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn was being stopped, restarted or reloaded when the request came",
     when: "The request was refused between a stop and the next `Listening at`, or cut while the workers left after a stop or reload.",
     hint: "Restart without a gap: let systemd hold the socket (socket activation), reload with SIGHUP, or run two instances with `proxy_next_upstream error timeout`; raise `--graceful-timeout` if running requests are cut.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} was being stopped, restarted or reloaded when the request came",
+        hint: "Restart without a gap: let systemd hold the socket, reload instead of restarting, or run two instances with `proxy_next_upstream error timeout`.",
+    }),
     facts: "On TERM Gunicorn closes its listener (a unix socket's file goes first), finishes running requests for `--graceful-timeout` and kills the rest without a word; what still waits in the listen queue is reset when the last worker leaves (gunicorn/arbiter.py, stop).",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#graceful-timeout",

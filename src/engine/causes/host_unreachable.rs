@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the upstream's host does not answer on the network, or a firewall rejects nginx",
     when: "nginx logs errno 113 for the host, or its like on BSD.",
     hint: "Check that the host or container still has this address and is up, and that no firewall rejects the port; after a container moved, reload nginx or use `resolver` with a variable.",
+    elsewhere: None,
     facts: "errno 113 (EHOSTUNREACH; 65 on BSD) comes back from a failed neighbour look-up or from ICMP host-unreachable and admin-prohibited.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::ConnectUnreachable]),

@@ -1,6 +1,6 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::address::AddressMatch;
@@ -17,6 +17,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn closed an idle kept-alive connection just as nginx reused it",
     when: "The request was cut within 10 ms (100 ms where Gunicorn's log rules out that a worker ended) on a connection that was open before, no worker ended, and the workers are not sync; the surer where nginx may not send it again (POST), and where several broke in one moment while others were served. Never where nginx's configuration keeps no connections open.",
     hint: "Make Gunicorn's `--keep-alive` longer (75) than `keepalive_timeout` of nginx's upstream block (60 s by default), or let nginx keep none.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} closed an idle kept-alive connection just as nginx reused it",
+        hint: "Let the server keep idle connections longer (75 s) than `keepalive_timeout` of nginx's upstream block (60 s by default; Gunicorn `--keep-alive`, uvicorn `--timeout-keep-alive`), or let nginx keep none.",
+    }),
     facts: "nginx keeps idle upstream connections 60 s (by default since 1.29.7), Gunicorn's asynchronous workers 2 s; sync workers keep none. nginx sends idempotent requests again, POST, PATCH and LOCK fail (src/http/ngx_http_upstream.c, ngx_http_upstream_next). Gunicorn writes nothing.",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#keepalive",

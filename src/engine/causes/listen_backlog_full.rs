@@ -1,6 +1,6 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -10,6 +10,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn's listen queue is full: its workers do not take connections as fast as they come",
     when: "nginx logs errno 11 for a unix socket; or the connection was not made in time while Gunicorn's log says that it listens at this address.",
     hint: "Give Gunicorn more workers or threads and make slow requests faster; raise `--backlog` together with `net.core.somaxconn` only to ride out short peaks.",
+    elsewhere: Some(Elsewhere {
+        summary: "the listen queue of {} is full: its workers do not take connections as fast as they come",
+        hint: "Give it more workers or threads and make slow requests faster; raise its backlog together with `net.core.somaxconn` only to ride out short peaks.",
+    }),
     facts: "On Linux a full queue of a unix socket fails a non-blocking connect at once with errno 11; of a TCP socket it drops SYNs, so that nginx's connect timer runs out. Gunicorn writes nothing about it.",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#backlog",

@@ -1,6 +1,6 @@
 //! A stale unix socket: the primary process died without cleaning up.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Symptoms, Trigger};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::evidence::Symptom;
@@ -11,6 +11,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn's primary process died without cleaning up; its socket is left and nobody listens on it",
     when: "A unix socket refuses connections although its file is there, the workers wrote `Parent changed`, or requests are cut and the next ones refused while the log of the Gunicorn at this address says nothing of a stop.",
     hint: "Start Gunicorn again (it replaces the stale socket) and find out who killed it: `journalctl -k` for the OOM killer, `systemctl status` for the unit; let systemd restart it.",
+    elsewhere: Some(Elsewhere {
+        summary: "the main process of {} died without cleaning up; its socket is left and nobody listens on it",
+        hint: "Start it again and find out who killed it: `journalctl -k` for the OOM killer, `systemctl status` for the unit; let systemd restart it.",
+    }),
     facts: "A unix socket file without a listener is refused with errno 111, a removed one with errno 2. Gunicorn unlinks the file when it stops (gunicorn/sock.py), so a file that is left means that it could not. Workers notice at their next turn: `Parent changed, shutting down` (gunicorn/workers/base.py).",
     links: &[
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",

@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx's host has no route to the upstream's network",
     when: "nginx logs errno 101 for the network, or its like on BSD.",
     hint: "Check the routes of nginx's host or container (`ip route get ADDRESS`); an IPv6 upstream without IPv6 is the usual case: `resolver ... ipv6=off`, or an address of the right family.",
+    elsewhere: None,
     facts: "errno 101 (ENETUNREACH; 51 on BSD) is returned by connect() at once when no route matches.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::ConnectUnreachable, Symptom::ConnectNoLocalPort]),

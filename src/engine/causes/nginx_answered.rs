@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx itself answered with this status; it asked no upstream",
     when: "The access line knows upstreams and names none for this request, or nginx's error log is silent and the body is nginx's own page; never where an attempt, an answer in Gunicorn's access log or a span says otherwise.",
     hint: "Look in nginx's configuration for what answers here: `return`, `error_page`, a maintenance page, `limit_req` and `limit_conn`.",
+    elsewhere: None,
     facts: "nginx writes `-` for the `$upstream_*` variables where it made no attempt, and no error line for `return` and `error_page` (src/http/modules/ngx_http_rewrite_module.c, src/http/ngx_http_upstream.c).",
     links: &[
         "https://nginx.org/en/docs/http/ngx_http_rewrite_module.html#return",

@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx's table of connections is full",
     when: "nginx logs `worker_connections are not enough`.",
     hint: "Raise `worker_connections`: a proxied request takes two; look for slow upstreams that keep connections open.",
+    elsewhere: None,
     facts: "`N worker_connections are not enough` at accept leaves no access line at all, while connecting to an upstream it makes a 500 (src/core/ngx_connection.c).",
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_connections"],
     explains: Symptoms::of(&[Symptom::NginxOutOfConnections]),

@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx has no file descriptor left",
     when: "nginx logs errno 24 for a socket of its own.",
     hint: "Raise `worker_rlimit_nofile` (and `LimitNOFILE=` of the unit) to at least twice `worker_connections`.",
+    elsewhere: None,
     facts: "`socket() failed (24: Too many open files)` makes a 500, `accept4() failed (24: ...)` leaves clients waiting (src/event/ngx_event_connect.c, ngx_event_accept.c).",
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile"],
     explains: Symptoms::of(&[Symptom::NginxOutOfFiles]),

@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx has set every server of the upstream group aside after failures that are not in sight",
     when: "nginx logs `no live upstreams`, and no failure of the same group in the 30 s before is in sight; otherwise that failure's cause is named.",
     hint: "Find the first failures of this group in nginx's error log (other errors in the seconds before, on any worker) and mend their cause; `max_fails=0` on a single server avoids the quarantine.",
+    elsewhere: None,
     facts: "A server that failed `max_fails` times (default 1) is left out for `fail_timeout` (default 10 s), by each nginx worker for itself unless the group has a `zone` (src/http/ngx_http_upstream_round_robin.c). A consequence, never a root cause.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails"],
     explains: Symptoms::of(&[Symptom::NoLiveUpstreams]),

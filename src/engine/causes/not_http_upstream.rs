@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "what listens at the upstream's address does not speak HTTP",
     when: "nginx logs that it found no valid HTTP at all, or the status 009.",
     hint: "Check which program listens there (`ss -ltnp`) and whether it wants `uwsgi_pass` or `fastcgi_pass` instead of `proxy_pass`.",
+    elsewhere: None,
     facts: "`upstream sent no valid HTTP/1.0 header`: nginx passes the bytes on as HTTP/0.9 and logs status 009 (src/http/modules/ngx_http_proxy_module.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass"],
     explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid]),

@@ -1,6 +1,6 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::read::evidence::SECOND;
 
 pub static CAUSE: Cause = Cause {
@@ -9,6 +9,10 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx speaks plain HTTP to an upstream port that wants TLS",
     when: "The request was cut within 2 s of Gunicorn's `[SSL: HTTP_REQUEST] http request`.",
     hint: "Write `proxy_pass https://...` for this upstream, or take `--certfile` away from Gunicorn and let nginx alone do TLS.",
+    elsewhere: Some(Elsewhere {
+        summary: "nginx speaks plain HTTP to an upstream port that wants TLS",
+        hint: "Write `proxy_pass https://...` for this upstream, or take the certificate away from the server and let nginx alone do TLS.",
+    }),
     facts: "Gunicorn 21 and later write `Invalid request from ip=...: [SSL: HTTP_REQUEST] http request`; nginx sees a reset and nothing of TLS.",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",

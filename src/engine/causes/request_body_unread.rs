@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the application answered and closed the connection without reading the request body, so its answer was lost",
     when: "The connection broke while nginx sent the request, or before it had sent the whole body; surest where Gunicorn's access log has an answer to it.",
     hint: "Let the application read or discard the body before it answers 401, 413 or a redirect, or let nginx refuse large bodies itself with `client_max_body_size`.",
+    elsewhere: None,
     facts: "A socket closed with unread bytes sends a reset, and the answer that nginx has not read yet is gone: `writev() failed (104: ...) while sending request to upstream`, over a unix socket `(32: Broken pipe)`. Gunicorn's access log shows the answer.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size"],
     explains: Symptoms::CUT_OFF.and(&[Symptom::ResponseTruncated]),

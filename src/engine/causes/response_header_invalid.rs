@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the application's response header is not valid HTTP, and nginx refuses it",
     when: "nginx logs that it refuses a header line of the response; without an error line, where the access log counts bytes that came and has no `$upstream_header_time`, less surely where as many came as a buffer holds. Where it counts no bytes, a connection that was closed is more likely.",
     hint: "Mend the header that nginx names: no blanks or control characters in names, Content-Length once and not together with Transfer-Encoding; nginx 1.23 and later refuse what older ones let pass.",
+    elsewhere: None,
     facts: "`upstream sent invalid header`, `duplicate header line`, `\"Content-Length\" and \"Transfer-Encoding\" headers at the same time` (src/http/modules/ngx_http_proxy_module.c, 1.21.1 and 1.23.0).",
     links: &["https://nginx.org/en/CHANGES"],
     explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid, Symptom::ResponseClosedEarly]),

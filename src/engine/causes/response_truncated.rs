@@ -1,6 +1,6 @@
 //! The header was sent, the body was cut; the client saw 200.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::Seen;
 use crate::read::evidence::{NginxError, Symptom};
@@ -11,6 +11,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the answer was cut in its body after its header had gone out: the client saw the status of a success",
     when: "nginx logs that the upstream closed the connection while it read the body.",
     hint: "Look for the worker's end or an exception at this time in Gunicorn's log, and for a Content-Length that is larger than the body; `proxy_http_version 1.1` lets clients notice the cut.",
+    elsewhere: Some(Elsewhere {
+        summary: "the answer was cut in its body after its header had gone out: the client saw the status of a success",
+        hint: "Look for the worker's end or an exception at this time in the application server's log, and for a Content-Length that is larger than the body; `proxy_http_version 1.1` lets clients notice the cut.",
+    }),
     facts: "`upstream prematurely closed connection while reading upstream`: the header is sent, so nginx can only close the connection; the access log shows the upstream's status (src/event/ngx_event_pipe.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version"],
     explains: Symptoms::of(&[Symptom::ResponseTruncated]),

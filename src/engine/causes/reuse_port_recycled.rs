@@ -14,6 +14,7 @@ pub static CAUSE: Cause = Cause {
     summary: "with `reuse_port` each worker has a socket of its own, and a recycled worker threw away the connections that waited in it",
     when: "Gunicorn listens with `reuse_port` (24 and later: `Listening at:` without an address), and the request was reset or refused as a worker recycled itself or left.",
     hint: "Do not combine `reuse_port` with `--max-requests`: without `reuse_port` all workers share one queue, and a worker that leaves loses nothing.",
+    elsewhere: None,
     facts: "Since 24.0 `reuse_port` binds one socket in each worker (gunicorn/arbiter.py: the arbiter prints `Listening at:` with an empty list). The kernel deals connections out to the sockets; what waits in the queue of one that is closed is reset, and where all workers leave at once the port refuses.",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#reuse-port",

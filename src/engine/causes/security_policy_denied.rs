@@ -10,6 +10,7 @@ pub static CAUSE: Cause = Cause {
     summary: "SELinux or another security module forbids nginx to connect to the upstream",
     when: "nginx logs errno 13 for a TCP address, or an AVC or AppArmor denial names nginx.",
     hint: "Look for the denial with `ausearch -m AVC -c nginx`; over TCP `setsebool -P httpd_can_network_connect 1`, for a socket label it with `semanage fcontext -t httpd_var_run_t` and `restorecon`.",
+    elsewhere: None,
     facts: "File permissions cannot deny a TCP connect: errno 13 there comes from a security module (connect(2), EACCES). The audit log names it: `type=AVC ... denied { name_connect } ... comm=\"nginx\"`.",
     links: &[
         "https://www.nginx.com/blog/using-nginx-plus-with-selinux/",

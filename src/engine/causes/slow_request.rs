@@ -1,6 +1,6 @@
 //! nginx's read timer ran out on this URL while others are served.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Symptoms};
 use crate::engine::case::{conclusion, configured_quote};
 use crate::read::evidence::Symptom;
 
@@ -10,6 +10,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the application did not answer within nginx's read timeout",
     when: "nginx's read timer ran out, before the header or within the body, and nothing says that all workers were busy; less surely where neither an error line nor the access log tells whether nginx was connected.",
     hint: "Look at the request's trace for what takes the time and make it faster or a background job; if it must be slow, raise `proxy_read_timeout` (`fastcgi_read_timeout`, `uwsgi_read_timeout`) for this location, together with Gunicorn's `--timeout`.",
+    elsewhere: Some(Elsewhere {
+        summary: "the application did not answer within nginx's read timeout",
+        hint: "Look at the request's trace for what takes the time and make it faster or a background job; if it must be slow, raise the read timeout of this location (`proxy_read_timeout`, `fastcgi_read_timeout`, `uwsgi_read_timeout`, `grpc_read_timeout`) together with the server's own limit.",
+    }),
     facts: "`upstream timed out (110: ...) while reading response header from upstream` is nginx's own timer, 60 s by default, between two reads, and a 504 (src/http/ngx_http_upstream.c).",
     links: &[
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",

@@ -1,6 +1,6 @@
 //! nginx may not use the unix socket: errno 13.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms, Trigger};
 use crate::read::evidence::{Host, Symptom};
 
 pub static CAUSE: Cause = Cause {
@@ -9,6 +9,10 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx may not use Gunicorn's unix socket: its file or a directory above it denies nginx's user",
     when: "nginx logs errno 13 for a unix socket and no security module has denied it.",
     hint: "Put nginx's user into the socket's group and start Gunicorn with `--umask 007` (or systemd's `SocketGroup=`), give it search permission on every directory above (`namei -l` shows them), and keep the socket in a directory of its own under /run.",
+    elsewhere: Some(Elsewhere {
+        summary: "nginx may not use the unix socket of {}: its file or a directory above it denies nginx's user",
+        hint: "Put nginx's user into the socket's group and let the server create it group-writable (Gunicorn `--umask 007`, PHP-FPM `listen.mode`, uWSGI `chmod-socket`), and give search permission on every directory above (`namei -l` shows them).",
+    }),
     facts: "connect() to a unix socket needs write permission on the file and search permission on the path (unix(7)); nginx logs errno 13 at level crit. Gunicorn's umask decides the mode of the file (gunicorn/sock.py, UnixSocket.bind).",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#umask",

@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx does not trust the upstream's certificate",
     when: "nginx logs a certificate verify error or a name that does not match.",
     hint: "Renew the certificate or name its authority in `proxy_ssl_trusted_certificate`, and its name in `proxy_ssl_name`.",
+    elsewhere: None,
     facts: "`upstream SSL certificate verify error: (18:self-signed certificate)`, `upstream SSL certificate does not match \"NAME\"` with `proxy_ssl_verify on` (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_trusted_certificate"],
     explains: Symptoms::of(&[Symptom::TlsCertificateRejected]),

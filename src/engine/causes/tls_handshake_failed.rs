@@ -9,6 +9,7 @@ pub static CAUSE: Cause = Cause {
     summary: "the TLS handshake between nginx and the upstream failed",
     when: "nginx logs a failed TLS handshake with the upstream that nothing else explains.",
     hint: "Compare protocols, ciphers and the name: `proxy_ssl_server_name on`, `proxy_ssl_name`, `proxy_ssl_protocols`; try `openssl s_client -connect HOST:PORT -servername NAME` from nginx's host.",
+    elsewhere: None,
     facts: "`SSL_do_handshake() failed (SSL: ...)` and `peer closed connection in SSL handshake` while SSL handshaking to upstream (src/event/ngx_event_openssl.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_server_name"],
     explains: Symptoms::of(&[Symptom::TlsHandshakeFailed]),

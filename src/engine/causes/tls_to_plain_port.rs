@@ -1,6 +1,6 @@
 //! nginx speaks TLS to a port that does not.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -10,6 +10,10 @@ pub static CAUSE: Cause = Cause {
     summary: "nginx speaks TLS to an upstream port that speaks plain HTTP",
     when: "The TLS handshake fails with words about a wrong version, or waits until Gunicorn's or nginx's own timeout.",
     hint: "Write `proxy_pass http://...` for this upstream, or give Gunicorn `--certfile` and `--keyfile`.",
+    elsewhere: Some(Elsewhere {
+        summary: "nginx speaks TLS to an upstream port that speaks plain HTTP",
+        hint: "Write `proxy_pass http://...` for this upstream, or give the server a certificate and a key.",
+    }),
     facts: "A server that answers in plain text gives OpenSSL `wrong version number`; a Gunicorn sync worker waits for a line end that never comes, until its own timeout.",
     links: &[
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",

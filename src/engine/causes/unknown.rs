@@ -1,6 +1,6 @@
 //! Honest: the evidence is listed. The to-do list for the next cause.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 
 pub static CAUSE: Cause = Cause {
@@ -9,6 +9,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the evidence does not say why",
     when: "No other cause claims the request; the evidence says which logs were not read.",
     hint: "Send nginx's error log and Gunicorn's error log of this time along with the access log, and log `$upstream_status`, `$upstream_header_time`, `$pid` and `$connection` there.",
+    elsewhere: Some(Elsewhere {
+        summary: "the evidence does not say why",
+        hint: "Send nginx's error log and the application server's log of this time along with the access log, and log `$upstream_status`, `$upstream_header_time`, `$pid` and `$connection` there.",
+    }),
     facts: "The formats `combined` and `main` hold no upstream variable, so a status alone does not tell whether nginx or the application made it.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables"],
     explains: Symptoms::ANY,

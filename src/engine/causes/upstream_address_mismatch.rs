@@ -1,6 +1,6 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::address::AddressMatch;
 
@@ -10,6 +10,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn listens on another address or socket path than the one nginx tries",
     when: "Connections are refused, or the unix socket's file is missing, while Gunicorn's log says that it listens elsewhere and serves; unlikely where nginx serves other requests at the same time, and not where nginx's configuration has another upstream that is this Gunicorn.",
     hint: "Make Gunicorn's `--bind` and nginx's `proxy_pass` name the same address or socket path; in containers bind 0.0.0.0 and share the volume of the socket.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} listens on another address or socket path than the one nginx tries",
+        hint: "Have the server and nginx's `proxy_pass` name the same address or socket path; in containers bind 0.0.0.0 and share the volume of the socket.",
+    }),
     facts: "Gunicorn says where it listens at each start: `Listening at: http://127.0.0.1:8000 (PID)` (gunicorn/arbiter.py, start). nginx prints the peer that it tried in `upstream:`.",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#bind",

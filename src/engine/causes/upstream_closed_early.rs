@@ -1,6 +1,6 @@
 //! Closed or reset before a header, and nothing covers why.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
 use crate::engine::case::conclusion;
 
 pub static CAUSE: Cause = Cause {
@@ -9,6 +9,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the upstream closed the connection before it sent a response header; nothing says why",
     when: "The request was cut before its response header, and no line says which worker ended or why. Where the log of Gunicorn covers the time and names no end, no worker died.",
     hint: "Read Gunicorn's error log at this time (`--error-logfile -`, level info) and the kernel's; send both to why502 so that it can name the cause.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} closed the connection before it sent a response header; nothing says why",
+        hint: "Read the application server's own log at this time, and the kernel's; send both to why502 so that it can name the cause.",
+    }),
     facts: "nginx writes the same line for a killed, crashed, timed-out or exited worker, a keep-alive race and any other server that closes (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
     explains: Symptoms::CUT_OFF,

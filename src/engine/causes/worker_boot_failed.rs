@@ -1,6 +1,6 @@
 //! Gunicorn's workers fail before they can serve.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{Ended, How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::{Host, ServerEvent, Symptom};
@@ -11,6 +11,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn's workers fail to boot, so it shut down: importing or starting the application raised an exception",
     when: "Gunicorn wrote `Reason: Worker failed to boot.` and has not listened since, every worker failed and none came back, or a supervisor names exit code 3, 126 or 127.",
     hint: "Read the last line of the traceback, mend the import, setting or dependency it names, and try with `gunicorn --check-config MODULE:APP` before the next deploy.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} fails to start: its workers end as soon as they boot",
+        hint: "Read the last lines of its log before it ended: they name the import, setting, file or port that is missing.",
+    }),
     facts: "A worker that fails before it serves exits with code 3 and the whole server halts: `Reason: Worker failed to boot.` (gunicorn/arbiter.py, reap_workers, WORKER_BOOT_ERROR). The same happens after a reload or a mere respawn.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#check-config"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),

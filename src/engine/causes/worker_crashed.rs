@@ -1,6 +1,6 @@
 //! The worker died of a signal of its own making.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{Ended, host_quote};
 use crate::read::evidence::Symptom;
 
@@ -10,6 +10,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the Gunicorn worker crashed in native code (segmentation fault, abort or bus error)",
     when: "The request was cut as a worker ended by signal 4, 6, 7, 8, 10 or 11, or as the kernel logged a segmentation fault of it.",
     hint: "Run the workers with `PYTHONFAULTHANDLER=1` to see where, and update or rebuild the C extensions; a library that does not survive a fork must not be loaded with `--preload`.",
+    elsewhere: Some(Elsewhere {
+        summary: "a worker of {} crashed in native code (segmentation fault, abort or bus error)",
+        hint: "Look at the core dump (`coredumpctl`) or the server's own backtrace for the library that crashed, and update or rebuild it.",
+    }),
     facts: "Gunicorn 21 and later write `was sent SIGSEGV!` (or `code 139`, with the core-dump bit, in 21 to 23), 20.1 `was terminated due to signal 11` (gunicorn/arbiter.py, reap_workers); the kernel writes `segfault at` with the same pid.",
     links: &[
         "https://docs.python.org/3/library/faulthandler.html",

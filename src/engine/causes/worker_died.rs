@@ -1,6 +1,6 @@
 //! A worker ended, which a log shows, and nothing says why.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 
 pub static CAUSE: Cause = Cause {
@@ -9,6 +9,10 @@ pub static CAUSE: Cause = Cause {
     summary: "a worker ended while it had the request; nothing says why",
     when: "The request was cut as a worker was replaced about whose end Gunicorn says nothing, being too old to speak of signals or of an unknown version; or as another application server told of a worker that died.",
     hint: "Read the kernel's log at this time (`journalctl -k`), and use Gunicorn 20.1 or later, which says by which signal a worker ended.",
+    elsewhere: Some(Elsewhere {
+        summary: "a worker of {} ended while it had the request; nothing says why",
+        hint: "Read the kernel's log at this time (`journalctl -k`) and the server's own log at a lower level.",
+    }),
     facts: "Gunicorn older than 20.1 writes nothing about a worker that a signal ended (gunicorn/arbiter.py, reap_workers); it writes `Booting worker` for the next one. uvicorn writes `Child process [N] died` and not why (uvicorn/supervisors/multiprocess.py).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
     explains: Symptoms::CUT_OFF,

@@ -1,6 +1,6 @@
 //! The application called exit.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms};
 use crate::engine::case::{Ended, How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{SECOND, Symptom};
@@ -11,6 +11,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the Gunicorn worker exited in the middle of the request: the application called exit",
     when: "The request was cut, or answered with 500, as a worker exited by itself: with a code that says so, with `SystemExit`, in good order unasked, or replaced without a word.",
     hint: "Look for `sys.exit`, `os._exit`, `quit()` and libraries that call them in the code of this request; raise an exception instead.",
+    elsewhere: Some(Elsewhere {
+        summary: "a worker of {} exited in the middle of the request: the application called exit",
+        hint: "Look for a call of exit in the code of this path, and for a fatal error in the application's own log at this time.",
+    }),
     facts: "Gunicorn 21 and later write `Worker (pid:N) exited with code 1`; 20.1 and older write nothing, and no version does for code 0: then only a new `Booting worker` follows. Since 22 a sync worker answers 500 to `SystemExit` and lives on (gunicorn/workers/sync.py).",
     links: &[
         "https://docs.python.org/3/library/os.html#os._exit",

@@ -1,6 +1,6 @@
 //! SIGKILL from outside Gunicorn.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -10,6 +10,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the Gunicorn worker got SIGKILL from outside, most often from the kernel's OOM killer (not proven)",
     when: "The request was cut as a worker ended by signal 9, without `WORKER TIMEOUT` before and without a line of the kernel or Kubernetes about memory; less surely where the log begins with that end.",
     hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory, run fewer workers, or recycle them with `--max-requests`.",
+    elsewhere: Some(Elsewhere {
+        summary: "a worker of {} got SIGKILL from outside, most often from the kernel's OOM killer (not proven)",
+        hint: "Ask the kernel: `journalctl -k | grep -i 'killed process'`, or the container's state for OOMKilled; then give more memory or run fewer workers.",
+    }),
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),

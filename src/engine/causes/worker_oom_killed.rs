@@ -1,6 +1,6 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, host_quote, is_app_server};
 use crate::engine::correlate::gunicorn::Death;
 use crate::read::evidence::{Host, Symptom};
@@ -11,6 +11,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the kernel killed the Gunicorn worker because memory ran out",
     when: "A worker ended by signal 9 and a line of the kernel, systemd or Kubernetes says that it was for memory, with its pid, or at that time without another's; the request was cut at the time of such a line and no log of Gunicorn rules it out; or such a line stands alone, which is as sure as its process is known to be Gunicorn's.",
     hint: "Give the host or container more memory or run fewer workers; find the leak, and recycle workers with `--max-requests` and `--max-requests-jitter` until it is mended.",
+    elsewhere: Some(Elsewhere {
+        summary: "the kernel killed a worker of {} because memory ran out",
+        hint: "Give the host or container more memory or run fewer workers; find the leak, and recycle workers until it is mended.",
+    }),
     facts: "The kernel names the process: `Out of memory: Killed process N (gunicorn)` or `Memory cgroup out of memory: ...` (mm/oom_kill.c); Kubernetes says OOMKilled. Its pid is the host's, not the container's.",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#max-requests",

@@ -1,6 +1,6 @@
 //! A restart by max_requests met a connection that nginx kept alive.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Symptoms};
 use crate::engine::case::Workers;
 use crate::engine::correlate::gunicorn::Phase;
 use crate::read::evidence::SECOND;
@@ -11,6 +11,10 @@ pub static CAUSE: Cause = Cause {
     summary: "the worker was recycled by `--max-requests` just as nginx sent a request on a connection kept alive",
     when: "The request was cut within 3 s of a line about `max_requests`; unlikely with sync workers.",
     hint: "Spread the restarts with `--max-requests-jitter`, run more workers, and let nginx send it again with `proxy_next_upstream error timeout` (and `non_idempotent` only where that is safe).",
+    elsewhere: Some(Elsewhere {
+        summary: "a worker of {} was recycled just as nginx sent a request on a connection kept alive",
+        hint: "Spread the restarts, run more workers, and let nginx send it again with `proxy_next_upstream error timeout` (and `non_idempotent` only where that is safe).",
+    }),
     facts: "`Autorestarting worker after current request.` (gunicorn/workers/base.py and gthread.py), `Maximum request limit of N exceeded` (uvicorn). The leaving worker closes idle connections; sync workers keep none.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#max-requests-jitter"],
     explains: Symptoms::CUT_OFF,

@@ -1,6 +1,6 @@
 //! Gunicorn killed the worker after `--timeout`.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Server, Symptom};
 
@@ -13,6 +13,10 @@ pub static CAUSE: Cause = Cause {
     summary: "Gunicorn killed the worker because it did not finish within `--timeout`",
     when: "The request was cut, or answered with 500, as a worker of which Gunicorn had written `WORKER TIMEOUT` (or uWSGI, PHP-FPM or Puma the same in their words) came to its end.",
     hint: "Make the request faster or move its work to a background job; if it must be slow, raise Gunicorn's `--timeout` and nginx's `proxy_read_timeout` together, or use `--worker-class gthread`.",
+    elsewhere: Some(Elsewhere {
+        summary: "{} ended the worker because it did not finish within its time limit",
+        hint: "Make the request faster or move its work to a background job; if it must be slow, raise the server's own limit (Gunicorn `--timeout`, uWSGI `harakiri`, PHP-FPM `request_terminate_timeout`, Puma `worker_timeout`) and nginx's read timeout together.",
+    }),
     facts: "`WORKER TIMEOUT (pid:N)` is written as SIGABRT is sent, and SIGKILL follows at the next turn if the worker still lives, with `was sent SIGKILL! Perhaps out of memory?`: that line is no proof of an OOM kill (gunicorn/arbiter.py, murder_workers and reap_workers). Gunicorn 22 and later answer 500 if Python can still run (gunicorn/workers/base.py, handle_abort).",
     links: &[
         "https://docs.gunicorn.org/en/stable/settings.html#timeout",

@@ -1,6 +1,6 @@
 //! 504 on cheap and dear URLs alike while all workers are busy.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Symptoms};
 use crate::read::evidence::Symptom;
 
 pub static CAUSE: Cause = Cause {
@@ -9,6 +9,10 @@ pub static CAUSE: Cause = Cause {
     summary: "all Gunicorn workers were busy: the request waited in the queue until nginx gave up",
     when: "nginx's read timer ran out and the request's span began late or only after nginx gave up, more requests waited together than there are sync workers, or at least four different paths timed out within 5 s.",
     hint: "Find what keeps the workers busy (slow queries, slow calls to others) and give Gunicorn more workers or threads; a longer `proxy_read_timeout` only makes the queue longer.",
+    elsewhere: Some(Elsewhere {
+        summary: "all workers of {} were busy: the request waited in the queue until nginx gave up",
+        hint: "Find what keeps the workers busy (slow queries, slow calls to others) and give the server more workers or threads; a longer read timeout only makes the queue longer.",
+    }),
     facts: "A connection is accepted by the kernel before a worker takes it, so nginx waits in `reading response header` for a request that no worker has seen: its span starts late or after nginx gave up, and unrelated URLs time out together.",
     links: &[
         "https://docs.gunicorn.org/en/stable/design.html#how-many-workers",

@@ -121,7 +121,7 @@ fn object<'a>(explained: &Explained<'a>) -> Object<'a> {
         client: none_if_empty(&verdict.client),
         confidence: verdict.confidence,
         evidence: verdict.evidence.iter().map(|quote| evidence(quote, places)).collect(),
-        hint: verdict.cause.hint,
+        hint: verdict.hint(),
         link: Link {
             candidates: verdict.link.candidates.iter().map(|id| hex(id)).collect(),
             confidence: verdict.link.confidence,

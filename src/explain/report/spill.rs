@@ -237,6 +237,7 @@ mod tests {
             upstream: None,
             attempts: 1,
             worker_pid: None,
+            peer: Default::default(),
             link: Link::NONE,
         }
     }

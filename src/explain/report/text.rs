@@ -55,7 +55,7 @@ impl Report for Text {
             if verdict.client.is_empty() { String::new() } else { format!(" from {}", printable(&verdict.client)) };
         writeln!(out, "{DIM}{}{DIM:#} {status}{BOLD}{what}{BOLD:#}{client}", time_of(verdict))?;
         let percent = percent(verdict.confidence);
-        writeln!(out, "  {RED}{}{RED:#} {DIM}({percent}% sure){DIM:#}: {}", verdict.cause.id, verdict.cause.summary)?;
+        writeln!(out, "  {RED}{}{RED:#} {DIM}({percent}% sure){DIM:#}: {}", verdict.cause.id, verdict.summary())?;
         for row in timeline::rows(explained) {
             self.row(out, &row)?;
         }
