@@ -310,3 +310,39 @@ fn of_equal_requests_each_error_joins_the_answer_that_it_stands_for() {
     told.sort();
     assert_eq!(told, [(Some(502), "response_closed_early"), (Some(504), "response_timed_out")]);
 }
+
+#[test]
+fn one_event_is_told_once() {
+    let stop = "[2026-03-04 09:15:00 +0000] [300] [INFO] Handling signal: term
+[2026-03-04 09:15:00 +0000] [301] [INFO] Worker exiting (pid: 301)
+[2026-03-04 09:15:01 +0000] [300] [INFO] Shutting down: Master\n";
+    assert_eq!(causes(&[("gunicorn.log", &format!("{START}{stop}"))]), [" gunicorn_restarting"]);
+    let denied = |second: u32| {
+        format!(
+            "type=AVC msg=audit(17726157{second:02}.120:1): avc:  denied  {{ name_connect }} for  pid=411 comm=\"nginx\" dest=8000\n"
+        )
+    };
+    let words = "connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream";
+    let (access, error) = request("09:15:03", words, "GET", "/a", 502);
+    let audit = [denied(3), denied(4), denied(5)].concat();
+    let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("audit.log", audit.as_str())];
+    assert_eq!(causes(&files), ["/a security_policy_denied"]);
+}
+
+#[test]
+fn of_attempts_that_failed_differently_one_that_can_be_mended_leads() {
+    let (access, error) = request("09:15:03", REFUSED, "GET", "/a", 502);
+    let ipv6 = request(
+        "09:15:03",
+        "connect() failed (101: Network is unreachable) while connecting to upstream",
+        "GET",
+        "/a",
+        502,
+    )
+    .1
+    .replace("127.0.0.1:8000", "[2001:db8::7]:8000");
+    for errors in [[error.as_str(), &ipv6].concat(), [ipv6.as_str(), &error].concat()] {
+        assert_eq!(causes(&[("access.log", &access), ("error.log", &errors)]), ["/a gunicorn_not_running"]);
+    }
+    assert_eq!(causes(&[("access.log", &access), ("error.log", &ipv6)]), ["/a network_unreachable"], "it alone");
+}

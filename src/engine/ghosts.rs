@@ -8,7 +8,7 @@ use super::correlate::world::{HostSeen, World};
 use super::sites::SiteRef;
 use super::verdict::{Source, Ticket, Verdict};
 use super::{Engine, Output, outcome};
-use crate::read::evidence::{SECOND, Symptom};
+use crate::read::evidence::{Host, SECOND, Symptom};
 use std::sync::Arc;
 
 /// Sites of an nginx that are asked whether a request is theirs.
@@ -17,6 +17,8 @@ const NGINXES_MAX: usize = 64;
 const REQUESTS_MAX: usize = 2_048;
 /// The kernel's and systemd's lines about one end come within this time of each other.
 const OF_ONE_END: i64 = 5 * SECOND;
+/// A security module denies the same again with each request: told once in this time.
+const OF_ONE_TROUBLE: i64 = 60 * SECOND;
 
 impl Engine {
     /// The request that nginx had given up joins the end of the worker that still had it; false where there is none.
@@ -73,6 +75,16 @@ impl Engine {
                 && (death.explains > 0 || death.reported)
                 && death.to.near(host.seen.at, -OF_ONE_END, OF_ONE_END)
         };
+        let denied = |other: &&HostSeen| {
+            other.seen.ticket != host.seen.ticket
+                && (other.used || self.quoted.has(other.seen.ticket))
+                && matches!(host.seen.what, Host::AccessDenied { .. })
+                && other.seen.what == host.seen.what
+                && other.seen.at.near(host.seen.at, -OF_ONE_TROUBLE, OF_ONE_TROUBLE)
+        };
+        if world.hosts.iter().rev().take(256).any(|other| denied(&other)) {
+            return true;
+        }
         pid.is_some()
             && (world.hosts.iter().rev().take(256).any(|other| of_end(&other))
                 || world.gunicorns.deaths.iter().rev().take(256).any(|death| of_worker(&death)))

@@ -18,6 +18,9 @@ const NGINXES_MAX: usize = 64;
 /// workers, 30 s by default (`gunicorn/arbiter.py`, `stop`).
 const HALT_MAX: i64 = 35 * SECOND;
 
+/// A stop that was asked for ends within this time: `--graceful-timeout` is 30 s by default, and some give it more.
+const GRACE_MAX: Nanos = 120 * SECOND;
+
 fn is_halt(phase: &Phase) -> bool {
     matches!(phase, Phase::Down(Down::BootFailed | Down::AppLoadFailed))
 }
@@ -178,9 +181,16 @@ fn is_told(instance: &Instance, change: &Change) -> bool {
     };
     match change.phase {
         Phase::Down(Down::ShutDown) => {
-            near.clone().any(|other| with_reason(&other.phase)) || earlier.any(|other| other.phase == change.phase)
+            let since = instance.changes.iter().filter(|other| other.at.near(change.at, -1, GRACE_MAX));
+            let asked =
+                since.take_while(|other| !std::ptr::eq(*other, change)).any(|other| other.phase == Phase::Stopping);
+            asked
+                || near.clone().any(|other| with_reason(&other.phase))
+                || earlier.any(|other| other.phase == change.phase)
         }
         Phase::Down(Down::BootFailed | Down::AppLoadFailed) => earlier.any(|other| other.phase == change.phase),
+        // A second signal asks for the same stop.
+        Phase::Stopping => earlier.any(|other| other.phase == change.phase),
         _ => false,
     }
 }

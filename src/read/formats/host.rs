@@ -4,8 +4,9 @@ mod servers;
 
 use super::{Bare, Format, Reading};
 use crate::read::client::quotes_request;
-use crate::read::evidence::{Host, Proof};
+use crate::read::evidence::{Host, Proof, Stamp};
 use crate::read::sniff::{Telltale, near, ours_if, word};
+use crate::read::time::epoch_stamp;
 
 /// The telltale words of all of them.
 pub const TELLTALES: &[&[Telltale]] = &[OWN_TELLTALES, servers::TELLTALES];
@@ -34,7 +35,13 @@ const OWN_TELLTALES: &[Telltale] = &[
 /// What such a line proves.
 pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
     let found = read(line.text)?;
-    Some(line.proves(Format::Host, Proof::Host(found), None, !line.is_doubtful))
+    Some(line.proves(Format::Host, Proof::Host(found), audit_stamp(line.text), !line.is_doubtful))
+}
+
+/// `audit(1772615703.120:1)`: when the audit daemon wrote the record.
+fn audit_stamp(line: &str) -> Option<Stamp> {
+    let (_, rest) = line.split_once("audit(")?;
+    epoch_stamp(rest.split_once(':')?.0)
 }
 
 /// Reads a bare line; `None` when it is none of these.

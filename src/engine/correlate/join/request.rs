@@ -4,7 +4,7 @@ use super::SpanKey;
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
-use crate::read::evidence::{Nanos, NginxAccess, NginxError, TraceContext};
+use crate::read::evidence::{Nanos, NginxAccess, NginxError, Symptom, TraceContext};
 use crate::read::text::{rsplit_at, split_at};
 use std::sync::Arc;
 
@@ -90,9 +90,15 @@ impl Request {
         std::mem::take(&mut self.looked_for).then_some(self.line_hash).flatten()
     }
 
-    /// The error line that decides: the last with a symptom.
+    /// The error line that decides: the last with a symptom that somebody can do something about.
     pub fn error(&self) -> Option<&Seen<NginxError>> {
-        self.errors.iter().rev().find(|error| error.what.symptom.is_some())
+        let telling = || self.errors.iter().rev().filter(|error| error.what.symptom.is_some());
+        // A name that resolves to IPv6 as well, on a host without it: nobody can mend that, and the other attempt failed too.
+        let is_without_ipv6 = |error: &&Seen<NginxError>| {
+            let is_ipv6 = error.what.upstream.as_deref().is_some_and(|upstream| upstream.starts_with('['));
+            is_ipv6 && matches!(error.what.symptom, Some(Symptom::ConnectUnreachable | Symptom::ConnectFailed))
+        };
+        telling().find(|error| !is_without_ipv6(error)).or_else(|| telling().next())
     }
 
     /// Every record with its writer, in order of the story.
