@@ -143,6 +143,12 @@ fn release(
         let verdict = match &output {
             Output::Release { verdict, .. } => verdict.clone(),
             Output::Verdict(verdict) => Some(Arc::clone(verdict)),
+            Output::Incident(incident) => {
+                if stage == Stage::Write {
+                    verdicts.push(own, &why502::enrich::incident::record(incident, incident.last));
+                }
+                continue;
+            }
         };
         if let Some(verdict) = verdict.filter(|_| stage == Stage::Write)
             && last.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, &verdict))
@@ -160,7 +166,7 @@ fn release(
                     items.push(&surroundings, &enrichment.log_patch(true, Some(29)).apply(item));
                 }
             }
-            (Output::Verdict(_), None) => {}
+            (Output::Verdict(_), None) | (Output::Incident(_), _) => {}
         }
     }
     written + items.finish().len() + verdicts.finish().len()

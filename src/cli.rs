@@ -36,7 +36,7 @@ pub enum Command {
     Validate(Validate),
     /// List the causes, or tell everything about one
     Causes(Causes),
-    /// Show the verdicts of a running why502 as they come
+    /// Show the incidents and verdicts of a running why502 as they come
     Watch(Watch),
     /// Print a completion script for a shell
     Completions {
@@ -136,6 +136,9 @@ pub struct Explain {
     /// Only what failed before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub until: Option<i64>,
+    /// Show every failed request; without it equal stories are told once with a count, and JSON has every one in any case
+    #[arg(long)]
+    pub each: bool,
     /// Show at most so many requests one by one, of each cause with `--group cause`; the summary counts all
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<u64>,
@@ -204,9 +207,12 @@ pub struct Watch {
     /// Only this cause; may be repeated
     #[arg(long, value_name = "ID", value_parser = cause)]
     pub cause: Vec<String>,
-    /// First show so many verdicts that were reached before, at most 1000
+    /// First show so many verdicts and incidents that were reached before, at most 1000
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub backlog: u32,
+    /// Show every verdict; without it equal stories are told once, and JSON has every one in any case
+    #[arg(long)]
+    pub each: bool,
     /// How verdicts are written
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,

@@ -19,6 +19,7 @@ pub mod case;
 pub mod causes;
 pub mod correlate;
 pub mod decide;
+pub mod incident;
 pub mod place;
 mod sites;
 pub mod span_watch;
@@ -43,6 +44,7 @@ use crate::read::text::hash64;
 use crate::read::{Wanted, evidence, nginx_conf};
 use correlate::{Interval, Seen};
 use holding::Holding;
+use incident::{Incident, Incidents};
 use named::Named;
 use place::{Place, Stream};
 use quoted::Quoted;
@@ -50,7 +52,7 @@ use sites::{SiteRef, Sites};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 pub use timers::Wake;
-use timers::{Delays, REVISIT, Timer, Timers};
+use timers::{Delays, REVISIT, Timer, TimerKey, Timers};
 pub use topology::UpstreamRule;
 use topology::{Role, Topology};
 use verdict::{Ticket, Verdict};
@@ -127,6 +129,8 @@ pub enum Output {
     },
     /// A verdict was reached or revised; sent once for each request and revision.
     Verdict(Arc<Verdict>),
+    /// An incident opened, changed or closed; while it is open at most about every ten seconds and when it has doubled.
+    Incident(Arc<Incident>),
 }
 
 /// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
@@ -153,6 +157,9 @@ pub struct Engine {
     waiting: BTreeSet<SiteRef>,
     /// Ids by which spans find their requests.
     named: Named,
+    incidents: Incidents,
+    /// Looks at them: when it falls due, and its name.
+    incident_timer: Option<(Nanos, TimerKey)>,
     outputs: VecDeque<Output>,
     wanted: Arc<Wanted>,
     /// Where the next sweep begins.
@@ -173,6 +180,8 @@ impl Engine {
             spans: 0,
             waiting: BTreeSet::new(),
             named: Named::default(),
+            incidents: Incidents::default(),
+            incident_timer: None,
             outputs: VecDeque::new(),
             wanted: Arc::default(),
             swept: 0,
@@ -244,6 +253,8 @@ impl Engine {
             self.handle_timer(now, timer);
         }
         let sites: Vec<SiteRef> = self.sites.iter().map(|(at, _)| at).collect();
+        self.incidents.finish(now, &self.sites);
+        self.tell_incidents();
         sites.into_iter().for_each(|at| self.forget_decided(Nanos::MAX, at));
         self.timers.take();
     }
@@ -272,6 +283,11 @@ impl Engine {
     /// Requests in sight: those that wait, and those that were decided and may get late records.
     pub fn request_count(&self) -> usize {
         self.sites.iter().map(|(_, site)| site.requests.count()).sum()
+    }
+
+    /// Incidents that are open.
+    pub fn incident_count(&self) -> usize {
+        self.incidents.count()
     }
 
     /// Sites in sight.
@@ -470,10 +486,27 @@ impl Engine {
             Timer::Settle(site, id) => self.settle(now, site, id),
             Timer::Ticket(ticket) => self.resolve(ticket, None),
             Timer::Span(site, number) => self.release_span(now, site, number),
-            Timer::Death(site, number) => self.decide_death(site, number),
+            Timer::Death(site, number) => self.decide_death(now, site, number),
             Timer::Phase(site, stream, ticket) => self.decide_phase(now, site, stream, ticket),
-            Timer::Host(site, ticket) => self.decide_host(site, ticket),
+            Timer::Host(site, ticket) => self.decide_host(now, site, ticket),
             Timer::Forget(site) => self.forget_decided(now, site),
+            Timer::Incidents => {
+                self.incident_timer = None;
+                self.incidents.look(now, &self.sites);
+                self.tell_incidents();
+            }
+        }
+    }
+
+    /// Hands out what there is to tell of incidents, and sees to it that they are looked at again.
+    fn tell_incidents(&mut self) {
+        self.outputs.extend(self.incidents.take_news().into_iter().map(Output::Incident));
+        let Some(due) = self.incidents.due() else { return };
+        if self.incident_timer.is_none_or(|(running, _)| due < running) {
+            if let Some((_, running)) = self.incident_timer {
+                self.timers.cancel(running);
+            }
+            self.incident_timer = Some((due, self.timers.set(due, Timer::Incidents)));
         }
     }
 

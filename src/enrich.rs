@@ -1,6 +1,7 @@
 //! A verdict on the wire: attributes on the records and spans of the failed request, and a record of its own. Pure.
 
 pub mod attributes;
+pub mod incident;
 
 use crate::engine::verdict::Verdict;
 use crate::otlp::{Attribute, Encoded, Encoder, LogPatch, NewRecord, SpanEvent, SpanPatch};
@@ -12,10 +13,10 @@ pub const EVENT_NAME: &str = "why502.verdict";
 /// OTLP severity WARN: a verdict tells of a failure, and its own arrival is none.
 const SEVERITY_WARN: i32 = 13;
 
-/// The attributes of a verdict, at most 12; what is unknown is left out. [`attributes::ATTRIBUTES`] lists them all.
+/// The attributes of a verdict, at most 14; what is unknown is left out. [`attributes::ATTRIBUTES`] lists them all.
 pub fn attributes(verdict: &Verdict) -> Encoded {
     let quoted: usize = verdict.evidence.iter().map(|quote| quote.text.len() + 32).sum();
-    let mut out = Encoder::with_capacity(12, 640 + quoted + verdict.hint().len());
+    let mut out = Encoder::with_capacity(14, 720 + quoted + verdict.hint().len());
     out.text("why502.cause", verdict.cause.id);
     out.text("why502.category", verdict.cause.category.id());
     out.text("why502.symptom", verdict.symptom.id());
@@ -32,8 +33,12 @@ pub fn attributes(verdict: &Verdict) -> Encoded {
     if let Some(worker) = verdict.worker_pid {
         out.int("why502.worker.pid", i64::from(worker));
     }
+    if let Some(incident) = &verdict.incident {
+        out.text("why502.incident.uid", &incident.uid);
+        out.text("why502.incident.origin", incident.origin.id);
+    }
     out.text("why502.link.method", verdict.link.method.id());
-    // Twelve is the limit: the candidates where the link is not certain, else how certain it is.
+    // Fourteen is the limit: the candidates where the link is not certain, else how certain it is.
     if verdict.link.trace.is_none() && !verdict.link.candidates.is_empty() {
         let candidates: Vec<String> = verdict.link.candidates.iter().map(|id| hex(id)).collect();
         out.texts("why502.link.candidates", candidates.iter().map(|id| [id.as_str(), "", ""]));

@@ -22,6 +22,7 @@ pub mod traces;
 pub mod zones;
 
 use crate::engine::correlate::spans::SpanRow;
+use crate::engine::incident::{Incident, State};
 use crate::engine::span_watch::may_be_own;
 use crate::engine::verdict::Verdict;
 use crate::engine::{Decision, Engine, Output, Settings};
@@ -29,7 +30,7 @@ use crate::read::evidence::{Nanos, SECOND};
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use merge::{Merged, Merger};
-use places::{Places, Remembered};
+use places::{Place, Places, Remembered};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -82,6 +83,24 @@ pub struct Explained<'a> {
     pub places: &'a Places,
 }
 
+/// An incident that is over, with where the words about its origin stand.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    /// The incident, closed.
+    pub incident: Arc<Incident>,
+    /// Where its evidence stands, if that is still known.
+    pub place: Option<Arc<Place>>,
+}
+
+/// What the report is told, one after the other.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// A verdict, or a revision of one.
+    Verdict(Explained<'a>),
+    /// An incident, when it is over.
+    Incident(Outage),
+}
+
 /// What was read, for the end of the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -101,21 +120,19 @@ pub struct Totals {
 
 /// Reads everything and hands over each verdict as it is reached, in order of the time of the logs.
 pub fn run(options: &Options, reader: &Reader, mut explained: impl FnMut(Explained<'_>)) -> Totals {
-    run_while(options, reader, |one| {
-        explained(one);
+    run_while(options, reader, |told| {
+        if let Told::Verdict(one) = told {
+            explained(one);
+        }
         ControlFlow::Continue(())
     })
 }
 
-/// The same until there is no more use in it: whoever read the report has gone.
+/// The same with incidents, until there is no more use in it: whoever read the report has gone.
 ///
 /// One thread reads, one judges, and the report is made on this one. Each hands its work on in order, so that the report
 /// is the same whichever of them is ahead.
-pub fn run_while(
-    options: &Options,
-    reader: &Reader,
-    mut explained: impl FnMut(Explained<'_>) -> ControlFlow<()>,
-) -> Totals {
+pub fn run_while(options: &Options, reader: &Reader, mut tell: impl FnMut(Told<'_>) -> ControlFlow<()>) -> Totals {
     let (found, items) = sync_channel(BATCHES_MAX);
     let (reached, told) = sync_channel(BATCHES_MAX);
     let mut found = Batches::new(found);
@@ -131,8 +148,12 @@ pub fn run_while(
         if let Err(error) = started {
             return without_thread(&error);
         }
-        for Told { verdict, places } in told.iter().flatten() {
-            if explained(Explained { verdict: &verdict, places: &places }).is_break() {
+        for reached in told.iter().flatten() {
+            let told = match &reached {
+                Reached::Verdict { verdict, places } => Told::Verdict(Explained { verdict, places }),
+                Reached::Incident(outage) => Told::Incident(outage.clone()),
+            };
+            if tell(told).is_break() {
                 break;
             }
         }
@@ -146,10 +167,10 @@ fn without_thread(error: &std::io::Error) -> Totals {
     Totals { problems: vec![format!("nothing was read: no thread can be started: {error}")], ..Totals::default() }
 }
 
-/// A verdict on its way to the report.
-struct Told {
-    verdict: Arc<Verdict>,
-    places: Places,
+/// A verdict or an incident on its way to the report.
+enum Reached {
+    Verdict { verdict: Arc<Verdict>, places: Places },
+    Incident(Outage),
 }
 
 /// What one thread hands to the next, many at once: a hand-over costs more than most of what is handed over.
@@ -209,7 +230,7 @@ fn read(options: &Options, reader: &Reader, found: &mut Batches<(Nanos, Merged)>
 }
 
 /// Judges what was read, until it ends or nobody wants to be told any more.
-fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mut Batches<Told>) {
+fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mut Batches<Reached>) {
     let settings =
         Settings { hold: HOLD, requests_max: REQUESTS_MAX, nginx: options.nginx.clone(), ..Settings::default() };
     let mut engine = Engine::new(settings);
@@ -245,15 +266,26 @@ fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mu
 }
 
 /// Takes what the engine has to say.
-fn drain(engine: &mut Engine, remembered: &mut Remembered, reached: &mut Batches<Told>, now: Nanos) -> ControlFlow<()> {
+fn drain(
+    engine: &mut Engine,
+    remembered: &mut Remembered,
+    reached: &mut Batches<Reached>,
+    now: Nanos,
+) -> ControlFlow<()> {
     let mut released = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Release { ticket, .. } => released.push(ticket),
             Output::Verdict(verdict) => {
                 let places = remembered.of(&verdict);
-                reached.push(now, Told { verdict, places })?;
+                reached.push(now, Reached::Verdict { verdict, places })?;
             }
+            // What it was while it was open is told by what it was in the end.
+            Output::Incident(incident) if incident.state == State::Closed => {
+                let place = incident.evidence.as_ref().and_then(|quote| remembered.place(quote.ticket?));
+                reached.push(now, Reached::Incident(Outage { incident, place }))?;
+            }
+            Output::Incident(_) => {}
         }
     }
     for ticket in released {

@@ -18,6 +18,7 @@ pub mod retry;
 pub mod tls;
 
 use crate::config::settings::{Exporter as Settings, ExporterKind};
+use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
 use crate::otlp::Signal;
 use crate::pem::PemError;
@@ -34,6 +35,8 @@ pub trait Outlet: Send + Sync {
     fn send(&self, signal: Signal, request: Bytes, items: u64);
     /// Takes a verdict; most outlets do nothing with it.
     fn verdict(&self, verdict: &Arc<Verdict>);
+    /// Takes an incident; most outlets do nothing with it.
+    fn incident(&self, _incident: &Arc<Incident>) {}
 }
 
 /// Why an exporter cannot start.
@@ -229,6 +232,12 @@ impl Outlet for Exporter {
     fn verdict(&self, verdict: &Arc<Verdict>) {
         if let Kind::Debug(debug) = &self.kind {
             debug.show(verdict);
+        }
+    }
+
+    fn incident(&self, incident: &Arc<Incident>) {
+        if let Kind::Debug(debug) = &self.kind {
+            debug.show_incident(incident);
         }
     }
 }

@@ -13,6 +13,7 @@
 //! receivers stop, the engine gives every open request its verdict, exporters drain.
 
 pub mod correlator;
+mod incidents;
 pub mod intake;
 mod items;
 mod refused;
@@ -226,6 +227,7 @@ impl Pipeline {
             explained_logs,
             verdict_outlets,
             processor.enrich_http,
+            processor.verdicts_per_incident,
         );
         let correlator = tokio::spawn(correlator.run(inbox));
         Pipeline { shared, routes, messages, correlator }

@@ -1,6 +1,7 @@
-//! The query API over published verdicts: `proto/why502/v1/verdicts.proto` on the gRPC listener, with health and
-//! reflection.
+//! The query API over published verdicts and incidents: `proto/why502/v1/verdicts.proto` and
+//! `proto/why502/v1/incidents.proto` on the gRPC listener, with health and reflection.
 
+pub mod incidents;
 pub mod limits;
 pub mod ring;
 pub mod service;
@@ -27,9 +28,10 @@ const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/why502_descr
 pub type Health = tonic_health::server::HealthReporter;
 
 /// The services, as gRPC names them.
-pub const SERVICES: [&str; 3] = ["why502.v1.Verdicts", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+pub const SERVICES: [&str; 4] =
+    ["why502.v1.Verdicts", "why502.v1.Incidents", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
 
-/// Verdicts, health and reflection as routes of the gRPC listener.
+/// Verdicts, incidents, health and reflection as routes of the gRPC listener.
 ///
 /// # Errors
 /// Never in practice: when the descriptors of our own build cannot be read.
@@ -45,12 +47,15 @@ pub async fn routes(ring: Ring) -> Result<(Router, Health), tonic_reflection::se
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let limits = limits::Limits::default();
-    let verdicts = api::verdicts_server::VerdictsServer::new(service::Service::new(ring, limits.clone()));
+    let verdicts = api::verdicts_server::VerdictsServer::new(service::Service::new(ring.verdicts, limits.clone()));
+    let incidents =
+        api::incidents_server::IncidentsServer::new(incidents::Service::new(ring.incidents, limits.clone()));
     let mut routes = tonic::service::Routes::builder();
     routes
         .add_service(health_service.max_decoding_message_size(limits::CALL_BYTES_MAX))
         .add_service(reflection.max_decoding_message_size(limits::CALL_BYTES_MAX))
-        .add_service(verdicts.max_decoding_message_size(limits::CALL_BYTES_MAX));
+        .add_service(verdicts.max_decoding_message_size(limits::CALL_BYTES_MAX))
+        .add_service(incidents.max_decoding_message_size(limits::CALL_BYTES_MAX));
     let router = routes.routes().into_axum_router();
     Ok((router.layer(axum::middleware::from_fn_with_state(limits, limits::keep_places)), health))
 }

@@ -81,12 +81,16 @@ fn with_input(directory: &Path, arguments: &[&str], input: &[u8]) -> Said {
     said(child.wait_with_output().expect("ends"))
 }
 
-/// `target cause` of each JSON line.
+/// The objects of JSON lines.
+fn objects(out: &str) -> Vec<serde_json::Value> {
+    out.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect()
+}
+
+/// `target cause` of each JSON line that is of a failure.
 fn told(out: &str) -> String {
-    let lines: Vec<String> = out
-        .lines()
-        .map(|line| {
-            let object: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+    let failures = objects(out).into_iter().filter(|object| object["type"] != "incident");
+    let lines: Vec<String> = failures
+        .map(|object| {
             let text = |key: &str| object.get(key).and_then(|value| value.as_str()).unwrap_or("-").to_owned();
             format!("{} {}", text("target"), text("cause"))
         })
@@ -113,13 +117,21 @@ fn text_for_people() {
     let expected = format!(
         r#"3 failed requests in 13 lines of 3 files
 
-gunicorn_not_running  2 (67%)  2026-03-04T09:20:09Z to 2026-03-04T09:20:10Z
-  {down}.
-  What to do: {down_hint}
-
-worker_timeout  1 (33%)  2026-03-04T09:15:03Z to 2026-03-04T09:15:03Z
+INCIDENT worker_timeout  1 request failed  2026-03-04T09:15:03Z
   {timeout}.
   What to do: {timeout_hint}
+  ended      quiet for 90 s
+
+INCIDENT gunicorn_not_running  2 requests failed  2026-03-04T09:20:09Z to 2026-03-04T09:20:10Z (1 s)
+  {down}.
+  What to do: {down_hint}
+  paths      /`x` 1, /pay 1
+  statuses   502 2
+  upstreams  127.0.0.1:8000 2
+  evidence   error.log:2 nginx.error: connect() failed (111: Connection refused) while connecting to upstream
+  ended      the input ended before it was quiet
+  example    2026-03-04T09:20:09Z 502 POST /pay gunicorn_not_running
+  example    2026-03-04T09:20:10Z 502 GET /`x` gunicorn_not_running
 
 2026-03-04T09:15:03Z 502 GET /cart?x=1 from 198.51.100.20
   worker_timeout (99% sure): {timeout}
@@ -131,6 +143,11 @@ worker_timeout  1 (33%)  2026-03-04T09:15:03Z to 2026-03-04T09:15:03Z
     );
     assert_eq!(said.out.get(..expected.len()), Some(expected.as_str()), "{}", said.out);
     assert!(said.out.contains("\n    access.log:3 nginx.access "), "{}", said.out);
+    let causes = "
+gunicorn_not_running  2 (67%)  2026-03-04T09:20:09Z to 2026-03-04T09:20:10Z
+worker_timeout  1 (33%)  2026-03-04T09:15:03Z to 2026-03-04T09:15:03Z
+";
+    assert!(said.out.ends_with(causes), "{}", said.out);
     assert_eq!((said.error.as_str(), said.code), ("", Some(0)));
 }
 
@@ -138,17 +155,31 @@ worker_timeout  1 (33%)  2026-03-04T09:15:03Z to 2026-03-04T09:15:03Z
 fn markdown_for_a_ticket() {
     let directory = logs();
     let said = explain(directory.path(), &["access.log", "error.log", "gunicorn.log", "--format", "markdown"]);
-    let expected = "## why502: 3 failed requests
+    let hint = why502::engine::causes::by_id("worker_timeout").expect("a cause").hint;
+    let summary = why502::engine::causes::by_id("worker_timeout").expect("a cause").summary;
+    let expected = format!(
+        "## why502: 3 failed requests
 
 In 13 lines of 3 files.
 
+### Incident: `worker_timeout`, 1 request failed
+
+2026-03-04T09:15:03Z: {summary}. **What to do:** {hint}
+
+- ended: `quiet for 90 s`
+
+### Incident: `gunicorn_not_running`, 2 requests failed
+
+"
+    );
+    assert_eq!(said.out.get(..expected.len()), Some(expected.as_str()), "{}", said.out);
+    let causes = "
 | cause | count | share | first | last |
 |---|---:|---:|---|---|
 | `gunicorn_not_running` | 2 | 67% | 2026-03-04T09:20:09Z | 2026-03-04T09:20:10Z |
 | `worker_timeout` | 1 | 33% | 2026-03-04T09:15:03Z | 2026-03-04T09:15:03Z |
-
-- **`gunicorn_not_running`**: ";
-    assert_eq!(said.out.get(..expected.len()), Some(expected), "{}", said.out);
+";
+    assert!(said.out.ends_with(causes), "{}", said.out);
     let request = r#"
 2026-03-04T09:15:03Z 502 `GET /cart?x=1`: **`worker_timeout`** (99% sure)
 
@@ -200,7 +231,7 @@ fn which_requests_are_shown() {
     let limited = text(&["--limit", "1"]);
     assert!(limited.starts_with("3 failed requests in"), "the summary counts all: {limited}");
     assert!(limited.contains("GET /cart?x=1 from") && !limited.contains("POST /pay from"), "{limited}");
-    assert!(limited.ends_with("(2 more; a larger --limit shows them)\n"), "{limited}");
+    assert!(limited.ends_with("(2 more; --each or a larger --limit shows them)\n"), "{limited}");
     let grouped = text(&["--group", "cause"]);
     let order: Vec<&str> = grouped.lines().filter_map(|line| line.strip_prefix("── ")?.split(' ').next()).collect();
     assert_eq!(order, ["gunicorn_not_running", "worker_timeout"]);

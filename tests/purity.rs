@@ -100,7 +100,13 @@ const PURE: [Layer; 5] = [
     },
     Layer {
         name: "enrich",
-        parts: &["crate::engine::verdict", "crate::engine::causes", "crate::otlp", "crate::read"],
+        parts: &[
+            "crate::engine::verdict",
+            "crate::engine::causes",
+            "crate::engine::incident",
+            "crate::otlp",
+            "crate::read",
+        ],
         crates: &[],
     },
 ];

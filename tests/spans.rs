@@ -175,6 +175,7 @@ impl Live {
             match output {
                 Output::Release { ticket, verdict } => self.released.push((ticket.0, verdict.is_some())),
                 Output::Verdict(verdict) => self.verdicts.push(verdict),
+                Output::Incident(_) => {}
             }
         }
     }

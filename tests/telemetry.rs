@@ -91,13 +91,15 @@ async fn counters_say_what_became_of_everything() {
         ("why502_receiver_refused_requests{reason=content_type}", 1),
         ("why502_exporter_sent_spans{exporter=otlphttp/out}", 3),
         ("why502_exporter_sent_metric_points{exporter=otlphttp/out}", 1),
-        // Two of the failure, its verdict, and one of the first two.
-        ("why502_exporter_sent_log_records{exporter=otlphttp/out}", 4),
+        // Two of the failure, its verdict and its incident, and one of the first two.
+        ("why502_exporter_sent_log_records{exporter=otlphttp/out}", 5),
         ("why502_exporter_rejected_items{exporter=otlphttp/out}", 1),
         ("why502_exporter_failed_requests{exporter=otlphttp/out}", 2),
         ("why502_exporter_retried_requests{exporter=otlphttp/out}", 1),
         ("why502_exporter_dropped_items{exporter=otlphttp/out,reason=refused}", 1),
         ("why502_verdicts{cause=gunicorn_not_running}", 1),
+        ("why502_incidents{origin=gunicorn_not_running}", 1),
+        ("why502_suppressed_verdicts{reason=per_incident}", 0),
         ("why502_links{method=none}", 1),
         ("why502_recognised_records{format=nginx_error}", 1),
         ("why502_recognised_records{format=none}", 3),

@@ -433,7 +433,8 @@ fn the_zone_of_this_machine_does_not_matter() {
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     let expected = printed("UTC");
-    assert_eq!(expected.lines().count(), 25, "{expected}");
+    let failures = expected.lines().filter(|line| !line.contains(r#""type":"incident""#)).count();
+    assert_eq!(failures, 25, "{expected}");
     for zone in ["Asia/Kathmandu", "America/New_York", "Pacific/Chatham"] {
         assert_eq!(printed(zone), expected, "{zone}");
     }

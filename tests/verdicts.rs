@@ -15,8 +15,12 @@ use std::net::SocketAddr;
 use tonic::Code;
 use tonic::transport::Channel;
 use why502::otlp::Signal;
+use why502::web::api::incidents_client::IncidentsClient;
 use why502::web::api::verdicts_client::VerdictsClient;
-use why502::web::api::{Filter, GetRequest, ListRequest, Verdict, WatchRequest};
+use why502::web::api::{
+    Filter, GetIncidentRequest, GetRequest, ListIncidentsRequest, ListRequest, Verdict, WatchIncidentsRequest,
+    WatchRequest,
+};
 
 /// Unix time of the first failure; each number fails so many seconds later.
 const FIRST_SECOND: u64 = 1_772_615_700;
@@ -163,7 +167,12 @@ async fn the_client_shows_verdicts_as_they_come() {
     let to = grpc.to_string();
     let json = Program::start(&["watch", "--to", &to, "--backlog", "10", "--format", "json"]);
     let text = Program::start(&["watch", "--to", &to, "--backlog", "10", "--cause", "response_header_too_big"]);
-    eventually("the backlog is shown", || json.stdout().lines().count() == 1).await;
+    let of_kind = |incidents: bool| -> Vec<serde_json::Value> {
+        let objects = json.stdout();
+        let objects = objects.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+        objects.filter(|object| (object["type"] == "incident") == incidents).collect()
+    };
+    eventually("the backlog is shown", || of_kind(false).len() == 1 && of_kind(true).len() == 1).await;
     // The other may not be there yet, so it gets more than one to see.
     let mut number = 1;
     while !text.stdout().contains("response_header_too_big") {
@@ -173,10 +182,8 @@ async fn the_client_shows_verdicts_as_they_come() {
         reached(grpc, number).await;
         common::process::pause().await;
     }
-    eventually("all is shown", || json.stdout().lines().count() as u64 == number).await;
-    let shown = json.stdout();
-    for (line, number) in shown.lines().zip(1..) {
-        let verdict: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    eventually("all is shown", || of_kind(false).len() as u64 == number).await;
+    for (verdict, number) in of_kind(false).into_iter().zip(1..) {
         assert_eq!(verdict["target"], format!("/{number}"));
         let cause = if number == 1 { "gunicorn_not_running" } else { "response_header_too_big" };
         assert_eq!((&verdict["cause"], &verdict["status"]), (&cause.into(), &502.into()));
@@ -184,8 +191,58 @@ async fn the_client_shows_verdicts_as_they_come() {
         assert!(verdict["link"]["method"].is_string() && verdict["trace_id"].is_null());
     }
     assert!(!text.stdout().contains("gunicorn_not_running") && !text.stdout().contains('\u{1b}'), "{}", text.stdout());
+    // However many requests tell it, a story is told once, and its incident has the count.
+    let told = text.stdout().matches("sure)").count();
+    assert!(told == 1 && text.stdout().contains("incident opened response_header_too_big"), "{}", text.stdout());
+    let incidents = of_kind(true);
+    let uids: std::collections::BTreeSet<&str> =
+        incidents.iter().map(|incident| incident["uid"].as_str().expect("a uid")).collect();
+    assert_eq!(uids.len(), 2, "{incidents:?}");
+    assert!(of_kind(false).iter().all(|verdict| uids.contains(verdict["incident"].as_str().expect("a uid"))));
     drop(program);
     eventually("it says that the server is gone", || json.stderr().contains(&to)).await;
+}
+
+#[tokio::test]
+async fn incidents_are_listed_got_and_watched() {
+    let (program, grpc) = program(100).await;
+    let endpoint = Channel::from_shared(format!("http://{grpc}")).expect("a URL");
+    let mut incidents = IncidentsClient::new(endpoint.connect().await.expect("connects"));
+    let watch = WatchIncidentsRequest { filter: None, backlog: 5 };
+    let mut watched = incidents.watch(watch).await.expect("a stream").into_inner();
+    for number in 1..=4 {
+        fail(grpc, number, if number == 2 { TOO_BIG } else { REFUSED }).await;
+        reached(grpc, number).await;
+    }
+    let causes = |causes: &[&str]| {
+        Some(Filter { causes: causes.iter().map(|cause| (*cause).to_owned()).collect(), ..Filter::default() })
+    };
+    let all = incidents.list(ListIncidentsRequest { filter: None, limit: 0 }).await.expect("a list").into_inner();
+    assert_eq!(all.incidents.len(), 2, "{all:?}");
+    let request = ListIncidentsRequest { filter: causes(&["gunicorn_not_running"]), limit: 0 };
+    let down = incidents.list(request).await.expect("a list").into_inner().incidents;
+    let [down] = down.as_slice() else { panic!("{down:?}") };
+    assert_eq!((down.origin.as_str(), down.ended.as_str()), ("gunicorn_not_running", ""));
+    // It was told of when it opened, and when it had doubled: the fourth request waits for the next time.
+    assert!((2..=3).contains(&down.requests) && down.state == "changed", "{down:?}");
+    let got = incidents.get(GetIncidentRequest { uid: down.uid.clone() }).await.expect("it is kept").into_inner();
+    assert_eq!(&got, down);
+    let verdicts = list(grpc, Filter::default(), 0).await;
+    let of_down = verdicts.iter().filter(|verdict| verdict.incident_uid == down.uid);
+    assert_eq!(of_down.map(|verdict| verdict.target.as_str()).collect::<Vec<_>>(), ["/4", "/3", "/1"]);
+    let unknown = incidents.get(GetIncidentRequest { uid: "no such uid".to_owned() }).await.expect_err("not kept");
+    assert_eq!(unknown.code(), Code::NotFound);
+    let request = ListIncidentsRequest { filter: causes(&["worker_tiemout"]), limit: 0 };
+    assert_eq!(incidents.list(request).await.expect_err("no such cause").code(), Code::InvalidArgument);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let incident = watched.message().await.expect("no error").expect("no end");
+        told.push(format!("{} {}", incident.state, incident.origin));
+    }
+    assert_eq!(told, ["opened gunicorn_not_running", "opened response_header_too_big", "changed gunicorn_not_running"]);
+    program.signal("TERM");
+    // The watcher is told of the ends, the terminal as well.
+    eventually("it says what became of them", || program.stdout().matches("incident closed").count() == 2).await;
 }
 
 #[tokio::test]

@@ -112,7 +112,13 @@ fn drain(engine: &mut Engine, held: &mut BTreeSet<Ticket>, said: &mut Vec<String
                 assert!((0.0..=1.0).contains(&verdict.confidence));
                 assert!(verdict.evidence.len() <= 5);
                 assert!(verdict.link.candidates.len() <= 5);
+                assert!(verdict.incident.is_some(), "every verdict is of an incident");
                 said.push(format!("{} {} {}", verdict.uid, verdict.revision, verdict.cause.id));
+            }
+            Output::Incident(incident) => {
+                assert!(incident.first <= incident.last && incident.examples.len() <= 3);
+                assert_eq!(incident.tally.causes.total(), incident.tally.total());
+                said.push(format!("{} {} {:?}", incident.label.uid, incident.revision, incident.state));
             }
         }
     }

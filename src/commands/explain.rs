@@ -40,6 +40,7 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         until: options.until,
         limit: options.limit,
         by_cause: options.group == Group::Cause,
+        each: options.each,
     };
     let stdout = anstream::stdout();
     let colours = stdout.current_choice() != anstream::ColorChoice::Never;
@@ -64,8 +65,8 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     };
     let mut writer = Writer::new(report.as_ref(), &filter, out.as_mut());
     let mut written: io::Result<()> = Ok(());
-    let totals = explain::run_while(&files, &reader, |explained| {
-        written = writer.verdict(&explained);
+    let totals = explain::run_while(&files, &reader, |told| {
+        written = writer.told(told);
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     problems.extend(totals.problems.iter().cloned());

@@ -1,22 +1,30 @@
-//! `why502 watch`: the verdicts of a running why502 as they come.
+//! `why502 watch`: the incidents and verdicts of a running why502 as they come. The same story is told once; its incident
+//! has the count.
 
 use crate::cli::{TextOrJson, Watch};
 use crate::commands::{INCOMPLETE, runtime, say};
+use crate::engine::incident::route;
 use crate::engine::verdict::percent;
 use crate::read::text::printable;
 use crate::read::time::rfc3339;
+use crate::web::api::incidents_client::IncidentsClient;
 use crate::web::api::verdicts_client::VerdictsClient;
-use crate::web::api::{Filter, Verdict, WatchRequest};
+use crate::web::api::{Count, Filter, Incident, Verdict, WatchIncidentsRequest, WatchRequest};
 use anstyle::{AnsiColor, Style};
-use serde_json::json;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
+use tonic::{Status, Streaming};
 
 /// How long to wait before the next try to connect.
 const RECONNECT: Duration = Duration::from_secs(2);
 
-/// Shows verdicts until it is interrupted.
+/// Stories that are remembered; past it they are told anew.
+const HEARD_MAX: usize = 4_096;
+
+/// Shows incidents and verdicts until it is interrupted.
 ///
 /// # Errors
 /// When standard output is closed.
@@ -55,26 +63,64 @@ pub fn run(options: &Watch) -> anyhow::Result<ExitCode> {
 
 enum Ended {
     Output(io::Error),
-    Refused(tonic::Status),
+    Refused(Status),
 }
 
 async fn watch(options: &Watch, backlog: u32) -> Result<(), Ended> {
-    let refused = |error: String| Ended::Refused(tonic::Status::unavailable(error));
+    let refused = |error: String| Ended::Refused(Status::unavailable(error));
     // With the authorities of the system where it begins with https.
     let endpoint = tonic::transport::Endpoint::new(options.to.url.clone()).map_err(|error| refused(root(&error)))?;
     let channel = endpoint.connect().await.map_err(|error| refused(format!("cannot connect: {}", root(&error))))?;
-    let filter = Filter { causes: options.cause.clone(), ..Filter::default() };
-    let request = WatchRequest { filter: Some(filter), backlog };
+    let filter = Some(Filter { causes: options.cause.clone(), ..Filter::default() });
+    let request = WatchIncidentsRequest { filter: filter.clone(), backlog };
+    let mut incidents = match IncidentsClient::new(channel.clone()).watch(request).await {
+        Ok(incidents) => Some(incidents.into_inner()),
+        // An older why502 has verdicts alone.
+        Err(status) if status.code() == tonic::Code::Unimplemented => None,
+        Err(status) => return Err(Ended::Refused(status)),
+    };
+    let request = WatchRequest { filter, backlog };
     let mut verdicts = VerdictsClient::new(channel).watch(request).await.map_err(Ended::Refused)?.into_inner();
-    while let Some(verdict) = verdicts.message().await.map_err(Ended::Refused)? {
-        let mut out = anstream::stdout().lock();
-        let text = match options.format {
-            TextOrJson::Json => format!("{}\n", object(&verdict)),
-            TextOrJson::Text => text(&verdict),
+    let mut heard = BTreeSet::new();
+    loop {
+        let text = tokio::select! {
+            biased;
+            verdict = verdicts.message() => {
+                let Some(verdict) = verdict.map_err(Ended::Refused)? else { return Ok(()) };
+                match options.format {
+                    TextOrJson::Json => format!("{}\n", object(&verdict)),
+                    TextOrJson::Text if options.each || is_new(&mut heard, &verdict) => text(&verdict),
+                    TextOrJson::Text => continue,
+                }
+            }
+            incident = next_of(&mut incidents) => {
+                let Some(incident) = incident.map_err(Ended::Refused)? else { return Ok(()) };
+                match options.format {
+                    TextOrJson::Json => format!("{}\n", incident_object(&incident)),
+                    TextOrJson::Text => incident_text(&incident),
+                }
+            }
         };
+        let mut out = anstream::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Ended::Output)?;
     }
-    Ok(())
+}
+
+/// The next incident; never, where none are told of.
+async fn next_of(incidents: &mut Option<Streaming<Incident>>) -> Result<Option<Incident>, Status> {
+    match incidents {
+        Some(incidents) => incidents.message().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// True when no verdict of the same incident, cause, status, upstream, method and route was shown.
+fn is_new(heard: &mut BTreeSet<String>, verdict: &Verdict) -> bool {
+    if heard.len() >= HEARD_MAX {
+        heard.clear();
+    }
+    let Verdict { incident_uid, cause, status, upstream, method, target, .. } = verdict;
+    heard.insert(format!("{incident_uid} {cause} {status} {upstream} {}", route(method, target)))
 }
 
 fn root(error: &dyn std::error::Error) -> String {
@@ -106,9 +152,52 @@ fn text(verdict: &Verdict) -> String {
     out
 }
 
-fn object(verdict: &Verdict) -> serde_json::Value {
+/// One line; when it closes with what to do.
+fn incident_text(incident: &Incident) -> String {
+    let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
+    let time = rfc3339(i64::try_from(incident.last_unix_nano).unwrap_or(0));
+    let (state, sentence) = (printable(&incident.state), printable(&incident.sentence));
+    let mut out = format!("{dim}{time}{dim:#} {bold}incident {state}{bold:#} {sentence}\n");
+    if !incident.ended.is_empty() && incident.requests + incident.failures > 1 {
+        out.push_str(&format!("  what to do: {}\n", printable(&incident.hint)));
+    }
+    out.push('\n');
+    out
+}
+
+fn incident_object(incident: &Incident) -> Value {
+    let time = |time: u64| rfc3339(i64::try_from(time).unwrap_or(0));
+    let counted = |counts: &[Count]| -> Map<String, Value> {
+        counts.iter().map(|count| (count.key.clone(), count.count.into())).collect()
+    };
+    let none_if_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let examples = incident.examples.iter().map(|example| {
+        json!({
+            "uid": example.uid, "time": time(example.time_unix_nano),
+            "status": (example.status != 0).then_some(example.status),
+            "method": example.method, "target": example.target, "cause": example.cause,
+            "trace_id": none_if_empty(&example.trace_id), "span_id": none_if_empty(&example.span_id),
+        })
+    });
+    json!({
+        "type": "incident", "uid": incident.uid, "revision": incident.revision, "state": incident.state,
+        "origin": incident.origin, "first": time(incident.first_unix_nano), "last": time(incident.last_unix_nano),
+        "requests": incident.requests, "failures": incident.failures,
+        "counts": {
+            "cause": counted(&incident.causes), "path": counted(&incident.paths),
+            "status": counted(&incident.statuses), "upstream": counted(&incident.upstreams),
+        },
+        "began_with": none_if_empty(&incident.began_with), "evidence": incident.evidence,
+        "examples": examples.collect::<Vec<_>>(),
+        "ended": none_if_empty(&incident.ended), "hint": incident.hint, "sentence": incident.sentence,
+    })
+}
+
+fn object(verdict: &Verdict) -> Value {
     let link = verdict.link.clone().unwrap_or_default();
     json!({
+        "type": if verdict.status != 0 || !verdict.target.is_empty() { "request" } else { "failure" },
+        "incident": verdict.incident_uid,
         "uid": verdict.uid, "revision": verdict.revision,
         "time": rfc3339(i64::try_from(verdict.time_unix_nano).unwrap_or(0)),
         "status": (verdict.status != 0).then_some(verdict.status),

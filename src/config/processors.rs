@@ -32,6 +32,7 @@ pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Pro
     let link = section.section(context, "link", "why502::link");
     let enrich = section.section(context, "enrich", "why502::enrich");
     let limits = section.section(context, "limits", "why502::limits");
+    let verdicts = section.section(context, "verdicts", "why502::verdicts");
     let processor = Processor {
         hold: section.duration(context, "hold"),
         link_threshold: link.number(context, "threshold"),
@@ -46,6 +47,9 @@ pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Pro
         held_bytes_max: limits.bytes(context, "held_bytes"),
         held_span_bytes_max: limits.bytes(context, "held_span_bytes"),
         verdicts_max: limits.count(context, "verdicts"),
+        verdicts_per_incident: verdicts
+            .has_value("per_incident")
+            .then(|| verdicts.count(context, "per_incident") as u64),
     };
     (processor, names)
 }

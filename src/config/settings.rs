@@ -204,6 +204,8 @@ pub struct Processor {
     pub held_span_bytes_max: usize,
     /// Verdicts kept for the query API.
     pub verdicts_max: usize,
+    /// Verdict records of one incident that are sent; all where `None`.
+    pub verdicts_per_incident: Option<u64>,
 }
 
 /// How places are told apart.

@@ -207,6 +207,12 @@ pub const SETTINGS: &[Setting] = &[
         "16MiB",
         "Bytes of spans that wait for a verdict; past it spans go on at once and do not get it.",
     ),
+    row(
+        "why502::verdicts::per_incident",
+        Kind::Count(0, 1_000_000),
+        "",
+        "Verdict records of one incident that are sent, and as many revised ones; the others are counted. All without it. The attributes on the records and spans of the requests are written in any case.",
+    ),
     row("why502::limits::verdicts", Kind::Count(1, 1_000_000), "1000", "Verdicts kept for the query API."),
     row(
         "upstream::nginx",

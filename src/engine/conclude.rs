@@ -4,6 +4,7 @@ use super::case::{Case, DeathKey, Sight};
 use super::causes::Mark;
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
+use super::incident::Trail;
 use super::outcome::{self, Outcome};
 use super::sites::SiteRef;
 use super::timers::{REVISIT, Timer};
@@ -111,6 +112,13 @@ impl Engine {
                 return;
             }
         }
+        verdict.incident = match &before {
+            Some(before) => self.incidents.revise(now, before, &verdict),
+            None => {
+                let trail = Trail::of_request(&case, at, &ties, &self.sites, &verdict);
+                Some(self.incidents.join(now, &self.sites, &trail, &verdict))
+            }
+        };
         let verdict = Arc::new(verdict);
         let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
         let skew = span.and_then(|number| skew_of(&case, number, &verdict));
@@ -143,6 +151,7 @@ impl Engine {
         self.update_named(at);
         self.update_wanted(at, id);
         self.outputs.push_back(Output::Verdict(verdict));
+        self.tell_incidents();
         if before.is_none() {
             self.remember_decided(now, at, id);
         }

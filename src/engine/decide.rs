@@ -155,6 +155,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         attempts: attempts as u32,
         worker_pid: claim.worker.filter(|worker| *worker != Death::UNKNOWN_WORKER),
         link,
+        incident: None,
     };
     (verdict, span)
 }

@@ -5,6 +5,7 @@ use super::correlate::Interval;
 use super::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
 use super::correlate::join::Request;
 use super::correlate::world::World;
+use super::incident::Trail;
 use super::sites::SiteRef;
 use super::verdict::{Ticket, Verdict};
 use super::{Engine, Output, decide};
@@ -26,7 +27,7 @@ fn is_halt(phase: &Phase) -> bool {
 }
 
 impl Engine {
-    pub(super) fn decide_death(&mut self, at: SiteRef, number: usize) {
+    pub(super) fn decide_death(&mut self, now: Nanos, at: SiteRef, number: usize) {
         let Some(site) = self.sites.get(at) else { return };
         let Some(index) = number.checked_sub(site.world.gunicorns.deaths_forgotten) else { return };
         let Some(death) = site.world.gunicorns.deaths.get(index) else { return };
@@ -38,7 +39,7 @@ impl Engine {
             return;
         }
         let key = DeathKey { site: at, index };
-        let when = death.from;
+        let (when, stream) = (death.from, Some(death.source));
         if self.joins_ghost(at, key) {
             return;
         }
@@ -46,7 +47,7 @@ impl Engine {
         if let Some(death) = self.sites.get_mut(at).and_then(|site| site.world.gunicorns.deaths.get_mut(index)) {
             death.reported = true;
         }
-        self.publish_standalone(at, verdict);
+        self.publish_standalone(now, at, stream, verdict);
     }
 
     pub(super) fn decide_phase(&mut self, now: Nanos, at: SiteRef, stream: u64, ticket: Ticket) {
@@ -65,10 +66,10 @@ impl Engine {
             return;
         }
         let verdict = self.verdict_on(at, Trigger::Phase(change), change.at, None);
-        self.publish_standalone(at, verdict);
+        self.publish_standalone(now, at, Some(stream), verdict);
     }
 
-    pub(super) fn decide_host(&mut self, at: SiteRef, ticket: Ticket) {
+    pub(super) fn decide_host(&mut self, now: Nanos, at: SiteRef, ticket: Ticket) {
         let Some(world) = self.sites.get(at).map(|site| &site.world) else { return };
         let Some(host) = world.hosts.iter().find(|host| host.seen.ticket == ticket) else { return };
         if host.used {
@@ -83,7 +84,7 @@ impl Engine {
         if let Some(host) = hosts.and_then(|hosts| hosts.iter_mut().find(|host| host.seen.ticket == ticket)) {
             host.used = true;
         }
-        self.publish_standalone(at, verdict);
+        self.publish_standalone(now, at, None, verdict);
     }
 
     /// True when an nginx in view may ask this site.
@@ -133,8 +134,12 @@ impl Engine {
         (!verdict.cause.is_unknown()).then_some(verdict)
     }
 
-    fn publish_standalone(&mut self, at: SiteRef, verdict: Option<Verdict>) {
-        let Some(verdict) = verdict.map(Arc::new) else { return };
+    /// `stream` is the log of the process that it is about, where that is a Gunicorn's.
+    fn publish_standalone(&mut self, now: Nanos, at: SiteRef, stream: Option<u64>, verdict: Option<Verdict>) {
+        let Some(mut verdict) = verdict else { return };
+        let trail = Trail::of_process(at, stream, &self.sites);
+        verdict.incident = Some(self.incidents.join(now, &self.sites, &trail, &verdict));
+        let verdict = Arc::new(verdict);
         // The lines of one incident (timeout, kill, boot failure, shutdown) make one verdict.
         let tickets: Vec<Ticket> = verdict.records.iter().map(|(_, ticket)| *ticket).collect();
         let deaths = self.sites.get_mut(at).map(|site| &mut site.world.gunicorns.deaths);
@@ -147,6 +152,7 @@ impl Engine {
             self.resolve(ticket, Some(Arc::clone(&verdict)));
         }
         self.outputs.push_back(Output::Verdict(verdict));
+        self.tell_incidents();
     }
 }
 

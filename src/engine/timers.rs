@@ -16,6 +16,8 @@ pub enum Wake {
     Standalone,
     /// A decided request is forgotten.
     Forget,
+    /// An incident is told of again, or closes.
+    Incident,
 }
 
 /// What falls due.
@@ -37,6 +39,8 @@ pub(super) enum Timer {
     Host(SiteRef, Ticket),
     /// Decided requests of a site are forgotten. One timer for all of them: in a storm most are forgotten long before.
     Forget(SiteRef),
+    /// Open incidents are looked at. One timer for all of them.
+    Incidents,
 }
 
 impl Timer {
@@ -47,6 +51,7 @@ impl Timer {
             Timer::Ticket(_) | Timer::Span(..) => Wake::Release,
             Timer::Death(..) | Timer::Phase(..) | Timer::Host(..) => Wake::Standalone,
             Timer::Forget(_) => Wake::Forget,
+            Timer::Incidents => Wake::Incident,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Symptom, cause, evidence and link of one failed request.
 
 use super::causes::Cause;
+use super::incident::Label;
 use super::words::Peer;
 use crate::read::evidence::{Nanos, Symptom, Text, TraceContext};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Names one record or span that the caller keeps while the engine decides. The engine never looks inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -140,6 +142,8 @@ pub struct Verdict {
     pub link: Link,
     /// The application server that nginx asked.
     pub peer: Peer,
+    /// The incident that it is of; every verdict that the engine gives is of one.
+    pub incident: Option<Arc<Label>>,
 }
 
 impl Verdict {
@@ -151,6 +155,11 @@ impl Verdict {
     /// What to do about it, without values.
     pub fn hint(&self) -> &'static str {
         self.peer.hint(self.cause)
+    }
+
+    /// True for a failed request, false for a fatal record that no request joins.
+    pub fn is_request(&self) -> bool {
+        self.status.is_some() || !self.target.is_empty()
     }
 
     /// One sentence for people: what failed and why.

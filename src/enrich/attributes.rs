@@ -2,6 +2,7 @@
 //! of it, and a test compares it with what [`super`] writes.
 
 use crate::engine::causes::{self, Category};
+use crate::engine::incident::{Ended, State};
 use crate::engine::verdict::LinkMethod;
 use crate::read::evidence::Symptom;
 
@@ -16,6 +17,8 @@ pub enum Carrier {
     SpanEvent,
     /// The verdict's own log record.
     Verdict,
+    /// The log record of an incident.
+    Incident,
 }
 
 /// What the value is.
@@ -44,6 +47,10 @@ pub enum Vocabulary {
     Symptoms,
     /// [`LinkMethod::ALL`].
     LinkMethods,
+    /// [`State::ALL`].
+    States,
+    /// [`Ended::WORDS`].
+    Ends,
 }
 
 impl Vocabulary {
@@ -55,6 +62,8 @@ impl Vocabulary {
                 Category::ALL.iter().map(|category| (category.id(), of_category(*category))).collect()
             }
             Vocabulary::Symptoms => Symptom::ALL.iter().map(|symptom| (symptom.id(), of_symptom(*symptom))).collect(),
+            Vocabulary::States => State::ALL.iter().map(|state| (state.id(), of_state(*state))).collect(),
+            Vocabulary::Ends => Ended::WORDS.to_vec(),
             Vocabulary::LinkMethods => LinkMethod::ALL.iter().map(|method| (method.id(), of_method(*method))).collect(),
         }
     }
@@ -98,6 +107,8 @@ impl Row {
 const EVERYWHERE: &[Carrier] = &[Carrier::Record, Carrier::Span, Carrier::SpanEvent, Carrier::Verdict];
 const LOGS: &[Carrier] = &[Carrier::Record, Carrier::Verdict];
 const VERDICT: &[Carrier] = &[Carrier::Verdict];
+const INCIDENT: &[Carrier] = &[Carrier::Incident];
+const BOTH: &[Carrier] = &[Carrier::Record, Carrier::Span, Carrier::SpanEvent, Carrier::Verdict, Carrier::Incident];
 
 /// All attributes: our own in the order in which they are written, then those of the semantic conventions.
 pub const ATTRIBUTES: &[Row] = &[
@@ -144,7 +155,7 @@ pub const ATTRIBUTES: &[Row] = &[
         note: "At most 5, each of at most 200 characters behind its source: `nginx.error`, `nginx.access`, `gunicorn`, `gunicorn.access`, `host`, `trace`, or `why502` for a conclusion of its own. Control characters are replaced.",
         examples: &["[\"gunicorn: WORKER TIMEOUT (pid:301)\", \"nginx.access: GET /report 502\"]"],
         presence: Presence::Always,
-        on: EVERYWHERE,
+        on: BOTH,
     },
     Row {
         id: "why502.hint",
@@ -155,7 +166,7 @@ pub const ATTRIBUTES: &[Row] = &[
             "\"Raise `worker_rlimit_nofile` (and `LimitNOFILE=` of the unit) to at least twice `worker_connections`.\"",
         ],
         presence: Presence::Always,
-        on: EVERYWHERE,
+        on: BOTH,
     },
     Row {
         id: "why502.request.uid",
@@ -194,6 +205,24 @@ pub const ATTRIBUTES: &[Row] = &[
         on: EVERYWHERE,
     },
     Row {
+        id: "why502.incident.uid",
+        kind: Kind::String,
+        brief: "The same on everything of one outage.",
+        note: "32 hexadecimal digits, made of the site, the cause and the first failure: the same input gives the same uid. A verdict stays in its incident when late evidence changes it.",
+        examples: &["\"9c1f07d2be8e4b60a5a4d8f20c6e7b13\""],
+        presence: Presence::Always,
+        on: BOTH,
+    },
+    Row {
+        id: "why502.incident.origin",
+        kind: Kind::Words(Vocabulary::Causes),
+        brief: "The cause that the others of its incident follow from.",
+        note: "As far as it was known when this was written: the record `why502.incident` that closes it has the last word.",
+        examples: &[],
+        presence: Presence::Always,
+        on: BOTH,
+    },
+    Row {
         id: "why502.link.method",
         kind: Kind::Words(Vocabulary::LinkMethods),
         brief: "How the trace of the request was found.",
@@ -230,13 +259,103 @@ pub const ATTRIBUTES: &[Row] = &[
         on: VERDICT,
     },
     Row {
+        id: "why502.incident.state",
+        kind: Kind::Words(Vocabulary::States),
+        brief: "What became of the incident.",
+        note: "Told of when it opens, when its failures have doubled, while it grows every 10 s, and when it closes.",
+        examples: &[],
+        presence: Presence::Always,
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.first",
+        kind: Kind::String,
+        brief: "When its first request failed.",
+        note: "RFC 3339. The record's own time is that of the last failure, or of what ended it.",
+        examples: &["\"2026-11-22T07:14:39.250Z\""],
+        presence: Presence::Always,
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.requests",
+        kind: Kind::Int,
+        brief: "Failed requests of the incident, so far.",
+        note: "",
+        examples: &["20"],
+        presence: Presence::Always,
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.failures",
+        kind: Kind::Int,
+        brief: "Failures of the incident that join no request, so far.",
+        note: "A worker's end, a Gunicorn that cannot start, a line of the kernel.",
+        examples: &["8", "0"],
+        presence: Presence::Always,
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.causes",
+        kind: Kind::Strings,
+        brief: "Its failures by cause, each with its count, the most frequent first.",
+        note: "",
+        examples: &["[\"workers_saturated 18\", \"worker_timeout 10\"]"],
+        presence: Presence::Always,
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.paths",
+        kind: Kind::Strings,
+        brief: "Its requests by route, each with its count, the most frequent first.",
+        note: "Paths without their query, ids replaced by `*`. At most 10 and `others`.",
+        examples: &["[\"/report 12\", \"/users/*/orders 8\"]"],
+        presence: Presence::If("the path of a request is known"),
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.statuses",
+        kind: Kind::Strings,
+        brief: "Its requests by the status that the client got, each with its count.",
+        note: "",
+        examples: &["[\"504 18\", \"500 2\"]"],
+        presence: Presence::If("the status of a request is known"),
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.upstreams",
+        kind: Kind::Strings,
+        brief: "Its requests by the last peer that nginx tried, each with its count.",
+        note: "At most 10 and `others`.",
+        examples: &["[\"127.0.0.1:8000 20\"]"],
+        presence: Presence::If("the peer of a request is known"),
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.examples",
+        kind: Kind::Strings,
+        brief: "`why502.request.uid` of some of its failures, those with a trace first.",
+        note: "At most 3. The record is of the trace of the first that has one.",
+        examples: &["[\"5f0c2b9f3c7d41e88a3d8f1f3c2a9b10\"]"],
+        presence: Presence::Always,
+        on: INCIDENT,
+    },
+    Row {
+        id: "why502.incident.ended",
+        kind: Kind::Words(Vocabulary::Ends),
+        brief: "What ended the incident.",
+        note: "The body of the record has the words.",
+        examples: &[],
+        presence: Presence::If("the incident is closed"),
+        on: INCIDENT,
+    },
+    Row {
         id: "log.record.uid",
         kind: Kind::String,
         brief: "The same as `why502.request.uid`.",
-        note: "",
+        note: "Of an incident its uid, a hyphen, and how often it was told of before.",
         examples: &["\"5f0c2b9f3c7d41e88a3d8f1f3c2a9b10\""],
         presence: Presence::Always,
-        on: VERDICT,
+        on: &[Carrier::Verdict, Carrier::Incident],
     },
     Row {
         id: "http.request.method",
@@ -343,6 +462,14 @@ fn of_symptom(symptom: Symptom) -> &'static str {
         Symptom::NginxOutOfFiles => "nginx had no file descriptor left",
         Symptom::ClientClosed => "the client closed the connection first",
         Symptom::Unknown => "the logs do not say",
+    }
+}
+
+fn of_state(state: State) -> &'static str {
+    match state {
+        State::Opened => "its first failure was judged",
+        State::Changed => "more failures joined it, or its origin became clearer",
+        State::Closed => "nothing joins it any more",
     }
 }
 

@@ -54,6 +54,11 @@ impl Remembered {
         self.recent.push_back(ticket);
     }
 
+    /// Where one record stands.
+    pub fn place(&self, ticket: Ticket) -> Option<Arc<Place>> {
+        self.by_ticket.get(&ticket).cloned()
+    }
+
     /// The places of all records that a verdict names.
     pub fn of(&self, verdict: &Verdict) -> Places {
         let mut places = Places(Vec::with_capacity(verdict.records.len()));

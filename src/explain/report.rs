@@ -4,6 +4,7 @@
 //! temporary file (module `spill`), so that memory does not grow with the number of failures. JSON lines are written as they
 //! come.
 
+pub mod incidents;
 pub mod json;
 pub mod markdown;
 mod spill;
@@ -11,10 +12,12 @@ pub mod summary;
 pub mod text;
 mod timeline;
 
-use super::{Explained, Totals};
+use super::{Explained, Outage, Told, Totals};
+use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
 use crate::read::evidence::Nanos;
 use crate::read::time::rfc3339;
+use incidents::Incidents;
 use spill::Spill;
 use std::io::{self, Write};
 use summary::{Row, Summary};
@@ -57,6 +60,8 @@ pub struct Filter {
     pub limit: Option<u64>,
     /// Requests stand under their cause instead of in order of time.
     pub by_cause: bool,
+    /// Every failure is shown; else each story once, where the report is for people.
+    pub each: bool,
 }
 
 impl Filter {
@@ -66,6 +71,23 @@ impl Filter {
             && self.since.is_none_or(|since| verdict.time >= since)
             && self.until.is_none_or(|until| verdict.time < until)
     }
+
+    /// True when the incident is shown: some failure of it may be.
+    pub fn fits_incident(&self, incident: &Incident) -> bool {
+        let has = |id: &String| incident.tally.causes.rows().iter().any(|(cause, _)| cause == id);
+        (self.causes.is_empty() || self.causes.iter().any(has))
+            && self.since.is_none_or(|since| incident.last >= since)
+            && self.until.is_none_or(|until| incident.first < until)
+    }
+}
+
+/// How often a story is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Failures that tell it, beside the one that is shown.
+    pub more: u64,
+    /// When the last of them was.
+    pub last: Nanos,
 }
 
 /// One way to write the report. The parts are called in the order in which they stand here.
@@ -77,7 +99,19 @@ pub trait Report {
     ///
     /// # Errors
     /// When it cannot be written.
-    fn summary(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()>;
+    fn head(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()>;
+
+    /// One incident that is over.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn incident(&self, out: &mut dyn Write, outage: &Outage) -> io::Result<()>;
+
+    /// What stands behind the incidents; so many of them, with so many failures, were left out.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn more_incidents(&self, out: &mut dyn Write, count: u64, failures: u64) -> io::Result<()>;
 
     /// The heading over the requests of one cause.
     ///
@@ -91,11 +125,17 @@ pub trait Report {
     /// When it cannot be written.
     fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()>;
 
-    /// The end; `hidden` requests were counted and not shown.
+    /// How often the story of the last request is told beside it; what stands between two requests where it is not.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn end(&self, out: &mut dyn Write, hidden: u64) -> io::Result<()>;
+    fn again(&self, out: &mut dyn Write, again: Option<Again>) -> io::Result<()>;
+
+    /// The end: the summary by cause; `hidden` requests were counted and not shown.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn end(&self, out: &mut dyn Write, summary: &Summary, hidden: u64) -> io::Result<()>;
 }
 
 /// Writes a report from verdicts that come in order of time.
@@ -104,6 +144,7 @@ pub struct Writer<'a> {
     filter: &'a Filter,
     out: &'a mut dyn Write,
     spill: Spill,
+    incidents: Incidents,
     shown: u64,
     hidden: u64,
 }
@@ -117,7 +158,30 @@ impl std::fmt::Debug for Writer<'_> {
 impl<'a> Writer<'a> {
     /// A report of what the filter lets through.
     pub fn new(report: &'a dyn Report, filter: &'a Filter, out: &'a mut dyn Write) -> Writer<'a> {
-        Writer { report, filter, out, spill: Spill::new(), shown: 0, hidden: 0 }
+        let each = filter.each || report.is_bare();
+        Writer { report, filter, out, spill: Spill::new(each), incidents: Incidents::default(), shown: 0, hidden: 0 }
+    }
+
+    /// Takes what comes next.
+    ///
+    /// # Errors
+    /// When it cannot be written, to the output or to the temporary file.
+    pub fn told(&mut self, told: Told<'_>) -> io::Result<()> {
+        match told {
+            Told::Verdict(explained) => self.verdict(&explained),
+            Told::Incident(outage) => self.incident(outage),
+        }
+    }
+
+    fn incident(&mut self, outage: Outage) -> io::Result<()> {
+        if !self.filter.fits_incident(&outage.incident) {
+            return Ok(());
+        }
+        if self.report.is_bare() {
+            return self.report.incident(self.out, &outage);
+        }
+        self.incidents.keep(outage);
+        Ok(())
     }
 
     /// Takes one verdict.
@@ -146,21 +210,27 @@ impl<'a> Writer<'a> {
             self.out.flush()?;
             return Ok(self.hidden);
         }
-        let summary = self.spill.summary()?;
-        self.report.summary(self.out, &summary, totals)?;
+        let mut summary = self.spill.summary()?;
+        self.report.head(self.out, &summary, totals)?;
+        let (shown, left_out) = self.incidents.shown(self.filter.each || self.report.is_bare());
+        for outage in shown {
+            summary.note_origin(outage.incident.label.origin);
+            self.report.incident(self.out, outage)?;
+        }
+        self.report.more_incidents(self.out, left_out.incidents, left_out.failures)?;
         let mut shown = 0;
         if self.filter.by_cause {
             for row in summary.rows() {
                 if self.filter.limit != Some(0) {
                     self.report.group(self.out, &row)?;
                 }
-                shown += self.spill.write(self.out, Some(row.cause), self.filter.limit)?;
+                shown += self.spill.write(self.out, self.report, Some(row.cause), self.filter.limit)?;
             }
         } else {
-            shown += self.spill.write(self.out, None, self.filter.limit)?;
+            shown += self.spill.write(self.out, self.report, None, self.filter.limit)?;
         }
         let hidden = summary.total.saturating_sub(shown);
-        self.report.end(self.out, hidden)?;
+        self.report.end(self.out, &summary, hidden)?;
         self.out.flush()?;
         Ok(if self.report.is_bare() { hidden } else { 0 })
     }

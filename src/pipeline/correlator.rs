@@ -1,18 +1,21 @@
 //! The engine's side: one task that owns the engine and the bytes of what it holds.
 
+use super::incidents;
 use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
 use super::{Route, Shared, send_all};
 use crate::clock;
 use crate::engine::correlate::spans::SpanRow;
+use crate::engine::incident::{Incident, State};
 use crate::engine::place::{Place, Stream};
 use crate::engine::verdict::{Source, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings};
-use crate::enrich::Enrichment;
+use crate::enrich::{self, Enrichment};
 use crate::exporter::Outlet;
 use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
+use crate::telemetry::metrics::{PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -98,6 +101,7 @@ pub struct Correlator {
     verdict_route: Arc<Route>,
     verdict_outlets: Vec<Arc<dyn Outlet>>,
     enrich_http: bool,
+    incidents: incidents::Incidents,
     items: Items,
     /// The verdicts that were written last: the records and spans of one are mostly released together.
     enrichments: VecDeque<(Arc<Verdict>, Arc<Enrichment>)>,
@@ -115,6 +119,7 @@ impl Correlator {
         log_outlets: Vec<Arc<dyn Outlet>>,
         verdict_outlets: Vec<Arc<dyn Outlet>>,
         enrich_http: bool,
+        per_incident: Option<u64>,
     ) -> Correlator {
         let own_resource = resource(&[Attribute::new("service.name", "why502")]);
         Correlator {
@@ -124,6 +129,7 @@ impl Correlator {
             verdict_route: Arc::new(Route { plain: Vec::new(), explained: log_outlets }),
             verdict_outlets,
             enrich_http,
+            incidents: incidents::Incidents::new(per_incident),
             items: Items::default(),
             enrichments: VecDeque::new(),
             wanted: Arc::default(),
@@ -251,6 +257,7 @@ impl Correlator {
                     let surroundings = surroundings.pop_front();
                     self.publish(now, &verdict, surroundings.as_ref(), &mut verdicts);
                 }
+                Output::Incident(incident) => self.publish_incident(now, &incident, &mut verdicts),
                 Output::Release { ticket, verdict } => {
                     let Some(slot) = self.items.find(ticket) else { continue };
                     if let Some(item) = self.items.get_mut(slot) {
@@ -306,11 +313,33 @@ impl Correlator {
         if self.verdict_route.explained.is_empty() {
             return;
         }
+        let surroundings = surroundings.cloned().unwrap_or_else(|| self.own_scope.clone());
+        if !self.incidents.note(verdict, &surroundings) {
+            self.shared.counters.add(SUPPRESSED, PER_INCIDENT, 1);
+            return;
+        }
         let enrichment = self.enrichment(verdict);
-        let surroundings = surroundings.unwrap_or(&self.own_scope);
-        builder.push_with(&self.verdict_route, Signal::Logs, surroundings, |out| {
+        builder.push_with(&self.verdict_route, Signal::Logs, &surroundings, |out| {
             enrichment.put_verdict_record(verdict, now, out);
         });
+    }
+
+    fn publish_incident(&mut self, now: Nanos, incident: &Arc<Incident>, builder: &mut Builder) {
+        let surroundings = self.incidents.surroundings(incident);
+        match incident.state {
+            State::Opened => self.shared.counters.add("incidents", incident.label.origin.id, 1),
+            State::Changed => {}
+            State::Closed => self.incidents.forget(incident),
+        }
+        self.ring.publish_incident(Arc::clone(incident));
+        for outlet in &self.verdict_outlets {
+            outlet.incident(incident);
+        }
+        if !self.verdict_route.explained.is_empty() {
+            let record = enrich::incident::record(incident, now);
+            let surroundings = surroundings.unwrap_or_else(|| self.own_scope.clone());
+            builder.push_with(&self.verdict_route, Signal::Logs, &surroundings, |out| out.extend_from_slice(&record));
+        }
     }
 
     /// The bytes of a verdict, made once for all that it is written on.

@@ -41,6 +41,11 @@ const fn row(
     Metric { name, kind, unit, brief, attributes }
 }
 
+/// The counter of verdicts of which no record was sent, and the one reason that there is.
+pub const SUPPRESSED: &str = "suppressed_verdicts";
+/// More of its incident were sent than `verdicts::per_incident` allows.
+pub const PER_INCIDENT: &str = "per_incident";
+
 /// Every metric.
 pub const METRICS: &[Metric] = &[
     row(
@@ -81,6 +86,20 @@ pub const METRICS: &[Metric] = &[
         "Spans that went on without being looked at: `queue` for those that the engine was too busy for, `budget` for those of a failure that `held_span_bytes` had no room for.",
     ),
     row("why502_verdicts", Kind::Counter, "{verdict}", &["cause"], "Verdicts, by cause."),
+    row(
+        "why502_incidents",
+        Kind::Counter,
+        "{incident}",
+        &["origin"],
+        "Incidents that opened, by the cause that they began with.",
+    ),
+    row(
+        "why502_suppressed_verdicts",
+        Kind::Counter,
+        "{verdict}",
+        &["reason"],
+        "Verdicts of which no record of their own was sent, by reason: `per_incident` for those past `verdicts::per_incident`.",
+    ),
     row("why502_links", Kind::Counter, "{verdict}", &["method"], "Verdicts, by how they were linked to a trace."),
     row(
         "why502_exporter_sent_log_records",
@@ -151,6 +170,7 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
         ("why502_receiver_refused_requests", "refused", "reason"),
         ("why502_verdicts", "verdicts", "cause"),
         ("why502_links", "links", "method"),
+        ("why502_incidents", "incidents", "origin"),
     ] {
         let of = Arc::clone(counters);
         register(meter, name, move |observer| {
@@ -159,6 +179,11 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
             }
         });
     }
+    let of = Arc::clone(counters);
+    register(meter, "why502_suppressed_verdicts", move |observer| {
+        let counted = of.labelled().into_iter().find(|(known, _, _)| *known == SUPPRESSED);
+        observer.observe(counted.map_or(0, |(_, _, count)| count), &[KeyValue::new("reason", PER_INCIDENT)]);
+    });
     let of = Arc::clone(counters);
     register(meter, "why502_recognised_records", move |observer| {
         let (by_format, unrecognised) = of.recognised_counts();

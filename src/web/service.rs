@@ -1,8 +1,8 @@
-//! List, get and watch.
+//! List, get and watch of verdicts, and what the service of incidents shares with it.
 
 use super::api;
 use super::limits::{Limits, Place};
-use super::ring::Ring;
+use super::ring::{Kept, Newest};
 use crate::engine::causes;
 use crate::engine::verdict::Verdict;
 use crate::enrich::hex;
@@ -14,26 +14,26 @@ use std::sync::Arc;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-/// Verdicts of one answer.
-const LIST_MAX: usize = 1_000;
-const LIST_DEFAULT: usize = 100;
+/// Verdicts, or incidents, of one answer.
+pub(super) const LIST_MAX: usize = 1_000;
+pub(super) const LIST_DEFAULT: usize = 100;
 
-/// The service over a ring.
+/// The service over the newest verdicts.
 #[derive(Clone, Debug)]
 pub struct Service {
-    ring: Ring,
+    verdicts: Newest<Verdict>,
     limits: Limits,
 }
 
 impl Service {
-    /// The service over this ring, within these limits.
-    pub fn new(ring: Ring, limits: Limits) -> Service {
-        Service { ring, limits }
+    /// The service over these verdicts, within these limits.
+    pub fn new(verdicts: Newest<Verdict>, limits: Limits) -> Service {
+        Service { verdicts, limits }
     }
 }
 
 /// An answer that takes a place until it has been sent.
-fn placed<T>(message: T, place: Place) -> Response<T> {
+pub(super) fn placed<T>(message: T, place: Place) -> Response<T> {
     let mut response = Response::new(message);
     response.extensions_mut().insert(place);
     response
@@ -50,7 +50,7 @@ impl api::verdicts_server::Verdicts for Service {
             limit => (limit as usize).min(LIST_MAX),
         };
         let verdicts = self
-            .ring
+            .verdicts
             .newest()
             .iter()
             .filter(|verdict| fits(&filter, verdict))
@@ -63,7 +63,7 @@ impl api::verdicts_server::Verdicts for Service {
     async fn get(&self, request: Request<api::GetRequest>) -> Result<Response<api::Verdict>, Status> {
         let uid = request.into_inner().uid;
         let place = self.limits.call()?;
-        match self.ring.get(&uid) {
+        match self.verdicts.get(&uid) {
             Some(verdict) => Ok(placed(message(&verdict), place)),
             None => Err(Status::not_found(
                 "no verdict with this uid is kept; it is unknown, or older than the newest `limits::verdicts`",
@@ -77,28 +77,37 @@ impl api::verdicts_server::Verdicts for Service {
         let request = request.into_inner();
         let filter = checked(request.filter)?;
         let place = self.limits.watcher()?;
-        // Subscribed before the backlog is read: what comes between is sent twice rather than never.
-        let news = self.ring.subscribe();
         let backlog = (request.backlog as usize).min(LIST_MAX);
-        let mut old: VecDeque<Arc<Verdict>> =
-            self.ring.newest().into_iter().filter(|verdict| fits(&filter, verdict)).take(backlog).collect();
-        old.make_contiguous().reverse();
-        let last_old = old.back().map(|verdict| (verdict.uid.clone(), verdict.revision));
-        let old = tokio_stream::iter(old.into_iter().map(|verdict| Ok(message(&verdict))));
-        let new = tokio_stream::wrappers::BroadcastStream::new(news).filter_map(move |news| match news {
-            Ok(verdict)
-                if last_old
-                    .as_ref()
-                    .is_some_and(|(uid, revision)| *uid == verdict.uid && *revision == verdict.revision) =>
-            {
-                None
-            }
-            Ok(verdict) => fits(&filter, &verdict).then(|| Ok(message(&verdict))),
-            Err(error) => Some(Err(lagged(&error))),
-        });
-        let verdicts: Self::WatchStream = Box::pin(old.chain(new));
-        Ok(placed(verdicts, place))
+        let fits = move |verdict: &Verdict| fits(&filter, verdict);
+        Ok(placed(watched(&self.verdicts, backlog, fits, message), place))
     }
+}
+
+/// What a watcher is sent: some of what is kept, then what comes.
+pub(super) fn watched<T, M>(
+    newest: &Newest<T>,
+    backlog: usize,
+    fits: impl Fn(&T) -> bool + Send + 'static,
+    message: fn(&T) -> M,
+) -> Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>
+where
+    T: Kept + Send + Sync + 'static,
+    M: Send + 'static,
+{
+    // Subscribed before the backlog is read: what comes between is sent twice rather than never.
+    let news = newest.subscribe();
+    let mut old: VecDeque<Arc<T>> = newest.newest().into_iter().filter(|one| fits(one)).take(backlog).collect();
+    old.make_contiguous().reverse();
+    let last_old = old.back().map(|one| (one.uid().to_owned(), one.revision()));
+    let old = tokio_stream::iter(old.into_iter().map(move |one| Ok(message(&one))));
+    let new = tokio_stream::wrappers::BroadcastStream::new(news).filter_map(move |news| match news {
+        Ok(one) if last_old.as_ref().is_some_and(|(uid, revision)| uid == one.uid() && *revision == one.revision()) => {
+            None
+        }
+        Ok(one) => fits(&one).then(|| Ok(message(&one))),
+        Err(error) => Some(Err(lagged(&error))),
+    });
+    Box::pin(old.chain(new))
 }
 
 fn lagged(error: &tokio_stream::wrappers::errors::BroadcastStreamRecvError) -> Status {
@@ -107,7 +116,7 @@ fn lagged(error: &tokio_stream::wrappers::errors::BroadcastStreamRecvError) -> S
     ))
 }
 
-fn checked(filter: Option<api::Filter>) -> Result<api::Filter, Status> {
+pub(super) fn checked(filter: Option<api::Filter>) -> Result<api::Filter, Status> {
     let filter = filter.unwrap_or_default();
     match filter.causes.iter().find(|id| causes::by_id(id).is_none()) {
         Some(unknown) => {
@@ -118,10 +127,13 @@ fn checked(filter: Option<api::Filter>) -> Result<api::Filter, Status> {
 }
 
 fn fits(filter: &api::Filter, verdict: &Verdict) -> bool {
-    let nanos = |time: u64| Nanos::try_from(time).unwrap_or(Nanos::MAX);
     (filter.causes.is_empty() || filter.causes.iter().any(|id| id == verdict.cause.id))
         && (filter.since_unix_nano == 0 || verdict.time >= nanos(filter.since_unix_nano))
         && (filter.until_unix_nano == 0 || verdict.time < nanos(filter.until_unix_nano))
+}
+
+pub(super) fn nanos(time: u64) -> Nanos {
+    Nanos::try_from(time).unwrap_or(Nanos::MAX)
 }
 
 /// A verdict as a message, every text printable.
@@ -152,5 +164,7 @@ pub fn message(verdict: &Verdict) -> api::Verdict {
             candidates: verdict.link.candidates.iter().map(|id| hex(id)).collect(),
         }),
         sentence: verdict.sentence(),
+        incident_uid: verdict.incident.as_ref().map(|label| label.uid.clone()).unwrap_or_default(),
+        incident_origin: verdict.incident.as_ref().map(|label| label.origin.id.to_owned()).unwrap_or_default(),
     }
 }

@@ -4,6 +4,7 @@ use super::{cell, generated_by, sentence};
 use std::fmt::Write;
 use why502::enrich::EVENT_NAME;
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Row, Vocabulary};
+use why502::enrich::incident::INCIDENT_EVENT_NAME;
 
 pub(crate) fn markdown() -> String {
     let mut out = generated_by("<!-- ", "src/enrich/attributes.rs", " -->");
@@ -17,8 +18,9 @@ pub(crate) fn markdown() -> String {
          | record | each log record of the failed request: nginx's access and error line, Gunicorn's lines that decided |\n\
          | span | the server or client span of the failed request |\n\
          | span event | the event `{EVENT_NAME}` of that span, at the time of the failure |\n\
-         | verdict | a log record of its own for each verdict: event name `{EVENT_NAME}`, severity WARN, body one sentence for people, with the trace and span id of the link |\n\n\
-         At most 12 `why502.*` attributes stand on one record of the request. Names and words are a contract.\n\n\
+         | verdict | a log record of its own for each verdict: event name `{EVENT_NAME}`, severity WARN, body one sentence for people, with the trace and span id of the link |\n\
+         | incident | a log record of its own for each incident when it opens, changes and closes: event name `{INCIDENT_EVENT_NAME}`, severity WARN while it is open and INFO when it is over, body one sentence for people |\n\n\
+         At most 14 `why502.*` attributes stand on one record. Names and words are a contract.\n\n\
          ## Attributes of why502\n\n"
     );
     table(&mut out, ATTRIBUTES.iter().filter(|row| row.is_own()));
@@ -78,6 +80,7 @@ fn name(carrier: Carrier) -> &'static str {
         Carrier::Span => "span",
         Carrier::SpanEvent => "span event",
         Carrier::Verdict => "verdict",
+        Carrier::Incident => "incident",
     }
 }
 

@@ -1,7 +1,10 @@
 //! The table of attributes against what is written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use why502::engine::causes;
+use why502::engine::incident::{Ended, Incident, Label, State};
 use why502::engine::verdict::{Link, LinkMethod, Quote, Source, Ticket, Verdict};
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Vocabulary};
 use why502::enrich::{self, Enrichment};
@@ -9,6 +12,11 @@ use why502::explain;
 use why502::otlp::{AnyValue, Encoded, LogRecord};
 use why502::read::evidence::{SECOND, Symptom, Text, TraceContext};
 use why502::read::formats::Reader;
+
+fn label() -> Arc<Label> {
+    let origin = causes::by_id("worker_timeout").expect("a cause");
+    Arc::new(Label { uid: "9c1f07d2be8e4b60a5a4d8f20c6e7b13".to_owned(), origin })
+}
 
 /// A verdict of which everything is known.
 fn full() -> Verdict {
@@ -32,6 +40,7 @@ fn full() -> Verdict {
         worker_pid: Some(301),
         peer: Default::default(),
         link: Link { method: LinkMethod::Timing, confidence: 0.96, trace: Some(trace), candidates: vec![[7; 16]] },
+        incident: Some(label()),
     }
 }
 
@@ -109,13 +118,52 @@ fn kind_in_table(kind: Kind) -> &'static str {
     }
 }
 
+/// An incident of which all is known, and one that just opened with a failure of which little is.
+fn incidents() -> [Incident; 2] {
+    let of = |files: &[(&str, &str)]| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut options = explain::Options::default();
+        for (name, lines) in files {
+            let path = directory.path().join(name);
+            std::fs::write(&path, lines).expect("a file");
+            options.files.push(path.display().to_string());
+        }
+        let mut found = None;
+        explain::run_while(&options, &Reader::default(), |told| {
+            if let explain::Told::Incident(outage) = told {
+                found = Some(outage.incident.as_ref().clone());
+            }
+            ControlFlow::Continue(())
+        });
+        found.expect("an incident")
+    };
+    let access = r#"198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /report HTTP/1.1" 502 157 "-" "curl/8""#;
+    let other = causes::by_id("worker_timeout").expect("a cause").example;
+    let full = of(&[("access.log", access), ("other.log", other)]);
+    assert!(full.ended.is_some() && full.tally.requests > 0 && full.tally.statuses.total() > 0, "{full:?}");
+    let process = "[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)\n";
+    let bare = of(&[("gunicorn.log", process)]);
+    [full, Incident { state: State::Opened, ended: None, ..bare }]
+}
+
+fn emitted_of_incident(incident: &Incident) -> BTreeMap<String, &'static str> {
+    let record = enrich::incident::record(incident, SECOND);
+    let record = LogRecord::read(&record);
+    record.attributes().map(|pair| (String::from_utf8_lossy(pair.key).into_owned(), kind_read(&pair.value()))).collect()
+}
+
 #[test]
 fn what_is_written_is_in_the_table_and_the_other_way_round() {
     let verdicts = [full(), with_candidates(), bare()];
-    for carrier in [Carrier::Record, Carrier::Span, Carrier::SpanEvent, Carrier::Verdict] {
+    let carriers = [Carrier::Record, Carrier::Span, Carrier::SpanEvent, Carrier::Verdict, Carrier::Incident];
+    for carrier in carriers {
         let mut written: BTreeMap<String, &str> = BTreeMap::new();
-        for verdict in &verdicts {
+        for verdict in verdicts.iter().filter(|_| carrier != Carrier::Incident) {
             written.extend(emitted(verdict).remove(&carrier).expect("a carrier"));
+        }
+        if carrier == Carrier::Incident {
+            let [full, bare] = incidents();
+            written.extend([emitted_of_incident(&full), emitted_of_incident(&bare)].into_iter().flatten());
         }
         let rows = ATTRIBUTES.iter().filter(|row| row.on.contains(&carrier));
         let table: BTreeMap<String, &str> = rows.map(|row| (row.id.to_owned(), kind_in_table(row.kind))).collect();
@@ -125,7 +173,9 @@ fn what_is_written_is_in_the_table_and_the_other_way_round() {
 
 #[test]
 fn what_is_always_there_is_there_when_nothing_is_known() {
-    for (carrier, written) in emitted(&bare()) {
+    let [_, of_incident] = incidents();
+    let of_incident = (Carrier::Incident, emitted_of_incident(&of_incident));
+    for (carrier, written) in emitted(&bare()).into_iter().chain([of_incident]) {
         for row in ATTRIBUTES.iter().filter(|row| row.on.contains(&carrier)) {
             let added = row.id == "error.type";
             let expected = row.presence == Presence::Always || added;
@@ -135,13 +185,29 @@ fn what_is_always_there_is_there_when_nothing_is_known() {
 }
 
 #[test]
-fn a_record_gets_twelve_attributes_of_our_own_at_most() {
+fn a_record_gets_fourteen_attributes_of_our_own_at_most() {
     let count = |verdict: &Verdict| {
         emitted(verdict)
             .get(&Carrier::Record)
             .map(|written| written.keys().filter(|key| key.starts_with("why502.")).count())
     };
-    assert_eq!([count(&full()), count(&with_candidates())], [Some(12), Some(12)]);
+    assert_eq!([count(&full()), count(&with_candidates())], [Some(14), Some(14)]);
+    let of_incidents = incidents().map(|incident| emitted_of_incident(&incident).len());
+    assert!(of_incidents.iter().all(|count| *count <= 15), "fourteen and `log.record.uid`: {of_incidents:?}");
+}
+
+#[test]
+fn every_end_has_its_word() {
+    let said = |text: &str| Ended::Said { at: 0, text: text.to_owned() };
+    let ends = [
+        said("Listening at: http://127.0.0.1:8000 (300)"),
+        said("Booting worker with pid: 301"),
+        Ended::Served { at: 0 },
+        Ended::Quiet,
+        Ended::EndOfInput,
+        Ended::TooMany,
+    ];
+    assert_eq!(ends.map(|end| end.id()), Ended::WORDS.map(|(word, _)| word));
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use why502::config::tree::{self, Kind as Yaml, Node};
 use why502::engine::causes::{self, Category};
+use why502::engine::incident::State;
 use why502::engine::verdict::LinkMethod;
 use why502::enrich::EVENT_NAME;
 use why502::enrich::attributes::{ATTRIBUTES, Carrier, Kind, Presence, Row};
+use why502::enrich::incident::INCIDENT_EVENT_NAME;
 use why502::read::evidence::Symptom;
 
 /// The conventions of which the other names are.
@@ -49,6 +51,11 @@ pub(crate) fn groups() -> String {
     let note = "A log record of its own, severity WARN; its body is one sentence for people. Also an event of the request's span, there without `log.record.uid`, `why502.revision` and what the span itself has.";
     let _ = write!(out, "    name: {EVENT_NAME}\n    stability: development\n    note: {}\n", quoted(note));
     references(&mut out, Carrier::Verdict);
+    let brief = "An outage: failures of one application with one origin.";
+    group(&mut out, &format!("event.{INCIDENT_EVENT_NAME}"), "event", brief);
+    let note = "A log record of its own when it opens, changes and closes; severity WARN while it is open and INFO when it is over; its body is one sentence for people.";
+    let _ = write!(out, "    name: {INCIDENT_EVENT_NAME}\n    stability: development\n    note: {}\n", quoted(note));
+    references(&mut out, Carrier::Incident);
     out
 }
 
@@ -152,6 +159,8 @@ fn every_word_is_in_the_registry() {
     assert_eq!(words_of("why502.cause"), set(&of_causes));
     assert_eq!(words_of("why502.category"), set(&Category::ALL.map(Category::id)));
     assert_eq!(words_of("why502.symptom"), set(&Symptom::ALL.map(Symptom::id)));
+    assert_eq!(words_of("why502.incident.origin"), set(&of_causes));
+    assert_eq!(words_of("why502.incident.state"), set(&State::ALL.map(State::id)));
     assert_eq!(words_of("why502.link.method"), set(&LinkMethod::ALL.map(LinkMethod::id)));
     // What the arrays themselves may have missed: every category that a cause has, every method that there is.
     assert!(causes::all().iter().all(|cause| Category::ALL.contains(&cause.category)));

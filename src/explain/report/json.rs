@@ -1,14 +1,16 @@
-//! One JSON object a line for each failed request.
+//! One JSON object a line for each failed request, each failure that joins none, and each incident when it is over.
 
 use super::summary::{Row, Summary};
-use super::{Report, when};
+use super::{Again, Report, when};
+use crate::engine::incident::{Counts, Example, Incident};
 use crate::engine::verdict::{Quote, Source, Ticket};
 use crate::enrich::hex;
-use crate::explain::places::Places;
-use crate::explain::{Explained, Totals};
+use crate::explain::places::{Place, Places};
+use crate::explain::{Explained, Outage, Totals};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// A usual line: it grows where it is longer.
@@ -23,7 +25,15 @@ impl Report for Json {
         true
     }
 
-    fn summary(&self, _: &mut dyn Write, _: &Summary, _: &Totals) -> io::Result<()> {
+    fn head(&self, _: &mut dyn Write, _: &Summary, _: &Totals) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn incident(&self, out: &mut dyn Write, outage: &Outage) -> io::Result<()> {
+        line(out, &of_incident(outage))
+    }
+
+    fn more_incidents(&self, _: &mut dyn Write, _: u64, _: u64) -> io::Result<()> {
         Ok(())
     }
 
@@ -32,15 +42,23 @@ impl Report for Json {
     }
 
     fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()> {
-        let mut line = Vec::with_capacity(LINE_BYTES);
-        object(explained).serialize(&mut Serializer::with_formatter(&mut line, Visible))?;
-        line.push(b'\n');
-        out.write_all(&line)
+        line(out, &object(explained))
     }
 
-    fn end(&self, _: &mut dyn Write, _: u64) -> io::Result<()> {
+    fn again(&self, _: &mut dyn Write, _: Option<Again>) -> io::Result<()> {
         Ok(())
     }
+
+    fn end(&self, _: &mut dyn Write, _: &Summary, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn line(out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
+    let mut line = Vec::with_capacity(LINE_BYTES);
+    object.serialize(&mut Serializer::with_formatter(&mut line, Visible))?;
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 /// Compact JSON whose strings hold no character that a terminal obeys: JSON itself lets DEL, the second set of control
@@ -74,6 +92,8 @@ struct Object<'a> {
     confidence: f64,
     evidence: Vec<Evidence<'a>>,
     hint: &'static str,
+    /// The uid of its incident.
+    incident: Option<&'a str>,
     link: Link,
     method: Option<&'a str>,
     records: Vec<Record<'a>>,
@@ -84,6 +104,8 @@ struct Object<'a> {
     target: Option<&'a str>,
     time: Option<String>,
     trace_id: Option<String>,
+    #[serde(rename = "type")]
+    kind: &'static str,
     uid: &'a str,
     upstream: Option<&'a str>,
     worker_pid: Option<u32>,
@@ -122,6 +144,7 @@ fn object<'a>(explained: &Explained<'a>) -> Object<'a> {
         confidence: verdict.confidence,
         evidence: verdict.evidence.iter().map(|quote| evidence(quote, places)).collect(),
         hint: verdict.hint(),
+        incident: verdict.incident.as_ref().map(|label| label.uid.as_str()),
         link: Link {
             candidates: verdict.link.candidates.iter().map(|id| hex(id)).collect(),
             confidence: verdict.link.confidence,
@@ -136,9 +159,113 @@ fn object<'a>(explained: &Explained<'a>) -> Object<'a> {
         target: none_if_empty(&verdict.target),
         time: when(verdict.time),
         trace_id: trace.map(|trace| hex(&trace.trace_id)),
+        kind: if verdict.is_request() { "request" } else { "failure" },
         uid: &verdict.uid,
         upstream: verdict.upstream.as_deref(),
         worker_pid: verdict.worker_pid,
+    }
+}
+
+/// The object of one incident. It has no `cause`: its `origin` is one, and `counts` has all.
+#[derive(Serialize)]
+struct OfIncident<'a> {
+    began_with: Option<&'a str>,
+    counts: CountsOf,
+    ended: Option<EndedOf>,
+    evidence: Option<Evidence<'a>>,
+    examples: Vec<ExampleOf<'a>>,
+    failures: u64,
+    first: Option<String>,
+    hint: &'static str,
+    last: Option<String>,
+    origin: &'static str,
+    requests: u64,
+    sentence: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    uid: &'a str,
+}
+
+#[derive(Serialize)]
+struct CountsOf {
+    cause: BTreeMap<String, u64>,
+    path: BTreeMap<String, u64>,
+    status: BTreeMap<String, u64>,
+    upstream: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct EndedOf {
+    at: Option<String>,
+    by: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct ExampleOf<'a> {
+    cause: &'static str,
+    method: Option<&'a str>,
+    span_id: Option<String>,
+    status: Option<u16>,
+    target: Option<&'a str>,
+    time: Option<String>,
+    trace_id: Option<String>,
+    uid: &'a str,
+}
+
+/// Keys past the limit stand under this name.
+const OTHERS: &str = "others";
+
+fn counted<K: Ord + Clone + ToString>(counts: &Counts<K>) -> BTreeMap<String, u64> {
+    let mut map: BTreeMap<String, u64> =
+        counts.rows().into_iter().map(|(key, count)| (key.to_string(), count)).collect();
+    if counts.others > 0 {
+        *map.entry(OTHERS.to_owned()).or_default() += counts.others;
+    }
+    map
+}
+
+fn of_incident(outage: &Outage) -> OfIncident<'_> {
+    let incident: &Incident = &outage.incident;
+    let tally = &incident.tally;
+    let place = outage.place.as_deref();
+    OfIncident {
+        began_with: incident.began_with.as_deref(),
+        counts: CountsOf {
+            cause: counted(&tally.causes),
+            path: counted(&tally.paths),
+            status: counted(&tally.statuses),
+            upstream: counted(&tally.upstreams),
+        },
+        ended: incident.ended.as_ref().map(|ended| EndedOf {
+            at: ended.at().and_then(when),
+            by: ended.id(),
+            text: ended.words(),
+        }),
+        evidence: incident.evidence.as_ref().map(|quote| quoted(quote, place)),
+        examples: incident.examples.iter().map(of_example).collect(),
+        failures: tally.failures,
+        first: when(incident.first),
+        hint: incident.label.origin.hint,
+        last: when(incident.last),
+        origin: incident.label.origin.id,
+        requests: tally.requests,
+        sentence: incident.sentence(),
+        kind: "incident",
+        uid: &incident.label.uid,
+    }
+}
+
+fn of_example(example: &Example) -> ExampleOf<'_> {
+    ExampleOf {
+        cause: example.cause.id,
+        method: none_if_empty(&example.method),
+        span_id: example.trace.and_then(|trace| trace.span_id).map(|id| hex(&id)),
+        status: example.status,
+        target: none_if_empty(&example.target),
+        time: when(example.time),
+        trace_id: example.trace.map(|trace| hex(&trace.trace_id)),
+        uid: &example.uid,
     }
 }
 
@@ -147,7 +274,10 @@ fn none_if_empty(text: &str) -> Option<&str> {
 }
 
 fn evidence<'a>(quote: &'a Quote, places: &'a Places) -> Evidence<'a> {
-    let place = quote.ticket.and_then(|ticket| places.get(ticket));
+    quoted(quote, quote.ticket.and_then(|ticket| places.get(ticket)))
+}
+
+fn quoted<'a>(quote: &'a Quote, place: Option<&'a Place>) -> Evidence<'a> {
     Evidence {
         file: place.map(|place| place.file.as_ref()),
         line: place.map(|place| place.line),

@@ -1,11 +1,12 @@
 //! The report as Markdown, to paste into a ticket.
 
-use super::summary::{Row, Summary, grouped, sentence};
-use super::text::{read, time_of, what};
-use super::{Report, timeline, when};
+use super::incidents::lines;
+use super::summary::{Row, Summary, counted, grouped, sentence};
+use super::text::{read, time_of, times, what};
+use super::{Again, Report, timeline, when};
 use crate::engine::verdict::percent;
 use crate::enrich::hex;
-use crate::explain::{Explained, Totals};
+use crate::explain::{Explained, Outage, Totals};
 use crate::read::text::shortened;
 use std::io::{self, Write};
 
@@ -18,27 +19,71 @@ impl Report for Markdown {
         false
     }
 
-    fn summary(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()> {
+    fn head(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()> {
         if summary.total == 0 {
             return writeln!(out, "## why502: no failed request\n\nIn {}.", read(totals));
         }
-        writeln!(out, "## why502: {}\n\nIn {}.\n", summary.sentence(), read(totals))?;
+        writeln!(out, "## why502: {}\n\nIn {}.\n", summary.sentence(), read(totals))
+    }
+
+    fn incident(&self, out: &mut dyn Write, outage: &Outage) -> io::Result<()> {
+        let incident = &outage.incident;
+        let origin = incident.label.origin;
+        writeln!(out, "### Incident: `{}`, {}\n", origin.id, incident.failed())?;
+        writeln!(
+            out,
+            "{}: {} **What to do:** {}\n",
+            times(incident.first, incident.last),
+            sentence(origin.summary),
+            origin.hint
+        )?;
+        for (name, text) in lines(outage) {
+            writeln!(out, "- {name}: `{}`", text.replace('`', "'"))?;
+        }
+        writeln!(out)
+    }
+
+    fn more_incidents(&self, out: &mut dyn Write, count: u64, failures: u64) -> io::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let count = counted(count, "smaller incident", "smaller incidents");
+        writeln!(out, "({count} with {} more)\n", counted(failures, "failure", "failures"))
+    }
+
+    fn group(&self, out: &mut dyn Write, row: &Row) -> io::Result<()> {
+        writeln!(out, "### `{}` ({})\n", row.cause.id, grouped(row.count))
+    }
+
+    fn end(&self, out: &mut dyn Write, summary: &Summary, hidden: u64) -> io::Result<()> {
+        if summary.total == 0 {
+            return Ok(());
+        }
+        if hidden > 0 {
+            writeln!(out, "({} more)\n", grouped(hidden))?;
+        }
         writeln!(out, "| cause | count | share | first | last |\n|---|---:|---:|---|---|")?;
         for row in summary.rows() {
             let [first, last] = [row.first, row.last].map(|time| when(time).unwrap_or_else(|| "-".to_owned()));
             let count = grouped(row.count);
             writeln!(out, "| `{}` | {count} | {:.0}% | {first} | {last} |", row.cause.id, row.percent)?;
         }
-        writeln!(out)?;
-        for row in summary.rows() {
+        // The incidents have told what their origins mean and what to do.
+        let mut others = summary.rows().into_iter().filter(|row| !row.is_origin).peekable();
+        if others.peek().is_some() {
+            writeln!(out)?;
+        }
+        for row in others {
             let cause = row.cause;
             writeln!(out, "- **`{}`**: {} **What to do:** {}", cause.id, sentence(cause.summary), cause.hint)?;
         }
-        writeln!(out)
+        Ok(())
     }
 
-    fn group(&self, out: &mut dyn Write, row: &Row) -> io::Result<()> {
-        writeln!(out, "### `{}` ({})\n", row.cause.id, grouped(row.count))
+    fn again(&self, out: &mut dyn Write, again: Option<Again>) -> io::Result<()> {
+        let Some(again) = again else { return Ok(()) };
+        let until = when(again.last).map_or_else(String::new, |last| format!(", the last at {last}"));
+        writeln!(out, "**And {} more like it**{until}.\n", grouped(again.more))
     }
 
     fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()> {
@@ -67,10 +112,6 @@ impl Report for Markdown {
             writeln!(out, "  trace {} (by {})", hex(&trace.trace_id), verdict.link.method.id())?;
         }
         writeln!(out, "```\n")
-    }
-
-    fn end(&self, out: &mut dyn Write, hidden: u64) -> io::Result<()> {
-        if hidden == 0 { Ok(()) } else { writeln!(out, "({} more)", grouped(hidden)) }
     }
 }
 

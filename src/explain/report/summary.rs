@@ -17,6 +17,8 @@ pub struct Row {
     pub first: Nanos,
     /// Last failure.
     pub last: Nanos,
+    /// An incident that is shown has it as its origin.
+    pub is_origin: bool,
 }
 
 /// Counts by cause.
@@ -34,10 +36,24 @@ impl Summary {
     pub fn count(&mut self, cause: &'static Cause, time: Nanos, is_request: bool) {
         self.total += 1;
         self.requests += u64::from(is_request);
-        let row = self.rows.entry(cause.id).or_insert(Row { cause, count: 0, percent: 0.0, first: time, last: time });
+        let row = self.rows.entry(cause.id).or_insert(Row {
+            cause,
+            count: 0,
+            percent: 0.0,
+            first: time,
+            last: time,
+            is_origin: false,
+        });
         row.count += 1;
         row.first = row.first.min(time);
         row.last = row.last.max(time);
+    }
+
+    /// An incident that is shown has this origin.
+    pub fn note_origin(&mut self, cause: &'static Cause) {
+        if let Some(row) = self.rows.get_mut(cause.id) {
+            row.is_origin = true;
+        }
     }
 
     /// Rows, most frequent first.

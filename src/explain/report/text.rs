@@ -1,10 +1,13 @@
-//! The report for a person at three in the morning: causes and what to do, then each failed request with its lines.
+//! The report for a person at three in the morning: incidents with what to do, then each story of a failed request once with
+//! its lines, then the causes.
 
+use super::incidents::lines;
 use super::summary::{Row, Summary, counted, sentence};
-use super::{NO_TIME, Report, span, timeline, when};
+use super::{Again, NO_TIME, Report, span, timeline, when};
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
-use crate::explain::{Explained, Totals};
+use crate::explain::{Explained, Outage, Totals};
+use crate::read::evidence::{Nanos, SECOND};
 use crate::read::text::{printable, shortened};
 use anstyle::{AnsiColor, Style};
 use std::io::{self, Write};
@@ -26,19 +29,36 @@ impl Report for Text {
         false
     }
 
-    fn summary(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()> {
+    fn head(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()> {
         let read = read(totals);
         if summary.total == 0 {
             writeln!(out, "No failed request in {read}.")?;
             return unrecognised(out, totals);
         }
         writeln!(out, "{BOLD}{} in {read}{BOLD:#}\n", summary.sentence())?;
-        for row in summary.rows() {
-            heading(out, &row)?;
-            writeln!(out, "  {}", sentence(row.cause.summary))?;
-            writeln!(out, "  {BOLD}What to do:{BOLD:#} {}\n", row.cause.hint)?;
-        }
         unrecognised(out, totals)
+    }
+
+    fn incident(&self, out: &mut dyn Write, outage: &Outage) -> io::Result<()> {
+        let incident = &outage.incident;
+        let origin = incident.label.origin;
+        let times = times(incident.first, incident.last);
+        writeln!(out, "{BOLD}INCIDENT{BOLD:#} {RED}{}{RED:#}  {}  {DIM}{times}{DIM:#}", origin.id, incident.failed())?;
+        writeln!(out, "  {}", sentence(origin.summary))?;
+        writeln!(out, "  {BOLD}What to do:{BOLD:#} {}", origin.hint)?;
+        for (name, text) in lines(outage) {
+            writeln!(out, "  {DIM}{name:<10}{DIM:#} {text}")?;
+        }
+        writeln!(out)
+    }
+
+    fn more_incidents(&self, out: &mut dyn Write, count: u64, failures: u64) -> io::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let count = counted(count, "smaller incident", "smaller incidents");
+        let failures = counted(failures, "failure", "failures");
+        writeln!(out, "{DIM}({count} with {failures} more; --format json has all){DIM:#}\n")
     }
 
     fn group(&self, out: &mut dyn Write, row: &Row) -> io::Result<()> {
@@ -65,14 +85,31 @@ impl Report for Text {
             let candidates: Vec<String> = verdict.link.candidates.iter().map(|id| hex(id)).collect();
             writeln!(out, "    {DIM}could be trace {}{DIM:#}", candidates.join(" or "))?;
         }
+        Ok(())
+    }
+
+    fn again(&self, out: &mut dyn Write, again: Option<Again>) -> io::Result<()> {
+        if let Some(again) = again {
+            let more = super::summary::grouped(again.more);
+            let until = when(again.last).map_or_else(String::new, |last| format!(", the last at {last}"));
+            writeln!(out, "  {BOLD}and {more} more like it{BOLD:#}{until}")?;
+        }
         writeln!(out)
     }
 
-    fn end(&self, out: &mut dyn Write, hidden: u64) -> io::Result<()> {
+    fn end(&self, out: &mut dyn Write, summary: &Summary, hidden: u64) -> io::Result<()> {
+        for row in summary.rows() {
+            heading(out, &row)?;
+            // Its incident has told what it means and what to do.
+            if !row.is_origin {
+                writeln!(out, "  {}", sentence(row.cause.summary))?;
+                writeln!(out, "  {BOLD}What to do:{BOLD:#} {}", row.cause.hint)?;
+            }
+        }
         if hidden == 0 {
             return Ok(());
         }
-        writeln!(out, "{DIM}({} more; a larger --limit shows them){DIM:#}", super::summary::grouped(hidden))
+        writeln!(out, "{DIM}({} more; --each or a larger --limit shows them){DIM:#}", super::summary::grouped(hidden))
     }
 }
 
@@ -107,6 +144,18 @@ fn heading(out: &mut dyn Write, row: &Row) -> io::Result<()> {
         row.percent,
         span(row)
     )
+}
+
+/// `first to last (56 s)`, or the one time.
+pub(super) fn times(first: Nanos, last: Nanos) -> String {
+    let seconds = last.saturating_sub(first) / SECOND;
+    match (when(first), when(last)) {
+        (Some(first), Some(last)) if first == last => first,
+        (Some(first), Some(last)) if seconds == 0 => format!("{first} to {last}"),
+        (Some(first), Some(last)) => format!("{first} to {last} ({seconds} s)"),
+        (None, Some(last)) => format!("up to {last}"),
+        _ => NO_TIME.to_owned(),
+    }
 }
 
 /// `1,234 lines of 3 files`, with the spans where there are any.
