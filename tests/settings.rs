@@ -74,6 +74,39 @@ async fn gunicorns_access_log_in_any_format_is_read_when_it_is_named() {
 }
 
 #[tokio::test]
+async fn verdict_records_of_one_incident_are_limited_and_the_attributes_are_not() {
+    for (setting, limit) in [("", 5), (", verdicts: {per_incident: 2}", 2), (", verdicts: {per_incident: 0}", 0)] {
+        let backend = Backend::always(Reply::http(200)).await;
+        let exporter = format!("otlphttp/out: {{endpoint: \"{}\"}}", backend.url());
+        let mut program = Program::run(&explained(&format!("hold: 100ms{setting}"), &exporter));
+        let (grpc, _) = program.addresses().await;
+        let lines: Vec<String> =
+            (1..=5).flat_map(|number| requests::refused_by_upstream(number, &format!("/cart/{number}"))).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&lines)).await;
+        assert_eq!(answer.grpc().code(), Code::Ok);
+        program.signal("TERM");
+        assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+        let records: Vec<_> = backend.seen().iter().flat_map(|seen| requests::records(&seen.message())).collect();
+        let named = |name: &str| records.iter().filter(|record| record.event_name == name).collect::<Vec<_>>();
+        assert_eq!(named("why502.verdict").len(), limit, "{setting}");
+        let incidents = named("why502.incident");
+        let states: Vec<String> = incidents
+            .iter()
+            .map(|record| requests::attribute_of(&record.attributes, "why502.incident.state"))
+            .collect();
+        assert_eq!(states, ["opened", "changed", "changed", "closed"], "{setting}: when it has doubled");
+        let uid = |attributes: &[_]| requests::attribute_of(attributes, "why502.incident.uid");
+        let last = incidents.last().expect("the end");
+        assert!(requests::body(last).starts_with("gunicorn_not_running: 5 requests failed"), "{last:?}");
+        let of_requests: Vec<String> = named("").iter().map(|record| uid(&record.attributes)).collect();
+        assert_eq!(of_requests, vec![uid(&last.attributes); 10], "{setting}: on each record of the requests");
+        let suppressed = program.stderr().contains(&format!("suppressed_verdicts{{per_incident}} {}", 5 - limit));
+        assert_eq!(suppressed, limit < 5, "{}", program.stderr());
+    }
+}
+
+#[tokio::test]
 async fn what_nginx_is_told_of_its_upstreams_counts() {
     let directory = tempfile::tempdir().expect("a directory");
     let conf = "upstream shop { server 127.0.0.1:8000; } upstream blog { server 127.0.0.1:9000; }
