@@ -60,7 +60,7 @@ class Demo:
                 sys.stdout.write("".join(f"    {line}\n" for line in text[self.seen:done].rstrip().splitlines()) + "\n")
                 sys.stdout.flush()
                 self.seen = done
-            if text.count("what to do:") >= wanted:
+            if text.count("% sure)") >= wanted:
                 return
             time.sleep(0.2)
 
@@ -70,7 +70,7 @@ class Demo:
         place = self.directory / f"scene{number}"
         place.mkdir()
         place.chmod(0o755)
-        before = self.screen.read_text().count("what to do:")
+        before = self.screen.read_text().count("% sure)")
         started = []
         tails = []
 
@@ -112,7 +112,8 @@ class Demo:
                 text += watch.stdout.read() or b""
                 for line in text.split(b"\n")[:-1]:
                     verdict = json.loads(line)
-                    if verdict["target"] == path:
+                    # An incident has no target.
+                    if verdict.get("target") == path:
                         return verdict["cause"]
                 time.sleep(0.05)
             return "no verdict"

@@ -111,3 +111,8 @@ def tags(pairs):
 
 def is_verdict(record):
     return record.get("eventName") == "why502.verdict"
+
+
+def is_own(record):
+    """A verdict or an incident: no line that somebody sent."""
+    return str(record.get("eventName")).startswith("why502.")

@@ -7,7 +7,7 @@ import pytest
 
 import harness
 from harness import attributes, wait_for
-from peers import is_verdict, post
+from peers import is_own, is_verdict, post
 
 BEHIND = """receivers:
   otlp: {protocols: {grpc: {endpoint: "{grpc}"}, http: {endpoint: "{http}"}}}
@@ -129,7 +129,7 @@ def test_all_that_why502_sends_arrives_intact(stage, protocol):
     assert set(flat(sent.values())) <= set(written)
     for settings, one in behind.items():
         assert flat(harness.requests(one.out)) == written, settings
-        of_logs = [record for record in one.records() if "stringValue" in record["body"] and not is_verdict(record)]
+        of_logs = [record for record in one.records() if "stringValue" in record["body"] and not is_own(record)]
         assert sorted(record["body"]["stringValue"].strip() for record in of_logs) == lines, settings
         verdict, = [attributes(record) for record in one.records() if is_verdict(record)]
         assert (verdict["why502.cause"], verdict["url.path"]) == ("worker_killed", "/kill")
@@ -161,7 +161,7 @@ def test_a_collector_that_comes_back_gets_everything(stage, kind):
         assert front.get(f"/?after={number}") == 200
 
     def arrived():
-        return sorted(record["body"]["stringValue"].strip() for record in behind.records() if not is_verdict(record))
+        return sorted(record["body"]["stringValue"].strip() for record in behind.records() if not is_own(record))
 
     def causes():
         return [attributes(record)["why502.cause"] for record in behind.records() if is_verdict(record)]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from harness import attributes, wait_for
-from peers import is_verdict
+from peers import is_own
 
 
 def follow(stage, operators=None, options="", exporters=None):
@@ -33,7 +33,7 @@ def body(record):
 
 def received(live):
     """Records of the logs as why502 passed them on."""
-    return [record for record in live.records() if not is_verdict(record)]
+    return [record for record in live.records() if not is_own(record)]
 
 
 def all_arrived(stage):

@@ -306,7 +306,7 @@ def attributes(item):
 
 
 def explain(*files, traces=()):
-    """What `why502 explain --format json` prints."""
+    """The failures that `why502 explain --format json` prints."""
     command = [binary(), "explain", *map(str, files), "--format", "json"]
     for trace in traces:
         command += ["--traces", str(trace)]
@@ -314,4 +314,5 @@ def explain(*files, traces=()):
     # nginx may write while it is read, which is said and makes the exit code 1.
     problems = [line for line in done.stderr.splitlines() if "the file grew while it was read" not in line]
     assert done.returncode in (0, 1) and not problems, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    return [one for one in told if one["type"] != "incident"]

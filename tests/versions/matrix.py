@@ -357,7 +357,8 @@ def judge(run, access):
     said = collections.defaultdict(list)
     for line in done.stdout.splitlines():
         one = json.loads(line)
-        said[one["target"]].append(one)
+        if one["type"] != "incident":
+            said[one["target"]].append(one)
     right, wrong = 0, []
     for line in run.front.access.read_text(errors="replace").splitlines():
         one = json.loads(line)
