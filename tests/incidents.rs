@@ -3,6 +3,8 @@
 
 #[path = "incidents/bounds.rs"]
 mod bounds;
+#[path = "incidents/places.rs"]
+mod places;
 #[path = "incidents/seeded.rs"]
 mod seeded;
 

@@ -37,7 +37,7 @@ impl Incident {
     }
 
     /// `20 requests failed and 8 failures join none`.
-    pub fn failed(&self) -> String {
+    fn failed(&self) -> String {
         let count = |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let requests = count(self.tally.requests, "request failed", "requests failed");
         let failures = self.tally.failures;
@@ -49,7 +49,7 @@ impl Incident {
     }
 
     /// Whole seconds from the first to the last failure.
-    pub fn seconds(&self) -> i64 {
+    fn seconds(&self) -> i64 {
         self.last.saturating_sub(self.first) / crate::read::evidence::SECOND
     }
 

@@ -1,7 +1,8 @@
 //! The incidents that a person reads first: the largest, in order of time.
 
+use super::summary::{counted, grouped};
 use super::when;
-use crate::engine::incident::{Counts, Example};
+use crate::engine::incident::{Counts, Example, Incident};
 use crate::enrich::hex;
 use crate::explain::Outage;
 use crate::read::text::printable;
@@ -62,6 +63,17 @@ impl Incidents {
     }
 }
 
+/// `20,000 requests failed and 8 failures join none`.
+pub(super) fn failed(incident: &Incident) -> String {
+    let requests = counted(incident.tally.requests, "request failed", "requests failed");
+    let failures = incident.tally.failures;
+    match (incident.tally.requests, failures) {
+        (_, 0) => requests,
+        (0, _) => counted(failures, "failure that joins no request", "failures that join no request"),
+        _ => format!("{requests} and {}", counted(failures, "failure joins none", "failures join none")),
+    }
+}
+
 /// What is told of an incident, each with its name.
 pub(super) fn lines(outage: &Outage) -> Vec<(&'static str, String)> {
     let incident = &outage.incident;
@@ -107,7 +119,7 @@ fn listed<K: Ord + Clone + Display>(counts: &Counts<K>) -> String {
     let rows = counts.rows();
     let others = counts.others + rows.iter().skip(NAMED_MAX).map(|(_, count)| *count).sum::<u64>();
     let mut parts: Vec<String> =
-        rows.iter().take(NAMED_MAX).map(|(key, count)| format!("{key} {}", super::summary::grouped(*count))).collect();
-    parts.extend((others > 0).then(|| format!("others {}", super::summary::grouped(others))));
+        rows.iter().take(NAMED_MAX).map(|(key, count)| format!("{key} {}", grouped(*count))).collect();
+    parts.extend((others > 0).then(|| format!("others {}", grouped(others))));
     parts.join(", ")
 }

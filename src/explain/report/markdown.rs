@@ -1,6 +1,6 @@
 //! The report as Markdown, to paste into a ticket.
 
-use super::incidents::lines;
+use super::incidents::{failed, lines};
 use super::summary::{Row, Summary, counted, grouped, sentence};
 use super::text::{read, time_of, times, what};
 use super::{Again, Report, timeline, when};
@@ -29,7 +29,7 @@ impl Report for Markdown {
     fn incident(&self, out: &mut dyn Write, outage: &Outage) -> io::Result<()> {
         let incident = &outage.incident;
         let origin = incident.label.origin;
-        writeln!(out, "### Incident: `{}`, {}\n", origin.id, incident.failed())?;
+        writeln!(out, "### Incident: `{}`, {}\n", origin.id, failed(incident))?;
         writeln!(
             out,
             "{}: {} **What to do:** {}\n",

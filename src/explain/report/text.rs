@@ -1,7 +1,7 @@
 //! The report for a person at three in the morning: incidents with what to do, then each story of a failed request once with
 //! its lines, then the causes.
 
-use super::incidents::lines;
+use super::incidents::{failed, lines};
 use super::summary::{Row, Summary, counted, sentence};
 use super::{Again, NO_TIME, Report, span, timeline, when};
 use crate::engine::verdict::{Verdict, percent};
@@ -43,7 +43,7 @@ impl Report for Text {
         let incident = &outage.incident;
         let origin = incident.label.origin;
         let times = times(incident.first, incident.last);
-        writeln!(out, "{BOLD}INCIDENT{BOLD:#} {RED}{}{RED:#}  {}  {DIM}{times}{DIM:#}", origin.id, incident.failed())?;
+        writeln!(out, "{BOLD}INCIDENT{BOLD:#} {RED}{}{RED:#}  {}  {DIM}{times}{DIM:#}", origin.id, failed(incident))?;
         writeln!(out, "  {}", sentence(origin.summary))?;
         writeln!(out, "  {BOLD}What to do:{BOLD:#} {}", origin.hint)?;
         for (name, text) in lines(outage) {
