@@ -275,6 +275,7 @@ fn causes_stand_alone() {
         "crate::engine::causes::Case",
         "crate::engine::causes::Category",
         "crate::engine::causes::Cause",
+        "crate::engine::causes::Elsewhere",
         "crate::engine::causes::Claim",
         "crate::engine::causes::Expected",
         "crate::engine::causes::Leaves",

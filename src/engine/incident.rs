@@ -36,7 +36,9 @@ pub(super) use trail::Trail;
 
 use super::causes::Cause;
 use super::verdict::Quote;
+use super::words::Peer;
 use crate::read::evidence::{Nanos, SECOND};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Failures further apart than this are two incidents: one and a half of nginx's default timers of 60 s, by which the
@@ -54,6 +56,20 @@ pub struct Label {
     pub uid: String,
     /// The cause that the others follow from, as far as it was known then: `why502.incident.origin`.
     pub origin: &'static Cause,
+    /// The application server that it is about.
+    pub peer: Peer,
+}
+
+impl Label {
+    /// What happened, half a sentence.
+    pub fn summary(&self) -> Cow<'static, str> {
+        self.peer.summary(self.origin)
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        self.peer.hint(self.origin)
+    }
 }
 
 /// What became of an incident.

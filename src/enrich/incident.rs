@@ -36,7 +36,7 @@ pub fn attributes(incident: &Incident) -> Encoded {
     }
     let quotes = incident.evidence.iter().map(|quote| [quote.source.id(), ": ", quote.text.as_str()]);
     out.texts("why502.evidence", quotes);
-    out.text("why502.hint", incident.label.origin.hint);
+    out.text("why502.hint", incident.label.hint());
     out.finish()
 }
 

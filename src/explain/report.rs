@@ -92,7 +92,8 @@ pub struct Again {
 
 /// One way to write the report. The parts are called in the order in which they stand here.
 pub trait Report {
-    /// True when the report is nothing but its requests, so that they need not wait for a summary.
+    /// True when the report has an object for each failure and each incident, and no summary: then incidents are written as
+    /// they end, and failures behind them, each with its last revision.
     fn is_bare(&self) -> bool;
 
     /// What stands first.
@@ -145,8 +146,6 @@ pub struct Writer<'a> {
     out: &'a mut dyn Write,
     spill: Spill,
     incidents: Incidents,
-    shown: u64,
-    hidden: u64,
 }
 
 impl std::fmt::Debug for Writer<'_> {
@@ -159,7 +158,7 @@ impl<'a> Writer<'a> {
     /// A report of what the filter lets through.
     pub fn new(report: &'a dyn Report, filter: &'a Filter, out: &'a mut dyn Write) -> Writer<'a> {
         let each = filter.each || report.is_bare();
-        Writer { report, filter, out, spill: Spill::new(each), incidents: Incidents::default(), shown: 0, hidden: 0 }
+        Writer { report, filter, out, spill: Spill::new(each), incidents: Incidents::default() }
     }
 
     /// Takes what comes next.
@@ -190,15 +189,7 @@ impl<'a> Writer<'a> {
     /// When it cannot be written, to the output or to the temporary file.
     pub fn verdict(&mut self, explained: &Explained<'_>) -> io::Result<()> {
         let fits = self.filter.fits(explained.verdict);
-        if !self.report.is_bare() || self.filter.by_cause {
-            return self.spill.add(explained, fits, self.report, self.filter);
-        }
-        if fits && self.filter.limit.is_none_or(|limit| self.shown < limit) {
-            self.shown += 1;
-            return self.report.request(self.out, explained);
-        }
-        self.hidden += u64::from(fits);
-        Ok(())
+        self.spill.add(explained, fits, self.report, self.filter)
     }
 
     /// Ends the report; returns how many verdicts the limit left out of it without a word in it.
@@ -206,10 +197,6 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When it cannot be written, or the temporary file cannot be read.
     pub fn finish(mut self, totals: &Totals) -> io::Result<u64> {
-        if self.report.is_bare() && !self.filter.by_cause {
-            self.out.flush()?;
-            return Ok(self.hidden);
-        }
         let mut summary = self.spill.summary()?;
         self.report.head(self.out, &summary, totals)?;
         let (shown, left_out) = self.incidents.shown(self.filter.each || self.report.is_bare());

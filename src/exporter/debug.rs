@@ -85,7 +85,7 @@ pub fn incident_text(incident: &Incident) -> String {
     let (time, state) = (rfc3339(incident.last), incident.state.id());
     let mut out = format!("{dim}{time}{dim:#} {bold}incident {state}{bold:#} {}\n", incident.sentence());
     if incident.state == State::Closed && incident.tally.total() > 1 {
-        let _ = writeln!(out, "  what to do: {}", incident.label.origin.hint);
+        let _ = writeln!(out, "  what to do: {}", incident.label.hint());
     }
     out.push('\n');
     out

@@ -98,7 +98,7 @@ pub fn message(incident: &Incident) -> api::Incident {
         ended: ended.map(|ended| ended.id().to_owned()).unwrap_or_default(),
         ended_text: ended.map(Ended::words).unwrap_or_default(),
         ended_unix_nano: ended.and_then(Ended::at).map(unix).unwrap_or_default(),
-        hint: incident.label.origin.hint.to_owned(),
+        hint: incident.label.hint().to_owned(),
         sentence: incident.sentence(),
     }
 }

@@ -152,7 +152,7 @@ impl Open {
         if self.label.origin == verdict.cause {
             return false;
         }
-        self.label = Arc::new(Label { uid: self.label.uid.clone(), origin: verdict.cause });
+        self.label = Arc::new(Label { uid: self.label.uid.clone(), origin: verdict.cause, peer: verdict.peer });
         true
     }
 }
@@ -419,7 +419,7 @@ fn label_of(trail: &Trail, verdict: &Verdict) -> Arc<Label> {
     let high = hash64(&words);
     words.push(b'#');
     let origin: &'static Cause = verdict.cause;
-    Arc::new(Label { uid: format!("{high:016x}{:016x}", hash64(&words)), origin })
+    Arc::new(Label { uid: format!("{high:016x}{:016x}", hash64(&words)), origin, peer: verdict.peer })
 }
 
 /// What says most of why: not nginx's own words, where there are others.

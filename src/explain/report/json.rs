@@ -30,6 +30,8 @@ impl Report for Json {
     }
 
     fn incident(&self, out: &mut dyn Write, outage: &Outage) -> io::Result<()> {
+        // Who takes the lines that begin with `{` has the failures alone, as it was before there were incidents.
+        out.write_all(b" ")?;
         line(out, &of_incident(outage))
     }
 
@@ -246,7 +248,7 @@ fn of_incident(outage: &Outage) -> OfIncident<'_> {
         examples: incident.examples.iter().map(of_example).collect(),
         failures: tally.failures,
         first: when(incident.first),
-        hint: incident.label.origin.hint,
+        hint: incident.label.hint(),
         last: when(incident.last),
         origin: incident.label.origin.id,
         requests: tally.requests,

@@ -34,8 +34,8 @@ impl Report for Markdown {
             out,
             "{}: {} **What to do:** {}\n",
             times(incident.first, incident.last),
-            sentence(origin.summary),
-            origin.hint
+            sentence(&incident.label.summary()),
+            incident.label.hint()
         )?;
         for (name, text) in lines(outage) {
             writeln!(out, "- {name}: `{}`", text.replace('`', "'"))?;

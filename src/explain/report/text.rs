@@ -44,8 +44,8 @@ impl Report for Text {
         let origin = incident.label.origin;
         let times = times(incident.first, incident.last);
         writeln!(out, "{BOLD}INCIDENT{BOLD:#} {RED}{}{RED:#}  {}  {DIM}{times}{DIM:#}", origin.id, failed(incident))?;
-        writeln!(out, "  {}", sentence(origin.summary))?;
-        writeln!(out, "  {BOLD}What to do:{BOLD:#} {}", origin.hint)?;
+        writeln!(out, "  {}", sentence(&incident.label.summary()))?;
+        writeln!(out, "  {BOLD}What to do:{BOLD:#} {}", incident.label.hint())?;
         for (name, text) in lines(outage) {
             writeln!(out, "  {DIM}{name:<10}{DIM:#} {text}")?;
         }
