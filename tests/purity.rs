@@ -270,7 +270,7 @@ fn what_is_pure_is_not_refused() {
 /// A cause asks the case and nobody else: no other cause, not the linker, not what the engine keeps.
 #[test]
 fn causes_stand_alone() {
-    const ASKED: [&str; 17] = [
+    const ASKED: [&str; 18] = [
         "crate::engine::case",
         "crate::engine::causes::Case",
         "crate::engine::causes::Category",
