@@ -149,6 +149,7 @@ fn release(
                 }
                 continue;
             }
+            Output::Good(_) => None,
         };
         if let Some(verdict) = verdict.filter(|_| stage == Stage::Write)
             && last.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, &verdict))
@@ -166,7 +167,7 @@ fn release(
                     items.push(&surroundings, &enrichment.log_patch(true, Some(29)).apply(item));
                 }
             }
-            (Output::Verdict(_), None) | (Output::Incident(_), _) => {}
+            (Output::Verdict(_), None) | (Output::Incident(_) | Output::Good(_), _) => {}
         }
     }
     written + items.finish().len() + verdicts.finish().len()

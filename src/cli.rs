@@ -142,6 +142,9 @@ pub struct Explain {
     /// Show at most so many requests one by one, of each cause with `--group cause`; the summary counts all
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub limit: Option<u64>,
+    /// Good requests too, each with its trace
+    #[arg(long)]
+    pub all: bool,
     /// How the report is grouped
     #[arg(long, value_enum, default_value = "none")]
     pub group: Group,

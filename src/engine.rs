@@ -32,6 +32,7 @@ mod clocks;
 mod conclude;
 mod gather;
 mod ghosts;
+mod goods;
 mod holding;
 mod named;
 mod outcome;
@@ -55,7 +56,7 @@ pub use timers::Wake;
 use timers::{Delays, REVISIT, Timer, TimerKey, Timers};
 pub use topology::UpstreamRule;
 use topology::{Role, Topology};
-use verdict::{Ticket, Verdict};
+use verdict::{GoodRequest, Ticket, Verdict};
 
 /// What the engine may keep, and for how long.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub struct Settings {
     pub settle: Option<Nanos>,
     /// A link that is not exact is set at this confidence or above. 0 to 1, default 0.95.
     pub link_threshold: f64,
+    /// Good requests are linked as well: the caller hands over their access lines. Default false.
+    pub link_all: bool,
     /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
     pub requests_max: usize,
     /// Spans remembered for linking; past it the oldest are forgotten, of the site that has the most. Default 200,000.
@@ -86,6 +89,7 @@ impl Default for Settings {
             hold: 8 * evidence::SECOND,
             settle: None,
             link_threshold: 0.95,
+            link_all: false,
             requests_max: 10_000,
             spans_max: 200_000,
             zone: None,
@@ -131,6 +135,8 @@ pub enum Output {
     Verdict(Arc<Verdict>),
     /// An incident opened, changed or closed; while it is open at most about every ten seconds and when it has doubled.
     Incident(Arc<Incident>),
+    /// A request that did not fail got its link; only where [`Settings::link_all`] asks for it.
+    Good(Arc<GoodRequest>),
 }
 
 /// How far back causes look: a graceful stop may take 30 s, and a boot failure matters until the next start.
@@ -256,6 +262,7 @@ impl Engine {
         self.incidents.finish(now, &self.sites);
         self.tell_incidents();
         sites.into_iter().for_each(|at| self.forget_decided(Nanos::MAX, at));
+        self.finish_goods();
         self.timers.take();
     }
 
@@ -384,7 +391,11 @@ impl Engine {
         let id = if failing {
             Some(site.requests.join_failed_access(line.now, due, seen, evidence.trace))
         } else {
-            site.requests.join_healthy_access(seen, evidence.trace)
+            match site.requests.join_healthy_access(seen, evidence.trace) {
+                Ok(id) => Some(id),
+                Err(good) if self.settings.link_all => return self.hold_good(line, *good, evidence.trace),
+                Err(_) => None,
+            }
         };
         match id {
             Some(id) => self.joined(line, id),
@@ -484,6 +495,7 @@ impl Engine {
         match timer {
             Timer::Request(site, id) => self.decide(now, site, id),
             Timer::Settle(site, id) => self.settle(now, site, id),
+            Timer::Good(site) => self.decide_goods(now, site),
             Timer::Ticket(ticket) => self.resolve(ticket, None),
             Timer::Span(site, number) => self.release_span(now, site, number),
             Timer::Death(site, number) => self.decide_death(now, site, number),

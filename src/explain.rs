@@ -24,7 +24,7 @@ pub mod zones;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::incident::{Incident, State};
 use crate::engine::span_watch::may_be_own;
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{GoodRequest, Verdict};
 use crate::engine::{Decision, Engine, Output, Settings};
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::formats::Reader;
@@ -72,6 +72,8 @@ pub struct Options {
     pub progress: Option<Progress>,
     /// The report shows no line of a file, so that [`places::Place::text`] may be empty.
     pub without_texts: bool,
+    /// Good requests are told as well, each with its trace: every access line is read, which takes some ten times as long.
+    pub all: bool,
 }
 
 /// One verdict with where its records stand.
@@ -99,6 +101,8 @@ pub enum Told<'a> {
     Verdict(Explained<'a>),
     /// An incident, when it is over.
     Incident(Outage),
+    /// A good request with where its records stand; only with [`Options::all`].
+    Good(&'a GoodRequest, &'a Places),
 }
 
 /// What was read, for the end of the report.
@@ -152,6 +156,7 @@ pub fn run_while(options: &Options, reader: &Reader, mut tell: impl FnMut(Told<'
             let told = match &reached {
                 Reached::Verdict { verdict, places } => Told::Verdict(Explained { verdict, places }),
                 Reached::Incident(outage) => Told::Incident(outage.clone()),
+                Reached::Good { good, places } => Told::Good(good, places),
             };
             if tell(told).is_break() {
                 break;
@@ -167,10 +172,11 @@ fn without_thread(error: &std::io::Error) -> Totals {
     Totals { problems: vec![format!("nothing was read: no thread can be started: {error}")], ..Totals::default() }
 }
 
-/// A verdict or an incident on its way to the report.
+/// A verdict, an incident or a good request on its way to the report.
 enum Reached {
     Verdict { verdict: Arc<Verdict>, places: Places },
     Incident(Outage),
+    Good { good: Arc<GoodRequest>, places: Places },
 }
 
 /// What one thread hands to the next, many at once: a hand-over costs more than most of what is handed over.
@@ -218,6 +224,9 @@ fn read(options: &Options, reader: &Reader, found: &mut Batches<(Nanos, Merged)>
     let mut merger =
         Merger::open(&inputs, &options.traces, reader, &surveyed, options.progress.as_deref(), &mut totals.problems);
     merger.keep_texts(!options.without_texts);
+    if options.all {
+        merger.want_all();
+    }
     for (time, item) in merger.by_ref() {
         if found.push(time, (time, item)).is_break() {
             break;
@@ -231,8 +240,13 @@ fn read(options: &Options, reader: &Reader, found: &mut Batches<(Nanos, Merged)>
 
 /// Judges what was read, until it ends or nobody wants to be told any more.
 fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mut Batches<Reached>) {
-    let settings =
-        Settings { hold: HOLD, requests_max: REQUESTS_MAX, nginx: options.nginx.clone(), ..Settings::default() };
+    let settings = Settings {
+        hold: HOLD,
+        requests_max: REQUESTS_MAX,
+        link_all: options.all,
+        nginx: options.nginx.clone(),
+        ..Settings::default()
+    };
     let mut engine = Engine::new(settings);
     let mut remembered = Remembered::default();
     let mut now = Nanos::MIN;
@@ -253,6 +267,7 @@ fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mu
                 }
                 engine.handle_spans(now, &place, &[*span]);
             }
+            Merged::Sample(record) => engine.handle_sample(now, *record),
             Merged::Healthy { stream, at, count } => engine.handle_healthy(at, &stream, count),
         }
         if drain(&mut engine, &mut remembered, reached, now).is_break() {
@@ -279,6 +294,10 @@ fn drain(
             Output::Verdict(verdict) => {
                 let places = remembered.of(&verdict);
                 reached.push(now, Reached::Verdict { verdict, places })?;
+            }
+            Output::Good(good) => {
+                let places = remembered.of_records(&good.records);
+                reached.push(now, Reached::Good { good, places })?;
             }
             // What it was while it was open is told by what it was in the end.
             Output::Incident(incident) if incident.state == State::Closed => {

@@ -25,6 +25,7 @@ use crate::engine::{Settings, UpstreamRule};
 use crate::exporter::Outlet;
 use crate::otlp::{ResourceGroup, Signal};
 use crate::read::Wanted;
+use crate::read::evidence::{Evidence, Nanos};
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::hash64;
@@ -46,6 +47,8 @@ const ENGINE_QUEUE_MAX: usize = 1_024;
 const SETTLE: i64 = crate::read::evidence::SECOND;
 /// Log streams whose healthy answers are noted between two looks of the engine, at most a second apart.
 const STREAMS_MAX: usize = 4_096;
+/// Samples of good requests that wait for the engine: it takes four a second of a site.
+const SAMPLES_MAX: usize = 64;
 
 /// The outlets of one receiver and signal.
 #[derive(Clone, Default)]
@@ -91,6 +94,8 @@ pub struct Shared {
     named: RwLock<Arc<Wanted>>,
     /// Healthy answers since the engine looked last, by log stream.
     healthy: Mutex<Noted>,
+    /// Good requests with an id, that the engine has not looked at.
+    samples: Mutex<Vec<(Stream, Nanos, Evidence)>>,
     /// Bytes of records that wait for a verdict or for the engine.
     pub held_bytes: AtomicUsize,
     /// Limit of [`Shared::held_bytes`].
@@ -118,6 +123,7 @@ impl Shared {
             wanted: RwLock::default(),
             named: RwLock::default(),
             healthy: Mutex::default(),
+            samples: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             held_bytes_max: config.processor.held_bytes_max,
             refused: Refused::default(),
@@ -144,6 +150,17 @@ impl Shared {
                 noted.insert(stream.id, (stream, count));
             }
         }
+    }
+
+    /// Keeps samples of good requests for the engine; where it is behind, the newest are lost.
+    fn note_samples(&self, samples: Vec<(Stream, Nanos, Evidence)>) {
+        let mut noted = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = SAMPLES_MAX.saturating_sub(noted.len());
+        noted.extend(samples.into_iter().take(room));
+    }
+
+    fn take_samples(&self) -> Vec<(Stream, Nanos, Evidence)> {
+        std::mem::take(&mut *self.samples.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn take_healthy(&self) -> Noted {
@@ -211,6 +228,7 @@ impl Pipeline {
         let settings = Settings {
             hold,
             settle: Some(SETTLE.min(hold / 4)),
+            link_all: false,
             link_threshold: processor.link_threshold,
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,

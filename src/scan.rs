@@ -13,7 +13,7 @@ use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surrounding
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
 pub use crate::read::formats::table::FORMATS;
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, parsed, table};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, parsed, table};
 use crate::read::text::{hash64, lossy};
 use fields::Fields;
 use place::Sites;
@@ -47,6 +47,9 @@ pub struct Scanned {
     /// Healthy answers of access logs. One stream may stand in it several times; of neighbours in one scope a few
     /// stand for all.
     pub healthy: Vec<(Stream, u64)>,
+    /// Of each scope the first of them that carries an id, with when it was observed: how far requests and spans are apart
+    /// is learned from them.
+    pub samples: Vec<(Stream, Nanos, Evidence)>,
     /// Records in each of [`FORMATS`].
     pub recognised: [u64; table::COUNT],
     /// Records in no known format.
@@ -70,12 +73,16 @@ pub fn logs<S: Streams>(
         for scope in resource.scopes() {
             let mut scope_shell = None;
             let mut healthy = Healthy::default();
+            let mut is_sampled = false;
             for item in scope.items() {
                 let record = item.log_record();
                 let reading = read(&record, reader, wanted, &mut current);
                 scanned.count(&reading);
                 if matches!(reading, Reading::Healthy(Format::NginxAccess | Format::NginxAccessJson)) {
                     healthy.count(&record, &mut current, &mut scanned.healthy);
+                    if !std::mem::replace(&mut is_sampled, true) {
+                        scanned.samples.extend(sample(&record, reader, &mut current));
+                    }
                 }
                 if let Reading::Proves(_, evidences) = reading {
                     let resource_shell = resource_shell.get_or_insert_with(|| resource.shell());
@@ -252,6 +259,28 @@ fn read_pairs(record: &LogRecord<'_>, reader: &Reader, memory: &mut SourceMemory
     parsed::complete(reading, &parsed::line_of(&get).unwrap_or_default(), recorded(record), &get, memory)
 }
 
+/// What a healthy line proves that carries an id.
+fn sample<S: Streams>(
+    record: &LogRecord<'_>,
+    reader: &Reader,
+    current: &mut Current<'_, S>,
+) -> Option<(Stream, Nanos, Evidence)> {
+    let line = record.body_string().map(bounded)?;
+    if record.trace_id().is_none() && !may_have_id(line) {
+        return None;
+    }
+    let mut everything = Wanted::default();
+    everything.want_all();
+    let entry = current.entry(record);
+    let Reading::Proves(_, evidences) = entry.with(|memory| read_line(line, record, reader, memory, &everything))
+    else {
+        return None;
+    };
+    let mut evidence = evidences.into_iter().next()?;
+    note_trace(record, &mut evidence);
+    Some((entry.stream().clone(), observed(record), evidence))
+}
+
 /// True where an attribute may say more than a body that says nothing: those of most programs do not.
 fn may_add(record: &LogRecord<'_>) -> bool {
     record.attributes().any(|pair| parsed::counts(pair.key) || matches!(pair.value(), AnyValue::Map(_)))
@@ -277,14 +306,19 @@ fn found(
     stream: Stream,
     mut evidences: Vec<Evidence>,
 ) -> FoundRecord {
+    evidences.iter_mut().for_each(|evidence| note_trace(record, evidence));
+    FoundRecord { range: item.range(), surroundings, stream, observed: observed(record), evidences }
+}
+
+/// What the record itself says of its trace counts before what its line says.
+fn note_trace(record: &LogRecord<'_>, evidence: &mut Evidence) {
     if let Some(trace_id) = record.trace_id() {
-        let context = TraceContext { trace_id, span_id: record.span_id() };
-        for evidence in &mut evidences {
-            evidence.trace = Some(context);
-        }
+        evidence.trace = Some(TraceContext { trace_id, span_id: record.span_id() });
     }
-    let observed = if record.observed_time != 0 { record.observed_time } else { record.time };
-    FoundRecord { range: item.range(), surroundings, stream, observed: nanos(observed), evidences }
+}
+
+fn observed(record: &LogRecord<'_>) -> Nanos {
+    nanos(if record.observed_time != 0 { record.observed_time } else { record.time })
 }
 
 impl Scanned {

@@ -140,6 +140,7 @@ fn incidents(shop: &Lines, stranger: Option<&Lines>) -> Vec<Arc<Incident>> {
     let (mut found, mut of_shop) = (Vec::new(), BTreeMap::new());
     let totals = run_while(&options, &Reader::default(), |told| {
         match told {
+            Told::Good(..) => {}
             Told::Verdict(explained) => {
                 let is_of = |ticket, folder: &str| {
                     explained.places.get(ticket).is_some_and(|place| place.file.contains(&format!("/{folder}/")))

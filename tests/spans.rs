@@ -176,6 +176,7 @@ impl Live {
                 Output::Release { ticket, verdict } => self.released.push((ticket.0, verdict.is_some())),
                 Output::Verdict(verdict) => self.verdicts.push(verdict),
                 Output::Incident(_) => {}
+                Output::Good(_) => panic!("nobody asked for good requests"),
             }
         }
     }

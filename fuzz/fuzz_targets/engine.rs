@@ -120,6 +120,11 @@ fn drain(engine: &mut Engine, held: &mut BTreeSet<Ticket>, said: &mut Vec<String
                 assert_eq!(incident.tally.causes.total(), incident.tally.total());
                 said.push(format!("{} {} {:?}", incident.label.uid, incident.revision, incident.state));
             }
+            Output::Good(good) => {
+                assert!((0.0..=1.0).contains(&good.link.confidence));
+                assert!(good.link.candidates.len() <= 5);
+                said.push(format!("good {:?}", good.link.trace));
+            }
         }
     }
     assert_eq!(engine.held_count(), held.len());

@@ -62,6 +62,7 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         nginx: nginx.map(Arc::new),
         progress: bar.map(|bar| Box::new(move |done, all| bar.show(done, all)) as explain::Progress),
         without_texts: options.format == ReportFormat::Json,
+        all: options.all,
     };
     let mut writer = Writer::new(report.as_ref(), &filter, out.as_mut());
     let mut written: io::Result<()> = Ok(());

@@ -4,11 +4,12 @@ use super::case::{Case, DeathKey, Sight};
 use super::causes::Mark;
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
+use super::goods::Apart;
 use super::incident::Trail;
 use super::outcome::{self, Outcome};
 use super::sites::SiteRef;
 use super::timers::{REVISIT, Timer};
-use super::verdict::{LinkMethod, Ticket, Verdict};
+use super::verdict::{LinkMethod, Source, Ticket, Verdict};
 use super::{Engine, Output, decide, gather};
 use crate::read::evidence::{Nanos, NginxAccess, SECOND, Symptom};
 use crate::read::text::hash64;
@@ -121,7 +122,7 @@ impl Engine {
         };
         let verdict = Arc::new(verdict);
         let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
-        let skew = span.and_then(|number| skew_of(&case, number, &verdict));
+        let apart = apart_of(&case, span, &verdict);
         if let Some(death) = death.filter(|_| verdict.cause.has(Mark::BlamesWorker)) {
             self.blame(death);
         }
@@ -137,8 +138,8 @@ impl Engine {
         }
         self.resolve_spans(at, id, &verdict);
         if let Some(site) = self.sites.get_mut(at) {
-            if let Some((stream, ahead)) = skew {
-                site.world.note_span_end(stream, ahead);
+            if let Some(apart) = apart {
+                apart.teach(&mut site.world);
             }
             if let Some(request) = site.requests.get_mut(id) {
                 request.verdict = Some(Arc::clone(&verdict));
@@ -213,11 +214,17 @@ impl Engine {
         if let Some(hash) = request.no_longer_awaited() {
             Arc::make_mut(&mut self.wanted).remove(hash);
         }
-        for (_, ticket) in request.records_in_order() {
-            self.resolve(ticket, request.verdict.clone());
+        let records: Vec<(Source, Ticket)> = request.records_in_order().collect();
+        for (_, ticket) in &records {
+            self.resolve(*ticket, request.verdict.clone());
         }
         for access in request.maybe {
             self.resolve(access.ticket, None);
+            self.good_after_all(at, access, None, Vec::new());
+        }
+        if let Some(access) = request.access.filter(|_| request.verdict.is_none()) {
+            let others = records.into_iter().filter(|(_, ticket)| *ticket != access.ticket).collect();
+            self.good_after_all(at, access, request.trace, others);
         }
     }
 
@@ -237,14 +244,13 @@ impl Engine {
     }
 }
 
-/// How far the clock of a span is ahead of that of the access log, where an id links the two and both tell of the same
-/// moment: the application's answer is nginx's.
-fn skew_of(case: &Case<'_>, number: u64, verdict: &Verdict) -> Option<(u64, Nanos)> {
-    let exact = matches!(verdict.link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
-    let access = case.request.access.as_ref().filter(|access| access.what.exact_time)?;
-    let span = case.span(number)?;
-    (exact && verdict.symptom == Symptom::Relayed && span.is_server())
-        .then(|| (access.source, span.end.saturating_sub(access.at.to)))
+/// What the span of a request tells of the delays between nginx and its application.
+fn apart_of(case: &Case<'_>, span: Option<u64>, verdict: &Verdict) -> Option<Apart> {
+    let access = case.request.access.as_ref()?;
+    let class = case.instance.map_or("", |instance| instance.worker_class.as_str());
+    // The application's answer is nginx's: both tell of the same moment.
+    let usual = verdict.symptom == Symptom::Relayed;
+    Some(Apart::of(&case.sight, access, &verdict.link, span, class, usual))
 }
 
 /// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near

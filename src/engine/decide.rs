@@ -118,7 +118,10 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         Trigger::Request => link::find(case, id, cause, threshold),
         Trigger::Death | Trigger::Phase(_) | Trigger::Host(_) => (Link::NONE, None),
     };
-    let evidence = evidence_of(case, &claim);
+    let mut evidence = evidence_of(case, &claim);
+    if evidence.len() < EVIDENCE_MAX {
+        evidence.extend(link::remark(case, &link, span));
+    }
     let mut records = request.records();
     for quote in &evidence {
         if let Some(ticket) = quote.ticket

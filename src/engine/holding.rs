@@ -81,7 +81,7 @@ mod tests {
     fn released(outputs: &mut VecDeque<Output>) -> Vec<u64> {
         let number = |output| match output {
             Output::Release { ticket, .. } => ticket.0,
-            Output::Verdict(_) | Output::Incident(_) => 0,
+            Output::Verdict(_) | Output::Incident(_) | Output::Good(_) => 0,
         };
         outputs.drain(..).map(number).collect()
     }

@@ -3,6 +3,7 @@
 
 use super::clocks::Clocks;
 use super::correlate::join::Requests;
+use super::correlate::link::goods::{Good, Goods};
 use super::correlate::spans::Spans;
 use super::correlate::world::World;
 use super::place::Place;
@@ -46,6 +47,10 @@ pub(super) struct Site {
     pub(super) place: Arc<Place>,
     /// Failing requests.
     pub(super) requests: Requests,
+    /// Good requests that wait for their link; only where all are linked.
+    pub(super) goods: Goods,
+    /// Good requests with an id that wait for their spans, to learn from.
+    pub(super) samples: VecDeque<Good>,
     /// Everything else in sight.
     pub(super) world: World,
     /// The clocks of its streams.
@@ -121,6 +126,8 @@ impl Sites {
         let site = Site {
             place: Arc::clone(place),
             requests: Requests::counting_from(at.first_number()),
+            goods: Goods::default(),
+            samples: VecDeque::new(),
             world,
             clocks: Clocks::default(),
             open: 0,

@@ -63,7 +63,7 @@ pub enum LinkMethod {
     TraceContext,
     /// `$request_id` on both sides.
     RequestId,
-    /// Exactly one span fits the request's time, method and path.
+    /// A span of its method and target fits the request's time, and no other request has a better claim to it.
     Timing,
     /// No trace.
     None,
@@ -96,11 +96,34 @@ pub struct Link {
     pub trace: Option<TraceContext>,
     /// Traces that could be this request's, best first, at most 5; empty when `trace` is set by an id.
     pub candidates: Vec<[u8; 16]>,
+    /// What speaks for the likeliest one where it was found by time: by feature the natural logarithm of its odds, above 0
+    /// for it, below against it. Together they are the logarithm of the odds that `confidence` stands for.
+    pub odds: Vec<(&'static str, f64)>,
 }
 
 impl Link {
     /// No trace was found.
-    pub const NONE: Link = Link { method: LinkMethod::None, confidence: 0.0, trace: None, candidates: Vec::new() };
+    pub const NONE: Link =
+        Link { method: LinkMethod::None, confidence: 0.0, trace: None, candidates: Vec::new(), odds: Vec::new() };
+}
+
+/// A request that did not fail, with its trace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoodRequest {
+    /// The stamp of its access line.
+    pub time: Nanos,
+    /// Status that the client got.
+    pub status: u16,
+    /// Request method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The client's address; empty when unknown.
+    pub client: String,
+    /// Every record of this request with who wrote it.
+    pub records: Vec<(Source, Ticket)>,
+    /// The trace.
+    pub link: Link,
 }
 
 /// Symptom, cause, evidence and link of one failed request, or of a fatal record that no request joins.

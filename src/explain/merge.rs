@@ -38,6 +38,8 @@ const KEPT_BYTES_MAX: usize = 64 << 20;
 pub enum Merged {
     /// A line that proves something.
     Record(Box<Record>, Arc<Place>),
+    /// The line of a healthy request that carries an id, to learn from.
+    Sample(Box<Record>),
     /// A span.
     Span(Box<SpanRow>, Arc<place::Place>),
     /// Healthy requests of an access log, about when they were answered.
@@ -101,6 +103,10 @@ impl Iterator for Merger<'_> {
         }
         let merged = match what {
             What::Healthy(at) => Merged::Healthy { stream: stream_of, at, count: 1 },
+            What::Sample(evidence) => {
+                let ticket = self.ticket();
+                Merged::Sample(Box::new(Record { ticket, stream: stream_of, observed: 0, evidence: *evidence }))
+            }
             What::Evidence(evidence, place) => {
                 if let Proof::NginxError(error) = &evidence.proof {
                     self.await_access_line(order, error);
@@ -149,6 +155,11 @@ impl<'a> Merger<'a> {
             next_ticket: 0,
             context: Context::new(reader, survey, progress, buffer_bytes, bytes_all),
         }
+    }
+
+    /// Every access line is handed over, also of good requests.
+    pub fn want_all(&mut self) {
+        self.wanted.want_all();
     }
 
     /// Whether [`Place::text`] is filled, which it is unless told otherwise.

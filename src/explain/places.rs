@@ -1,6 +1,6 @@
 //! Where the records behind tickets stand: file, line and text.
 
-use crate::engine::verdict::{Ticket, Verdict};
+use crate::engine::verdict::{Source, Ticket, Verdict};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -57,6 +57,12 @@ impl Remembered {
     /// Where one record stands.
     pub fn place(&self, ticket: Ticket) -> Option<Arc<Place>> {
         self.by_ticket.get(&ticket).cloned()
+    }
+
+    /// The places of these records.
+    pub fn of_records(&self, records: &[(Source, Ticket)]) -> Places {
+        let known = |ticket: Ticket| self.by_ticket.get(&ticket).map(|place| (ticket, Arc::clone(place)));
+        Places(records.iter().filter_map(|(_, ticket)| known(*ticket)).collect())
     }
 
     /// The places of all records that a verdict names.

@@ -4,6 +4,7 @@
 //! temporary file (module `spill`), so that memory does not grow with the number of failures. JSON lines are written as they
 //! come.
 
+mod good;
 pub mod incidents;
 pub mod json;
 pub mod markdown;
@@ -12,9 +13,10 @@ pub mod summary;
 pub mod text;
 mod timeline;
 
+use super::places::Places;
 use super::{Explained, Outage, Told, Totals};
 use crate::engine::incident::Incident;
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{GoodRequest, Verdict};
 use crate::read::evidence::Nanos;
 use crate::read::time::rfc3339;
 use incidents::Incidents;
@@ -126,6 +128,14 @@ pub trait Report {
     /// When it cannot be written.
     fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()>;
 
+    /// One good request.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn good(&self, out: &mut dyn Write, good: &GoodRequest, places: &Places) -> io::Result<()> {
+        writeln!(out, "{}", good::line(good, places))
+    }
+
     /// How often the story of the last request is told beside it; what stands between two requests where it is not.
     ///
     /// # Errors
@@ -169,6 +179,7 @@ impl<'a> Writer<'a> {
         match told {
             Told::Verdict(explained) => self.verdict(&explained),
             Told::Incident(outage) => self.incident(outage),
+            Told::Good(good, places) => self.good(good, places),
         }
     }
 
@@ -190,6 +201,17 @@ impl<'a> Writer<'a> {
     pub fn verdict(&mut self, explained: &Explained<'_>) -> io::Result<()> {
         let fits = self.filter.fits(explained.verdict);
         self.spill.add(explained, fits, self.report, self.filter)
+    }
+
+    /// Takes one good request. They stand before what has a summary, because they are written as they come.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn good(&mut self, good: &GoodRequest, places: &Places) -> io::Result<()> {
+        let fits = self.filter.causes.is_empty()
+            && self.filter.since.is_none_or(|since| good.time >= since)
+            && self.filter.until.is_none_or(|until| good.time < until);
+        if fits { self.report.good(self.out, good, places) } else { Ok(()) }
     }
 
     /// Ends the report; returns how many verdicts the limit left out of it without a word in it.

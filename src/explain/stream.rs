@@ -14,7 +14,7 @@ use super::zones::LocalClock;
 use crate::engine::place;
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Proof, SECOND};
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, nginx_access};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, nginx_access};
 use crate::read::paste::joiner::{Joiner, Pushed};
 use crate::read::time::nearest_year;
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +38,8 @@ pub(super) struct Context<'a> {
     survey: &'a Survey,
     progress: Option<&'a super::Telling>,
     buffer_bytes: usize,
+    /// To read lines that are let go otherwise.
+    everything: Wanted,
     /// Whether a report shows the lines.
     pub(super) keeps_texts: bool,
     /// Bytes of files as they are on disk.
@@ -58,11 +60,14 @@ impl<'a> Context<'a> {
         raw_bytes_all: Option<u64>,
     ) -> Context<'a> {
         let (raw_bytes, files, lines, unrecognised) = (0, 0, 0, 0);
+        let mut everything = Wanted::default();
+        everything.want_all();
         Context {
             reader,
             survey,
             progress,
             buffer_bytes,
+            everything,
             keeps_texts: true,
             raw_bytes,
             raw_bytes_all,
@@ -137,6 +142,8 @@ pub(super) struct Ahead {
 pub(super) enum What {
     Evidence(Box<Evidence>, Arc<Place>),
     Healthy(Nanos),
+    /// A healthy request that carries an id.
+    Sample(Box<Evidence>),
 }
 
 impl<'a> Stream<'a> {
@@ -223,7 +230,7 @@ impl<'a> Stream<'a> {
                 && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
             {
                 if is_sampled(context.lines) {
-                    self.covers(format, line, context.survey);
+                    self.covers(format, line, context);
                 }
                 continue;
             }
@@ -282,7 +289,7 @@ impl<'a> Stream<'a> {
             Reading::Unrecognised => context.unrecognised += u64::from(!record.trim_ascii().is_empty()),
             Reading::Healthy(format) => {
                 if is_sampled(context.lines) {
-                    self.covers(format, record, context.survey);
+                    self.covers(format, record, context);
                 }
             }
             Reading::Proves(_, evidences) => {
@@ -303,7 +310,8 @@ impl<'a> Stream<'a> {
     }
 
     /// A healthy request was answered: the access log covers this time.
-    fn covers(&mut self, format: Format, line: &[u8], survey: &Survey) {
+    fn covers(&mut self, format: Format, line: &[u8], context: &Context<'_>) {
+        let survey = context.survey;
         if !matches!(format, Format::NginxAccess | Format::NginxAccessJson) {
             return;
         }
@@ -316,7 +324,16 @@ impl<'a> Stream<'a> {
             self.stamp = Some(at);
             self.order = self.order.max(at);
             let stream = self.stream_of(survey, || Origin::of_line(line));
-            self.ahead.push_back(Ahead { order: self.order, stream, what: What::Healthy(at) });
+            self.ahead.push_back(Ahead { order: self.order, stream: stream.clone(), what: What::Healthy(at) });
+            if may_have_id(line)
+                && let Reading::Proves(_, evidences) = context.reader.read(line, &mut self.memory, &context.everything)
+            {
+                for mut evidence in evidences {
+                    self.complete_stamp(&mut evidence, survey);
+                    let what = What::Sample(Box::new(evidence));
+                    self.ahead.push_back(Ahead { order: self.order, stream: stream.clone(), what });
+                }
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::incident::{Incident, State};
 use crate::engine::place::{Place, Stream};
-use crate::engine::verdict::{Source, Verdict};
+use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings};
 use crate::enrich::{self, Enrichment};
 use crate::exporter::Outlet;
@@ -183,6 +183,10 @@ impl Correlator {
         for (stream, count) in self.shared.take_healthy().into_values() {
             self.engine.handle_healthy(now.saturating_sub(SECOND / 2), &stream, count);
         }
+        for (stream, observed, evidence) in self.shared.take_samples() {
+            // Nobody holds it, so that no ticket names it.
+            self.engine.handle_sample(now, Record { ticket: Ticket::default(), stream, observed, evidence });
+        }
     }
 
     fn take_records(&mut self, now: Nanos, records: Vec<HeldRecord>, route: &Arc<Route>) {
@@ -266,6 +270,7 @@ impl Correlator {
                     }
                     self.release_if_done(slot, &mut items);
                 }
+                Output::Good(_) => {}
             }
         }
         verdicts.finish();

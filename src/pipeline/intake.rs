@@ -97,7 +97,8 @@ impl Intake {
         let mut bytes = 0;
         let mut last_shells = None;
         let found_count = scanned.found.len() as u64;
-        let (healthy, recognised, unrecognised) = (scanned.healthy, scanned.recognised, scanned.unrecognised);
+        let (healthy, samples) = (scanned.healthy, scanned.samples);
+        let (recognised, unrecognised) = (scanned.recognised, scanned.unrecognised);
         for found in scanned.found {
             let Some(item) = request.get(found.range.clone()) else { continue };
             edits.remove(found.range);
@@ -133,7 +134,7 @@ impl Intake {
             send_all(&route.explained, Signal::Logs, &Bytes::from(edits.apply(request)), rest);
         }
         permit.send(Message::Records { records: held, route: Arc::clone(route) });
-        self.count(scan::Scanned { found: Vec::new(), healthy, recognised, unrecognised });
+        self.count(scan::Scanned { found: Vec::new(), healthy, samples, recognised, unrecognised });
         Ok(())
     }
 
@@ -227,6 +228,9 @@ impl Intake {
     fn count(&self, scanned: scan::Scanned) {
         if !scanned.healthy.is_empty() {
             self.shared.note_healthy(scanned.healthy);
+        }
+        if !scanned.samples.is_empty() {
+            self.shared.note_samples(scanned.samples);
         }
         self.shared.counters.recognised(&scanned.recognised, scanned.unrecognised);
     }

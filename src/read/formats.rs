@@ -432,6 +432,15 @@ fn cut(text: &str) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
+/// False for a line without 32 hexadecimal digits in a row: it names neither a trace nor nginx's `$request_id`.
+pub fn may_have_id(line: &[u8]) -> bool {
+    let mut run = 0;
+    line.iter().any(|byte| {
+        run = if byte.is_ascii_hexdigit() { run + 1 } else { 0 };
+        run >= 32
+    })
+}
+
 /// `00-TRACE-SPAN-FLAGS` of W3C trace context.
 pub fn trace_context(text: &str) -> Option<TraceContext> {
     let mut parts = text.trim().split('-');

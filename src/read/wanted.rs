@@ -13,6 +13,8 @@ pub struct Wanted {
     open: HashMap<u64, u32>,
     /// Sorted; known to the caller from elsewhere.
     known: Arc<[u64]>,
+    /// Everything is wanted.
+    all: bool,
 }
 
 impl Wanted {
@@ -20,17 +22,17 @@ impl Wanted {
     pub fn new(mut hashes: Vec<u64>) -> Wanted {
         hashes.sort_unstable();
         hashes.dedup();
-        Wanted { open: HashMap::default(), known: hashes.into() }
+        Wanted { open: HashMap::default(), known: hashes.into(), all: false }
     }
 
     /// True when nothing is wanted, which is the usual case.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.known.is_empty()
+        self.open.is_empty() && self.known.is_empty() && !self.all
     }
 
     /// True when the request line with this hash is wanted.
     pub fn contains(&self, hash: u64) -> bool {
-        self.open.contains_key(&hash) || self.known.binary_search(&hash).is_ok()
+        self.all || self.open.contains_key(&hash) || self.known.binary_search(&hash).is_ok()
     }
 
     /// True when the caller knows from elsewhere that the request line with this hash is wanted.
@@ -41,6 +43,11 @@ impl Wanted {
     /// Takes over what another set knows from elsewhere.
     pub fn know(&mut self, other: &Wanted) {
         self.known = Arc::clone(&other.known);
+    }
+
+    /// Looks for every access line from now on.
+    pub fn want_all(&mut self) {
+        self.all = true;
     }
 
     /// Looks for one more access line with this request line.

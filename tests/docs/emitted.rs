@@ -39,7 +39,13 @@ fn full() -> Verdict {
         attempts: 1,
         worker_pid: Some(301),
         peer: Default::default(),
-        link: Link { method: LinkMethod::Timing, confidence: 0.96, trace: Some(trace), candidates: vec![[7; 16]] },
+        link: Link {
+            method: LinkMethod::Timing,
+            confidence: 0.96,
+            trace: Some(trace),
+            candidates: vec![[7; 16]],
+            odds: Vec::new(),
+        },
         incident: Some(label()),
     }
 }
@@ -65,7 +71,13 @@ fn bare() -> Verdict {
 
 /// A verdict whose trace is not certain.
 fn with_candidates() -> Verdict {
-    let link = Link { method: LinkMethod::Timing, confidence: 0.45, trace: None, candidates: vec![[7; 16], [8; 16]] };
+    let link = Link {
+        method: LinkMethod::Timing,
+        confidence: 0.45,
+        trace: None,
+        candidates: vec![[7; 16], [8; 16]],
+        odds: Vec::new(),
+    };
     Verdict { link, ..full() }
 }
 

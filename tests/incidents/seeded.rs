@@ -83,6 +83,7 @@ impl World {
                     self.said.all.push(format!("{} {} {:?}", incident.label.uid, incident.revision, incident.tally));
                     self.said.incidents.push(incident);
                 }
+                Output::Good(_) => {}
                 Output::Release { .. } => {}
             }
         }

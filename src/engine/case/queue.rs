@@ -169,6 +169,7 @@ fn waited_in_queue(case: &Case<'_>) -> Option<Nanos> {
     let began = access.at.from.saturating_sub(took);
     let asked = Asked::of(case.request);
     let span = case
+        .sight
         .spans_of_trace(&trace.trace_id)
         .find(|(_, span)| span.is_server() && !span.is_from_nginx() && asked.is_of(span))?;
     let waited = span.1.start.saturating_sub(began);

@@ -5,7 +5,11 @@
 
 use super::Case;
 use crate::engine::correlate::gunicorn::{Boot, Death, Instance};
+use crate::engine::correlate::join::Requests;
 use crate::engine::correlate::link::Asked;
+use crate::engine::correlate::link::goods::Goods;
+use crate::engine::correlate::link::row::Row;
+use crate::engine::correlate::link::scene::Column;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::correlate::world::{Failure, HostSeen, World};
 use crate::engine::correlate::{Interval, Seen};
@@ -38,6 +42,8 @@ struct Server<'a> {
 #[derive(Debug)]
 pub struct Sight<'a> {
     own: &'a World,
+    requests: &'a Requests,
+    goods: &'a Goods,
     place: &'a Place,
     servers: Vec<Server<'a>>,
     spans: Vec<Server<'a>>,
@@ -56,6 +62,8 @@ impl<'a> Sight<'a> {
         let of_hosts = ties.hosts.iter().filter_map(|host| sites.get(*host)).map(|site| &site.world);
         Some(Sight {
             own: &own.world,
+            requests: &own.requests,
+            goods: &own.goods,
             place: &own.place,
             hosts: std::iter::once(&own.world).chain(of_servers).chain(of_hosts).collect(),
             servers,
@@ -70,6 +78,8 @@ impl<'a> Sight<'a> {
         let under = hosts.iter().filter_map(|host| sites.get(*host)).map(|site| &site.world);
         Some(Sight {
             own: &own.world,
+            requests: &own.requests,
+            goods: &own.goods,
             place: &own.place,
             servers: vec![server],
             spans: vec![server],
@@ -80,6 +90,83 @@ impl<'a> Sight<'a> {
     /// nginx's own site.
     pub(in crate::engine) fn own(&self) -> &'a World {
         self.own
+    }
+
+    /// Requests that failed, of nginx's own site.
+    pub(in crate::engine) fn requests(&self) -> &'a Requests {
+        self.requests
+    }
+
+    /// Good requests of nginx's own site, where all are linked.
+    pub(in crate::engine) fn goods(&self) -> &'a Goods {
+        self.goods
+    }
+
+    /// True when the lines of good requests are in view.
+    pub(in crate::engine) fn has_good(&self) -> bool {
+        !self.goods.is_empty()
+    }
+
+    /// The attempts of good requests on a path that ended within a time by the clock of the spans.
+    pub(in crate::engine) fn good_rows(&self, path: u64, from: Nanos, to: Nanos) -> Vec<Row> {
+        let ahead = |source: u64| self.own.span_skew(source);
+        if self.goods.is_empty() { Vec::new() } else { self.goods.rows(path, from, to, ahead) }
+    }
+
+    /// True when a span is known to be another request's.
+    pub(in crate::engine) fn is_taken(&self, column: &Column<'_>, id: u64) -> bool {
+        let linked = self.span_worlds().find_map(|world| world.spans.linked(column.number));
+        linked.is_some_and(|linked| linked != id)
+            || self.requests.is_of_another(column.span, id)
+            || self.goods.names(&column.span.trace_id)
+    }
+
+    /// Spans with a path, by its hash, that ended within a time, each with its number.
+    pub(in crate::engine) fn spans_on_path(
+        &self,
+        path: u64,
+        from: Nanos,
+        to: Nanos,
+    ) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, '_> {
+        self.span_worlds().flat_map(move |world| world.spans.on_path(path, from, to))
+    }
+
+    /// All spans that ended within a time, each with its number.
+    pub(in crate::engine) fn spans_within(
+        &self,
+        from: Nanos,
+        to: Nanos,
+    ) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, '_> {
+        self.span_worlds().flat_map(move |world| world.spans.within(from, to))
+    }
+
+    /// The spans of a trace with their numbers, in order of arrival within a site.
+    pub(in crate::engine) fn spans_of_trace<'t>(
+        &self,
+        trace_id: &'t [u8; 16],
+    ) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, 't, '_> {
+        self.span_worlds().flat_map(move |world| world.spans.of_trace(trace_id))
+    }
+
+    /// The span whose request header carried this request id, by its hash.
+    pub(in crate::engine) fn span_of_request_id(&self, request_id: u64) -> Option<(u64, &'a SpanRow)> {
+        self.span_worlds().find_map(|world| world.spans.of_request_id(request_id))
+    }
+
+    /// One span by its number.
+    pub(in crate::engine) fn span(&self, number: u64) -> Option<&'a SpanRow> {
+        self.span_worlds().find_map(|world| world.spans.get(number))
+    }
+
+    /// How likely it is that the spans in sight are of this nginx's requests.
+    pub(in crate::engine) fn weight_of_spans(&self) -> f64 {
+        self.spans.iter().map(|server| server.weight).fold(1.0, f64::min)
+    }
+
+    fn span_worlds(&self) -> impl Iterator<Item = &'a World> + use<'a, '_> {
+        let own = self.own;
+        let others = self.spans.iter().map(|server| server.world);
+        std::iter::once(own).chain(others.filter(move |world| !std::ptr::eq(*world, own)))
     }
 
     /// The Gunicorn that the upstream most likely is, how well it fits, and how likely it is that one.
@@ -140,7 +227,7 @@ impl<'a> Case<'a> {
 
     /// Spans are in sight.
     pub fn sees_spans(&self) -> bool {
-        self.span_worlds().any(|world| world.spans.count() > 0)
+        self.sight.span_worlds().any(|world| world.spans.count() > 0)
     }
 
     /// A Gunicorn's log was read then.
@@ -237,51 +324,21 @@ impl<'a> Case<'a> {
     /// Spans of the request's method and target that ended within a time, each with its number.
     pub fn spans_asked(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, '_> {
         let asked = Asked::of(self.request);
-        let on_path = self.span_worlds().flat_map(move |world| world.spans.on_path(asked.path, from, to));
-        on_path.filter(move |(_, span)| asked.is_of(span))
-    }
-
-    /// The spans of a trace with their numbers, in order of arrival within a site.
-    pub fn spans_of_trace<'t>(
-        &self,
-        trace_id: &'t [u8; 16],
-    ) -> impl Iterator<Item = (u64, &'a SpanRow)> + use<'a, 't, '_> {
-        self.span_worlds().flat_map(move |world| world.spans.of_trace(trace_id))
-    }
-
-    /// The span whose request header carried this request id, by its hash.
-    pub fn span_of_request_id(&self, request_id: u64) -> Option<(u64, &'a SpanRow)> {
-        self.span_worlds().find_map(|world| world.spans.of_request_id(request_id))
+        self.sight.spans_on_path(asked.path, from, to).filter(move |(_, span)| asked.is_of(span))
     }
 
     /// One span by its number.
     pub fn span(&self, number: u64) -> Option<&'a SpanRow> {
-        self.span_worlds().find_map(|world| world.spans.get(number))
-    }
-
-    /// The open or decided request that a span was linked to.
-    pub fn linked(&self, number: u64) -> Option<u64> {
-        self.span_worlds().find_map(|world| world.spans.linked(number))
+        self.sight.span(number)
     }
 
     /// How likely it is that the spans in sight are of this nginx's requests.
     pub fn weight_of_spans(&self) -> f64 {
-        self.sight.spans.iter().map(|server| server.weight).fold(1.0, f64::min)
-    }
-
-    fn span_worlds(&self) -> impl Iterator<Item = &'a World> + use<'a, '_> {
-        let own = self.sight.own;
-        let others = self.sight.spans.iter().map(|server| server.world);
-        std::iter::once(own).chain(others.filter(move |world| !std::ptr::eq(*world, own)))
+        self.sight.weight_of_spans()
     }
 
     /// True when nginx itself is traced, so that a request which never reached the application still has a span.
     pub fn has_spans_of_nginx(&self) -> bool {
         self.sight.own.spans_from_nginx()
-    }
-
-    /// How far the clock of the spans is ahead of that of an access log; 0 while it is not known.
-    pub fn span_skew(&self, source: u64) -> Nanos {
-        self.sight.own.span_skew(source)
     }
 }

@@ -147,7 +147,6 @@ impl Requests {
         if let Some(request) = self.by_id.get_mut(id) {
             request.trace = request.trace.or(trace);
             request.access = Some(access);
-            request.maybe.clear();
         }
         self.note_lines(id);
         id
@@ -190,22 +189,28 @@ impl Requests {
         merged
     }
 
-    /// Offers a healthy access line to the open requests that may have ended with it.
-    pub fn join_healthy_access(&mut self, access: Seen<NginxAccess>, trace: Option<TraceContext>) -> Option<u64> {
+    /// Offers a healthy access line to the open requests that may have ended with it; gives it back where none has.
+    pub fn join_healthy_access(
+        &mut self,
+        access: Seen<NginxAccess>,
+        trace: Option<TraceContext>,
+    ) -> Result<u64, Box<Seen<NginxAccess>>> {
         let exact = access.what.pid.is_some() && access.what.connection.is_some();
-        let id = self.find_for_access(&access, false)?;
+        let Some(id) = self.find_for_access(&access, false) else { return Err(Box::new(access)) };
         if exact {
             self.index_access_for_spans(id, &access.what, trace);
         }
-        let request = self.by_id.get_mut(id)?;
+        let Some(request) = self.by_id.get_mut(id) else { return Err(Box::new(access)) };
         if exact {
             request.trace = request.trace.or(trace);
             request.access = Some(access);
         } else if request.maybe.len() < MAYBE_MAX {
             request.maybe.push(access);
+        } else {
+            return Err(Box::new(access));
         }
         self.note_lines(id);
-        Some(id)
+        Ok(id)
     }
 
     /// One request.
@@ -261,6 +266,21 @@ impl Requests {
     pub fn on_path_of(&self, span: &SpanRow) -> impl Iterator<Item = &Request> {
         let ids = SpanKey::of_path_hash(span.path).and_then(|key| self.by_span_key.get(&key));
         ids.into_iter().flat_map(|ids| ids.iter().rev()).filter_map(|id| self.by_id.get(*id))
+    }
+
+    /// Requests on a path, by its hash, with their numbers. Newest first.
+    pub fn on_path(&self, path: u64) -> impl Iterator<Item = (u64, &Request)> {
+        let ids = SpanKey::of_path_hash(path).and_then(|key| self.by_span_key.get(&key));
+        ids.into_iter()
+            .flat_map(|ids| ids.iter().rev())
+            .filter_map(|id| self.by_id.get(*id).map(|request| (*id, request)))
+    }
+
+    /// True when a record of another request names the trace or the request id of a span, or it is linked to the trace.
+    pub(in crate::engine) fn is_of_another(&self, span: &SpanRow, id: u64) -> bool {
+        let of_request_id = SpanKey::of_request_id(span.request_id);
+        let keys = [Some(SpanKey::Trace(span.trace_id)), Some(SpanKey::Linked(span.trace_id)), of_request_id];
+        keys.into_iter().flatten().filter_map(|key| self.by_span_key.get(&key)).flatten().any(|known| *known != id)
     }
 
     /// Notes that the request's verdict is linked to a trace.

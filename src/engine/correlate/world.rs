@@ -3,6 +3,7 @@
 use super::coverage::{Coverage, READ_ABOUT};
 use super::gunicorn::{Gunicorns, Instance};
 use super::join::split_request_line;
+use super::link::Learned;
 use super::skew::Skew;
 use super::spans::{Spans, hash_text};
 use super::{Interval, Seen};
@@ -113,6 +114,8 @@ pub struct World {
     pub has_nginx_spans: bool,
     /// How far the clock of the spans is ahead of that of an access log, by log stream.
     span_skews: HashMap<u64, Skew>,
+    /// How far requests and their spans are apart.
+    pub links: Learned,
 }
 
 impl World {

@@ -3,7 +3,7 @@
 use super::summary::{Row, Summary};
 use super::{Again, Report, when};
 use crate::engine::incident::{Counts, Example, Incident};
-use crate::engine::verdict::{Quote, Source, Ticket};
+use crate::engine::verdict::{self, GoodRequest, Quote, Source, Ticket};
 use crate::enrich::hex;
 use crate::explain::places::{Place, Places};
 use crate::explain::{Explained, Outage, Totals};
@@ -45,6 +45,10 @@ impl Report for Json {
 
     fn request(&self, out: &mut dyn Write, explained: &Explained<'_>) -> io::Result<()> {
         line(out, &object(explained))
+    }
+
+    fn good(&self, out: &mut dyn Write, good: &GoodRequest, places: &Places) -> io::Result<()> {
+        line(out, &good_object(good, places))
     }
 
     fn again(&self, _: &mut dyn Write, _: Option<Again>) -> io::Result<()> {
@@ -125,7 +129,54 @@ struct Evidence<'a> {
 struct Link {
     candidates: Vec<String>,
     confidence: f64,
+    /// What speaks for the likeliest one: logarithms of odds by feature; not there where an id names it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    log_odds: BTreeMap<&'static str, f64>,
     method: &'static str,
+}
+
+impl Link {
+    fn of(link: &verdict::Link) -> Link {
+        Link {
+            candidates: link.candidates.iter().map(|id| hex(id)).collect(),
+            confidence: link.confidence,
+            log_odds: link.odds.iter().copied().collect(),
+            method: link.method.id(),
+        }
+    }
+}
+
+/// The object of a good request. Its keys are a contract as well.
+#[derive(Serialize)]
+struct Good<'a> {
+    cause: Option<&'static str>,
+    client: Option<&'a str>,
+    link: Link,
+    method: Option<&'a str>,
+    records: Vec<Record<'a>>,
+    span_id: Option<String>,
+    status: u16,
+    target: Option<&'a str>,
+    time: Option<String>,
+    trace_id: Option<String>,
+    r#type: &'static str,
+}
+
+fn good_object<'a>(good: &'a GoodRequest, places: &'a Places) -> Good<'a> {
+    let trace = good.link.trace;
+    Good {
+        cause: None,
+        client: none_if_empty(&good.client),
+        link: Link::of(&good.link),
+        method: none_if_empty(&good.method),
+        records: good.records.iter().map(|(source, ticket)| record(*source, *ticket, places)).collect(),
+        span_id: trace.and_then(|trace| trace.span_id).map(|id| hex(&id)),
+        status: good.status,
+        target: none_if_empty(&good.target),
+        time: when(good.time),
+        trace_id: trace.map(|trace| hex(&trace.trace_id)),
+        r#type: "good",
+    }
 }
 
 #[derive(Serialize)]
@@ -147,11 +198,7 @@ fn object<'a>(explained: &Explained<'a>) -> Object<'a> {
         evidence: verdict.evidence.iter().map(|quote| evidence(quote, places)).collect(),
         hint: verdict.hint(),
         incident: verdict.incident.as_ref().map(|label| label.uid.as_str()),
-        link: Link {
-            candidates: verdict.link.candidates.iter().map(|id| hex(id)).collect(),
-            confidence: verdict.link.confidence,
-            method: verdict.link.method.id(),
-        },
+        link: Link::of(&verdict.link),
         method: none_if_empty(&verdict.method),
         records: verdict.records.iter().map(|(source, ticket)| record(*source, *ticket, places)).collect(),
         revision: verdict.revision,

@@ -191,6 +191,13 @@ impl Spans {
         buckets.flat_map(move |(base, bucket)| numbers(base, bucket.on_path(path, from, to)))
     }
 
+    /// Spans that ended within a time.
+    pub fn within(&self, from: Nanos, to: Nanos) -> impl Iterator<Item = (u64, &SpanRow)> {
+        let buckets = self.numbered().filter(move |(_, bucket)| bucket.overlaps(from, to));
+        let rows = buckets.flat_map(|(base, bucket)| numbers(base, bucket.rows.iter().enumerate()));
+        rows.filter(move |(_, span)| span.end >= from && span.end <= to)
+    }
+
     /// Spans in sight.
     pub fn count(&self) -> usize {
         self.count

@@ -112,8 +112,9 @@ const TRACEPARENT: &[&str] = &[
     "http.request.header.traceparent",
     "opentelemetry_context_traceparent",
 ];
-const TRACE_ID: &[&str] = &["otel_trace_id", "trace_id", "traceId", "trace.id", "opentelemetry_trace_id", "traceid"];
-const SPAN_ID: &[&str] = &["otel_span_id", "span_id", "spanId", "span.id", "opentelemetry_span_id", "spanid"];
+const TRACE_ID: &[&str] =
+    &["otel_trace_id", "trace_id", "traceId", "trace.id", "opentelemetry_trace_id", "traceid", "trace"];
+const SPAN_ID: &[&str] = &["otel_span_id", "span_id", "spanId", "span.id", "opentelemetry_span_id", "spanid", "span"];
 const REQUEST_TIME: &[&str] = &["request_time", "rt", "duration", "request_duration", "req_time", "reqtime", "latency"];
 const REQUEST_LENGTH: &[&str] = &["request_length", "req_len", "http.request.size", "rl"];
 

@@ -231,6 +231,11 @@ fn leading_status(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Client, user, host and time: whatever stands before the request.
+/// Words before the client's address that may be ids.
+const HEAD_WORDS_MAX: usize = 8;
+/// Names of ids that may stand before a line of the family.
+const ID_NAMES: [&str; 5] = ["trace_id", "span_id", "trace", "span", "request_id"];
+
 fn read_head<'a>(head: &'a str, named: &mut Named<'a>) {
     let (before, stamp) = match head.find('[') {
         Some(open) => {
@@ -239,6 +244,12 @@ fn read_head<'a>(head: &'a str, named: &mut Named<'a>) {
         }
         None => (head, ""),
     };
+    // Ids may stand first. Behind the client's address stands a name that the client chooses.
+    for word in before.split_ascii_whitespace().take_while(|word| !is_client(word)).take(HEAD_WORDS_MAX) {
+        if let Some((name, value)) = word.split_once('=').filter(|(name, _)| ID_NAMES.contains(name)) {
+            named.push(name, value);
+        }
+    }
     // Some formats have another bracket before the stamp: `192.0.2.1 - [192.0.2.1] - - [03/Mar/...`.
     // The last one counts: `$remote_user` stands before it, which a client chooses as it likes.
     let stamp = head.rsplit('[').filter_map(|part| part.split(']').next()).find(|part| is_stamp(part)).unwrap_or(stamp);
