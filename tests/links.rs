@@ -130,6 +130,7 @@ fn why502(requests: &[Truth]) -> Vec<Option<[u8; 16]>> {
             let (records, link) = match output {
                 Output::Good(good) => (good.records.clone(), good.link.clone()),
                 Output::Verdict(verdict) => (verdict.records.clone(), verdict.link.clone()),
+                Output::Incident(_) => continue,
                 Output::Release { .. } => continue,
             };
             let own = records.iter().find(|(source, _)| *source == Source::NginxAccess);
