@@ -74,8 +74,11 @@ impl Engine {
             self.forget_request(at, id);
             return;
         }
-        if let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) {
-            adopt_truncated(request);
+        if let Some(site) = self.sites.get_mut(at) {
+            let crowded = site.requests.are_offered_more(id);
+            if let Some(request) = site.requests.get_mut(id) {
+                adopt_truncated(request, crowded);
+            }
         }
         self.give_verdict(now, at, id);
     }
@@ -253,21 +256,32 @@ fn apart_of(case: &Case<'_>, span: Option<u64>, verdict: &Verdict) -> Option<Apa
     Some(Apart::of(&case.sight, access, &verdict.link, span, class, usual))
 }
 
-/// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near
-/// and differ in length, nobody can tell which of them was cut, and none is blamed.
-fn adopt_truncated(request: &mut Request) {
+/// A healthy access line becomes the request's own where the answer was cut: the nearest in time. Where several are as near,
+/// the one whose length differs from that of all others is it; else nobody can tell which of them was cut, and none is
+/// blamed. Neither is one where equal requests that were cut have been offered more lines than there are of them.
+fn adopt_truncated(request: &mut Request, crowded: bool) {
     if request.access.is_some() {
         return;
     }
     let error_at = request.error().map(|error| error.at);
     let distance = |access: &Seen<NginxAccess>| error_at.map_or(0, |at| at.distance(access.at));
     let served = || request.maybe.iter().enumerate().filter(|(_, access)| access.what.status < 400);
-    let Some((index, nearest)) = served().min_by_key(|(_, access)| distance(access)) else { return };
-    let length = nearest.what.body_bytes_sent.value();
-    let alike = served()
-        .filter(|(_, access)| distance(access) == distance(nearest))
-        .all(|(_, access)| access.what.body_bytes_sent.value() == length);
-    if alike {
+    let Some(least) = served().map(|(_, access)| distance(access)).min() else { return };
+    let near: Vec<(usize, Option<u64>)> = served()
+        .filter(|(_, access)| distance(access) == least)
+        .map(|(index, access)| (index, access.what.body_bytes_sent.value()))
+        .collect();
+    let count = |length: Option<u64>| near.iter().filter(|(_, other)| *other == length).count();
+    let mut odd = near.iter().filter(|(_, length)| count(*length) == 1);
+    let found = match (near.as_slice(), odd.next(), odd.next()) {
+        ([(only, _)], ..) if !crowded => Some(*only),
+        (several, Some((index, _)), None) if several.len() >= ODD_AMONG => Some(*index),
+        _ => None,
+    };
+    if let Some(index) = found {
         request.access = Some(request.maybe.swap_remove(index));
     }
 }
+
+/// Of so many answers one that differs from all others is the one that was cut.
+const ODD_AMONG: usize = 3;

@@ -223,6 +223,14 @@ impl Requests {
         self.by_id.get_mut(id)
     }
 
+    /// True when an equal request that lacks its access line has been offered more than one: there are more lines than requests.
+    pub(in crate::engine) fn are_offered_more(&self, id: u64) -> bool {
+        let hash = self.by_id.get(id).and_then(|request| request.line_hash);
+        let alike = hash.and_then(|hash| self.by_line.get(&hash));
+        let mut others = alike.into_iter().flat_map(|alike| &alike.lack_access).filter(|other| **other != id);
+        others.any(|other| self.by_id.get(*other).is_some_and(|request| request.maybe.len() > 1))
+    }
+
     /// All in order of opening.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Request)> {
         self.by_id.from(0)

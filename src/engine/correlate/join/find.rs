@@ -145,7 +145,9 @@ impl Requests {
             let fits = !(is_exact && error.what.connection.is_some())
                 && in_order(error.at, access.at)
                 && same_client(&access.what.client, &error.what.client);
-            fits.then(|| self.cost(error, access)).flatten()
+            // Of equal requests each is offered a line before one is offered a second.
+            let offered = if failed { 0 } else { request.maybe.len() as Nanos };
+            fits.then(|| Some(self.cost(error, access)? + offered)).flatten()
         })
     }
 }
