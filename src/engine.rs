@@ -15,6 +15,7 @@
 //! Invariants: every held ticket is released exactly once; memory is bounded by [`Settings`]; the same calls in the
 //! same order give the same outputs.
 
+pub mod calibration;
 pub mod case;
 pub mod causes;
 pub mod correlate;

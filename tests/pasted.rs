@@ -126,13 +126,13 @@ fn out_of_memory_is_as_sure_as_the_name_of_its_process() {
             "Mar  4 09:15:03 web1 kernel: [ 4242.42] Out of memory: Killed process 301 ({process}) total-vm:9kB"
         );
         let lines = format!("{line}\n{more}");
-        told::of(&[("kern.log", &lines)], |verdict| (verdict.cause.id, verdict.confidence))
+        told::of(&[("kern.log", &lines)], told::rule)
     };
     let gunicorn = "[2026-03-04 09:15:09 +0000] [300] [INFO] Booting worker with pid: 309";
-    assert_eq!(killed("gunicorn", ""), [("worker_oom_killed", 0.93)]);
-    assert_eq!(killed("python3", ""), [("worker_oom_killed", 0.5)]);
-    assert_eq!(killed("python3", gunicorn), [("worker_oom_killed", 0.8)]);
-    assert_eq!(killed("java", gunicorn), []);
+    assert_eq!(killed("gunicorn", ""), ["worker_oom_killed.named_alone"]);
+    assert_eq!(killed("python3", ""), ["worker_oom_killed.alone"]);
+    assert_eq!(killed("python3", gunicorn), ["worker_oom_killed.alone_in_sight"]);
+    assert_eq!(killed("java", gunicorn), [""; 0]);
 }
 
 #[test]
@@ -198,10 +198,10 @@ fn a_bare_499_tells_who_closed_not_why() {
     let line = |more: &str| {
         format!("198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 499 0 \"-\" \"x\"{more}")
     };
-    let sure = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.confidence));
-    assert_eq!(sure(&line("")), [("client_closed_request", 0.59)]);
+    let rule = |lines: &str| told::of(&[("a.log", lines)], told::rule);
+    assert_eq!(rule(&line("")), ["client_closed_request.status_alone"]);
     let ingress = " 120 29.998 [web-8000] [] 10.1.2.3:8000 0 29.998 - 0f3c2a";
-    assert_eq!(sure(&line(ingress)), [("client_closed_request", 0.98)]);
+    assert_eq!(rule(&line(ingress)), ["client_closed_request.said"]);
 }
 
 #[test]
@@ -310,13 +310,13 @@ fn a_failure_without_any_time_is_judged_like_another() {
 #[test]
 fn a_log_that_begins_with_a_kill_does_not_tell_of_a_timeout_before() {
     let kill = "[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?\n";
-    let sure = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.confidence));
-    assert_eq!(sure(kill), [("worker_killed", 0.75)]);
+    let rule = |lines: &str| told::of(&[("a.log", lines)], told::rule);
+    assert_eq!(rule(kill), ["worker_killed.log_begins"]);
     let boot = |pid: u32, second: u32| {
         format!("[2026-03-04 09:15:{second:02} +0000] [{pid}] [INFO] Booting worker with pid: {pid}\n")
     };
-    assert_eq!(sure(&format!("{}{kill}", boot(301, 2))), [("worker_killed", 0.97)], "its whole life is in sight");
-    assert_eq!(sure(&format!("{}{kill}", boot(302, 0))), [("worker_killed", 0.97)]);
+    assert_eq!(rule(&format!("{}{kill}", boot(301, 2))), ["worker_killed.told"], "its whole life is in sight");
+    assert_eq!(rule(&format!("{}{kill}", boot(302, 0))), ["worker_killed.told"]);
 }
 
 #[test]
@@ -324,11 +324,11 @@ fn uwsgi_ends_a_worker_that_took_too_long() {
     let limit = "Mar  4 09:15:01 web1 app: *** HARAKIRI ON WORKER 3 (pid: 301, try: 1) ***\n";
     let again = limit.replace("15:01", "15:02").replace("try: 1", "try: 2");
     let kill = "Mar  4 09:15:03 web1 app: DAMN ! worker 3 (pid: 301) died, killed by signal 9 :( trying respawn ...\n";
-    let told = |lines: &str| told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.confidence));
-    assert_eq!(told(&format!("{limit}{again}{kill}")), [("worker_timeout", 0.9)]);
-    assert_eq!(told(kill), [("worker_killed", 0.7)]);
+    let rule = |lines: &str| told::of(&[("a.log", lines)], told::rule);
+    assert_eq!(rule(&format!("{limit}{again}{kill}")), ["worker_timeout.other_server_alone"]);
+    assert_eq!(rule(kill), ["worker_killed.alone"]);
     let cut = error("upstream prematurely closed connection", "reading response header from upstream");
-    assert_eq!(told(&format!("{limit}{cut}")), [("worker_timeout", 0.85)]);
+    assert_eq!(rule(&format!("{limit}{cut}")), ["worker_timeout.other_server"]);
     let rivals = told::of(&[("a.log", &format!("{limit}{cut}"))], |verdict| {
         verdict.evidence.iter().filter(|quote| quote.text.contains("also be")).count()
     });

@@ -270,7 +270,7 @@ fn what_is_pure_is_not_refused() {
 /// A cause asks the case and nobody else: no other cause, not the linker, not what the engine keeps.
 #[test]
 fn causes_stand_alone() {
-    const ASKED: [&str; 18] = [
+    const ASKED: [&str; 20] = [
         "crate::engine::case",
         "crate::engine::causes::Case",
         "crate::engine::causes::Category",
@@ -280,6 +280,8 @@ fn causes_stand_alone() {
         "crate::engine::causes::Expected",
         "crate::engine::causes::Leaves",
         "crate::engine::causes::Mark",
+        "crate::engine::causes::Rule",
+        "crate::engine::causes::Standing",
         "crate::engine::causes::Symptoms",
         "crate::engine::causes::Trigger",
         "crate::engine::correlate::Seen",
@@ -317,6 +319,28 @@ fn causes_stand_alone() {
         "fn f(case: &Case<'_>) -> bool { case.world.has_error_log }",
     ] {
         assert!(!refused(&module, snippet).is_empty(), "{snippet}");
+    }
+}
+
+/// How sure a rule is, recordings say: no cause, and no question that causes ask, has a number of its own for it.
+#[test]
+fn no_confidence_is_set_by_hand() {
+    let fractions = |text: &str| -> Vec<usize> {
+        let tokens = tokens(text);
+        let is_number = |token: &Token| token.text.starts_with(|first: char| first.is_ascii_digit());
+        let is_fraction = |three: &&[Token]| matches!(three, [whole, dot, part] if is_number(whole) && dot.text == "." && is_number(part));
+        let written = tokens.iter().filter(|token| matches!(token.text.as_str(), "f32" | "f64"));
+        tokens
+            .windows(3)
+            .filter(is_fraction)
+            .map(|three| three[0].line)
+            .chain(written.map(|token| token.line))
+            .collect()
+    };
+    assert_eq!(fractions("fn f() -> bool {\n    1 < 2 && 0.97 > g(3) }"), [2]);
+    assert_eq!(fractions("fn f(confidence: f64) {}"), [1]);
+    for (_, path, text) in sources("engine/causes") {
+        assert_eq!(fractions(&text), [0; 0], "{}", path.display());
     }
 }
 

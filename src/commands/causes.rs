@@ -1,6 +1,7 @@
 //! `why502 causes`: the table, or one cause in full.
 
 use crate::cli::{Causes, TextOrJson};
+use crate::engine::calibration::Rule;
 use crate::engine::causes::{Cause, all, by_id};
 use anstyle::Style;
 use serde_json::json;
@@ -48,8 +49,11 @@ fn full(out: &mut impl Write, cause: &Cause) -> std::io::Result<()> {
 }
 
 fn object(cause: &Cause) -> serde_json::Value {
+    let rule = |rule: &Rule| json!({"id": rule.id, "standing": rule.standing.id()});
+    let rules: Vec<serde_json::Value> = cause.rules.iter().map(rule).collect();
     json!({
         "id": cause.id, "category": cause.category.id(), "summary": cause.summary, "when": cause.when, "hint": cause.hint,
         "facts": cause.facts, "links": cause.links, "example": cause.example, "near_miss": cause.near_miss,
+        "rules": rules,
     })
 }

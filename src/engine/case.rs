@@ -9,10 +9,12 @@ mod sight;
 pub use super::correlate::world::{Failure, HostSeen};
 pub(in crate::engine) use ends::pid_of;
 pub use ends::{Ended, How, is_app_server};
+pub use halt::{Halts, Unsaid};
 pub use questions::Workers;
 pub use queue::Wait;
 pub use sight::{DeathKey, Sight};
 
+use super::calibration::{Completeness, Rule};
 use super::causes::Symptoms;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
@@ -24,10 +26,10 @@ use crate::read::nginx_conf::Pass;
 use crate::read::text::quotable;
 
 /// What a cause says for itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Claim {
-    /// How likely it is, 0 to 1.
-    pub confidence: f64,
+    /// Which of its rules fired: what that is worth is for the table of `calibration.rs` to say.
+    pub rule: Rule,
     /// Evidence beyond nginx's own words, the most telling first.
     pub quotes: Vec<Quote>,
     /// The worker to blame.
@@ -36,13 +38,13 @@ pub struct Claim {
 
 impl Claim {
     /// A claim that rests on nginx's own words.
-    pub fn of(confidence: f64) -> Option<Claim> {
-        Some(Claim { confidence, quotes: Vec::new(), worker: None })
+    pub fn of(rule: Rule) -> Option<Claim> {
+        Some(Claim { rule, quotes: Vec::new(), worker: None })
     }
 
     /// A claim with evidence.
-    pub fn with(confidence: f64, quotes: Vec<Quote>) -> Option<Claim> {
-        Some(Claim { confidence, quotes, worker: None })
+    pub fn with(rule: Rule, quotes: Vec<Quote>) -> Option<Claim> {
+        Some(Claim { rule, quotes, worker: None })
     }
 }
 
@@ -109,6 +111,27 @@ impl<'a> Case<'a> {
     /// The last attempt of the access line.
     pub fn last_attempt(&self) -> Option<&'a Attempt> {
         self.access().and_then(|access| access.attempts.last())
+    }
+
+    /// How much of what could be told of it is in sight.
+    pub fn completeness(&self) -> Completeness {
+        if !self.is_request() {
+            return Completeness::Process;
+        }
+        let access = self.request.access.is_some();
+        if !access && self.has_access_log() {
+            return Completeness::Doubtful;
+        }
+        if self.borrowed_symptom {
+            return Completeness::Borrowed;
+        }
+        // The log of what may be another server than the one that was asked completes nothing.
+        let gunicorn = self.weight == 1.0 && self.has_gunicorn_log();
+        match usize::from(access) + usize::from(self.error().is_some()) + usize::from(gunicorn) {
+            3.. => Completeness::Whole,
+            2 => Completeness::Partly,
+            _ => Completeness::Alone,
+        }
     }
 
     /// Status that the client got.

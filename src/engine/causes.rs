@@ -1,9 +1,10 @@
 //! Why requests fail: one file a cause, one ordered table.
 //!
-//! A cause looks at a [`Case`], everything that is known about one failed request, and says how likely it is. The most
-//! likely one leads; the others are named in the evidence. To add a cause: one file beside the others and one line
-//! in `table!`.
+//! A cause looks at a [`Case`], everything that is known about one failed request, and says which of its rules fires. The
+//! rule of the highest standing leads; the others are named in the evidence. What a rule is worth is counted, not said
+//! here: `calibration.rs`. To add a cause: one file beside the others and one line in `table!`.
 
+pub(crate) use super::calibration::{Rule, Standing};
 pub(crate) use super::case::{Case, Claim, Trigger};
 use crate::read::evidence::Symptom;
 
@@ -15,8 +16,10 @@ macro_rules! table {
     };
 }
 
-// At equal confidence the earlier one leads.
+// At equal standing the earlier one leads.
 table! {
+    gunicorn_files_exhausted
+    plain_to_tls_port
     gunicorn_not_running
     master_killed
     upstream_address_mismatch
@@ -32,31 +35,29 @@ table! {
     ephemeral_ports_exhausted
     nginx_files_exhausted
     nginx_connections_exhausted
-    gunicorn_files_exhausted
     worker_timeout
-    worker_killed
     worker_oom_killed
+    app_returned_error
+    worker_recycled
     worker_crashed
     worker_exited
+    worker_killed
     worker_died
     upstream_closed_early
-    gunicorn_restarting
+    reuse_port_recycled
     worker_boot_failed
     app_load_failed
     bind_failed
     arbiter_crashed
-    worker_recycled
-    reuse_port_recycled
+    gunicorn_restarting
     keepalive_race
     response_header_too_big
     response_header_invalid
     not_http_upstream
     request_body_unread
     tls_to_plain_port
-    plain_to_tls_port
     tls_handshake_failed
     tls_certificate_rejected
-    app_returned_error
     nginx_answered
     slow_request
     response_truncated
@@ -66,6 +67,9 @@ table! {
 
 /// The honest answer where no cause claims a case.
 pub static UNKNOWN: &Cause = &unknown::CAUSE;
+
+/// What speaks for it: nothing.
+pub const UNKNOWN_RULE: Rule = unknown::NOTHING;
 
 /// All causes in the order of the table.
 pub fn all() -> &'static [&'static Cause] {
@@ -243,7 +247,9 @@ pub struct Cause {
     pub leaves: Leaves,
     /// What else its naming means.
     pub marks: &'static [Mark],
-    /// How likely it is for a case; `None` when it cannot be.
+    /// What may speak for it; the surest first.
+    pub rules: &'static [Rule],
+    /// Which of its rules fires for a case; `None` where none does.
     pub judge: fn(&Case<'_>) -> Option<Claim>,
     /// Lines that it explains; the tests read them through the whole engine.
     pub example: &'static str,

@@ -1,80 +1,140 @@
 //! From a case to its verdict: why it failed, how sure that is, and which trace it is.
 
+use super::calibration::{self, Completeness, Standing};
 use super::case::{Case, Claim, Trigger, access_quote, conclusion};
 use super::causes::{self, Cause, Mark};
 use super::correlate::gunicorn::{Death, Phase};
 use super::correlate::join::Request;
 use super::correlate::link;
 use super::gather::upstream_of;
-use super::verdict::{Link, Quote, Source, Verdict};
+use super::verdict::{Considered, Link, Quote, Source, Verdict};
 use super::words::Peer;
 use crate::read::evidence::{Symptom, Text};
 use crate::read::text::{hash64, quotable};
 
 /// Quotes on one verdict (`why502.evidence`).
 pub(super) const EVIDENCE_MAX: usize = 5;
-/// A cause this likely beside the leading one is named in the evidence.
-const ALSO_LIKELY: f64 = 0.15;
-/// A claim this sure says why.
-const SAYS_WHY: f64 = 0.8;
-/// What is left of a rule's doubt when all logs of the request were read and nothing else fits.
-const DOUBT_LEFT: f64 = 0.2;
-/// A worker's end in the same second as a failure of which nginx's words are not known: one in three is another's.
-const BLAMED_BY_TIME: f64 = 0.6;
-/// What a claim is worth whose symptom is that of the other requests of the same second.
-const BORROWED: f64 = 0.75;
-/// What a cause that says no more than nginx is worth where no log could tell more. In lines that people post it is then
-/// never contradicted; the doubt is about what their logs would have shown.
-const CLOSED_AND_NOTHING_ELSE: f64 = 0.7;
+/// Other claims that are told with a verdict: more than ever fire for one request that anything tells of.
+const CONSIDERED_MAX: usize = 8;
+/// Other causes that are named in the evidence.
+const NAMED_MAX: usize = 3;
+/// A worker's end in the same second as a failure of which nginx's words are not known may be another's: what proves why a
+/// worker ended is then hardly better than one guess of two.
+const STEPS_BY_TIME: usize = 4;
+/// The words of the only server in view, which is on another machine.
+const STEPS_ELSEWHERE: usize = 1;
+
+/// One claim beside the others.
+#[derive(Debug)]
+struct Weighed {
+    cause: &'static Cause,
+    claim: Claim,
+    /// Where it stands among the others.
+    standing: Standing,
+    /// How much it rests on.
+    completeness: Completeness,
+    /// How likely it is that its words are about the server that was asked.
+    weight: f64,
+}
+
+/// The leading claim, and what else it could be.
+#[derive(Debug)]
+pub struct Judgement {
+    /// Why it failed.
+    pub cause: &'static Cause,
+    /// What speaks for it.
+    pub claim: Claim,
+    /// How much it proves.
+    pub standing: Standing,
+    /// How much was in sight.
+    pub completeness: Completeness,
+    /// All claims with their share of one probability, the leading one first.
+    pub considered: Vec<Considered>,
+}
 
 /// The leading cause with its claim, and what else it could be.
-pub fn judge(case: &Case<'_>) -> (&'static Cause, Claim) {
-    let mut claims: Vec<(&'static Cause, Claim)> = Vec::new();
+pub fn judge(case: &Case<'_>) -> Judgement {
+    let mut claims: Vec<Weighed> = Vec::new();
     for cause in causes::all() {
         if !cause.may_explain(case) {
             debug_assert!((cause.judge)(case).is_none(), "{} explains {} as well", cause.id, case.symptom.id());
             continue;
         }
-        // It claims less than what is worth a word beside another.
-        let is_idle = cause.is_unknown() && claims.iter().any(|(_, claim)| claim.confidence >= ALSO_LIKELY);
-        if !is_idle && let Some(mut claim) = (cause.judge)(case) {
-            claim.confidence *= weight_of_time(case, cause) * weight_of_servers(case, &claim);
-            claims.push((*cause, claim));
+        let is_idle = cause.is_unknown() && !claims.is_empty();
+        if !is_idle && let Some(claim) = (cause.judge)(case) {
+            debug_assert!(cause.rules.contains(&claim.rule), "{} is no rule of {}", claim.rule.id, cause.id);
+            claims.push(weighed(case, cause, claim));
         }
     }
-    // Stable: at equal confidence the order of the table decides.
-    claims.sort_by(|one, other| other.1.confidence.total_cmp(&one.1.confidence));
+    // Stable: at equal standing the order of the table decides.
+    claims.sort_by_key(|claim| std::cmp::Reverse(claim.standing));
+    if claims.is_empty() {
+        claims.extend(Claim::of(causes::UNKNOWN_RULE).map(|claim| weighed(case, causes::UNKNOWN, claim)));
+    }
+    let considered = shares(case, &claims);
     let mut claims = claims.into_iter();
-    let Some((cause, mut claim)) = claims.next() else {
-        return (causes::UNKNOWN, Claim { confidence: 0.3, ..Claim::default() });
+    let Some(Weighed { cause, mut claim, standing, completeness, .. }) = claims.next() else {
+        let claim = Claim { rule: causes::UNKNOWN_RULE, quotes: Vec::new(), worker: None };
+        let (standing, completeness) = (claim.rule.standing, case.completeness());
+        return Judgement { cause: causes::UNKNOWN, claim, standing, completeness, considered };
     };
-    let sure = claim.confidence;
-    let mut rival: f64 = 0.0;
-    let mut others: Vec<&str> = Vec::new();
-    for (other, claim) in claims.filter(|(_, claim)| claim.confidence >= ALSO_LIKELY).take(3) {
-        rival = rival.max(claim.confidence);
-        if sure < SAYS_WHY || !other.has(Mark::SaysNoReason) {
-            others.push(other.id);
-        }
-    }
+    // One that says why has no rival in a cause that says no more than what happened.
+    let is_rival = |other: &Weighed| standing < Standing::Strong || !other.cause.has(Mark::SaysNoReason);
+    let others: Vec<&str> = claims.take(NAMED_MAX).filter(is_rival).map(|other| other.cause.id).collect();
     if !others.is_empty() && !cause.is_unknown() {
         claim.quotes.truncate(EVIDENCE_MAX - 2);
         claim.quotes.push(conclusion(format!("could also be {}", others.join(", "))));
     }
-    claim.confidence = stated(case, cause, claim.confidence, rival);
-    (cause, claim)
+    Judgement { cause, claim, standing, completeness, considered }
 }
 
-/// What a claim is worth that rests on the time alone, nginx's own words about the request not being known.
-fn weight_of_time(case: &Case<'_>, cause: &Cause) -> f64 {
-    let by_time = case.is_request() && case.symptom == Symptom::Unknown && case.status() != Some(500);
-    if by_time && cause.has(Mark::BlamesWorker) {
-        BLAMED_BY_TIME
-    } else if case.borrowed_symptom {
-        BORROWED
-    } else {
-        1.0
+/// Where a claim stands, and what it would be worth in the lead.
+fn weighed(case: &Case<'_>, cause: &'static Cause, claim: Claim) -> Weighed {
+    let by_time = case.is_request()
+        && case.symptom == Symptom::Unknown
+        && case.status() != Some(500)
+        && cause.has(Mark::BlamesWorker);
+    let completeness = if by_time { Completeness::ByTime } else { case.completeness() };
+    // Of several servers in view each is as likely: that is a count, no judgement.
+    let weight = weight_of_servers(case, &claim);
+    let standing = match weight {
+        weight if weight >= 1.0 => claim.rule.standing,
+        weight if weight > 0.5 => claim.rule.standing.lowered(STEPS_ELSEWHERE),
+        _ => Standing::Hint,
+    };
+    let standing = if by_time { standing.lowered(STEPS_BY_TIME) } else { standing };
+    Weighed { cause, claim, standing, completeness, weight }
+}
+
+impl Weighed {
+    /// How likely it is, as far as its record tells.
+    fn probability(&self, case: &Case<'_>, completeness: Completeness) -> f64 {
+        let of_record = calibration::probability(self.claim.rule, completeness);
+        // Words that may be a client's own prove nothing, whatever they say: they are possible, and no more.
+        let of_words =
+            if case.request.genuine { 1.0 } else { calibration::of_standing(Standing::Possible, completeness) };
+        of_record.min(of_words) * self.weight
     }
+}
+
+/// Claims on one case share one probability: the leading one has what its record says, for it was counted among its
+/// rivals, and the others what is left at most, each in proportion to its own.
+fn shares(case: &Case<'_>, claims: &[Weighed]) -> Vec<Considered> {
+    let of = |(place, claim): (usize, &Weighed)| {
+        claim.probability(case, if place == 0 { claim.completeness } else { Completeness::Outranked })
+    };
+    let alone: Vec<f64> = claims.iter().enumerate().map(of).collect();
+    let left = 1.0 - alone.first().copied().unwrap_or_default();
+    let others: f64 = alone.iter().skip(1).sum();
+    let share = if others > left { left / others } else { 1.0 };
+    let shared = claims.iter().zip(&alone).enumerate().map(|(place, (weighed, alone))| Considered {
+        cause: weighed.cause,
+        rule: weighed.claim.rule.id,
+        confidence: rounded(if place == 0 { *alone } else { alone * share }),
+    });
+    let mut considered: Vec<Considered> = shared.take(CONSIDERED_MAX).collect();
+    considered.shrink_to_fit();
+    considered
 }
 
 /// What the words of an application server are worth that may be another one's.
@@ -83,37 +143,14 @@ fn weight_of_servers(case: &Case<'_>, claim: &Claim) -> f64 {
     if case.is_request() && claim.quotes.iter().any(of_server) { case.weight } else { 1.0 }
 }
 
-/// The confidence that is said. A claim weighs one rule by what it has seen; where every log of the request is in sight
-/// a rule that stands unrivalled is wrong less often than that, and a worker is blamed less surely by time alone.
-/// Fitted to recordings of a real nginx and Gunicorn: said 0.9 = right 9 times in 10.
-fn stated(case: &Case<'_>, cause: &Cause, claimed: f64, rival: f64) -> f64 {
-    let claimed = claimed.clamp(0.0, 1.0);
-    if cause.is_unknown() || !case.is_request() {
-        return claimed;
-    }
-    if cause.has(Mark::WantsMoreEvidence) && !case.has_gunicorn_log() && rival == 0.0 {
-        // It says that the connection was closed and that nothing tells why: without Gunicorn's log nothing can.
-        return CLOSED_AND_NOTHING_ELSE;
-    }
-    let complete =
-        case.weight == 1.0 && case.request.access.is_some() && case.error().is_some() && case.has_gunicorn_log();
-    if !complete {
-        return claimed;
-    }
-    1.0 - (1.0 - claimed) * (DOUBT_LEFT + rival).min(1.0)
+fn rounded(probability: f64) -> f64 {
+    (probability * 1_000.0).round() / 1_000.0
 }
 
 /// The verdict on a case. `uid_salt` tells equal requests apart.
 pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (Verdict, Option<u64>) {
-    let (cause, claim) = judge(case);
+    let Judgement { cause, claim, completeness, considered, .. } = judge(case);
     let request = case.request;
-    let mut confidence = claim.confidence;
-    if !request.genuine {
-        confidence *= 0.5;
-    }
-    if case.is_request() && request.access.is_none() && case.has_access_log() {
-        confidence *= 0.9;
-    }
     let (link, span) = match case.trigger {
         Trigger::Request => link::find(case, id, cause, threshold),
         Trigger::Death | Trigger::Phase(_) | Trigger::Host(_) => (Link::NONE, None),
@@ -151,7 +188,9 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         host: host_of(request),
         symptom: symptom_shown(case),
         cause,
-        confidence: (confidence * 1_000.0).round() / 1_000.0,
+        confidence: considered.first().map_or(0.0, |leading| leading.confidence),
+        completeness,
+        considered,
         evidence,
         records,
         upstream: upstream_of(request).or(case.upstream).map(Text::from),

@@ -3,6 +3,7 @@
 //! A request is looked at once, a short while after its last line came. It is decided then only where both of nginx's logs
 //! have told of it, its trace is known or nobody waits for one, and the cause is one that later lines do not unseat.
 
+use super::calibration::Standing;
 use super::case::Case;
 use super::causes::{Cause, Expected, Leaves, Mark};
 use super::sites::SiteRef;
@@ -12,8 +13,6 @@ use crate::engine::case::Sight;
 use crate::engine::outcome::{self, Outcome};
 use crate::read::evidence::{Nanos, SECOND, Symptom};
 
-/// A cause that is less sure than this waits for what may still come.
-const SURE: f64 = 0.9;
 /// Who restarts a Gunicorn has it start again within this time of its stop.
 const RESTARTS_IN: Nanos = 5 * SECOND;
 /// With so many requests open each is looked at once, when its hold is over: a storm costs no second look.
@@ -65,8 +64,9 @@ impl Engine {
         if !is_whole(&case) {
             return None;
         }
-        let (cause, claim) = decide::judge(&case);
-        (claim.confidence >= SURE && stays(&case, cause)).then(|| link_of(&case, cause))?
+        // What proves less waits for what may still come.
+        let judged = decide::judge(&case);
+        (judged.standing >= Standing::Strong && stays(&case, judged.cause)).then(|| link_of(&case, judged.cause))?
     }
 }
 

@@ -1,5 +1,6 @@
 //! Symptom, cause, evidence and link of one failed request.
 
+use super::calibration::Completeness;
 use super::causes::Cause;
 use super::incident::Label;
 use super::words::Peer;
@@ -126,6 +127,17 @@ pub struct GoodRequest {
     pub link: Link,
 }
 
+/// One rule that fired for a failed request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Considered {
+    /// The cause that it speaks for.
+    pub cause: &'static Cause,
+    /// Its name, as [`Rule::id`](super::calibration::Rule::id).
+    pub rule: &'static str,
+    /// Its share of one probability: those of one request make 1 at most, and what they leave is unknown.
+    pub confidence: f64,
+}
+
 /// Symptom, cause, evidence and link of one failed request, or of a fatal record that no request joins.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -151,6 +163,10 @@ pub struct Verdict {
     pub cause: &'static Cause,
     /// Probability that the cause is right, 0 to 1.
     pub confidence: f64,
+    /// How much of what could be told of it was in sight.
+    pub completeness: Completeness,
+    /// Every rule that fired, the one that leads first; at most 8.
+    pub considered: Vec<Considered>,
     /// What decided, at most 5, the most telling first.
     pub evidence: Vec<Quote>,
     /// Every record of this request with who wrote it.

@@ -96,3 +96,8 @@ fn beside(files: &[(&str, &str)]) -> Vec<(String, String)> {
 pub(crate) fn target_and_cause(verdict: &Verdict) -> String {
     format!("{} {}", verdict.target, verdict.cause.id).trim().to_owned()
 }
+
+/// The rule that leads.
+pub(crate) fn rule(verdict: &Verdict) -> &'static str {
+    verdict.considered.first().map_or("", |leading| leading.rule)
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use why502::engine::calibration::Completeness;
 use why502::engine::causes;
 use why502::engine::incident::{Ended, Incident, Label, State};
 use why502::engine::verdict::{Link, LinkMethod, Quote, Source, Ticket, Verdict};
@@ -33,6 +34,8 @@ fn full() -> Verdict {
         symptom: Symptom::ResponseClosedEarly,
         cause: causes::by_id("worker_timeout").expect("a cause"),
         confidence: 0.98,
+        completeness: Completeness::Whole,
+        considered: Vec::new(),
         evidence: vec![Quote { source: Source::Gunicorn, text: "WORKER TIMEOUT".to_owned(), ticket: Some(Ticket(1)) }],
         records: vec![(Source::Gunicorn, Ticket(1))],
         upstream: Some("127.0.0.1:8000".into()),

@@ -1,6 +1,7 @@
 //! Did the server halt for some reason, and not start since? Asked by each cause that is such a reason.
 
 use super::{Case, Claim, Trigger, conclusion};
+use crate::engine::calibration::Rule;
 use crate::engine::correlate::Interval;
 use crate::engine::correlate::gunicorn::{Change, Death, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
@@ -13,18 +14,56 @@ const LOAD_MAX: i64 = 10 * SECOND;
 const VAIN_MIN: usize = 3;
 const VAIN_FOR: i64 = 30 * SECOND;
 
+/// What speaks for one reason to halt.
+#[derive(Clone, Copy, Debug)]
+pub struct Halts {
+    /// The words about the halt, and no request.
+    pub alone: Rule,
+    /// The server halted for it before the request, and has not started since.
+    pub halted: Rule,
+    /// The same, and the request may have come before the start that failed.
+    pub before: Rule,
+    /// The request was cut just before the halt was written.
+    pub edge: Rule,
+    /// It halted for it, and its workers had no descriptors left.
+    pub starved: Rule,
+    /// What Gunicorn does not say in so many words.
+    pub unsaid: Unsaid,
+}
+
+/// Signs of a halt of which Gunicorn wrote no word.
+#[derive(Clone, Copy, Debug)]
+pub enum Unsaid {
+    /// There are none for this reason.
+    No,
+    /// Workers that failed to boot.
+    Boot {
+        /// One of them by itself.
+        worker: Rule,
+        /// The same, with an exception that speaks of the application object.
+        import: Rule,
+        /// None is left, and none was booted again.
+        gone: Rule,
+        /// Each that is booted fails.
+        vain: Rule,
+    },
+    /// Workers that left as soon as they had booted.
+    Left(Rule),
+}
+
 impl Case<'_> {
-    /// How likely it is that the server halted for this reason and has not started since.
-    pub fn halted_for(&self, reason: Down) -> Option<Claim> {
+    /// What says that the server halted for this reason and has not started since.
+    pub fn halted_for(&self, reason: Down, rules: &Halts) -> Option<Claim> {
         if let Trigger::Phase(change) = self.trigger {
             return (change.phase == Phase::Down(reason))
-                .then(|| Claim::with(0.96, with_exception(self, change.quote.clone())))?;
+                .then(|| Claim::with(rules.alone, with_exception(self, change.quote.clone())))?;
         }
         if matches!(self.trigger, Trigger::Death) {
             let (_, death) = self.death?;
-            let failed = death.failed && !death.ran_out_of_files() && reason == Down::BootFailed;
-            let app = is_load_error(death);
-            return failed.then(|| Claim::with(if app { 0.6 } else { 0.85 }, death.quotes.clone()))?;
+            let Unsaid::Boot { worker, import, .. } = rules.unsaid else { return None };
+            let rule = if is_load_error(death) { import } else { worker };
+            let failed = death.failed && !death.ran_out_of_files();
+            return failed.then(|| Claim::with(rule, death.quotes.clone()))?;
         }
         let fits = self.is_refused() || self.is_cut_off() || self.symptom == Symptom::ResponseTimedOut;
         if !fits {
@@ -37,29 +76,31 @@ impl Case<'_> {
         // The last one before the request; one after it is looked at only where there is none.
         let before = halts.clone().rev().find(|change| change.at.from <= self.at.to);
         let Some(halted) = before.or_else(|| halts.next()) else {
-            return match reason {
-                Down::BootFailed => crew_is_gone(self, instance).or_else(|| boots_in_vain(self, instance)),
-                Down::AppLoadFailed => left_at_boot(self, instance),
-                _ => None,
+            return match rules.unsaid {
+                Unsaid::Boot { gone, vain, .. } => {
+                    crew_is_gone(self, instance, gone, rules.starved).or_else(|| boots_in_vain(self, instance, vain))
+                }
+                Unsaid::Left(rule) => left_at_boot(self, instance, rule),
+                Unsaid::No => None,
             };
         };
-        let before = halted.at.from <= self.at.to;
-        if before && !has_recovered(self, instance, halted) && self.symptom != Symptom::ResponseTimedOut {
-            let confidence = if starved(self, halted) {
-                0.3
+        let is_over = halted.at.from <= self.at.to && !has_recovered(self, instance, halted);
+        if is_over && self.symptom != Symptom::ResponseTimedOut {
+            let rule = if starved(self, halted) {
+                rules.starved
             } else if was_before(self, halted) {
-                0.4
+                rules.before
             } else {
-                0.97
+                rules.halted
             };
-            return Claim::with(confidence, with_exception(self, halted.quote.clone()));
+            return Claim::with(rule, with_exception(self, halted.quote.clone()));
         }
         // Reset while its workers were failing, just before the halt was written.
         let at_edge =
             |change: &&Change| change.phase == Phase::Down(reason) && self.at.near(change.at, -SECOND, 3 * SECOND);
         let halted = instance.changes.iter().rev().filter(|_| self.is_cut_off()).find(at_edge)?;
-        let confidence = if starved(self, halted) { 0.3 } else { 0.9 };
-        Claim::with(confidence, with_exception(self, halted.quote.clone()))
+        let rule = if starved(self, halted) { rules.starved } else { rules.edge };
+        Claim::with(rule, with_exception(self, halted.quote.clone()))
     }
 }
 
@@ -82,7 +123,7 @@ fn has_recovered(case: &Case<'_>, instance: &Instance, halted: &Change) -> bool 
 }
 
 /// Gunicorn older than 20 boots a worker that fails again and again, and does not halt.
-fn boots_in_vain(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
+fn boots_in_vain(case: &Case<'_>, instance: &Instance, rule: Rule) -> Option<Claim> {
     let around = |at: Interval| at.near(case.at, -SECOND, VAIN_FOR);
     let failed = |death: &&Death| death.failed && death.source == instance.source && around(death.from);
     let death = case.deaths().rev().take(256).find(failed)?;
@@ -91,7 +132,7 @@ fn boots_in_vain(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
     }
     let mut quotes = death.quotes.clone();
     quotes.push(conclusion("each worker that it boots fails, again and again"));
-    Claim::with(0.9, quotes)
+    Claim::with(rule, quotes)
 }
 
 /// The exception says that no descriptor was left: that has a cause of its own.
@@ -106,21 +147,23 @@ fn starved(case: &Case<'_>, halted: &Change) -> bool {
 }
 
 /// Old Gunicorns lose the words about the halt in a race: every worker failed, and none was booted in its place.
-fn crew_is_gone(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
-    if instance.crew.size_at(case.at) != Some(0) {
+fn crew_is_gone(case: &Case<'_>, instance: &Instance, rule: Rule, starved: Rule) -> Option<Claim> {
+    // Words about another reason to halt are not lost: that is the reason.
+    let told = instance.before(case.at).is_some_and(|change| change.phase == Phase::Down(Down::AppLoadFailed));
+    if told || instance.crew.size_at(case.at) != Some(0) {
         return None;
     }
     let failed = |death: &&Death| death.failed && death.source == instance.source && death.from.from <= case.at.to;
     let death = case.deaths().rev().take(256).find(failed)?;
-    let confidence = if death.ran_out_of_files() { 0.3 } else { 0.95 };
+    let rule = if death.ran_out_of_files() { starved } else { rule };
     let mut quotes = death.quotes.clone();
     quotes.push(conclusion("none of its workers is left and none was booted again"));
-    Claim::with(confidence, quotes)
+    Claim::with(rule, quotes)
 }
 
 /// The same race where the application object was not found, which Gunicorn tells on standard error alone: every worker
 /// left as soon as it had booted, nobody told them to, and none was booted in their place.
-fn left_at_boot(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
+fn left_at_boot(case: &Case<'_>, instance: &Instance, rule: Rule) -> Option<Claim> {
     let since = instance.changes.iter().rev().find(|change| change.at.from <= case.at.to)?;
     if instance.crew.size_at(case.at) != Some(0) || since.phase != Phase::Listening {
         return None;
@@ -135,7 +178,7 @@ fn left_at_boot(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
     let death = case.deaths().rev().take(256).find(at_boot)?;
     let mut quotes = death.quotes.clone();
     quotes.push(conclusion("its workers left as soon as they had booted, and none was booted in their place"));
-    Claim::with(0.95, quotes)
+    Claim::with(rule, quotes)
 }
 
 /// The stamps of one second do not tell whether a refusal came before the start or after the halt; a reset that follows

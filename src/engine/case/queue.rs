@@ -1,7 +1,7 @@
 //! Did the request wait in the queue until nginx gave up, because all workers were busy?
 
 use super::questions::Workers;
-use super::{Case, Claim, conclusion, seconds};
+use super::{Case, seconds};
 use crate::engine::correlate::link::Asked;
 use crate::read::evidence::{Nanos, SECOND, Symptom};
 use std::collections::BTreeSet;
@@ -51,23 +51,14 @@ pub enum Wait {
 }
 
 impl Wait {
-    /// How likely it is that the queue was full, 0 to 1.
-    pub fn confidence(self) -> f64 {
-        match self {
-            Wait::LateSpan(_) => 0.92,
-            Wait::MoreThanWorkers { together, workers } => 0.5 + 0.45 * (1.0 - workers as f64 / together as f64),
-            Wait::AllTimedOut { had_it: false, .. } => 0.9,
-            Wait::AllTimedOut { had_it: true, .. } => 0.75,
-            Wait::OnlyLateSpans => 0.8,
-            Wait::Paths { others_served: true, .. } => 0.4,
-            Wait::Paths { others_served: false, .. } => 0.7,
-            Wait::Unsaid => 0.15,
-        }
+    /// True where the signs of a full queue outweigh those of one slow request.
+    pub fn fills_queue(self) -> bool {
+        !matches!(self, Wait::Unsaid | Wait::Paths { others_served: true, .. })
     }
 
-    /// The claim with what says so in words.
-    pub fn claim(self) -> Option<Claim> {
-        let words = match self {
+    /// What says so in words; `None` where nothing does.
+    pub fn words(self) -> Option<String> {
+        Some(match self {
             Wait::LateSpan(waited) => format!("its span starts {} s after the request", seconds(waited)),
             Wait::MoreThanWorkers { together, workers } => {
                 format!("{together} requests waited together for {workers} sync workers")
@@ -80,9 +71,8 @@ impl Wait {
             }
             Wait::OnlyLateSpans => "the application began with such a request only after nginx gave up".to_owned(),
             Wait::Paths { count, .. } => format!("{count} different paths timed out within 5 s"),
-            Wait::Unsaid => return Claim::of(self.confidence()),
-        };
-        Claim::with(self.confidence(), vec![conclusion(words)])
+            Wait::Unsaid => return None,
+        })
     }
 }
 

@@ -1,8 +1,24 @@
 //! The application object was not found.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use crate::engine::case::{Halts, Unsaid};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
+
+const ALONE: Rule = Rule::new("app_load_failed.alone", Standing::Proof);
+const HALTED: Rule = Rule::new("app_load_failed.halted", Standing::Proof);
+const BEFORE: Rule = Rule::new("app_load_failed.before_start", Standing::Plausible);
+const EDGE: Rule = Rule::new("app_load_failed.just_before_halt", Standing::Proof);
+const STARVED: Rule = Rule::new("app_load_failed.out_of_files", Standing::Possible);
+const LEFT_AT_BOOT: Rule = Rule::new("app_load_failed.left_at_boot", Standing::Proof);
+const HALTS: Halts = Halts {
+    alone: ALONE,
+    halted: HALTED,
+    before: BEFORE,
+    edge: EDGE,
+    starved: STARVED,
+    unsaid: Unsaid::Left(LEFT_AT_BOOT),
+};
 
 pub static CAUSE: Cause = Cause {
     id: "app_load_failed",
@@ -16,6 +32,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker, Mark::Final],
+    rules: &[ALONE, HALTED, BEFORE, EDGE, STARVED, LEFT_AT_BOOT],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Shutting down: Master
 [2026-03-04 09:15:00 +0000] [300] [ERROR] Reason: App failed to load."#,
@@ -24,5 +41,5 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    case.halted_for(Down::AppLoadFailed)
+    case.halted_for(Down::AppLoadFailed, &HALTS)
 }

@@ -1,8 +1,17 @@
 //! Gunicorn's primary process died of an exception.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
+use crate::engine::case::{Halts, Unsaid};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
+
+const ALONE: Rule = Rule::new("arbiter_crashed.alone", Standing::Proof);
+const HALTED: Rule = Rule::new("arbiter_crashed.halted", Standing::Proof);
+const BEFORE: Rule = Rule::new("arbiter_crashed.before_start", Standing::Plausible);
+const EDGE: Rule = Rule::new("arbiter_crashed.just_before_halt", Standing::Proof);
+const STARVED: Rule = Rule::new("arbiter_crashed.out_of_files", Standing::Possible);
+const HALTS: Halts =
+    Halts { alone: ALONE, halted: HALTED, before: BEFORE, edge: EDGE, starved: STARVED, unsaid: Unsaid::No };
 
 pub static CAUSE: Cause = Cause {
     id: "arbiter_crashed",
@@ -16,6 +25,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[ALONE, HALTED, BEFORE, EDGE, STARVED],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Unhandled exception in main loop
 Traceback (most recent call last):
@@ -24,5 +34,5 @@ FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']"#,
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    case.halted_for(Down::Crashed)
+    case.halted_for(Down::Crashed, &HALTS)
 }

@@ -1,8 +1,17 @@
 //! Gunicorn could not bind its address.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use crate::engine::case::{Halts, Unsaid};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
+
+const ALONE: Rule = Rule::new("bind_failed.alone", Standing::Proof);
+const HALTED: Rule = Rule::new("bind_failed.halted", Standing::Proof);
+const BEFORE: Rule = Rule::new("bind_failed.before_start", Standing::Plausible);
+const EDGE: Rule = Rule::new("bind_failed.just_before_halt", Standing::Proof);
+const STARVED: Rule = Rule::new("bind_failed.out_of_files", Standing::Possible);
+const HALTS: Halts =
+    Halts { alone: ALONE, halted: HALTED, before: BEFORE, edge: EDGE, starved: STARVED, unsaid: Unsaid::No };
 
 pub static CAUSE: Cause = Cause {
     id: "bind_failed",
@@ -16,6 +25,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[ALONE, HALTED, BEFORE, EDGE, STARVED],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [300] [ERROR] Connection in use: ('0.0.0.0', 8000)
 [2026-03-04 09:15:05 +0000] [300] [ERROR] Can't connect to ('0.0.0.0', 8000)"#,
@@ -23,5 +33,5 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    case.halted_for(Down::BindFailed)
+    case.halted_for(Down::BindFailed, &HALTS)
 }

@@ -1,8 +1,14 @@
 //! The client went away before the answer: 499.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote, seconds};
 use crate::read::evidence::{Host, Symptom};
+
+const PEER_GONE: Rule = Rule::new("client_closed_request.peer_gone", Standing::Plausible);
+const HANDSHAKE: Rule = Rule::new("client_closed_request.in_handshake", Standing::Possible);
+const CONNECTING: Rule = Rule::new("client_closed_request.while_connecting", Standing::Proof);
+const BARE: Rule = Rule::new("client_closed_request.status_alone", Standing::Plausible);
+const SAID: Rule = Rule::new("client_closed_request.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "client_closed_request",
@@ -16,6 +22,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::ANY,
     leaves: Leaves::Always(Expected::Late),
     marks: &[Mark::Final],
+    rules: &[PEER_GONE, HANDSHAKE, CONNECTING, BARE, SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [info] 411#411: *7 epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
@@ -26,18 +33,18 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         // Only for one who has nothing of nginx: there the request itself is judged.
         let alone = !case.has_error_log() && !case.has_access_log();
         let gone = alone && matches!(host.seen.what, Host::PeerGone { .. });
-        return gone.then(|| Claim::with(0.55, vec![host_quote(host)]))?;
+        return gone.then(|| Claim::with(PEER_GONE, vec![host_quote(host)]))?;
     }
     (case.is_request() && (case.symptom == Symptom::ClientClosed || case.status() == Some(499))).then_some(())?;
     if case.gave_up_in_handshake() {
-        return Claim::of(0.3);
+        return Claim::of(HANDSHAKE);
     }
     if let Some(waited) = case.waited_to_connect() {
         let words = format!("it waited {} s for a connection to the upstream", seconds(waited));
-        return Claim::with(0.98, vec![conclusion(words)]);
+        return Claim::with(CONNECTING, vec![conclusion(words)]);
     }
     // The bare status tells who closed, not whether that was the trouble: a crawler that leaves, an application that hangs.
     let bare = case.error().is_none()
         && case.access().is_some_and(|access| !access.has_upstream && !access.request_time.is_logged());
-    Claim::of(if bare { 0.59 } else { 0.98 })
+    Claim::of(if bare { BARE } else { SAID })
 }

@@ -1,8 +1,12 @@
 //! The connect timer ran out: packets vanish on the way.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::configured_quote;
 use crate::read::evidence::Symptom;
+
+const SOMEWHERE: Rule = Rule::new("connect_timeout.or_read", Standing::Possible);
+const GUNICORN_THERE: Rule = Rule::new("connect_timeout.gunicorn_is_there", Standing::Hint);
+const SAID: Rule = Rule::new("connect_timeout.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "connect_timeout",
@@ -16,6 +20,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectTimedOut, Symptom::Unknown]),
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[SOMEWHERE, GUNICORN_THERE, SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
@@ -23,12 +28,12 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.timed_out_somewhere() {
-        return Claim::of(0.3);
+        return Claim::of(SOMEWHERE);
     }
     if !case.is_request() || case.symptom != Symptom::ConnectTimedOut {
         return None;
     }
     let set = case.configured(|pass| pass.connect_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "connect", time)).into_iter().collect();
-    Claim::with(if case.gunicorn_is_there() { 0.2 } else { 0.96 }, quotes)
+    Claim::with(if case.gunicorn_is_there() { GUNICORN_THERE } else { SAID }, quotes)
 }

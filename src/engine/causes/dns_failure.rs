@@ -1,7 +1,9 @@
 //! The upstream's name did not resolve, or no resolver is set.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("dns_failure.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "dns_failure",
@@ -15,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::NameNotResolved]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 shop-app.internal could not be resolved (3: Host not found), client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 no live upstreams while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://shop-app/cart", host: "shop.test""#,
@@ -22,5 +25,5 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::NameNotResolved).then_some(())?;
-    Claim::of(0.98)
+    Claim::of(SAID)
 }

@@ -1,7 +1,10 @@
 //! No local port is left towards this upstream: errno 99.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const IPV6: Rule = Rule::new("ephemeral_ports_exhausted.ipv6", Standing::Possible);
+const SAID: Rule = Rule::new("ephemeral_ports_exhausted.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "ephemeral_ports_exhausted",
@@ -15,6 +18,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectNoLocalPort]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[IPV6, SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to 127.0.0.1:8000 failed (99: Cannot assign requested address) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
@@ -23,5 +27,5 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::ConnectNoLocalPort).then_some(())?;
     // A host without an IPv6 address of its own says the same of every IPv6 peer, at the first request.
-    Claim::of(if case.is_ipv6() { 0.4 } else { 0.96 })
+    Claim::of(if case.is_ipv6() { IPV6 } else { SAID })
 }

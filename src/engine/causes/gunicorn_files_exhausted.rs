@@ -1,8 +1,11 @@
 //! A Gunicorn worker has no file descriptor left.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::correlate::gunicorn::{Death, Down, Phase};
 use crate::read::evidence::{SECOND, Symptom};
+
+const AT_BOOT: Rule = Rule::new("gunicorn_files_exhausted.at_boot", Standing::Proof);
+const NEAR: Rule = Rule::new("gunicorn_files_exhausted.near", Standing::Strong);
 
 pub static CAUSE: Cause = Cause {
     id: "gunicorn_files_exhausted",
@@ -16,6 +19,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut, Symptom::ConnectTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
+    rules: &[AT_BOOT, NEAR],
     judge,
     example: r#"[2026-03-04 09:15:02 +0000] [301] [ERROR] Exception in worker process
 Traceback (most recent call last):
@@ -34,12 +38,12 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     };
     if case.is_request() && case.is_refused() {
         let death = kept_it_from_booting(case)?;
-        return Claim::with(0.98, death.quotes.clone());
+        return Claim::with(AT_BOOT, death.quotes.clone());
     }
     let fits = case.is_cut_off() || matches!(case.symptom, Symptom::ResponseTimedOut | Symptom::ConnectTimedOut);
     let death =
         if case.is_request() && !fits { None } else { own.or_else(|| if case.is_request() { near() } else { None }) }?;
-    let mut claim = Claim::with(0.92, death.quotes.clone())?;
+    let mut claim = Claim::with(NEAR, death.quotes.clone())?;
     claim.worker = Some(death.worker);
     Some(claim)
 }

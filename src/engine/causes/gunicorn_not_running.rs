@@ -1,10 +1,20 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
+
+const REFUSED_AFTER: Rule = Rule::new("gunicorn_not_running.refused_after", Standing::Plausible);
+const STALE: Rule = Rule::new("gunicorn_not_running.stale_socket", Standing::Possible);
+const NO_GUNICORN: Rule = Rule::new("gunicorn_not_running.no_gunicorn_in_sight", Standing::Proof);
+const STOPPED: Rule = Rule::new("gunicorn_not_running.stopped", Standing::Strong);
+const HALTED: Rule = Rule::new("gunicorn_not_running.halted", Standing::Possible);
+const SERVES: Rule = Rule::new("gunicorn_not_running.though_it_serves", Standing::Possible);
+const ELSEWHERE: Rule = Rule::new("gunicorn_not_running.other_address_served", Standing::Strong);
+const MISMATCH: Rule = Rule::new("gunicorn_not_running.other_address", Standing::Hint);
+const UNSEEN: Rule = Rule::new("gunicorn_not_running.gunicorn_elsewhere", Standing::Strong);
 
 pub static CAUSE: Cause = Cause {
     id: "gunicorn_not_running",
@@ -24,6 +34,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
     leaves: Leaves::BySymptom,
     marks: &[Mark::FinalAlone],
+    rules: &[REFUSED_AFTER, STALE, NO_GUNICORN, STOPPED, HALTED, SERVES, ELSEWHERE, MISMATCH, UNSEEN],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (2: No such file or directory) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 open() "/srv/shop/static/a.css" failed (2: No such file or directory), client: 198.51.100.20, server: shop.test, request: "GET /static/a.css HTTP/1.1", host: "shop.test""#,
@@ -31,26 +42,31 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.is_cut_off() && case.instance.is_none() && refused_after(case) {
-        return Claim::with(0.55, vec![conclusion("it refused connections right after: the whole server went away")]);
+        return Claim::with(
+            REFUSED_AFTER,
+            vec![conclusion("it refused connections right after: the whole server went away")],
+        );
     }
     if !case.is_request() || !case.is_refused() {
         return None;
     }
     let Some(instance) = case.instance else {
-        return Claim::of(if case.is_unix() && case.symptom == Symptom::ConnectRefused { 0.4 } else { 0.96 });
+        return Claim::of(if case.is_unix() && case.symptom == Symptom::ConnectRefused { STALE } else { NO_GUNICORN });
     };
     let stopped = instance.before(case.at).filter(|change| matches!(change.phase, Phase::Down(_) | Phase::Stopping));
     match stopped {
         Some(change) if matches!(change.phase, Phase::Down(Down::ShutDown) | Phase::Stopping) => Claim::with(
-            0.93,
+            STOPPED,
             vec![change.quote.clone(), conclusion("it did not come back while this request was looked at")],
         ),
-        Some(change) => Claim::with(0.3, vec![change.quote.clone()]),
-        None if case.address >= AddressMatch::Maybe && instance.serves(case.at) => Claim::of(0.35),
-        None if case.address == AddressMatch::No => Claim::of(if case.others_are_served(30) { 0.9 } else { 0.25 }),
+        Some(change) => Claim::with(HALTED, vec![change.quote.clone()]),
+        None if case.address >= AddressMatch::Maybe && instance.serves(case.at) => Claim::of(SERVES),
+        None if case.address == AddressMatch::No => {
+            Claim::of(if case.others_are_served(30) { ELSEWHERE } else { MISMATCH })
+        }
         // Its workers have sockets of their own, and its log says that it is there.
-        None if instance.reuse_port && instance.serves(case.at) => Claim::of(0.35),
-        None => Claim::of(0.94),
+        None if instance.reuse_port && instance.serves(case.at) => Claim::of(SERVES),
+        None => Claim::of(UNSEEN),
     }
 }
 

@@ -1,11 +1,23 @@
 //! A stop, restart or reload is in progress.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
 use crate::read::address::AddressMatch;
 use crate::read::evidence::{Host, SECOND, Symptom};
+
+const STOP_ALONE: Rule = Rule::new("gunicorn_restarting.stop_alone", Standing::Plausible);
+const UNIT_ALONE: Rule = Rule::new("gunicorn_restarting.unit_alone", Standing::Possible);
+const ABORTED: Rule = Rule::new("gunicorn_restarting.aborted", Standing::Strong);
+const STARTING: Rule = Rule::new("gunicorn_restarting.starting", Standing::Strong);
+const GAP: Rule = Rule::new("gunicorn_restarting.gap", Standing::Proof);
+const NOT_BACK: Rule = Rule::new("gunicorn_restarting.not_back", Standing::Possible);
+const SAME_SECOND: Rule = Rule::new("gunicorn_restarting.same_second", Standing::Strong);
+const VIOLENT: Rule = Rule::new("gunicorn_restarting.worker_ended", Standing::Possible);
+const CUT: Rule = Rule::new("gunicorn_restarting.cut_at_stop", Standing::Proof);
+const RELOAD: Rule = Rule::new("gunicorn_restarting.cut_at_reload", Standing::Strong);
+const LATE_RELOAD: Rule = Rule::new("gunicorn_restarting.cut_after_reload", Standing::Possible);
 
 pub static CAUSE: Cause = Cause {
     id: "gunicorn_restarting",
@@ -25,6 +37,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::OF_AN_END.or(Symptoms::REFUSED).and(&[Symptom::ResponseTruncated, Symptom::ConnectTimedOut]),
     leaves: Leaves::NoStatusAt(500),
     marks: &[],
+    rules: &[STOP_ALONE, UNIT_ALONE, ABORTED, STARTING, GAP, NOT_BACK, SAME_SECOND, VIOLENT, CUT, RELOAD, LATE_RELOAD],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 [2026-03-04 09:15:00 +0000] [300] [INFO] Handling signal: term
@@ -45,11 +58,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     match case.trigger {
         Trigger::Phase(change) => {
             let stopping = matches!(change.phase, Phase::Stopping | Phase::Down(Down::ShutDown) | Phase::Reloading);
-            return stopping.then(|| Claim::with(0.55, vec![change.quote.clone()]))?;
+            return stopping.then(|| Claim::with(STOP_ALONE, vec![change.quote.clone()]))?;
         }
         Trigger::Host(host) => {
             let stopping = matches!(&host.seen.what, Host::UnitStopping { unit } if unit.contains("gunicorn"));
-            return stopping.then(|| Claim::with(0.5, vec![host_quote(host)]))?;
+            return stopping.then(|| Claim::with(UNIT_ALONE, vec![host_quote(host)]))?;
         }
         Trigger::Death => return None,
         Trigger::Request => {}
@@ -59,7 +72,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         case.status() == Some(500) && case.violent_death().is_some_and(|death| death.ordered && !death.timed_out);
     if abort {
         let stop = instance.last_before(case.at, |phase| *phase == Phase::Stopping)?;
-        return Claim::with(0.9, vec![stop.quote.clone()]);
+        return Claim::with(ABORTED, vec![stop.quote.clone()]);
     }
     if case.is_refused() || matches!(case.symptom, Symptom::ConnectTimedOut) {
         return in_the_gap(case, instance);
@@ -84,14 +97,14 @@ fn in_the_gap(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
         quotes
     };
     match &before.phase {
-        Phase::Starting => Claim::with(0.94, both(before, comes_back)),
-        phase if is_stop(phase) && comes_back.is_some() => Claim::with(0.97, both(before, comes_back)),
-        phase if is_stop(phase) && before.at.near(case.at, 0, 3 * SECOND) => Claim::with(0.3, both(before, None)),
+        Phase::Starting => Claim::with(STARTING, both(before, comes_back)),
+        phase if is_stop(phase) && comes_back.is_some() => Claim::with(GAP, both(before, comes_back)),
+        phase if is_stop(phase) && before.at.near(case.at, 0, 3 * SECOND) => Claim::with(NOT_BACK, both(before, None)),
         // The stamps of one second do not tell which came first.
         Phase::Listening => {
             let stopped =
                 instance.last_before(case.at, is_stop).filter(|stop| stop.at.near(case.at, -SECOND, 8 * SECOND));
-            stopped.and_then(|stop| Claim::with(0.94, both(stop, Some(before))))
+            stopped.and_then(|stop| Claim::with(SAME_SECOND, both(stop, Some(before))))
         }
         _ => None,
     }
@@ -111,11 +124,11 @@ fn at_the_edge(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
         return None;
     }
     let violent = case.violent_death().is_some_and(|death| death.timed_out || !death.ordered);
-    let confidence = match (violent, stop.phase == Phase::Reloading) {
-        (true, _) => 0.3,
-        (false, false) => 0.96,
-        (false, true) if since < 35 * SECOND => 0.8,
-        (false, true) => 0.4,
+    let rule = match (violent, stop.phase == Phase::Reloading) {
+        (true, _) => VIOLENT,
+        (false, false) => CUT,
+        (false, true) if since < 35 * SECOND => RELOAD,
+        (false, true) => LATE_RELOAD,
     };
-    Claim::with(confidence, vec![stop.quote.clone(), conclusion("the request was cut while the workers left")])
+    Claim::with(rule, vec![stop.quote.clone(), conclusion("the request was cut while the workers left")])
 }

@@ -1,7 +1,9 @@
 //! No route to the host: errno 113, or it is down.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("host_unreachable.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "host_unreachable",
@@ -15,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectUnreachable]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (113: No route to host) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to 10.1.2.3:8000 failed (101: Network is unreachable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
@@ -23,5 +26,5 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::ConnectUnreachable && !case.is_network_unreachable())
         .then_some(())?;
-    Claim::of(0.98)
+    Claim::of(SAID)
 }

@@ -1,6 +1,6 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::address::AddressMatch;
@@ -10,6 +10,18 @@ use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND, S
 const SHORT: i64 = 100 * MILLISECOND;
 /// So many in one second are no accident.
 const SEVERAL: usize = 3;
+
+const UNTIMED: Rule = Rule::new("keepalive_race.untimed", Standing::Hint);
+const LEAVING: Rule = Rule::new("keepalive_race.worker_leaving", Standing::Hint);
+const SENT_IN_PART: Rule = Rule::new("keepalive_race.sent_in_part", Standing::Hint);
+const REPLACED: Rule = Rule::new("keepalive_race.worker_replaced", Standing::Hint);
+const FRESH: Rule = Rule::new("keepalive_race.fresh_connection", Standing::Hint);
+const ASYNC_POST: Rule = Rule::new("keepalive_race.async_post", Standing::Strong);
+const ASYNC: Rule = Rule::new("keepalive_race.async", Standing::Plausible);
+const POST: Rule = Rule::new("keepalive_race.post", Standing::Likely);
+const IDLE: Rule = Rule::new("keepalive_race.idempotent", Standing::Possible);
+const SEVERAL_TIMED: Rule = Rule::new("keepalive_race.several_at_once", Standing::Strong);
+const SEVERAL_UNTIMED: Rule = Rule::new("keepalive_race.several_untimed", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
     id: "keepalive_race",
@@ -29,6 +41,19 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
+    rules: &[
+        UNTIMED,
+        LEAVING,
+        SENT_IN_PART,
+        REPLACED,
+        FRESH,
+        ASYNC_POST,
+        ASYNC,
+        POST,
+        IDLE,
+        SEVERAL_TIMED,
+        SEVERAL_UNTIMED,
+    ],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","request":"POST /cart HTTP/1.1","status":"502","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}
 2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "POST /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test"
@@ -55,31 +80,35 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     if sync || !at_once {
         // Without times in the log a non-idempotent request leaves the race possible, no more.
-        return if !sync && case.response_time().is_none() && !case.is_idempotent() { Claim::of(0.2) } else { None };
+        return if !sync && case.response_time().is_none() && !case.is_idempotent() {
+            Claim::of(UNTIMED)
+        } else {
+            None
+        };
     }
     let fresh =
         case.last_attempt().is_some_and(|attempt| matches!(attempt.connect_time, Logged::Value(time) if time > 0));
     let leaving = case.phase_before(|phase| matches!(phase, Phase::Stopping | Phase::Reloading | Phase::Recycling));
     if leaving.is_some_and(|change| change.at.near(case.at, -SECOND, 3 * SECOND)) {
-        return Claim::of(0.25);
+        return Claim::of(LEAVING);
     }
     if case.last_attempt().is_some_and(|attempt| stopped_sending(attempt, case.access())) {
-        return Claim::of(0.25);
+        return Claim::of(SENT_IN_PART);
     }
     let replaced = case.silent_replacement();
     if replaced.is_some_and(|boot| boot.kind == BootKind::Silent) {
-        return Claim::of(0.25);
+        return Claim::of(REPLACED);
     }
     let asynchronous = case.workers() == Workers::Concurrent;
-    let confidence = match (asynchronous, case.is_idempotent(), fresh) {
-        (_, _, true) => 0.2,
-        (true, false, _) => 0.88,
-        (true, true, _) => 0.6,
-        (false, false, _) => 0.65,
-        (false, true, _) => 0.35,
+    let rule = match (asynchronous, case.is_idempotent(), fresh) {
+        (_, _, true) => FRESH,
+        (true, false, _) => ASYNC_POST,
+        (true, true, _) => ASYNC,
+        (false, false, _) => POST,
+        (false, true, _) => IDLE,
     };
     Claim::with(
-        confidence,
+        rule,
         vec![conclusion("the attempt failed within 10 ms on an open connection and Gunicorn's log is silent")],
     )
 }
@@ -100,7 +129,8 @@ fn several_at_once(case: &Case<'_>, sync: bool) -> Option<Claim> {
     let cut = |symptom| case.failures_around(symptom, 0).count();
     let count = cut(Symptom::ResponseReset) + cut(Symptom::ResponseClosedEarly) + cut(Symptom::RequestSendFailed);
     let words = format!("{count} requests broke in one moment, each just after it was sent, and others were served");
-    (count >= SEVERAL).then(|| Claim::with(if time.is_some() { 0.8 } else { 0.65 }, vec![conclusion(words)]))?
+    (count >= SEVERAL)
+        .then(|| Claim::with(if time.is_some() { SEVERAL_TIMED } else { SEVERAL_UNTIMED }, vec![conclusion(words)]))?
 }
 
 /// nginx writes a request that fits its buffer at once: one that was sent in part broke on its body.

@@ -1,8 +1,12 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("listen_backlog_full.said", Standing::Proof);
+const LISTENS: Rule = Rule::new("listen_backlog_full.gunicorn_listens", Standing::Strong);
+const TIMED_OUT: Rule = Rule::new("listen_backlog_full.connect_timed_out", Standing::Hint);
 
 pub static CAUSE: Cause = Cause {
     id: "listen_backlog_full",
@@ -22,6 +26,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectBacklogFull, Symptom::ConnectTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[SAID, LISTENS, TIMED_OUT],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to unix:/run/shop/web.sock failed (11: Resource temporarily unavailable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
@@ -32,14 +37,14 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     match case.symptom {
-        Symptom::ConnectBacklogFull => Claim::of(0.97),
+        Symptom::ConnectBacklogFull => Claim::of(SAID),
         Symptom::ConnectTimedOut if case.gunicorn_is_there() => {
             let mut quotes: Vec<_> =
                 case.instance.and_then(|instance| instance.listening.clone()).into_iter().collect();
             quotes.push(conclusion("Gunicorn listens on this address and does not take the connection"));
-            Claim::with(0.92, quotes)
+            Claim::with(LISTENS, quotes)
         }
-        Symptom::ConnectTimedOut => Claim::of(0.15),
+        Symptom::ConnectTimedOut => Claim::of(TIMED_OUT),
         _ => None,
     }
 }

@@ -1,9 +1,15 @@
 //! A stale unix socket: the primary process died without cleaning up.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::evidence::Symptom;
+
+const LOST_ALONE: Rule = Rule::new("master_killed.lost_alone", Standing::Strong);
+const LOST: Rule = Rule::new("master_killed.lost", Standing::Proof);
+const VANISHED: Rule = Rule::new("master_killed.vanished", Standing::Strong);
+const STOPPING: Rule = Rule::new("master_killed.stopping", Standing::Possible);
+const STALE: Rule = Rule::new("master_killed.stale_socket", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "master_killed",
@@ -23,6 +29,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[LOST_ALONE, LOST, VANISHED, STOPPING, STALE],
     judge,
     example: r#"2026/03/04 09:20:11 [error] 411#411: *19 connect() to unix:/run/shop/web.sock failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:20:11 [crit] 411#411: *19 connect() to unix:/run/shop/web.sock failed (2: No such file or directory) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
@@ -31,7 +38,7 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Phase(change) = case.trigger {
         return if change.phase == Phase::Down(Down::MasterLost) {
-            Claim::with(0.9, vec![change.quote.clone()])
+            Claim::with(LOST_ALONE, vec![change.quote.clone()])
         } else {
             None
         };
@@ -39,11 +46,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let lost = case.phase_before(|phase| matches!(phase, Phase::Down(Down::MasterLost) | Phase::Listening));
     let lost = lost.filter(|change| change.phase == Phase::Down(Down::MasterLost));
     if let (Some(change), true) = (lost, case.is_refused() || case.is_cut_off()) {
-        return Claim::with(0.95, vec![change.quote.clone()]);
+        return Claim::with(LOST, vec![change.quote.clone()]);
     }
     if case.is_cut_off() && case.violent_death().is_none() && vanished(case) {
         return Claim::with(
-            0.88,
+            VANISHED,
             vec![conclusion("it refused connections right after, and its log says nothing of a stop")],
         );
     }
@@ -55,7 +62,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         .instance
         .and_then(|instance| instance.before(case.at))
         .is_some_and(|change| matches!(change.phase, Phase::Stopping | Phase::Down(_) | Phase::Starting));
-    Claim::of(if stopping { 0.3 } else { 0.96 })
+    Claim::of(if stopping { STOPPING } else { STALE })
 }
 
 /// Requests were cut and the next ones refused, while the log of the Gunicorn at this address is silent.

@@ -1,8 +1,11 @@
 //! No route to the network: errno 101.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
+
+const IPV6: Rule = Rule::new("network_unreachable.ipv6", Standing::Plausible);
+const SAID: Rule = Rule::new("network_unreachable.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "network_unreachable",
@@ -16,6 +19,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectUnreachable, Symptom::ConnectNoLocalPort]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[IPV6, SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() to [2001:db8::7]:8000 failed (101: Network is unreachable) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://[2001:db8::7]:8000/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (113: No route to host) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#,
@@ -23,8 +27,8 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.symptom == Symptom::ConnectNoLocalPort && case.is_ipv6() {
-        return Claim::with(0.6, vec![conclusion("nginx's host may have no IPv6 address to connect from")]);
+        return Claim::with(IPV6, vec![conclusion("nginx's host may have no IPv6 address to connect from")]);
     }
     (case.is_request() && case.is_network_unreachable()).then_some(())?;
-    Claim::of(0.98)
+    Claim::of(SAID)
 }

@@ -1,8 +1,11 @@
 //! nginx itself answered with this status; no upstream was asked.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::{Logged, Symptom};
+
+const NOBODY: Rule = Rule::new("nginx_answered.nobody_asked", Standing::Strong);
+const SILENCE: Rule = Rule::new("nginx_answered.error_log_silent", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
     id: "nginx_answered",
@@ -19,6 +22,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::Unknown]),
     leaves: Leaves::Always(Expected::Never),
     marks: &[Mark::Final],
+    rules: &[NOBODY, SILENCE],
     judge,
     example: r#"{"msec":"1772615702.120","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /cart HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.000","upstream_addr":"-","upstream_status":"-","upstream_connect_time":"-","upstream_header_time":"-","upstream_response_time":"-"}"#,
     near_miss: r#"{"msec":"1772615702.120","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /cart HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.000","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"-","upstream_header_time":"-","upstream_response_time":"0.000"}"#,
@@ -32,11 +36,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     if access.has_upstream {
         let words = "the access log knows upstreams and names none for this request";
-        return access.attempts.is_empty().then(|| Claim::with(0.9, vec![conclusion(words)]))?;
+        return access.attempts.is_empty().then(|| Claim::with(NOBODY, vec![conclusion(words)]))?;
     }
     // Without them nginx's error log tells: it has a line for each upstream that failed.
     let at_once = matches!(access.request_time, Logged::No | Logged::Value(0));
     let fits = case.error_log_goes_on() && case.has_page_of_nginx() && at_once && !case.is_any_upstream_failing();
     let words = "nginx's error log has no line for it, and the body is nginx's own page";
-    fits.then(|| Claim::with(0.7, vec![conclusion(words)]))?
+    fits.then(|| Claim::with(SILENCE, vec![conclusion(words)]))?
 }

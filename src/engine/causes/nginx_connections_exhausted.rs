@@ -1,7 +1,9 @@
 //! nginx's table of connections is full.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("nginx_connections_exhausted.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "nginx_connections_exhausted",
@@ -15,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::NginxOutOfConnections]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [alert] 411#411: 512 worker_connections are not enough"#,
     near_miss: r#"2026/03/04 09:15:02 [notice] 411#411: using the "epoll" event method"#,
@@ -22,5 +25,5 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::NginxOutOfConnections).then_some(())?;
-    Claim::of(0.97)
+    Claim::of(SAID)
 }

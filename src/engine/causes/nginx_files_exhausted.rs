@@ -1,7 +1,9 @@
 //! nginx has no file descriptor left: errno 24.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("nginx_files_exhausted.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "nginx_files_exhausted",
@@ -15,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::NginxOutOfFiles]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [alert] 411#411: *7 socket() failed (24: Too many open files) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
     near_miss: r#"[2026-03-04 09:15:02 +0000] [301] [ERROR] Exception in worker process
@@ -24,5 +27,5 @@ OSError: [Errno 24] Too many open files"#,
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::NginxOutOfFiles).then_some(())?;
-    Claim::of(0.97)
+    Claim::of(SAID)
 }

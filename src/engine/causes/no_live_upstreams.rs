@@ -1,7 +1,9 @@
 //! All servers of the group are in quarantine, and the failure that put them there is not in sight.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("no_live_upstreams.said", Standing::Strong);
 
 pub static CAUSE: Cause = Cause {
     id: "no_live_upstreams",
@@ -15,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::NoLiveUpstreams]),
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 no live upstreams while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://shop-app/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:01 [error] 411#411: *5 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test"
@@ -23,5 +26,5 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::NoLiveUpstreams).then_some(())?;
-    Claim::of(0.9)
+    Claim::of(SAID)
 }

@@ -1,7 +1,10 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::SECOND;
+
+const DEATH: Rule = Rule::new("plain_to_tls_port.worker_ended", Standing::Possible);
+const SAID: Rule = Rule::new("plain_to_tls_port.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "plain_to_tls_port",
@@ -21,6 +24,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[DEATH, SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8443/login", host: "shop.test"
 [2026-03-04 09:15:02 +0000] [301] [WARNING] Invalid request from ip=127.0.0.1: [SSL: HTTP_REQUEST] http request (_ssl.c:1006)"#,
@@ -33,5 +37,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let refused = case.plain_requests().find(|(at, _)| at.near(case.at, -2 * SECOND, 2 * SECOND))?;
-    Claim::with(if case.violent_death().is_some() { 0.5 } else { 0.98 }, vec![refused.1.clone()])
+    Claim::with(if case.violent_death().is_some() { DEATH } else { SAID }, vec![refused.1.clone()])
 }

@@ -1,8 +1,14 @@
 //! The application answered and closed without reading the request body.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
+
+const REFUSED: Rule = Rule::new("request_body_unread.refused", Standing::Strong);
+const ANSWERED: Rule = Rule::new("request_body_unread.answered", Standing::Proof);
+const SEND_FAILED: Rule = Rule::new("request_body_unread.send_failed", Standing::Proof);
+const SEND_FAILED_EARLY: Rule = Rule::new("request_body_unread.send_failed_unmeasured", Standing::Plausible);
+const RESET: Rule = Rule::new("request_body_unread.reset", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
     id: "request_body_unread",
@@ -16,6 +22,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
+    rules: &[REFUSED, ANSWERED, SEND_FAILED, SEND_FAILED_EARLY, RESET],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test"
@@ -35,7 +42,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         let refused = case.status().is_some_and(|status| status >= 400) && !case.is_idempotent();
         return refused.then(|| {
             Claim::with(
-                0.9,
+                REFUSED,
                 vec![conclusion("the answer was a refusal, and the connection was reset behind its header")],
             )
         })?;
@@ -49,21 +56,22 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
             && answer.at.near(case.at, -2 * SECOND, 2 * SECOND)
     });
     if let Some(answer) = answered.filter(|_| case.symptom != Symptom::ResponseClosedEarly) {
-        return Claim::with(0.95, vec![answer_quote(answer)]);
+        return Claim::with(ANSWERED, vec![answer_quote(answer)]);
     }
     let access = case.access();
     let length = access.and_then(|access| access.request_length.value());
     let sent = case.last_attempt().and_then(|attempt| attempt.bytes_sent.value());
     let unread = matches!((sent, length), (Some(sent), Some(length)) if sent < length && length >= BODY_BYTES_MIN);
     match (case.symptom, unread) {
-        (Symptom::RequestSendFailed, true) => {
-            Claim::with(0.9, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
-        }
+        (Symptom::RequestSendFailed, true) => Claim::with(
+            SEND_FAILED,
+            vec![conclusion("nginx had not sent the whole body when the connection was closed")],
+        ),
         // These have no body but by exception: the connection was gone before the request.
         (Symptom::RequestSendFailed, false) if matches!(case.method(), "GET" | "HEAD" | "OPTIONS") => None,
-        (Symptom::RequestSendFailed, false) => Claim::of(0.6),
+        (Symptom::RequestSendFailed, false) => Claim::of(SEND_FAILED_EARLY),
         (Symptom::ResponseReset, true) => {
-            Claim::with(0.7, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
+            Claim::with(RESET, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
         }
         _ => None,
     }

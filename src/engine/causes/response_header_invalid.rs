@@ -1,7 +1,13 @@
 //! The response header is not valid HTTP.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const MAYBE: Rule = Rule::new("response_header_invalid.closed_or_refused", Standing::Hint);
+const NOT_HTTP: Rule = Rule::new("response_header_invalid.not_http", Standing::Hint);
+const SAID: Rule = Rule::new("response_header_invalid.said", Standing::Proof);
+const FULL: Rule = Rule::new("response_header_invalid.or_too_big", Standing::Plausible);
+const STATUS: Rule = Rule::new("response_header_invalid.status_alone", Standing::Strong);
 
 pub static CAUSE: Cause = Cause {
     id: "response_header_invalid",
@@ -15,6 +21,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid, Symptom::ResponseClosedEarly]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[Mark::Final],
+    rules: &[MAYBE, NOT_HTTP, SAID, FULL, STATUS],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent invalid header: "X Trace\x20..." while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent no valid HTTP/1.0 header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:22/login", host: "shop.test""#,
@@ -25,15 +32,15 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     if case.may_have_refused_header() {
-        return Claim::of(0.2);
+        return Claim::of(MAYBE);
     }
     if case.symptom != Symptom::ResponseHeaderInvalid {
         return None;
     }
     Claim::of(match case.error() {
-        _ if case.answer_is_not_http() => 0.2,
-        Some(_) => 0.98,
-        None if case.may_have_filled_buffer() => 0.5,
-        None => 0.9,
+        _ if case.answer_is_not_http() => NOT_HTTP,
+        Some(_) => SAID,
+        None if case.may_have_filled_buffer() => FULL,
+        None => STATUS,
     })
 }

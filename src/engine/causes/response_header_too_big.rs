@@ -1,7 +1,11 @@
 //! The response header does not fit into nginx's buffer.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("response_header_too_big.said", Standing::Proof);
+const FULL: Rule = Rule::new("response_header_too_big.buffer_full", Standing::Possible);
+const MAYBE: Rule = Rule::new("response_header_too_big.closed_or_refused", Standing::Hint);
 
 pub static CAUSE: Cause = Cause {
     id: "response_header_too_big",
@@ -19,6 +23,7 @@ pub static CAUSE: Cause = Cause {
     ]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[Mark::Final],
+    rules: &[SAID, FULL, MAYBE],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream sent too big header while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "http://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 client intended to send too large body: 5000000 bytes, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", host: "shop.test""#,
@@ -29,10 +34,10 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     if case.symptom == Symptom::ResponseHeaderTooBig {
-        return Claim::of(0.98);
+        return Claim::of(SAID);
     }
     if case.may_have_filled_buffer() && !case.answer_is_not_http() {
-        return Claim::of(0.45);
+        return Claim::of(FULL);
     }
-    if case.may_have_refused_header() { Claim::of(0.2) } else { None }
+    if case.may_have_refused_header() { Claim::of(MAYBE) } else { None }
 }

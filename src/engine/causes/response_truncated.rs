@@ -1,9 +1,13 @@
 //! The header was sent, the body was cut; the client saw 200.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::Seen;
 use crate::read::evidence::{NginxError, Symptom};
+
+const TIMED_OUT: Rule = Rule::new("response_truncated.timed_out", Standing::Possible);
+const WORKER_ENDED: Rule = Rule::new("response_truncated.worker_ended", Standing::Possible);
+const SAID: Rule = Rule::new("response_truncated.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "response_truncated",
@@ -20,6 +24,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
+    rules: &[TIMED_OUT, WORKER_ENDED, SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading upstream, client: 198.51.100.20, server: shop.test, request: "GET /export HTTP/1.1", upstream: "http://127.0.0.1:8000/export", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /export HTTP/1.1", upstream: "http://127.0.0.1:8000/export", host: "shop.test""#,
@@ -30,10 +35,10 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     // It stays the symptom where a worker's end is the cause.
-    let confidence = match case.violent_death() {
-        _ if case.timed_out_in_body() => 0.4,
-        Some(_) => 0.3,
-        None => 0.97,
+    let rule = match case.violent_death() {
+        _ if case.timed_out_in_body() => TIMED_OUT,
+        Some(_) => WORKER_ENDED,
+        None => SAID,
     };
     let mut quotes = Vec::new();
     // nginx's temporary files (`src/core/ngx_file.c`): nobody but nginx itself is to blame.
@@ -43,5 +48,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.error().is_some_and(of_file) {
         quotes.push(conclusion("nginx could not write the answer to its temporary file: its user needs that directory and room on its disk"));
     }
-    Claim::with(confidence, quotes)
+    Claim::with(rule, quotes)
 }

@@ -1,12 +1,14 @@
 //! A recycled worker threw away the connections that waited in its own queue.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Death, Phase};
 use crate::read::evidence::SECOND;
 
 /// From a worker that leaves to the next that listens: the application is loaded anew.
 const GAP_MAX: i64 = 5 * SECOND;
+
+const RECYCLED: Rule = Rule::new("reuse_port_recycled.recycled", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "reuse_port_recycled",
@@ -23,6 +25,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF.or(Symptoms::REFUSED),
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[RECYCLED],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Starting gunicorn 25.1.0
 [2026-03-04 09:14:00 +0000] [300] [INFO] Listening at:  (300)
@@ -54,5 +57,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let mut quotes = vec![quote.clone()];
     quotes.extend(instance.listening.clone());
     quotes.push(conclusion("`Listening at:` has no address: each worker has a socket of its own (`reuse_port`)"));
-    Claim::with(0.97, quotes)
+    Claim::with(RECYCLED, quotes)
 }

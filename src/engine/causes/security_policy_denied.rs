@@ -1,8 +1,13 @@
 //! SELinux or another security module forbids the connection: errno 13 over TCP, or an AVC denial.
 
-use super::{Case, Category, Cause, Claim, Leaves, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, Symptom};
+
+const DENIAL_ALONE: Rule = Rule::new("security_policy_denied.denial_alone", Standing::Strong);
+const DENIAL: Rule = Rule::new("security_policy_denied.denial", Standing::Proof);
+const TCP: Rule = Rule::new("security_policy_denied.tcp", Standing::Strong);
+const NO_UPSTREAM: Rule = Rule::new("security_policy_denied.no_upstream", Standing::Possible);
 
 pub static CAUSE: Cause = Cause {
     id: "security_policy_denied",
@@ -19,6 +24,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[DENIAL_ALONE, DENIAL, TCP, NO_UPSTREAM],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
@@ -28,7 +34,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         return match &host.seen.what {
             Host::AccessDenied { process, .. } if process.contains("nginx") || process.contains("gunicorn") => {
-                Claim::with(0.85, vec![host_quote(host)])
+                Claim::with(DENIAL_ALONE, vec![host_quote(host)])
             }
             _ => None,
         };
@@ -40,9 +46,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         .hosts()
         .find(|host| matches!(&host.seen.what, Host::AccessDenied { process, .. } if process.contains("nginx")));
     match (denial, case.is_unix(), case.upstream) {
-        (Some(host), _, _) => Claim::with(0.95, vec![host_quote(host)]),
-        (None, false, Some(_)) => Claim::of(0.93),
-        (None, false, None) => Claim::of(0.3),
+        (Some(host), _, _) => Claim::with(DENIAL, vec![host_quote(host)]),
+        (None, false, Some(_)) => Claim::of(TCP),
+        (None, false, None) => Claim::of(NO_UPSTREAM),
         (None, true, _) => None,
     }
 }

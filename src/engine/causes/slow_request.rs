@@ -1,8 +1,15 @@
 //! nginx's read timer ran out on this URL while others are served.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::{conclusion, configured_quote};
 use crate::read::evidence::Symptom;
+
+const IN_BODY: Rule = Rule::new("slow_request.in_body", Standing::Strong);
+const SOMEWHERE: Rule = Rule::new("slow_request.or_connect", Standing::Plausible);
+const ALONE: Rule = Rule::new("slow_request.read_timer", Standing::Strong);
+const LINE_CUT: Rule = Rule::new("slow_request.line_cut", Standing::Plausible);
+const QUEUED: Rule = Rule::new("slow_request.though_queued", Standing::Possible);
+const CUT_QUEUED: Rule = Rule::new("slow_request.line_cut_queued", Standing::Hint);
 
 pub static CAUSE: Cause = Cause {
     id: "slow_request",
@@ -22,6 +29,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ResponseTimedOut, Symptom::ResponseTruncated, Symptom::Unknown]),
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
+    rules: &[IN_BODY, SOMEWHERE, ALONE, LINE_CUT, QUEUED, CUT_QUEUED],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream timed out (110: Connection timed out) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://10.1.2.3:8000/report", host: "shop.test""#,
@@ -29,10 +37,10 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_request() && case.timed_out_in_body() {
-        return Claim::with(0.88, vec![conclusion("the read timer ran out in the middle of the body")]);
+        return Claim::with(IN_BODY, vec![conclusion("the read timer ran out in the middle of the body")]);
     }
     if case.is_request() && case.timed_out_somewhere() {
-        return Claim::with(0.6, vec![conclusion("the log format does not tell whether nginx was connected")]);
+        return Claim::with(SOMEWHERE, vec![conclusion("the log format does not tell whether nginx was connected")]);
     }
     if !case.is_request() || case.symptom != Symptom::ResponseTimedOut {
         return None;
@@ -40,8 +48,14 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let set = case.configured(|pass| pass.read_timeout);
     let quotes = set.map(|(time, pass)| configured_quote(pass, "read", time)).into_iter().collect();
     // The signs of a full queue take away from it.
-    let full = if case.wait_for_worker().confidence() > 0.5 { 0.5 } else { 0.0 };
+    let queued = case.wait_for_worker().fills_queue();
     // A line cut before its action may be about a connect or a handshake as well.
     let is_cut = case.error().is_some_and(|error| error.what.action.is_empty());
-    Claim::with(if is_cut { 0.5 } else { 0.85 } - full, quotes)
+    let rule = match (is_cut, queued) {
+        (false, false) => ALONE,
+        (true, false) => LINE_CUT,
+        (false, true) => QUEUED,
+        (true, true) => CUT_QUEUED,
+    };
+    Claim::with(rule, quotes)
 }

@@ -1,7 +1,11 @@
 //! nginx may not use the unix socket: errno 13.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::read::evidence::{Host, Symptom};
+
+const UNIX: Rule = Rule::new("socket_permission_denied.unix", Standing::Proof);
+const DENIED: Rule = Rule::new("socket_permission_denied.policy_denied", Standing::Possible);
+const NO_UPSTREAM: Rule = Rule::new("socket_permission_denied.no_upstream", Standing::Plausible);
 
 pub static CAUSE: Cause = Cause {
     id: "socket_permission_denied",
@@ -21,6 +25,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[UNIX, DENIED, NO_UPSTREAM],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8000/cart", host: "shop.test""#,
@@ -34,9 +39,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         .hosts()
         .any(|host| matches!(&host.seen.what, Host::AccessDenied { process, .. } if process.contains("nginx")));
     match (case.is_unix(), denied) {
-        (true, false) => Claim::of(0.98),
-        (true, true) => Claim::of(0.3),
-        (false, _) if case.upstream.is_none() => Claim::of(0.6),
+        (true, false) => Claim::of(UNIX),
+        (true, true) => Claim::of(DENIED),
+        (false, _) if case.upstream.is_none() => Claim::of(NO_UPSTREAM),
         (false, _) => None,
     }
 }

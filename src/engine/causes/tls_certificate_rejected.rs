@@ -1,7 +1,9 @@
 //! nginx does not trust the upstream's certificate.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
+
+const SAID: Rule = Rule::new("tls_certificate_rejected.said", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "tls_certificate_rejected",
@@ -15,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::TlsCertificateRejected]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[SAID],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8443/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 peer closed connection in SSL handshake while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8443/login", host: "shop.test""#,
@@ -22,5 +25,5 @@ pub static CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     (case.is_request() && case.symptom == Symptom::TlsCertificateRejected).then_some(())?;
-    Claim::of(0.97)
+    Claim::of(SAID)
 }

@@ -1,8 +1,14 @@
 //! nginx speaks TLS to a port that does not.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
+
+const CLIENT_LEFT: Rule = Rule::new("tls_to_plain_port.client_left", Standing::Strong);
+const SAID: Rule = Rule::new("tls_to_plain_port.said", Standing::Proof);
+const WORKER_TIMEOUT: Rule = Rule::new("tls_to_plain_port.worker_timeout", Standing::Strong);
+const TIMED_OUT: Rule = Rule::new("tls_to_plain_port.timed_out", Standing::Likely);
+const NO_ALERT: Rule = Rule::new("tls_to_plain_port.no_alert", Standing::Possible);
 
 pub static CAUSE: Cause = Cause {
     id: "tls_to_plain_port",
@@ -27,6 +33,7 @@ pub static CAUSE: Cause = Cause {
     ]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[CLIENT_LEFT, SAID, WORKER_TIMEOUT, TIMED_OUT, NO_ALERT],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8000/login", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 SSL_do_handshake() failed (SSL: error:0A000410:SSL routines::sslv3 alert handshake failure:SSL alert number 40) while SSL handshaking to upstream, client: 198.51.100.20, server: shop.test, request: "GET /login HTTP/1.1", upstream: "https://127.0.0.1:8443/login", host: "shop.test""#,
@@ -39,15 +46,15 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let handshaking = case.error().is_some_and(|error| error.what.action.contains("SSL handshaking to upstream"));
     if case.gave_up_in_handshake() {
         let words = "nginx was still not through with the connection when the client left, and Gunicorn takes connections: that is the wait of a TLS handshake";
-        return Claim::with(0.8, vec![conclusion(words)]);
+        return Claim::with(CLIENT_LEFT, vec![conclusion(words)]);
     }
     match case.symptom {
-        Symptom::TlsHandshakeFailed if speaks_plain(case) => Claim::of(0.98),
+        Symptom::TlsHandshakeFailed if speaks_plain(case) => Claim::of(SAID),
         Symptom::TlsHandshakeFailed if case.violent_death().is_some_and(|death| death.timed_out) => {
-            Claim::with(0.85, case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default())
+            Claim::with(WORKER_TIMEOUT, case.violent_death().map(|death| death.quotes.clone()).unwrap_or_default())
         }
-        Symptom::ConnectTimedOut | Symptom::ResponseTimedOut if handshaking => Claim::of(0.8),
-        Symptom::TlsHandshakeFailed if closed_without_alert(case) => Claim::of(0.5),
+        Symptom::ConnectTimedOut | Symptom::ResponseTimedOut if handshaking => Claim::of(TIMED_OUT),
+        Symptom::TlsHandshakeFailed if closed_without_alert(case) => Claim::of(NO_ALERT),
         _ => None,
     }
 }

@@ -1,7 +1,9 @@
 //! Honest: the evidence is listed. The to-do list for the next cause.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
+
+pub const NOTHING: Rule = Rule::new("unknown.nothing_joins", Standing::Hint);
 
 pub static CAUSE: Cause = Cause {
     id: "unknown",
@@ -18,6 +20,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::ANY,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
+    rules: &[NOTHING],
     judge,
     example: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 502 157 "-" "curl/8.5.0""#,
     near_miss: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 200 157 "-" "curl/8.5.0""#,
@@ -33,5 +36,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         (true, false) => "no log of Gunicorn was read",
         (true, true) => "no line of the logs that were read joins this request",
     };
-    Claim::with(0.1, vec![conclusion(missing)])
+    Claim::with(NOTHING, vec![conclusion(missing)])
 }

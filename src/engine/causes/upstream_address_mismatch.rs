@@ -1,8 +1,11 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::address::AddressMatch;
+
+const REACHED: Rule = Rule::new("upstream_address_mismatch.gunicorn_reached", Standing::Hint);
+const ELSEWHERE: Rule = Rule::new("upstream_address_mismatch.listens_elsewhere", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "upstream_address_mismatch",
@@ -22,6 +25,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED,
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
+    rules: &[REACHED, ELSEWHERE],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 2026/03/04 09:15:02 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://127.0.0.1:8080/cart", host: "shop.test""#,
@@ -39,5 +43,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let passed = case.passes.first().zip(case.upstream).map(|(pass, upstream)| {
         conclusion(format!("nginx's configuration passes {} to {upstream}, and nothing to this Gunicorn", pass.place()))
     });
-    Claim::with(if reached { 0.2 } else { 0.95 }, instance.listening.iter().cloned().chain(passed).collect())
+    Claim::with(if reached { REACHED } else { ELSEWHERE }, instance.listening.iter().cloned().chain(passed).collect())
 }

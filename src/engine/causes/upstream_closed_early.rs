@@ -1,7 +1,11 @@
 //! Closed or reset before a header, and nothing covers why.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
+
+const LIVED: Rule = Rule::new("upstream_closed_early.worker_lived", Standing::Plausible);
+const NO_END: Rule = Rule::new("upstream_closed_early.no_end_in_log", Standing::Possible);
+const NO_LOG: Rule = Rule::new("upstream_closed_early.no_log", Standing::Possible);
 
 pub static CAUSE: Cause = Cause {
     id: "upstream_closed_early",
@@ -18,6 +22,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
+    rules: &[LIVED, NO_END, NO_LOG],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test"
@@ -30,12 +35,12 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     if case.rules_out_death() {
         let words = "Gunicorn's log covers this time and names no worker that ended: the worker lived and closed the connection";
-        return Claim::with(0.6, vec![conclusion(words)]);
+        return Claim::with(LIVED, vec![conclusion(words)]);
     }
-    let why = if case.has_gunicorn_log() {
-        "Gunicorn's log names no worker that ended at this time"
+    let (rule, why) = if case.has_gunicorn_log() {
+        (NO_END, "Gunicorn's log names no worker that ended at this time")
     } else {
-        "no Gunicorn log was read"
+        (NO_LOG, "no Gunicorn log was read")
     };
-    Claim::with(0.5, vec![conclusion(why)])
+    Claim::with(rule, vec![conclusion(why)])
 }

@@ -1,9 +1,33 @@
 //! Gunicorn's workers fail before they can serve.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Symptoms, Trigger};
-use crate::engine::case::{Ended, How, conclusion, host_quote};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use crate::engine::case::{Ended, Halts, How, Unsaid, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::{Host, ServerEvent, Symptom};
+
+const ALONE: Rule = Rule::new("worker_boot_failed.alone", Standing::Proof);
+const HALTED: Rule = Rule::new("worker_boot_failed.halted", Standing::Proof);
+const BEFORE: Rule = Rule::new("worker_boot_failed.before_start", Standing::Plausible);
+const EDGE: Rule = Rule::new("worker_boot_failed.just_before_halt", Standing::Proof);
+const STARVED: Rule = Rule::new("worker_boot_failed.out_of_files", Standing::Possible);
+const WORKER: Rule = Rule::new("worker_boot_failed.worker_alone", Standing::Strong);
+const IMPORT: Rule = Rule::new("worker_boot_failed.import_alone", Standing::Plausible);
+const CREW_GONE: Rule = Rule::new("worker_boot_failed.crew_gone", Standing::Proof);
+const IN_VAIN: Rule = Rule::new("worker_boot_failed.in_vain", Standing::Strong);
+const HOST: Rule = Rule::new("worker_boot_failed.told_by_host", Standing::Strong);
+const EXIT_ALONE: Rule = Rule::new("worker_boot_failed.exit_alone", Standing::Strong);
+const FATAL_ALONE: Rule = Rule::new("worker_boot_failed.fatal_alone", Standing::Likely);
+const UNIT_ALONE: Rule = Rule::new("worker_boot_failed.unit_alone", Standing::Likely);
+const SERVER_ALONE: Rule = Rule::new("worker_boot_failed.server_alone", Standing::Strong);
+const SERVER_EXIT_ALONE: Rule = Rule::new("worker_boot_failed.server_exit_alone", Standing::Likely);
+const HALTS: Halts = Halts {
+    alone: ALONE,
+    halted: HALTED,
+    before: BEFORE,
+    edge: EDGE,
+    starved: STARVED,
+    unsaid: Unsaid::Boot { worker: WORKER, import: IMPORT, gone: CREW_GONE, vain: IN_VAIN },
+};
 
 pub static CAUSE: Cause = Cause {
     id: "worker_boot_failed",
@@ -20,6 +44,23 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker, Mark::Final],
+    rules: &[
+        ALONE,
+        HALTED,
+        BEFORE,
+        EDGE,
+        STARVED,
+        WORKER,
+        IMPORT,
+        CREW_GONE,
+        IN_VAIN,
+        HOST,
+        EXIT_ALONE,
+        FATAL_ALONE,
+        UNIT_ALONE,
+        SERVER_ALONE,
+        SERVER_EXIT_ALONE,
+    ],
     judge,
     example: r#"[2026-03-04 09:15:00 +0000] [301] [ERROR] Exception in worker process
 Traceback (most recent call last):
@@ -38,7 +79,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         }
         return Claim::with(of_supervisor(&host.seen.what)?, quotes);
     }
-    case.halted_for(Down::BootFailed).or_else(|| told_by_host(case))
+    case.halted_for(Down::BootFailed, &HALTS).or_else(|| told_by_host(case))
 }
 
 /// Another application server, systemd or Docker says so, and no Gunicorn does.
@@ -46,28 +87,28 @@ fn told_by_host(case: &Case<'_>) -> Option<Claim> {
     let fits = case.is_request() && (case.is_refused() || case.is_cut_off()) && case.instance.is_none();
     let fails = |ended: &Ended<'_>| ended.names_server && matches!(ended.how, How::FailedToBoot | How::Code(3));
     let ended = case.ended().find(fails).filter(|_| fits)?;
-    Claim::with(0.85, vec![host_quote(ended.host)])
+    Claim::with(HOST, vec![host_quote(ended.host)])
 }
 
 /// A supervisor says that the program does not stay up. 3 is Gunicorn's own code for this; 126, 127 and systemd's 203 say
 /// that its command cannot be run; 1 says nothing.
-fn of_supervisor(host: &Host) -> Option<f64> {
+fn of_supervisor(host: &Host) -> Option<Rule> {
     match host {
         Host::SupervisorExited { detail, .. } => {
             let code = detail.strip_prefix("exit status ").and_then(|rest| rest.split([';', ' ']).next());
             match code {
-                Some("3" | "126" | "127") => Some(0.8),
+                Some("3" | "126" | "127") => Some(EXIT_ALONE),
                 Some(_) => None,
-                None => (detail.contains("FATAL") || detail.contains("spawn error")).then_some(0.65),
+                None => (detail.contains("FATAL") || detail.contains("spawn error")).then_some(FATAL_ALONE),
             }
         }
         Host::UnitProcessExited { unit, code, status } => {
             let server = ["gunicorn", "uvicorn"].iter().any(|name| unit.contains(name));
             let told = matches!(status.split('/').next(), Some("3" | "126" | "127" | "203"));
-            (server && code == "exited" && told).then_some(0.75)
+            (server && code == "exited" && told).then_some(UNIT_ALONE)
         }
-        Host::Server { event: ServerEvent::FailedToBoot, .. } => Some(0.85),
-        Host::Server { event: ServerEvent::Exited(3 | 126 | 127), .. } => Some(0.7),
+        Host::Server { event: ServerEvent::FailedToBoot, .. } => Some(SERVER_ALONE),
+        Host::Server { event: ServerEvent::Exited(3 | 126 | 127), .. } => Some(SERVER_EXIT_ALONE),
         _ => None,
     }
 }

@@ -1,8 +1,13 @@
 //! The worker died of a signal of its own making.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{Ended, host_quote};
 use crate::read::evidence::Symptom;
+
+const CRASH_ALONE: Rule = Rule::new("worker_crashed.fault_alone", Standing::Strong);
+const SIGNAL: Rule = Rule::new("worker_crashed.signal", Standing::Proof);
+const FAULT_PID: Rule = Rule::new("worker_crashed.fault_of_worker", Standing::Proof);
+const FAULT: Rule = Rule::new("worker_crashed.fault_near", Standing::Proof);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_crashed",
@@ -22,6 +27,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
+    rules: &[CRASH_ALONE, SIGNAL, FAULT_PID, FAULT],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /thumb HTTP/1.1", upstream: "http://127.0.0.1:8000/thumb", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGSEGV!"#,
@@ -31,7 +37,7 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         let crash = case.end_of(host).filter(|ended| ended.how.is_crash() && ended.names_server);
-        return crash.map(|ended| Claim::with(0.85, vec![host_quote(ended.host)]))?;
+        return crash.map(|ended| Claim::with(CRASH_ALONE, vec![host_quote(ended.host)]))?;
     }
     if case.timed_out_in_body() {
         return None;
@@ -52,7 +58,12 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         (death, fault) => {
             let mut quotes = death.map(|death| death.quotes.clone()).unwrap_or_default();
             quotes.extend(fault.map(|ended| host_quote(ended.host)));
-            let mut claim = Claim::with(0.96, quotes)?;
+            let rule = match (death, fault.and_then(|ended| ended.worker)) {
+                (Some(_), _) => SIGNAL,
+                (None, Some(_)) => FAULT_PID,
+                (None, None) => FAULT,
+            };
+            let mut claim = Claim::with(rule, quotes)?;
             claim.worker = death.map(|death| death.worker).or(fault.and_then(|ended| ended.worker));
             Some(claim)
         }

@@ -1,7 +1,12 @@
 //! A worker ended, which a log shows, and nothing says why.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
+
+const ALONE: Rule = Rule::new("worker_died.alone", Standing::Likely);
+const REPLACED: Rule = Rule::new("worker_died.replaced", Standing::Likely);
+const HOST_NAMED: Rule = Rule::new("worker_died.told_by_host", Standing::Strong);
+const HOST: Rule = Rule::new("worker_died.told_without_name", Standing::Plausible);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_died",
@@ -18,6 +23,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF,
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
+    rules: &[ALONE, REPLACED, HOST_NAMED, HOST],
     judge,
     example: r#"[2026-03-04 09:10:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 [2026-03-04 09:10:00 +0000] [301] [INFO] Booting worker with pid: 301
@@ -45,7 +51,7 @@ fn has_died(ended: &Ended<'_>) -> bool {
 
 fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
     let ended = case.end_of(host).filter(|ended| has_died(ended) && ended.names_server)?;
-    Claim::with(0.7, vec![host_quote(ended.host)])
+    Claim::with(ALONE, vec![host_quote(ended.host)])
 }
 
 /// Gunicorn booted another, and would not have told of a signal.
@@ -57,13 +63,13 @@ fn replaced(case: &Case<'_>) -> Option<Claim> {
             "a worker was replaced, and a Gunicorn of this version, or of an unknown one, does not say what ended it",
         ),
     ];
-    Claim::with(0.8, quotes)
+    Claim::with(REPLACED, quotes)
 }
 
 /// Another application server says so.
 fn told_by_host(case: &Case<'_>) -> Option<Claim> {
     let ended = case.ended().find(has_died).filter(|_| case.is_request() && case.is_cut_off())?;
-    let mut claim = Claim::with(if ended.names_server { 0.85 } else { 0.6 }, vec![host_quote(ended.host)])?;
+    let mut claim = Claim::with(if ended.names_server { HOST_NAMED } else { HOST }, vec![host_quote(ended.host)])?;
     claim.worker = ended.worker;
     Some(claim)
 }

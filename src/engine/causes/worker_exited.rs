@@ -1,9 +1,15 @@
 //! The application called exit.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::{Ended, How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{SECOND, Symptom};
+
+const TOLD: Rule = Rule::new("worker_exited.told", Standing::Proof);
+const POLITE: Rule = Rule::new("worker_exited.left_by_itself", Standing::Likely);
+const DOUBTFUL: Rule = Rule::new("worker_exited.replaced_perhaps", Standing::Plausible);
+const SILENT: Rule = Rule::new("worker_exited.replaced", Standing::Strong);
+const HOST: Rule = Rule::new("worker_exited.told_by_host", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_exited",
@@ -23,6 +29,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
+    rules: &[TOLD, POLITE, DOUBTFUL, SILENT, HOST],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /import HTTP/1.1", upstream: "http://127.0.0.1:8000/import", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) exited with code 1"#,
@@ -39,7 +46,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         let told = (death.exit_code_tells() && !death.failed && death.signal.is_none())
             || (death.is_exit_of_application() && !death.ordered);
         if told {
-            let mut claim = Claim::with(0.97, death.quotes.clone())?;
+            let mut claim = Claim::with(TOLD, death.quotes.clone())?;
             claim.worker = Some(death.worker);
             return Some(claim);
         }
@@ -57,7 +64,7 @@ fn polite_exit(case: &Case<'_>) -> Option<Claim> {
     if told.is_some_and(|change| change.at.near(death.from, -SECOND, 35 * SECOND)) {
         return None;
     }
-    let mut claim = Claim::with(0.85, death.quotes.clone())?;
+    let mut claim = Claim::with(POLITE, death.quotes.clone())?;
     claim.quotes.push(conclusion("no stop, reload or timeout told this worker to leave"));
     claim.worker = Some(death.worker);
     Some(claim)
@@ -67,13 +74,13 @@ fn polite_exit(case: &Case<'_>) -> Option<Claim> {
 /// 20.1 and older.
 fn silent_exit(case: &Case<'_>) -> Option<Claim> {
     let boot = case.silent_end()?;
-    let confidence = match (boot.kind, case.speaks_of_signals()) {
+    let rule = match (boot.kind, case.speaks_of_signals()) {
         (_, false) => return None,
-        (BootKind::Doubtful, true) => 0.6,
-        (_, true) => 0.85,
+        (BootKind::Doubtful, true) => DOUBTFUL,
+        (_, true) => SILENT,
     };
     let quotes = vec![boot.quote.clone(), conclusion("a worker was replaced without a word about its end")];
-    Claim::with(confidence, quotes)
+    Claim::with(rule, quotes)
 }
 
 /// What runs the application tells of an exit code, and no Gunicorn does.
@@ -82,5 +89,5 @@ fn told_by_host(case: &Case<'_>) -> Option<Claim> {
         |ended: &Ended<'_>| ended.names_server && matches!(ended.how, How::Code(code) if !matches!(code, 0 | 3 | 4));
     let ended =
         case.ended().find(fits).filter(|_| case.is_request() && case.is_cut_off() && !case.rules_out_death())?;
-    Claim::with(0.7, vec![host_quote(ended.host)])
+    Claim::with(HOST, vec![host_quote(ended.host)])
 }

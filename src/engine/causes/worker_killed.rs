@@ -1,8 +1,14 @@
 //! SIGKILL from outside Gunicorn.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 use crate::read::evidence::{SECOND, Symptom};
+
+const LOG_BEGINS: Rule = Rule::new("worker_killed.log_begins", Standing::Likely);
+const TOLD: Rule = Rule::new("worker_killed.told", Standing::Proof);
+const ALONE: Rule = Rule::new("worker_killed.alone", Standing::Likely);
+const HOST_NAMED: Rule = Rule::new("worker_killed.told_by_host", Standing::Strong);
+const HOST: Rule = Rule::new("worker_killed.told_without_name", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_killed",
@@ -19,6 +25,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final, Mark::MayLearnMore],
+    rules: &[LOG_BEGINS, TOLD, ALONE, HOST_NAMED, HOST],
     judge,
     example: r#"2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"
 [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?"#,
@@ -38,13 +45,13 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let mut quotes = death.quotes.clone();
-    let (confidence, known) = if death.begins_log {
-        (0.75, "the log begins here: a WORKER TIMEOUT just before is not in sight, nor is a kernel line")
+    let (rule, known) = if death.begins_log {
+        (LOG_BEGINS, "the log begins here: a WORKER TIMEOUT just before is not in sight, nor is a kernel line")
     } else {
-        (0.97, "no WORKER TIMEOUT of this worker before, and no kernel line in sight")
+        (TOLD, "no WORKER TIMEOUT of this worker before, and no kernel line in sight")
     };
     quotes.push(conclusion(known));
-    let mut claim = Claim::with(confidence, quotes)?;
+    let mut claim = Claim::with(rule, quotes)?;
     claim.worker = Some(death.worker);
     Some(claim)
 }
@@ -59,7 +66,7 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
     let by_itself = case.hosts().any(|other| {
         How::of(&other.seen.what) == Some(How::TimedOut) && other.seen.at.near(host.seen.at, 0, 30 * SECOND)
     });
-    (!by_itself).then(|| Claim::with(0.7, vec![host_quote(ended.host)]))?
+    (!by_itself).then(|| Claim::with(ALONE, vec![host_quote(ended.host)]))?
 }
 
 /// systemd, Docker or a supervisor tells of it, and no Gunicorn does.
@@ -68,5 +75,5 @@ fn in_silence(case: &Case<'_>) -> Option<Claim> {
     let ended = case.ended().filter(is_kill).max_by_key(|ended| ended.names_server).filter(|_| fits)?;
     let mut quotes = vec![host_quote(ended.host)];
     quotes.push(conclusion("signal 9 is often the kernel's for want of memory: its log was not read"));
-    Claim::with(if ended.names_server { 0.8 } else { 0.65 }, quotes)
+    Claim::with(if ended.names_server { HOST_NAMED } else { HOST }, quotes)
 }

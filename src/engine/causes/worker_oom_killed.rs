@@ -1,9 +1,17 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, host_quote, is_app_server};
 use crate::engine::correlate::gunicorn::Death;
 use crate::read::evidence::{Host, Symptom};
+
+const PROVEN: Rule = Rule::new("worker_oom_killed.proven", Standing::Proof);
+const WORKER: Rule = Rule::new("worker_oom_killed.of_worker", Standing::Proof);
+const HOST_NAMED: Rule = Rule::new("worker_oom_killed.told_by_host", Standing::Strong);
+const HOST: Rule = Rule::new("worker_oom_killed.told_without_name", Standing::Plausible);
+const NAMED_ALONE: Rule = Rule::new("worker_oom_killed.named_alone", Standing::Strong);
+const ALONE_IN_SIGHT: Rule = Rule::new("worker_oom_killed.alone_in_sight", Standing::Likely);
+const ALONE: Rule = Rule::new("worker_oom_killed.alone", Standing::Possible);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_oom_killed",
@@ -23,6 +31,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
+    rules: &[PROVEN, WORKER, HOST_NAMED, HOST, NAMED_ALONE, ALONE_IN_SIGHT, ALONE],
     judge,
     example: r#"[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?
 Mar  4 09:15:03 web1 kernel: [ 4242.424242] Out of memory: Killed process 301 (gunicorn) total-vm:900000kB, anon-rss:800000kB, file-rss:0kB, shmem-rss:0kB, UID:1000 pgtables:2000kB oom_score_adj:0"#,
@@ -46,7 +55,7 @@ fn with_death(case: &Case<'_>, death: &Death) -> Option<Claim> {
     let proof = case.ended_with(death).filter(fits).max_by_key(|ended| ended.worker.is_some())?;
     let mut quotes = vec![host_quote(proof.host)];
     quotes.extend(death.quotes.clone());
-    let mut claim = Claim::with(0.98, quotes)?;
+    let mut claim = Claim::with(PROVEN, quotes)?;
     claim.worker = Some(death.worker);
     Some(claim)
 }
@@ -58,21 +67,21 @@ fn in_silence(case: &Case<'_>) -> Option<Claim> {
     }
     let memory = case.ended().filter(|ended| ended.how == How::Memory);
     let ended = memory.max_by_key(|ended| (ended.worker.is_some(), ended.names_server))?;
-    let confidence = match (ended.worker, case.rules_out_death()) {
-        (Some(_), _) => 0.95,
+    let rule = match (ended.worker, case.rules_out_death()) {
+        (Some(_), _) => WORKER,
         // Its log is there and names no end: another process was killed.
         (None, true) => return None,
-        (None, false) if ended.names_server => 0.85,
-        (None, false) => 0.6,
+        (None, false) if ended.names_server => HOST_NAMED,
+        (None, false) => HOST,
     };
-    let mut claim = Claim::with(confidence, vec![host_quote(ended.host)])?;
+    let mut claim = Claim::with(rule, vec![host_quote(ended.host)])?;
     claim.worker = ended.worker;
     Some(claim)
 }
 
 /// What such a line proves by itself. `python3` is many a program's name, and a container or a unit is anybody's: they are
 /// Gunicorn's more likely where Gunicorn or its nginx is in sight. A process of another name is not Gunicorn's.
-fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
+fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Rule> {
     let name = match &host.seen.what {
         Host::OomKill { process, .. } => process.as_str(),
         Host::ContainerOomKilled { container } => container.as_str(),
@@ -86,10 +95,10 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<f64> {
     let in_sight = case.has_gunicorn_log() || case.has_error_log() || case.has_access_log();
     let is_named = ["gunicorn", "uvicorn"].iter().any(|server| name.contains(server));
     Some(if is_named {
-        0.93
+        NAMED_ALONE
     } else if in_sight {
-        0.8
+        ALONE_IN_SIGHT
     } else {
-        0.5
+        ALONE
     })
 }

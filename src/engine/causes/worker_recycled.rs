@@ -1,9 +1,13 @@
 //! A restart by max_requests met a connection that nginx kept alive.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::Workers;
 use crate::engine::correlate::gunicorn::Phase;
 use crate::read::evidence::SECOND;
+
+const REUSE_PORT: Rule = Rule::new("worker_recycled.reuse_port", Standing::Hint);
+const SYNC: Rule = Rule::new("worker_recycled.sync", Standing::Possible);
+const RECYCLED: Rule = Rule::new("worker_recycled.recycled", Standing::Strong);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_recycled",
@@ -20,6 +24,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF,
     leaves: Leaves::BySymptom,
     marks: &[],
+    rules: &[REUSE_PORT, SYNC, RECYCLED],
     judge,
     example: r#"[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)
 [2026-03-04 09:14:00 +0000] [300] [INFO] Using worker: gthread
@@ -38,8 +43,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         .phase_before(|phase| *phase == Phase::Recycling)
         .filter(|change| change.at.near(case.at, -SECOND, 3 * SECOND))?;
     if case.instance.is_some_and(|instance| instance.reuse_port) {
-        return Claim::of(0.2);
+        return Claim::of(REUSE_PORT);
     }
     let sync = case.workers() == Workers::Sync;
-    Claim::with(if sync { 0.3 } else { 0.88 }, vec![recycling.quote.clone()])
+    Claim::with(if sync { SYNC } else { RECYCLED }, vec![recycling.quote.clone()])
 }

@@ -1,11 +1,16 @@
 //! Gunicorn killed the worker after `--timeout`.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Server, Symptom};
 
 /// uWSGI tries again every second until the worker is gone.
 const TRIES_MAX: i64 = 30 * SECOND;
+
+const TLS: Rule = Rule::new("worker_timeout.in_handshake", Standing::Hint);
+const TOLD: Rule = Rule::new("worker_timeout.told", Standing::Proof);
+const OTHER_ALONE: Rule = Rule::new("worker_timeout.other_server_alone", Standing::Strong);
+const OTHER: Rule = Rule::new("worker_timeout.other_server", Standing::Strong);
 
 pub static CAUSE: Cause = Cause {
     id: "worker_timeout",
@@ -25,6 +30,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
+    rules: &[TLS, TOLD, OTHER_ALONE, OTHER],
     judge,
     example: r#"[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
 2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"
@@ -42,8 +48,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     // A TLS greeting that no worker can read ends in a timeout as well: then TLS is the reason.
-    let confidence = if case.symptom == Symptom::TlsHandshakeFailed { 0.2 } else { 0.98 };
-    let mut claim = Claim::with(confidence, death.quotes.clone())?;
+    let rule = if case.symptom == Symptom::TlsHandshakeFailed { TLS } else { TOLD };
+    let mut claim = Claim::with(rule, death.quotes.clone())?;
     claim.worker = Some(death.worker);
     Some(claim)
 }
@@ -55,16 +61,16 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
         How::of(&other.seen.what) == Some(How::TimedOut) && other.seen.at.near(host.seen.at, 0, TRIES_MAX)
     };
     let first = case.hosts().find(near)?;
-    (first.seen.ticket == host.seen.ticket).then(|| claim_of(0.9, ended))?
+    (first.seen.ticket == host.seen.ticket).then(|| claim_of(OTHER_ALONE, ended))?
 }
 
 /// Another server ended a worker as the request was cut.
 fn of_other_server(case: &Case<'_>) -> Option<Claim> {
     let ended = case.ended().find(|ended| ended.how == How::TimedOut).filter(|_| case.is_cut_off())?;
-    claim_of(0.85, ended)
+    claim_of(OTHER, ended)
 }
 
-fn claim_of(confidence: f64, ended: Ended<'_>) -> Option<Claim> {
+fn claim_of(rule: Rule, ended: Ended<'_>) -> Option<Claim> {
     let limit = match &ended.host.seen.what {
         Host::Server { server: Server::Uwsgi, .. } => "the worker is uWSGI's, and the time limit is its `harakiri`",
         Host::Server { server: Server::PhpFpm, .. } => {
@@ -73,5 +79,5 @@ fn claim_of(confidence: f64, ended: Ended<'_>) -> Option<Claim> {
         Host::Server { server: Server::Puma, .. } => "the worker is Puma's, and the time limit is its `worker_timeout`",
         _ => "the time limit is that of its own server, not Gunicorn's `--timeout`",
     };
-    Claim::with(confidence, vec![host_quote(ended.host), conclusion(limit)])
+    Claim::with(rule, vec![host_quote(ended.host), conclusion(limit)])
 }

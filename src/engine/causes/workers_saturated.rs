@@ -1,7 +1,21 @@
 //! 504 on cheap and dear URLs alike while all workers are busy.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
+use crate::engine::case::{Wait, conclusion};
 use crate::read::evidence::Symptom;
+
+const LATE_SPAN: Rule = Rule::new("workers_saturated.late_span", Standing::Strong);
+const MANY: Rule = Rule::new("workers_saturated.many_more_than_workers", Standing::Strong);
+const MORE: Rule = Rule::new("workers_saturated.more_than_workers", Standing::Likely);
+const ALL_TIMED_OUT: Rule = Rule::new("workers_saturated.all_timed_out", Standing::Strong);
+const HAD_IT: Rule = Rule::new("workers_saturated.all_timed_out_with_it", Standing::Likely);
+const LATE_SPANS: Rule = Rule::new("workers_saturated.late_spans_only", Standing::Strong);
+const PATHS: Rule = Rule::new("workers_saturated.many_paths", Standing::Likely);
+const PATHS_SERVED: Rule = Rule::new("workers_saturated.many_paths_others_served", Standing::Possible);
+const UNSAID: Rule = Rule::new("workers_saturated.unsaid", Standing::Hint);
+
+/// So many times as many requests as workers: most of them were in the queue, whichever of them this one is.
+const MANY_TIMES: usize = 4;
 
 pub static CAUSE: Cause = Cause {
     id: "workers_saturated",
@@ -21,6 +35,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::of(&[Symptom::ResponseTimedOut]),
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
+    rules: &[LATE_SPAN, MANY, MORE, ALL_TIMED_OUT, HAD_IT, LATE_SPANS, PATHS, PATHS_SERVED, UNSAID],
     judge,
     example: r#"2026/03/04 09:15:01 [error] 411#411: *1 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test"
 2026/03/04 09:15:01 [error] 411#411: *2 upstream timed out (110: Connection timed out) while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /health HTTP/1.1", upstream: "http://10.1.2.3:8000/health", host: "shop.test"
@@ -31,5 +46,18 @@ pub static CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
-    (case.is_request() && case.symptom == Symptom::ResponseTimedOut).then(|| case.wait_for_worker().claim())?
+    (case.is_request() && case.symptom == Symptom::ResponseTimedOut).then_some(())?;
+    let wait = case.wait_for_worker();
+    let rule = match wait {
+        Wait::LateSpan(_) => LATE_SPAN,
+        Wait::MoreThanWorkers { together, workers } if together >= MANY_TIMES * workers => MANY,
+        Wait::MoreThanWorkers { .. } => MORE,
+        Wait::AllTimedOut { had_it: false, .. } => ALL_TIMED_OUT,
+        Wait::AllTimedOut { had_it: true, .. } => HAD_IT,
+        Wait::OnlyLateSpans => LATE_SPANS,
+        Wait::Paths { others_served: false, .. } => PATHS,
+        Wait::Paths { others_served: true, .. } => PATHS_SERVED,
+        Wait::Unsaid => UNSAID,
+    };
+    Claim::with(rule, wait.words().map(conclusion).into_iter().collect())
 }

@@ -95,7 +95,9 @@ struct Object<'a> {
     category: &'static str,
     cause: &'static str,
     client: Option<&'a str>,
+    completeness: &'static str,
     confidence: f64,
+    considered: Vec<Considered>,
     evidence: Vec<Evidence<'a>>,
     hint: &'static str,
     /// The uid of its incident.
@@ -123,6 +125,13 @@ struct Evidence<'a> {
     line: Option<u64>,
     source: &'static str,
     text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Considered {
+    cause: &'static str,
+    confidence: f64,
+    rule: &'static str,
 }
 
 #[derive(Serialize)]
@@ -194,7 +203,9 @@ fn object<'a>(explained: &Explained<'a>) -> Object<'a> {
         category: verdict.cause.category.id(),
         cause: verdict.cause.id,
         client: none_if_empty(&verdict.client),
+        completeness: verdict.completeness.id(),
         confidence: verdict.confidence,
+        considered: verdict.considered.iter().map(considered).collect(),
         evidence: verdict.evidence.iter().map(|quote| evidence(quote, places)).collect(),
         hint: verdict.hint(),
         incident: verdict.incident.as_ref().map(|label| label.uid.as_str()),
@@ -316,6 +327,10 @@ fn of_example(example: &Example) -> ExampleOf<'_> {
         trace_id: example.trace.map(|trace| hex(&trace.trace_id)),
         uid: &example.uid,
     }
+}
+
+fn considered(claim: &verdict::Considered) -> Considered {
+    Considered { cause: claim.cause.id, confidence: claim.confidence, rule: claim.rule }
 }
 
 fn none_if_empty(text: &str) -> Option<&str> {

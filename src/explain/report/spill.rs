@@ -262,6 +262,7 @@ fn of_spill(error: io::Error) -> io::Error {
 mod tests {
     use super::super::summary::Row;
     use super::*;
+    use crate::engine::calibration::Completeness;
     use crate::engine::verdict::{Link, Verdict};
     use crate::explain::places::Places;
     use crate::explain::{Outage, Totals};
@@ -309,6 +310,8 @@ mod tests {
             symptom: Symptom::Unknown,
             cause: causes::by_id(cause).expect("a cause"),
             confidence: 0.5,
+            completeness: Completeness::Whole,
+            considered: Vec::new(),
             evidence: Vec::new(),
             records: Vec::new(),
             upstream: None,
