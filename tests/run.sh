@@ -40,6 +40,7 @@ check 'formatting' cargo fmt --check
 check 'clippy' cargo clippy --quiet --all-targets -- -D warnings
 check 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps
 check 'licences, bans, sources' deny
+check 'the estimate of confidences' python3 tests/calibration/calibrate.py --self-test
 
 # The tests of the crate: their own counts are added up.
 cargo test 2>&1 | tee "$log" | grep -E '^(test result|error|test .* FAILED|failures:|---- )|panicked at'

@@ -152,7 +152,7 @@ fn verdicts(input: &[&Input<'_>], sites: &Sites, settings: Settings) -> Vec<Arc<
 }
 
 /// More than this is said where the logs of one deployment prove it.
-const SURE: f64 = 0.85;
+const SURE: f64 = 0.8;
 
 /// What is said of requests to `/cart`: the cause, the worker that is blamed, the first digit of the trace that is set; and
 /// how sure that is.

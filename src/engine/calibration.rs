@@ -8,7 +8,7 @@
 
 mod table;
 
-pub use table::{HELD_OUT, INPUT};
+pub use table::{HELD_OUT, INPUT, VIEWS};
 
 /// How much a rule proves beside others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,10 +72,16 @@ impl Rule {
 pub enum Completeness {
     /// Its access line, its error line, and a log of the Gunicorn that was asked.
     Whole,
-    /// Two of these.
-    Partly,
-    /// One of them.
-    Alone,
+    /// Its access line and its error line.
+    AccessAndError,
+    /// Its access line and Gunicorn's log.
+    AccessAndServer,
+    /// Its error line and Gunicorn's log.
+    ErrorAndServer,
+    /// Its access line alone.
+    AccessAlone,
+    /// Its error line alone.
+    ErrorAlone,
     /// What nginx saw is not told of it but of the requests around it.
     Borrowed,
     /// What nginx saw is not told, and a worker is blamed that ended in the same second.
@@ -90,10 +96,13 @@ pub enum Completeness {
 
 impl Completeness {
     /// All of them.
-    pub const ALL: [Completeness; 8] = [
+    pub const ALL: [Completeness; 11] = [
         Completeness::Whole,
-        Completeness::Partly,
-        Completeness::Alone,
+        Completeness::AccessAndError,
+        Completeness::AccessAndServer,
+        Completeness::ErrorAndServer,
+        Completeness::AccessAlone,
+        Completeness::ErrorAlone,
         Completeness::Borrowed,
         Completeness::ByTime,
         Completeness::Doubtful,
@@ -105,8 +114,11 @@ impl Completeness {
     pub fn id(self) -> &'static str {
         match self {
             Completeness::Whole => "whole",
-            Completeness::Partly => "partly",
-            Completeness::Alone => "alone",
+            Completeness::AccessAndError => "access_and_error",
+            Completeness::AccessAndServer => "access_and_server",
+            Completeness::ErrorAndServer => "error_and_server",
+            Completeness::AccessAlone => "access_alone",
+            Completeness::ErrorAlone => "error_alone",
             Completeness::Borrowed => "borrowed",
             Completeness::ByTime => "by_time",
             Completeness::Doubtful => "doubtful",
@@ -133,6 +145,19 @@ pub struct Pool {
     pub probability: f64,
 }
 
+impl Pool {
+    const fn new(
+        standing: Standing,
+        completeness: Completeness,
+        rules: u32,
+        of: u32,
+        right: u32,
+        probability: f64,
+    ) -> Pool {
+        Pool { standing, completeness, rules, of, right, probability }
+    }
+}
+
 /// How often one rule was right with so much in sight.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Record {
@@ -148,15 +173,38 @@ pub struct Record {
     pub probability: f64,
 }
 
+impl Record {
+    const fn new(rule: &'static str, completeness: Completeness, of: u32, right: u32, probability: f64) -> Record {
+        Record { rule, completeness, of, right, probability }
+    }
+}
+
 /// Predictions that were made for recordings by a table that had not seen them, by how sure they were.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bin {
+    /// Independent cases: requests of one recording share their fate.
+    pub cases: f64,
     /// Predictions.
     pub of: u32,
     /// Right ones.
     pub right: u32,
-    /// What they said on the average.
+    /// What they said, on the average over the cases.
     pub said: f64,
+    /// How often they were right, on the average over the cases.
+    pub was: f64,
+}
+
+/// How far what was said was from what was right, in one view of the recordings: with this log or that.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// Its name: `rich`, `combined`, `errors`, `posted`.
+    pub view: &'static str,
+    /// Predictions.
+    pub of: u32,
+    /// Right ones.
+    pub right: u32,
+    /// The mean distance over tenths of what was said.
+    pub off: f64,
 }
 
 /// How often a verdict is right that rests on this rule with so much in sight.

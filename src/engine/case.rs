@@ -127,10 +127,13 @@ impl<'a> Case<'a> {
         }
         // The log of what may be another server than the one that was asked completes nothing.
         let gunicorn = self.weight == 1.0 && self.has_gunicorn_log();
-        match usize::from(access) + usize::from(self.error().is_some()) + usize::from(gunicorn) {
-            3.. => Completeness::Whole,
-            2 => Completeness::Partly,
-            _ => Completeness::Alone,
+        match (access, self.error().is_some(), gunicorn) {
+            (true, true, true) => Completeness::Whole,
+            (true, true, false) => Completeness::AccessAndError,
+            (true, false, true) => Completeness::AccessAndServer,
+            (false, _, true) => Completeness::ErrorAndServer,
+            (true, false, false) => Completeness::AccessAlone,
+            (false, _, false) => Completeness::ErrorAlone,
         }
     }
 

@@ -110,10 +110,15 @@ impl Weighed {
     /// How likely it is, as far as its record tells.
     fn probability(&self, case: &Case<'_>, completeness: Completeness) -> f64 {
         let of_record = calibration::probability(self.claim.rule, completeness);
-        // Words that may be a client's own prove nothing, whatever they say: they are possible, and no more.
-        let of_words =
-            if case.request.genuine { 1.0 } else { calibration::of_standing(Standing::Possible, completeness) };
-        of_record.min(of_words) * self.weight
+        // Words that may be a client's own are a hint, whatever they say; and a worker that is blamed for its time alone is
+        // worth no more than where it stands.
+        let cap = match completeness {
+            _ if !case.request.genuine => Some(Standing::Hint),
+            Completeness::ByTime => Some(self.standing),
+            _ => None,
+        };
+        let most = cap.map_or(1.0, |standing| calibration::of_standing(standing, completeness));
+        of_record.min(most) * self.weight
     }
 }
 

@@ -1,10 +1,11 @@
 """What why502 said of requests whose truth is known: one observation a rule that fired.
 
-Recordings of a real nginx and Gunicorn are looked at in several views, since an operator seldom has every log: all logs,
-with the access log in JSON or `combined`; without the access log; one log alone. Truth is joined to a verdict by the
-lines that the verdict names, never by its cause.
+Recordings of a real nginx and Gunicorn are looked at in three views: with the access log in JSON, with `combined`, and
+without. Truth is joined to a verdict by the lines that the verdict names, never by its cause. What a line alone is worth,
+lines tell that people posted and a reader labelled: what a recording's truth is, one line cannot tell.
 """
 import collections
+import datetime
 import json
 import os
 import re
@@ -17,8 +18,6 @@ VIEWS = {
     "rich": ("access_rich.log", ("error.log", "gunicorn.log")),
     "combined": ("access.log", ("error.log", "gunicorn.log")),
     "errors": (None, ("error.log", "gunicorn.log")),
-    "error_log_alone": (None, ("error.log",)),
-    "access_log_alone": ("access_rich.log", ()),
 }
 ERROR_LINE = re.compile(r"^\S+ \S+ \[\w+\] (\d+)#\d+: \*(\d+) ")
 REQUEST = re.compile(r'request: "([^"]*)"')
@@ -97,8 +96,6 @@ def owners_of_errors(path, rich, owner):
 
 def boots_after(folder):
     """When Gunicorn's log first says that it cannot boot; before, nothing listens yet, which is right to say."""
-    import datetime
-
     told = re.compile(
         r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4})\].*(Exception in worker process|Shutting down: Master)"
     )
@@ -154,12 +151,11 @@ def of_recording(program, folder, labels):
     owner = owners(truth, rich)
     booted = boots_after(folder)
     errors = owners_of_errors(path("error.log"), rich, owner) if os.path.exists(path("error.log")) else {}
+    # A line about a process that no request joins is right where such an end failed requests of the recording.
     failing = {cause for request in truth for cause in accepted_for(request, labels, booted)}
     for view, (access, others) in VIEWS.items():
         files = [path(name) for name in (access, *others) if name and os.path.exists(path(name))]
-        traces = path("traces.jsonl") if len(files) > 1 and os.path.exists(path("traces.jsonl")) else None
-        if not files:
-            continue
+        traces = path("traces.jsonl") if os.path.exists(path("traces.jsonl")) else None
         by_line, alone = {}, []
         for verdict in explain(program, files, traces):
             lines = {(record["source"], record["line"]) for record in verdict["records"]}
@@ -169,19 +165,19 @@ def of_recording(program, folder, labels):
                 by_line[of_access[0]] = verdict
             elif of_error:
                 request = next((errors[line] for line in of_error if line in errors), None)
-                alone.append((request, verdict))
+                alone.append((request, accepted_for(request or {}, labels, booted), verdict))
             else:
-                # A process that ended: right where such an end is what failed requests of this recording.
-                alone.append(({"cause": None, "any": failing}, verdict))
+                alone.append(({}, failing, verdict))
         if access == "access.log":
             with open(path(access), errors="replace") as file:
                 pairs = list(combined_pairs(rich, file.read().split("\n"), owner, by_line, labels))
         else:
             pairs = [(owner[number], verdict) for number, verdict in sorted(by_line.items()) if number in owner]
-        for case, (request, verdict) in enumerate(pairs + alone):
-            if request is None:
+        judged = [(request, accepted_for(request, labels, booted), verdict) for request, verdict in pairs]
+        for case, (request, accepted, verdict) in enumerate(judged + alone):
+            # One that a retry saved did not fail: nobody wrote down why its first attempt did.
+            if request is None or access is None and request.get("cause") == "none":
                 continue
-            accepted = request["any"] if "any" in request else accepted_for(request, labels, booted)
             yield from observed(unit, view, case, verdict, accepted)
 
 

@@ -15,8 +15,8 @@ pub(crate) fn markdown() -> String {
         "# Causes\n\n\
          Every cause that why502 names, {} of them, by category. `why502 causes` prints the table, `why502 causes ID` one of them.\n\
          What each is read from stands below it as lines that it explains, with what the engine really says about them: the test\n\
-         that writes this page runs it. Several causes may fit a request; the most likely leads, `why502.confidence` says how\n\
-         likely, and the evidence names the others.\n",
+         that writes this page runs it. Several causes may fit a request; the one whose rule proves most leads, `why502.confidence` says how\n\
+         often that is right ([calibration.md](calibration.md)), and the evidence names the others.\n",
         all().len()
     );
     let meanings = Vocabulary::Categories.words();
