@@ -346,3 +346,46 @@ fn of_attempts_that_failed_differently_one_that_can_be_mended_leads() {
     }
     assert_eq!(causes(&[("access.log", &access), ("error.log", &ipv6)]), ["/a network_unreachable"], "it alone");
 }
+
+#[test]
+fn what_kept_the_workers_busy_is_named_and_what_was_ruled_out_is_told() {
+    let line = |clock: &str, pid: u32, rest: &str| format!("[2026-03-04 {clock} +0000] [{pid}] {rest}\n");
+    let ends = |worker: u32, day: u32| {
+        line("09:15:05", 300, &format!("[CRITICAL] WORKER TIMEOUT (pid:{worker})"))
+            + &line("09:15:05", worker, &format!("[ERROR] Error handling request /report?day={day}"))
+    };
+    let log = [START, &ends(301, 1), &ends(302, 2)].concat();
+    let (access, error) = request("09:15:10", TIMED_OUT, "GET", "/cheap", 504);
+    let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", log.as_str())];
+    let told = told::of(&files, |verdict| (verdict.target.to_string(), quotes(verdict)));
+    let (_, evidence) = told.iter().find(|(target, _)| target == "/cheap").expect("a verdict");
+    assert!(evidence.contains("what kept the workers busy was /report"), "{evidence}");
+
+    let timeout = "[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
+[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?\n";
+    let (access, error) = request("09:15:03", CUT, "GET", "/a", 502);
+    let log = format!("{START}{timeout}");
+    let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", log.as_str())];
+    let evidence = told::of(&files, quotes).concat();
+    assert!(evidence.contains("not out of memory"), "{evidence}");
+}
+
+fn quotes(verdict: &why502::engine::verdict::Verdict) -> String {
+    verdict.evidence.iter().map(|quote| format!("{}\n", quote.text)).collect()
+}
+
+#[test]
+fn what_is_not_known_is_asked_for() {
+    let access = "198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] \"GET /a HTTP/1.1\" 502 157 \"-\" \"curl/8\"\n";
+    let hint = |files: &[(&str, &str)]| {
+        let told = told::of(files, |verdict| (verdict.target.to_string(), verdict.cause.id, verdict.hint()));
+        told.into_iter()
+            .find(|(target, ..)| target == "/a")
+            .map(|(_, cause, hint)| format!("{cause}: {hint}"))
+            .expect("told")
+    };
+    let both = hint(&[("access.log", access)]);
+    assert!(both.starts_with("unknown: ") && both.contains("application server's log"), "{both}");
+    let gunicorn = hint(&[("access.log", access), ("gunicorn.log", START)]);
+    assert!(gunicorn.starts_with("unknown: Send nginx's error log"), "{gunicorn}");
+}

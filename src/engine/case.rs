@@ -34,17 +34,19 @@ pub struct Claim {
     pub quotes: Vec<Quote>,
     /// The worker to blame.
     pub worker: Option<u32>,
+    /// What to do, where that is not the same for all requests of the cause.
+    pub hint: Option<&'static str>,
 }
 
 impl Claim {
     /// A claim that rests on nginx's own words.
     pub fn of(rule: Rule) -> Option<Claim> {
-        Some(Claim { rule, quotes: Vec::new(), worker: None })
+        Some(Claim { rule, quotes: Vec::new(), worker: None, hint: None })
     }
 
     /// A claim with evidence.
     pub fn with(rule: Rule, quotes: Vec<Quote>) -> Option<Claim> {
-        Some(Claim { rule, quotes, worker: None })
+        Some(Claim { rule, quotes, worker: None, hint: None })
     }
 }
 

@@ -74,7 +74,7 @@ pub fn judge(case: &Case<'_>) -> Judgement {
     let considered = shares(case, &claims);
     let mut claims = claims.into_iter();
     let Some(Weighed { cause, mut claim, standing, completeness, .. }) = claims.next() else {
-        let claim = Claim { rule: causes::UNKNOWN_RULE, quotes: Vec::new(), worker: None };
+        let claim = Claim { rule: causes::UNKNOWN_RULE, quotes: Vec::new(), worker: None, hint: None };
         let (standing, completeness) = (claim.rule.standing, case.completeness());
         return Judgement { cause: causes::UNKNOWN, claim, standing, completeness, considered };
     };
@@ -184,6 +184,7 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
     let verdict = Verdict {
         uid: uid_of(case, uid_salt),
         peer: peer_of(case),
+        asks: claim.hint,
         revision: 0,
         time: access.map_or(case.at.from, |access| access.at.from),
         status: case.status(),

@@ -181,6 +181,8 @@ pub struct Verdict {
     pub link: Link,
     /// The application server that nginx asked.
     pub peer: Peer,
+    /// What to do, where that is not the same for all requests of the cause.
+    pub asks: Option<&'static str>,
     /// The incident that it is of; every verdict that the engine gives is of one.
     pub incident: Option<Arc<Label>>,
 }
@@ -193,7 +195,7 @@ impl Verdict {
 
     /// What to do about it, without values.
     pub fn hint(&self) -> &'static str {
-        self.peer.hint(self.cause)
+        self.asks.unwrap_or_else(|| self.peer.hint(self.cause))
     }
 
     /// True for a failed request, false for a fatal record that no request joins.

@@ -42,6 +42,7 @@ fn full() -> Verdict {
         attempts: 1,
         worker_pid: Some(301),
         peer: Default::default(),
+        asks: None,
         link: Link {
             method: LinkMethod::Timing,
             confidence: 0.96,

@@ -4,7 +4,7 @@ use super::questions::Workers;
 use super::{Case, seconds};
 use crate::engine::correlate::link::Asked;
 use crate::read::evidence::{Nanos, SECOND, Symptom};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many different paths time out together before it is no longer one slow view.
 const PATHS_MIN: usize = 4;
@@ -77,6 +77,23 @@ impl Wait {
 }
 
 impl Case<'_> {
+    /// The path, without its query, of the requests for which Gunicorn ended most workers around this one's wait; none where
+    /// its log names no request.
+    pub fn kept_workers_busy(&self) -> Option<String> {
+        let instance = self.instance?;
+        let waited = self.response_time().unwrap_or(STUCK_FOR).max(STUCK_FOR);
+        let mut paths: BTreeMap<&str, usize> = BTreeMap::new();
+        for death in self.deaths().rev().take(512) {
+            let around = death.from.near(self.at, -waited, waited);
+            let target = death.request.as_deref().filter(|target| !target.is_empty());
+            if let Some(target) = target.filter(|_| death.source == instance.source && death.timed_out && around) {
+                *paths.entry(target.split('?').next().unwrap_or(target)).or_default() += 1;
+            }
+        }
+        let most = paths.into_iter().max_by_key(|(_, count)| *count)?;
+        Some(most.0.to_owned())
+    }
+
     /// What says that a request whose read timer ran out waited for a worker.
     pub fn wait_for_worker(&self) -> Wait {
         if let Some(waited) = waited_in_queue(self) {

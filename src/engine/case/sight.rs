@@ -13,7 +13,7 @@ use crate::engine::correlate::link::scene::Column;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::correlate::world::{Failure, HostSeen, World};
 use crate::engine::correlate::{Interval, Seen};
-use crate::engine::place::Place;
+use crate::engine::place::{Machine, Place};
 use crate::engine::sites::{SiteRef, Sites};
 use crate::engine::topology::Ties;
 use crate::engine::verdict::Quote;
@@ -233,6 +233,11 @@ impl<'a> Case<'a> {
     /// A Gunicorn's log was read then.
     pub fn has_gunicorn_log(&self) -> bool {
         self.sight.servers.iter().any(|server| server.world.has_gunicorn_log(self.at))
+    }
+
+    /// True where nginx runs in a container of its own; the containers of a pod share their loopback address.
+    pub fn is_in_container(&self) -> bool {
+        self.sight.place.machine == Machine::Container
     }
 
     /// Where nginx's site stands.

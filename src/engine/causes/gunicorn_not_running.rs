@@ -3,6 +3,7 @@
 use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
+use crate::engine::verdict::Quote;
 use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
@@ -51,7 +52,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     let Some(instance) = case.instance else {
-        return Claim::of(if case.is_unix() && case.symptom == Symptom::ConnectRefused { STALE } else { NO_GUNICORN });
+        let rule = if case.is_unix() && case.symptom == Symptom::ConnectRefused { STALE } else { NO_GUNICORN };
+        return Claim::with(rule, itself(case).into_iter().collect());
     };
     let stopped = instance.before(case.at).filter(|change| matches!(change.phase, Phase::Down(_) | Phase::Stopping));
     match stopped {
@@ -68,6 +70,14 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         None if instance.reuse_port && instance.serves(case.at) => Claim::of(SERVES),
         None => Claim::of(UNSEEN),
     }
+}
+
+/// In a container 127.0.0.1 is the container itself, and not the machine or another container.
+fn itself(case: &Case<'_>) -> Option<Quote> {
+    let loopback = case.upstream.is_some_and(|upstream| upstream.starts_with("127.") || upstream.starts_with("[::1]"));
+    let words =
+        "nginx runs in a container, where 127.0.0.1 is that container itself: name the other container in `proxy_pass`";
+    (loopback && case.is_in_container()).then(|| conclusion(words))
 }
 
 /// Requests were cut and the next ones refused: not one worker but the server that listens is gone.

@@ -30,11 +30,25 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() {
         return None;
     }
-    let missing = match (case.has_error_log(), case.has_gunicorn_log()) {
-        (false, false) => "no error log of nginx and no log of Gunicorn was read",
-        (false, true) => "no error log of nginx was read",
-        (true, false) => "no log of Gunicorn was read",
-        (true, true) => "no line of the logs that were read joins this request",
+    let (missing, hint) = match (case.has_error_log(), case.has_gunicorn_log()) {
+        (false, false) => ("no error log of nginx and no log of Gunicorn was read", None),
+        (false, true) => {
+            ("no error log of nginx was read", Some("Send nginx's error log of this time along with the others."))
+        }
+        (true, false) => (
+            "no log of Gunicorn was read",
+            Some(
+                "Send the application server's log of this time along with nginx's (Gunicorn: `--error-logfile -`, level info).",
+            ),
+        ),
+        (true, true) => (
+            "no line of the logs that were read joins this request",
+            Some(
+                "Log `$upstream_status`, `$upstream_header_time`, `$pid` and `$connection` in nginx's access log, so that its lines join those of the others.",
+            ),
+        ),
     };
-    Claim::with(NOTHING, vec![conclusion(missing)])
+    let mut claim = Claim::with(NOTHING, vec![conclusion(missing)])?;
+    claim.hint = hint;
+    Some(claim)
 }

@@ -49,7 +49,13 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     // A TLS greeting that no worker can read ends in a timeout as well: then TLS is the reason.
     let rule = if case.symptom == Symptom::TlsHandshakeFailed { TLS } else { TOLD };
-    let mut claim = Claim::with(rule, death.quotes.clone())?;
+    let mut quotes = death.quotes.clone();
+    // `Perhaps out of memory?` follows Gunicorn's own kill as well.
+    if death.signal == Some(9) {
+        quotes.truncate(2);
+        quotes.push(conclusion("not out of memory: it had been timed out, and Gunicorn itself killed it"));
+    }
+    let mut claim = Claim::with(rule, quotes)?;
     claim.worker = Some(death.worker);
     Some(claim)
 }

@@ -2,6 +2,7 @@
 
 use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
 use crate::engine::case::{Wait, conclusion};
+use crate::engine::verdict::Quote;
 use crate::read::evidence::Symptom;
 
 const LATE_SPAN: Rule = Rule::new("workers_saturated.late_span", Standing::Strong);
@@ -59,5 +60,10 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         Wait::Paths { others_served: true, .. } => PATHS_SERVED,
         Wait::Unsaid => UNSAID,
     };
-    Claim::with(rule, wait.words().map(conclusion).into_iter().collect())
+    let mut quotes: Vec<Quote> = wait.words().map(conclusion).into_iter().collect();
+    if matches!(wait, Wait::AllTimedOut { .. }) {
+        quotes
+            .extend(case.kept_workers_busy().map(|path| conclusion(format!("what kept the workers busy was {path}"))));
+    }
+    Claim::with(rule, quotes)
 }

@@ -318,6 +318,7 @@ mod tests {
             attempts: 1,
             worker_pid: None,
             peer: Default::default(),
+            asks: None,
             link: Link::NONE,
             incident: None,
         }
