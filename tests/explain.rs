@@ -188,6 +188,7 @@ In 13 lines of 3 files.
 ► gunicorn.log:5 gunicorn [2026-03-04 09:15:03 +0000] [300] [CRITICAL] »WORKER TIMEOUT (pid:301)«
   access.log:2 nginx.access 198.51.100.20 - - [04/Mar/2026:09:15:03 +0000] "GET /cart?x=1 HTTP/1.1" 502 157 "-" "curl/8.1.2"
 ► gunicorn.log:6 gunicorn [2026-03-04 09:15:04 +0000] [300] [ERROR] »Worker (pid:301) was sent SIGKILL! Perhaps out of memory?«
+► why502: not out of memory: it had been timed out, and Gunicorn itself killed it
 ```
 "#;
     assert!(said.out.contains(request), "{}", said.out);
