@@ -99,10 +99,10 @@ impl Case<'_> {
         if let Some(waited) = waited_in_queue(self) {
             return Wait::LateSpan(waited);
         }
-        if let Some(wait) = more_than_workers(self) {
+        if let Some(wait) = all_timed_out(self) {
             return wait;
         }
-        if let Some(wait) = all_timed_out(self) {
+        if let Some(wait) = more_than_workers(self) {
             return wait;
         }
         if only_late_spans(self) {
