@@ -1,4 +1,4 @@
-//! Two hosts with an nginx and a Gunicorn each, simulated: requests, workers, faults of which the truth is known, spans, and what
+//! Two hosts with an nginx and a Gunicorn each, simulated: requests, workers, faults of which the truth is known, and what
 //! shippers make of it (delay, loss, a clock that is off, streams that overtake each other). Whatever comes, the invariants
 //! hold. A few thousand requests by default; `WHY502_SIMULATION=1000000 cargo test --release --test simulation` runs a million.
 

@@ -144,7 +144,7 @@ impl<'a> Case<'a> {
         let mut boots = self.boots().rev().filter(|boot| boot.source == instance.source).peekable();
         instance.first_at.from <= self.at.from
             && boots.peek().is_some()
-            && !boots.any(|boot| near(boot.at))
+            && !boots.any(|boot| boot.kind != BootKind::Told && near(boot.at))
             && !self.deaths().rev().take(256).any(|death| death.source == instance.source && near(death.to))
     }
 
@@ -171,7 +171,7 @@ impl<'a> Case<'a> {
         let near = |at: Interval| at.near(self.at, -3 * SECOND, 3 * SECOND);
         let covers = |instance: &Instance| instance.first_at.from <= self.at.from && instance.last_at.to >= self.at.to;
         self.instances().any(covers)
-            && !self.boots().rev().any(|boot| near(boot.at))
+            && !self.boots().rev().any(|boot| boot.kind == BootKind::Silent && near(boot.at))
             && !self.deaths().rev().take(256).any(|death| near(death.to))
     }
 

@@ -118,7 +118,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
 fn several_at_once(case: &Case<'_>, sync: bool) -> Option<Claim> {
     let time = case.response_time();
     let short = time.is_none_or(|time| time <= SHORT);
-    let told = time.is_some() || case.is_silent_about_ends();
+    // Without times a body that the application did not read breaks in the same way.
+    let told = time.is_some() || case.symptom != Symptom::RequestSendFailed && case.is_silent_about_ends();
     let knows = !sync || case.address == AddressMatch::No;
     if !short || !told || !knows || case.is_idempotent() || case.death.is_some() || !case.others_are_served(1) {
         return None;

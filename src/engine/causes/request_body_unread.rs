@@ -8,6 +8,7 @@ const REFUSED: Rule = Rule::new("request_body_unread.refused", Standing::Strong)
 const ANSWERED: Rule = Rule::new("request_body_unread.answered", Standing::Proof);
 const SEND_FAILED: Rule = Rule::new("request_body_unread.send_failed", Standing::Proof);
 const SEND_FAILED_EARLY: Rule = Rule::new("request_body_unread.send_failed_unmeasured", Standing::Plausible);
+const SEND_FAILED_ALIVE: Rule = Rule::new("request_body_unread.send_failed_and_worker_lived", Standing::Likely);
 const RESET: Rule = Rule::new("request_body_unread.reset", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
@@ -22,7 +23,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::CUT_OFF.and(&[Symptom::ResponseTruncated]),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
-    rules: &[REFUSED, ANSWERED, SEND_FAILED, SEND_FAILED_EARLY, RESET],
+    rules: &[REFUSED, ANSWERED, SEND_FAILED, SEND_FAILED_ALIVE, SEND_FAILED_EARLY, RESET],
     judge,
     example: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 writev() failed (104: Connection reset by peer) while sending request to upstream, client: 198.51.100.20, server: shop.test, request: "POST /upload HTTP/1.1", upstream: "http://127.0.0.1:8000/upload", host: "shop.test"
@@ -69,6 +70,12 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         ),
         // These have no body but by exception: the connection was gone before the request.
         (Symptom::RequestSendFailed, false) if matches!(case.method(), "GET" | "HEAD" | "OPTIONS") => None,
+        (Symptom::RequestSendFailed, false) if case.rules_out_death() => Claim::with(
+            SEND_FAILED_ALIVE,
+            vec![conclusion(
+                "Gunicorn's log names no worker that ended: it closed the connection while nginx was sending",
+            )],
+        ),
         (Symptom::RequestSendFailed, false) => Claim::of(SEND_FAILED_EARLY),
         (Symptom::ResponseReset, true) => {
             Claim::with(RESET, vec![conclusion("nginx had not sent the whole body when the connection was closed")])
