@@ -89,8 +89,9 @@ def write(folder, input, cells, standing_of, bins, views, links):
             )
     out += [
         "",
-        "`tests/calibration.rs` fails where a tenth with 30 independent cases or more is off by more than 0.03 and what chance",
-        "makes of so many, and where a view that has the access log is off by more than 0.03. In `errors`, which has none, a",
+        "`tests/calibration.rs` fails where a tenth with 30 independent cases or more says too much by more than 0.03 and what",
+        "chance makes of so many (one with 60: too little, too), and where a view that has the access log is off by more than",
+        "0.03. In `errors`, which has none, a",
         "few recordings weigh much: without it nobody knows whether others were served, so a refused address looks like a wrong",
         "one. Between 0.5 and 0.8 too little is said: those rules were seen in one to three recordings, and are smoothed most.",
         "",
