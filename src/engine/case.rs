@@ -4,6 +4,7 @@ mod ends;
 mod halt;
 mod questions;
 mod queue;
+mod raised;
 mod sight;
 
 pub use super::correlate::world::{Failure, HostSeen};

@@ -268,7 +268,17 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
     if let Some(root) = case.derived_from {
         push(root.quote());
     }
-    claim.quotes.iter().cloned().for_each(&mut push);
+    let mut quotes = claim.quotes.clone();
+    if !quotes.iter().any(|quote| quote.source == Source::Gunicorn) {
+        quotes.extend(case.raised());
+    }
+    // Behind the exception that it led to, else behind what tells most.
+    let own_line = case.own_line(&quotes).cloned();
+    let behind = own_line.as_ref().map(|own| quotes.iter().position(|quote| quote.ticket == own.ticket).unwrap_or(0));
+    for (index, quote) in quotes.into_iter().enumerate() {
+        push(quote);
+        own_line.clone().filter(|_| behind == Some(index)).into_iter().for_each(&mut push);
+    }
     if case.error().is_some()
         && let Some(access) = &case.request.access
         && access.what.has_upstream

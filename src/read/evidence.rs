@@ -220,6 +220,8 @@ pub enum Proof {
         class: String,
         /// Text after the colon; empty when none.
         message: String,
+        /// The application's own line that led there: `app.py:19 in report`; `None` where no frame of it was read.
+        frame: Option<Box<str>>,
     },
     /// The kernel, systemd, Kubernetes or a supervisor about a process.
     Host(Host),

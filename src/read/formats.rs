@@ -58,8 +58,8 @@ pub enum Reading {
     Unrecognised,
 }
 
-/// What is remembered of one source between its lines. A cache: losing it costs time, and the proof that a line is
-/// the forged half of another ([`Evidence::genuine`]), nothing else.
+/// What is remembered of one source between its lines. A cache: losing it costs time, the proof that a line is the forged
+/// half of another ([`Evidence::genuine`]), and the application's own line of a traceback, nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMemory {
     /// The format that the last recognised line had.
@@ -69,6 +69,8 @@ pub struct SourceMemory {
     pub doubt_bytes: u32,
     /// The last line was one of a Python traceback, not its last.
     pub in_traceback: bool,
+    /// The application's own line of that traceback, the innermost so far.
+    pub frame: Option<Box<str>>,
 }
 
 /// Reads lines. Immutable, shared by all tasks.
@@ -180,7 +182,7 @@ impl Reader {
             place = place.next(&reading, physical);
             best = both(best, reading);
         }
-        match &best {
+        let reading = match &best {
             Reading::Proves(format, _) | Reading::Healthy(format) => {
                 memory.last = Some(*format);
                 // A frame may prove something; the code under it is still to come.
@@ -189,7 +191,12 @@ impl Reader {
             }
             Reading::Unrecognised if continues(&text, &mut memory.in_traceback) => Reading::Healthy(Format::Exception),
             Reading::Unrecognised => best,
+        };
+        if !memory.in_traceback {
+            // A frame says something of the exception that ends its own traceback, and of no later one.
+            memory.frame = None;
         }
+        reading
     }
 
     fn read_line(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
@@ -244,6 +251,9 @@ impl Reader {
         memory.doubt_bytes = memory.doubt_bytes.saturating_sub(u32::try_from(bare.len() + 1).unwrap_or(u32::MAX));
         if bare.is_empty() {
             return Reading::Unrecognised;
+        }
+        if !is_doubtful {
+            traceback::note(bare, &mut memory.frame);
         }
         let continues = place != Place::Alone;
         let formats = &self.formats;

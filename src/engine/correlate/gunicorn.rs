@@ -301,15 +301,18 @@ impl Gunicorns {
         }
     }
 
-    /// Takes the last line of a traceback: it belongs to the newest failure of its stream.
-    pub fn handle_exception(&mut self, source: u64, class: &str, message: &str, quote: Quote) {
+    /// Takes the last line of a traceback with the application's own frame: it belongs to the newest failure of its stream.
+    pub fn handle_exception(&mut self, source: u64, class: &str, message: &str, frame: Option<&str>, quote: Quote) {
         let newest = self.deaths.iter_mut().rev().take(64).find(|death| death.source == source);
         if let Some(death) = newest
             && death.exception.is_none()
             && (death.failed || death.request.is_some())
         {
             death.exception = Some((class.to_owned(), message.to_owned()));
-            push_quote(&mut death.quotes, quote);
+            death.frame = frame.map(|frame| Quote { text: frame.to_owned(), ..quote.clone() });
+            // `SystemExit: 1` says less than where it struck: Gunicorn's own abort raises it, as does the application.
+            let says_where = death.frame.clone().filter(|_| class == "SystemExit");
+            push_quote(&mut death.quotes, says_where.unwrap_or(quote));
         }
     }
 
@@ -434,6 +437,7 @@ impl Gunicorns {
             failed: false,
             request: None,
             exception: None,
+            frame: None,
             quotes: vec![quote],
             ordered,
             reaped: false,

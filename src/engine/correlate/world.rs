@@ -144,9 +144,9 @@ impl World {
                 self.note_gunicorn_line(at);
                 push(&mut self.answers, Seen { ticket, source, at, text: evidence.text, words: 0, what: *access });
             }
-            Proof::Exception { class, message } => {
+            Proof::Exception { class, message, frame } => {
                 let quote = Quote { source: Source::Gunicorn, text: evidence.text, ticket: Some(ticket) };
-                self.gunicorns.handle_exception(source, &class, &message, quote);
+                self.gunicorns.handle_exception(source, &class, &message, frame.as_deref(), quote);
             }
             Proof::Host(host) => {
                 let seen = Seen { ticket, source, at, text: evidence.text, words: 0, what: host };

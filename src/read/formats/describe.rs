@@ -148,9 +148,12 @@ fn fields_of(evidence: &Evidence, fields: &mut Fields) {
         Proof::NginxAccess(access) => fields_of_access(access, fields),
         Proof::Gunicorn(gunicorn) => fields_of_gunicorn(gunicorn, fields),
         Proof::GunicornAccess(access) => fields_of_gunicorn_access(access, fields),
-        Proof::Exception { class, message } => {
+        Proof::Exception { class, message, frame } => {
             put(fields, "exception", class);
             put(fields, "message", message);
+            if let Some(frame) = frame {
+                put(fields, "frame", frame);
+            }
         }
         Proof::Host(_) => put(fields, "message", &evidence.text),
     }

@@ -1,4 +1,5 @@
-//! The lines of a Python traceback before its last, which alone says anything: its head, its frames and their code.
+//! The lines of a Python traceback: its head, its frames with their code, and its last, which alone proves anything. A frame
+//! by itself proves nothing; the application's own goes with the last line of its traceback.
 
 use super::{Bare, Format, Reading};
 use crate::read::evidence::Proof;
@@ -12,6 +13,9 @@ pub const TELLTALES: &[Telltale] = &[
     near("ror\"", |around| ours_if(around.before.ends_with(b"Er"))),
     near(", li", |around| ours_if(around.after.starts_with(b"ne ") && around.before.ends_with(b"\""))),
 ];
+
+/// Longest name of a file or a function that is kept of a frame, in bytes: a quote shows both in its 200 characters.
+const NAME_BYTES_MAX: usize = 80;
 
 /// How the class of an exception ends.
 const KINDS: [&str; 11] = [
@@ -31,7 +35,8 @@ const KINDS: [&str; 11] = [
 /// What the last line of a traceback proves.
 pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
     let (class, message) = exception(line.text)?;
-    let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned() };
+    let frame = line.memory.frame.take();
+    let proof = Proof::Exception { class: class.to_owned(), message: message.to_owned(), frame };
     Some(line.proves(Format::Exception, proof, None, !line.is_doubtful))
 }
 
@@ -87,9 +92,59 @@ pub(super) fn is_head(text: &str) -> bool {
 
 /// `File "/srv/shop/wsgi.py", line 12, in load`.
 fn is_frame(text: &str) -> bool {
-    text.strip_prefix("File \"")
-        .and_then(|rest| rest.split_once("\", line "))
-        .is_some_and(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+    frame(text).is_some()
+}
+
+/// Path, and what follows `line `: `12, in load`.
+fn frame(text: &str) -> Option<(&str, &str)> {
+    let (path, rest) = text.strip_prefix("File \"")?.split_once("\", line ")?;
+    rest.starts_with(|c: char| c.is_ascii_digit()).then_some((path, rest))
+}
+
+/// Notes a line of a traceback: of the frames behind its head the last that is the application's own stays.
+pub(super) fn note(text: &str, own: &mut Option<Box<str>>) {
+    let text = text.trim_start();
+    if text.starts_with("File \"") {
+        if let Some((path, rest)) = frame(text)
+            && is_own(path)
+            && let Some(shown) = shown(path, rest)
+        {
+            *own = Some(shown);
+        }
+    } else if own.is_some() && is_head(text) {
+        *own = None;
+    }
+}
+
+/// False for what is installed beside the application: packages, the standard library, Gunicorn, what Python makes itself
+/// (`<frozen importlib._bootstrap>`), and the script that starts it all (`/srv/env/bin/gunicorn`).
+fn is_own(path: &str) -> bool {
+    let is_foreign = |part: &str| {
+        let version = part.strip_prefix("python").or_else(|| part.strip_prefix("pypy"));
+        matches!(part, "site-packages" | "dist-packages" | "gunicorn" | "bin")
+            || version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    !path.starts_with('<') && !path.split('/').any(is_foreign)
+}
+
+/// `app.py:19 in report`; without a function where the frame names none, as that of a SyntaxError.
+fn shown(path: &str, rest: &str) -> Option<Box<str>> {
+    let name_at = path.rfind('/').map_or(0, |at| at + 1);
+    let mut name = path.get(name_at..)?;
+    if name.starts_with("__") {
+        // There is one in each package.
+        let package = path.get(..name_at)?.trim_end_matches('/').rfind('/').map_or(0, |at| at + 1);
+        name = path.get(package..)?;
+    }
+    let (line, function) = match rest.split_once(", in ") {
+        Some((line, function)) => (line, function.trim()),
+        None => (rest.trim_end_matches(','), ""),
+    };
+    // No file of Python has more lines, and nobody reads a longer name: what is longer is no frame.
+    let is_frame = line.len() <= 8 && line.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && function.len() <= NAME_BYTES_MAX;
+    let place = (is_frame && fits).then(|| format!("{name}:{line}"))?;
+    Some(if function.is_empty() { place } else { format!("{place} in {function}") }.into())
 }
 
 /// `~~~~^^^^` under the code of a frame.

@@ -29,6 +29,8 @@ pub struct Death {
     pub request: Option<String>,
     /// Last line of the traceback: class and message.
     pub exception: Option<(String, String)>,
+    /// The application's own line of that traceback, as a quote: `app.py:19 in report`.
+    pub frame: Option<Quote>,
     /// The lines that say so, at most 6.
     pub quotes: Vec<Quote>,
     /// The instance was stopping at the time: an ordered end.
