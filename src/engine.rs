@@ -44,6 +44,7 @@ mod standalone;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND};
 use crate::read::text::hash64;
 use crate::read::{Wanted, evidence, nginx_conf};
+use correlate::slow::SlowSpans;
 use correlate::{Interval, Seen};
 use holding::Holding;
 use incident::{Incident, Incidents};
@@ -164,6 +165,8 @@ pub struct Engine {
     waiting: BTreeSet<SiteRef>,
     /// Ids by which spans find their requests.
     named: Named,
+    /// Spans that took long, of all sites: a trace id is one trace's wherever it comes from.
+    slow: SlowSpans,
     incidents: Incidents,
     /// Looks at them: when it falls due, and its name.
     incident_timer: Option<(Nanos, TimerKey)>,
@@ -187,6 +190,7 @@ impl Engine {
             spans: 0,
             waiting: BTreeSet::new(),
             named: Named::default(),
+            slow: SlowSpans::default(),
             incidents: Incidents::default(),
             incident_timer: None,
             outputs: VecDeque::new(),

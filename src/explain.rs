@@ -21,6 +21,7 @@ pub mod survey;
 pub mod traces;
 pub mod zones;
 
+use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::incident::{Incident, State};
 use crate::engine::span_watch::may_be_own;
@@ -92,6 +93,8 @@ pub struct Outage {
     pub incident: Arc<Incident>,
     /// Where its evidence stands, if that is still known.
     pub place: Option<Arc<Place>>,
+    /// The spans that took long of its first example that has any; empty without traces.
+    pub spans: Vec<SlowSpan>,
 }
 
 /// What the report is told, one after the other.
@@ -267,6 +270,7 @@ fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mu
                 }
                 engine.handle_spans(now, &place, &[*span]);
             }
+            Merged::Slow(span) => engine.handle_slow([*span]),
             Merged::Sample(record) => engine.handle_sample(now, *record),
             Merged::Healthy { stream, at, count } => engine.handle_healthy(at, &stream, count),
         }
@@ -302,7 +306,10 @@ fn drain(
             // What it was while it was open is told by what it was in the end.
             Output::Incident(incident) if incident.state == State::Closed => {
                 let place = incident.evidence.as_ref().and_then(|quote| remembered.place(quote.ticket?));
-                reached.push(now, Reached::Incident(Outage { incident, place }))?;
+                let traces = incident.examples.iter().filter_map(|example| example.trace);
+                let spans = traces.map(|trace| engine.slow_spans(&trace.trace_id)).find(|spans| !spans.is_empty());
+                let spans = spans.unwrap_or_default().to_vec();
+                reached.push(now, Reached::Incident(Outage { incident, place, spans }))?;
             }
             Output::Incident(_) => {}
         }

@@ -91,6 +91,7 @@ const PURE: [Layer; 5] = [
         // Spans are read straight into the engine's rows.
         parts: &[
             "crate::engine::place",
+            "crate::engine::correlate::slow",
             "crate::engine::correlate::spans",
             "crate::engine::span_watch",
             "crate::otlp",

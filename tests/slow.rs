@@ -139,3 +139,126 @@ fn a_frame_alone_proves_nothing_and_goes_with_its_own_traceback() {
     let lines = format!("{timeout}{request}Traceback (most recent call last):\n{coloured}SystemExit: 1\n");
     assert!(evidence("", 500, &lines).ends_with("| \\x01x.py:19 in report"), "no control character is shown");
 }
+
+/// One span of a trace as OTLP JSON: number, parent, kind, start and end in seconds of 09:15, name, where it went.
+fn span(trace: u8, number: u8, parent: u8, kind: u8, time: (f64, f64), name: &str, peer: &str) -> String {
+    let nanos = |seconds: f64| 1_772_615_700_000_000_000 + (seconds * 1e9) as i64;
+    let text = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let attributes = match kind {
+        2 => [text("http.request.method", "GET"), text("url.path", "/report")].join(","),
+        _ => text("server.address", peer),
+    };
+    format!(
+        r#"{{"resourceSpans":[{{"resource":{{"attributes":[{}]}},"scopeSpans":[{{"spans":[{{"traceId":"{trace:032x}","spanId":"{number:016x}","parentSpanId":"{parent:016x}","kind":{kind},"name":"{name}","startTimeUnixNano":"{}","endTimeUnixNano":"{}","attributes":[{attributes}]}}]}}]}}]}}"#,
+        text("service.name", "shop"),
+        nanos(time.0),
+        nanos(time.1)
+    ) + "\n"
+}
+
+/// A request that nginx gave up after 60 s, at 09:15:10, with the id of its trace.
+fn gave_up() -> (String, String) {
+    let access = format!(
+        r#"{{"msec":"1772615710.000","remote_addr":"198.51.100.20","request":"GET /report HTTP/1.1","status":"504","request_time":"60.000","upstream_addr":"127.0.0.1:8000","upstream_status":"504","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"60.000","trace_id":"{:032x}"}}"#,
+        1
+    );
+    let words = "upstream timed out (110: Connection timed out) while reading response header from upstream";
+    let error = format!(
+        "2026/03/04 09:15:10 [error] 411#411: *7 {words}, client: 198.51.100.20, server: shop.test, request: \
+         \"GET /report HTTP/1.1\", upstream: \"http://127.0.0.1:8000/report\", host: \"shop.test\"\n"
+    );
+    (access + "\n", error)
+}
+
+/// Cause and what spans say of a request that nginx gave up, by its spans.
+fn of_spans(spans: &[String]) -> Vec<String> {
+    let (access, error) = gave_up();
+    let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", START)];
+    told::with_traces(&spans.concat(), &files, |verdict| {
+        let of_spans = verdict.evidence.iter().filter(|quote| quote.source.id() == "trace");
+        let quotes: Vec<&str> = of_spans.map(|quote| quote.text.as_str()).collect();
+        format!("{}: {}", verdict.cause.id, quotes.join(" | "))
+    })
+}
+
+#[test]
+fn the_span_that_took_the_time_is_named() {
+    let server = span(1, 1, 9, 2, (-50.0, 15.0), "GET /report", "");
+    let select = span(1, 2, 1, 3, (-49.5, 14.0), "SELECT orders", "db.internal");
+    let others = span(2, 3, 9, 3, (-49.5, 14.0), "SELECT other", "db.other");
+    let told = of_spans(&[server.clone(), select, others.clone()]);
+    assert_eq!(told, ["slow_request: SELECT orders on db.internal took 63.5 of 65.0 s"]);
+    // Nothing of its own trace took the time: nobody's else is named.
+    let quick = span(1, 2, 1, 3, (-49.5, -40.0), "SELECT orders", "db.internal");
+    assert_eq!(of_spans(&[server, quick, others]), ["slow_request: "]);
+}
+
+#[test]
+fn a_span_that_comes_after_the_verdict_is_not_waited_for() {
+    let server = span(1, 1, 9, 2, (-50.0, 300.0), "GET /report", "");
+    let select = span(1, 2, 1, 3, (-49.5, 299.0), "SELECT orders", "db.internal");
+    assert_eq!(of_spans(&[server, select]), ["slow_request: "]);
+}
+
+#[test]
+fn a_timeout_names_the_line_and_the_span() {
+    let access = format!(
+        r#"{{"msec":"1772615703.000","remote_addr":"198.51.100.20","request":"GET /report HTTP/1.1","status":"500","request_time":"30.000","upstream_addr":"127.0.0.1:8000","upstream_status":"500","upstream_connect_time":"0.000","upstream_header_time":"30.000","upstream_response_time":"30.000","trace_id":"{:032x}"}}"#,
+        1
+    ) + "\n";
+    let log = format!(
+        "{START}[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
+[2026-03-04 09:15:03 +0000] [301] [ERROR] Error handling request /report
+{STACK}SystemExit: 1
+[2026-03-04 09:15:03 +0000] [301] [INFO] Worker exiting (pid: 301)\n"
+    );
+    let spans = span(1, 1, 9, 2, (-27.0, 3.0), "GET /report", "")
+        + &span(1, 2, 1, 3, (-26.5, 2.5), "SELECT orders", "db.internal");
+    let told = told::with_traces(&spans, &[("access.log", &access), ("gunicorn.log", &log)], |verdict| {
+        let quotes: Vec<&str> = verdict.evidence.iter().skip(1).map(|quote| quote.text.as_str()).collect();
+        format!("{}: {}", verdict.cause.id, quotes.join(" | "))
+    });
+    let expected = "worker_timeout: WORKER TIMEOUT (pid:301) | Error handling request /report | app.py:19 in report | \
+                    SELECT orders on db.internal took 29.0 of 30.0 s";
+    assert_eq!(told, [expected]);
+}
+
+#[test]
+fn an_incident_draws_the_spans_of_an_example() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (access, error) = gave_up();
+    let spans = [
+        span(1, 1, 9, 2, (-50.0, 15.0), "GET /report", ""),
+        span(1, 4, 1, 1, (-50.0, -49.9), "too short to be drawn", ""),
+        span(1, 3, 1, 1, (-50.0, 10.0), "render", ""),
+        span(1, 2, 3, 3, (-49.5, 9.0), "SELECT orders", "db.internal"),
+    ];
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let mut arguments = vec!["explain".to_owned(), write("access.log", &access), write("error.log", &error)];
+    arguments.extend(["--traces".to_owned(), write("traces.json", &spans.concat())]);
+    let run = |format: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_why502"))
+            .args(&arguments)
+            .args(["--format", format])
+            .output()
+            .expect("runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let drawn = "  ██████████████████████████████    65.0 s  GET /report of shop
+X ███████████████████████████···    60.0 s  render
+► ███████████████████████████···    58.5 s  SELECT orders on db.internal
+"
+    .replace('X', " ");
+    let text = run("text");
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("             ")).collect();
+    assert_eq!(lines.join("\n") + "\n", drawn, "{text}");
+    let markdown = run("markdown");
+    assert!(
+        markdown.contains(&format!("```text\nspans of trace {:032x}, those of a second or more\n{drawn}```", 1)),
+        "{markdown}"
+    );
+}

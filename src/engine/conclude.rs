@@ -104,6 +104,8 @@ impl Engine {
         let request = case.request;
         let death = case.death.map(|(key, _)| key);
         let (mut verdict, span) = decide::verdict_of(&case, id, salt, self.settings.link_threshold);
+        let request_time = case.access().and_then(|access| access.request_time.value());
+        self.slow.name(&mut verdict, request_time, decide::EVIDENCE_MAX);
         let before = request.verdict.clone();
         if let Some(before) = &before {
             verdict.uid.clone_from(&before.uid);

@@ -6,6 +6,7 @@ pub mod join;
 pub mod link;
 mod shelf;
 pub mod skew;
+pub mod slow;
 pub mod spans;
 pub mod world;
 

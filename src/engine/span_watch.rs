@@ -2,6 +2,7 @@
 
 use super::correlate::join::Request;
 use super::correlate::link::Asked;
+use super::correlate::slow::SlowSpan;
 use super::correlate::spans::{SpanRow, hash_id, hash_text, parse_trace_id};
 use super::place::Place;
 use super::sites::SiteRef;
@@ -43,6 +44,18 @@ impl Engine {
             self.watch(now, at, number, &row, ticket);
         }
         self.forget_spans(at);
+    }
+
+    /// Takes the spans of any kind that took long: what says where the time of a failed request went.
+    pub fn handle_slow(&mut self, spans: impl IntoIterator<Item = SlowSpan>) {
+        for span in spans {
+            self.slow.insert(span);
+        }
+    }
+
+    /// The spans of a trace that took long, as far as they are remembered.
+    pub fn slow_spans(&self, trace_id: &[u8; 16]) -> &[SlowSpan] {
+        self.slow.of_trace(trace_id)
     }
 
     /// Trace and request ids that requests in sight name, to be asked by [`may_be_own`]. Compare the pointer to see whether

@@ -9,6 +9,7 @@ use super::stream::{Ahead, Context, Stream, What};
 use super::survey::Survey;
 use super::traces::Traces;
 use crate::engine::correlate::join::split_request_line;
+use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::verdict::Ticket;
 use crate::engine::{Record, place};
@@ -42,6 +43,8 @@ pub enum Merged {
     Sample(Box<Record>),
     /// A span.
     Span(Box<SpanRow>, Arc<place::Place>),
+    /// A span that took long, before its row.
+    Slow(Box<SlowSpan>),
     /// Healthy requests of an access log, about when they were answered.
     Healthy {
         /// The log stream.
@@ -85,6 +88,10 @@ impl Iterator for Merger<'_> {
         }
         let stream = self.next.peek().map(|Reverse(first)| *first);
         let span = self.traces.as_ref().and_then(Traces::peek);
+        let until = [stream.map(|(order, _)| order), span].into_iter().flatten().min().unwrap_or(Nanos::MAX);
+        if let Some(slow) = self.traces.as_mut().and_then(|traces| traces.pop_slow(until)) {
+            return Some((slow.end, Merged::Slow(Box::new(slow))));
+        }
         if let Some(end) = span
             && stream.is_none_or(|(order, _)| end < order)
         {

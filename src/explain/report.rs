@@ -12,6 +12,7 @@ mod spill;
 pub mod summary;
 pub mod text;
 mod timeline;
+mod waterfall;
 
 use super::places::Places;
 use super::{Explained, Outage, Told, Totals};

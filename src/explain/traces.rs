@@ -7,6 +7,7 @@ mod runs;
 mod stored;
 
 use super::input::{Input, Lines};
+use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::place::Place;
 use crate::otlp::{self, ResourceGroup, Signal};
@@ -23,6 +24,9 @@ const REQUEST_BYTES_MAX: usize = 64 << 20;
 /// Processes whose place is told apart, some 20 MiB; spans of further ones have none.
 const PLACES_MAX: usize = 32_768;
 
+/// Spans that took long and are remembered with their names, 50 MiB; further ones are nameless.
+const SLOW_MAX: usize = 262_144;
+
 /// Spans in order of their end.
 #[derive(Debug)]
 pub struct Traces {
@@ -32,18 +36,22 @@ pub struct Traces {
     are_placed: bool,
     /// Where they were made, by the hash of their resource.
     places: HashMap<u32, Arc<Place>>,
+    /// Spans that took long; in order of their end once all were read, the next one last.
+    slow: Vec<SlowSpan>,
 }
 
 impl Traces {
     /// Reads the files. What cannot be read is a problem; everything else is used. Spans are placed by their resource where
     /// `are_placed`, that is where the log files are of several sites.
     pub fn read(files: &[String], are_placed: bool, problems: &mut Vec<String>) -> Traces {
-        let mut traces = Traces { runs: Runs::default(), count: 0, are_placed, places: HashMap::new() };
+        let mut traces =
+            Traces { runs: Runs::default(), count: 0, are_placed, places: HashMap::new(), slow: Vec::new() };
         for input in super::input::expand(files, problems) {
             if let Err(problem) = traces.read_file(&input, problems) {
                 problems.push(problem);
             }
         }
+        traces.slow.sort_by_key(|span| std::cmp::Reverse(span.end));
         if let Err(error) = traces.runs.end() {
             problems.push(runs::problem(&error));
         }
@@ -64,6 +72,12 @@ impl Traces {
         })?;
         let place = self.places.get(&span.process).cloned().unwrap_or_default();
         Some((span, place))
+    }
+
+    /// The next span that took long and ended by then.
+    pub fn pop_slow(&mut self, until: Nanos) -> Option<SlowSpan> {
+        self.slow.last().filter(|span| span.end <= until)?;
+        self.slow.pop()
     }
 
     /// How many were read.
@@ -133,6 +147,8 @@ impl Traces {
                 self.places.entry(span.process).or_insert(place);
             }
         }
+        let room = SLOW_MAX.saturating_sub(self.slow.len());
+        self.slow.extend(scanned.slow.into_iter().take(room));
         for span in scanned.rows {
             self.count += 1;
             self.runs.push(span).map_err(|error| runs::problem(&error))?;

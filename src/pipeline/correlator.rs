@@ -5,6 +5,7 @@ use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
 use super::{Route, Shared, send_all};
 use crate::clock;
+use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::incident::{Incident, State};
 use crate::engine::place::{Place, Stream};
@@ -60,6 +61,8 @@ pub struct Spans {
     pub rows: Vec<SpanRow>,
     /// The rows by the place that made them.
     pub groups: Vec<(Arc<Place>, Range<usize>)>,
+    /// Spans of any kind that took long.
+    pub slow: Vec<SlowSpan>,
     /// Spans that could be a failed request's own, cut out of their request.
     pub held: Vec<HeldSpan>,
     /// Where they go.
@@ -219,7 +222,10 @@ impl Correlator {
     }
 
     fn take_spans(&mut self, now: Nanos, spans: Spans) {
-        let Spans { mut rows, groups, held, route } = spans;
+        let Spans { mut rows, groups, slow, held, route } = spans;
+        let count = rows.len() + slow.len();
+        // Before the rows, which may decide what they explain.
+        self.engine.handle_slow(slow);
         for span in held {
             let slot = self.items.insert(Item {
                 signal: Signal::Traces,
@@ -239,7 +245,7 @@ impl Correlator {
         for (place, group) in groups {
             self.engine.handle_spans(now, &place, rows.get(group).unwrap_or_default());
         }
-        self.shared.queued_rows.fetch_sub(rows.len(), Ordering::Relaxed);
+        self.shared.queued_rows.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Does what the engine says.

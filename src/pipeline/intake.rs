@@ -165,14 +165,15 @@ impl Intake {
         } else if rest > 0 {
             send_all(&route.explained, Signal::Traces, &Bytes::from(edits.apply(request)), rest);
         }
-        let (rows, groups) = (scanned.rows, scanned.groups);
-        permit.send(Message::Spans(Box::new(Spans { rows, groups, held, route: Arc::clone(route) })));
+        let (rows, groups, slow) = (scanned.rows, scanned.groups, scanned.slow);
+        permit.send(Message::Spans(Box::new(Spans { rows, groups, slow, held, route: Arc::clone(route) })));
     }
 
     /// Room in the queue for the rows of a request. Half of the queue is left to log records, whose senders would be asked to
     /// come back.
     fn room_for_rows(&self, scanned: &scan::spans::Scanned) -> Option<mpsc::Permit<'_, Message>> {
-        let count = scanned.rows.len();
+        // A slow span takes no more than two rows, with its name, and is rare.
+        let count = scanned.rows.len() + scanned.slow.len();
         if count == 0 {
             return None;
         }

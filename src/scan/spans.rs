@@ -1,5 +1,9 @@
-//! What spans prove: a row of numbers for each server and client span, and which of them could be a failed request's own.
+//! What spans prove: a row of numbers for each server and client span, which of them could be a failed request's own, and
+//! the names of those that took long.
 
+mod label;
+
+use crate::engine::correlate::slow::{SLOW_MIN, SlowSpan};
 use crate::engine::correlate::spans::{SpanRow, hash_query, hash_text, method_code};
 use crate::engine::place::Place;
 use crate::engine::span_watch;
@@ -15,6 +19,8 @@ const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 /// OTLP `Status.code` ERROR.
 const ERROR: i32 = 2;
+/// Slow spans of one request: 1 MiB. A batch has 512 spans by default, and one service is hardly slow for all of them.
+const SLOW_MAX: usize = 4_096;
 /// So much of a target tells it from others; nginx's largest request line is 8 KiB by default
 /// (`large_client_header_buffers`).
 const TARGET_BYTES_MAX: usize = 8_192;
@@ -28,7 +34,9 @@ pub struct Scanned {
     pub groups: Vec<(Arc<Place>, Range<usize>)>,
     /// Spans that could be a failed request's own: the row, and where the span stands in the request.
     pub candidates: Vec<(usize, Range<usize>)>,
-    /// Server and client spans that no row was made for.
+    /// Spans of any kind that took long, with their names.
+    pub slow: Vec<SlowSpan>,
+    /// Server and client spans that no row was made for, and slow ones that were not named.
     pub left_out: u64,
 }
 
@@ -45,11 +53,21 @@ pub fn scan(
     let mut scanned = Scanned { rows: Vec::with_capacity(room), ..Scanned::default() };
     for resource in Request::new(request).resources() {
         let from = scanned.rows.len();
-        let mut process = None;
+        let (mut process, mut here) = (None, None);
         for scope in resource.scopes() {
             let from_nginx = if scope.name() == b"nginx" { SpanRow::FROM_NGINX } else { 0 };
             for item in scope.items() {
-                let Some(mut row) = read(item.bytes) else { continue };
+                let (row, is_slow) = read(item.bytes);
+                // What nginx itself tells of a request is known from its log.
+                if is_slow && from_nginx == 0 {
+                    if scanned.slow.len() < SLOW_MAX {
+                        let here = here.get_or_insert_with(|| (place(&resource), label::service_of(&resource)));
+                        scanned.slow.extend(label::slow(item.bytes, here.0.site, here.1));
+                    } else if row.is_none() {
+                        scanned.left_out += 1;
+                    }
+                }
+                let Some(mut row) = row else { continue };
                 if scanned.rows.len() >= rows_max {
                     scanned.left_out += 1;
                     continue;
@@ -63,7 +81,8 @@ pub fn scan(
             }
         }
         if scanned.rows.len() > from {
-            scanned.groups.push((place(&resource), from..scanned.rows.len()));
+            let here = here.map_or_else(|| place(&resource), |(here, _)| here);
+            scanned.groups.push((here, from..scanned.rows.len()));
         }
     }
     scanned
@@ -76,14 +95,20 @@ fn process_of(resource: &ResourceGroup<'_>) -> (u32, u32) {
     (hash_text(resource.resource().unwrap_or_default()) as u32, pid)
 }
 
-/// The row of a server or client span.
+/// The row of a server or client span, and whether a span of any kind took long.
 #[inline]
-fn read(bytes: &[u8]) -> Option<SpanRow> {
+fn read(bytes: &[u8]) -> (Option<SpanRow>, bool) {
     let mut words = Words::default();
     let span = Span::read_with(bytes, |kind| matches!(kind, 0 | SERVER | CLIENT), |pair| words.note(&pair));
+    let is_slow = span.end.saturating_sub(span.start) >= SLOW_MIN.unsigned_abs();
     if !matches!(span.kind, SERVER | CLIENT) {
-        return None;
+        return (None, is_slow);
     }
+    (row_of(&span, &words), is_slow)
+}
+
+#[inline]
+fn row_of(span: &Span<'_>, words: &Words<'_>) -> Option<SpanRow> {
     let (path, query) = words.target();
     Some(SpanRow {
         trace_id: span.trace_id()?,

@@ -8,22 +8,27 @@ use why502::read::nginx_conf::NginxConf;
 
 /// What each verdict on these files says, in their order.
 pub(crate) fn of<T>(files: &[(&str, &str)], each: impl FnMut(&Verdict) -> T) -> Vec<T> {
-    told(None, files, each)
+    told(None, files, "", each)
+}
+
+/// The same with spans, as OTLP JSON.
+pub(crate) fn with_traces<T>(traces: &str, files: &[(&str, &str)], each: impl FnMut(&Verdict) -> T) -> Vec<T> {
+    told(None, files, traces, each)
 }
 
 /// The same with nginx's configuration at hand.
 pub(crate) fn with_nginx_conf<T>(conf: &str, files: &[(&str, &str)], each: impl FnMut(&Verdict) -> T) -> Vec<T> {
     let conf = NginxConf::read("nginx.conf", conf, &mut |_| Ok(Vec::new()));
     assert_eq!(conf.mistakes, []);
-    told(Some(conf), files, each)
+    told(Some(conf), files, "", each)
 }
 
-fn told<T>(conf: Option<NginxConf>, files: &[(&str, &str)], each: impl FnMut(&Verdict) -> T) -> Vec<T> {
+fn told<T>(conf: Option<NginxConf>, files: &[(&str, &str)], traces: &str, each: impl FnMut(&Verdict) -> T) -> Vec<T> {
     let conf = conf.map(Arc::new);
-    let alone = run_on(conf.as_ref(), files, &[]);
+    let alone = run_on(conf.as_ref(), files, traces, &[]);
     let stranger = beside(files);
     if !stranger.is_empty() {
-        let beside = run_on(conf.as_ref(), files, &stranger);
+        let beside = run_on(conf.as_ref(), files, traces, &stranger);
         let shown = |verdicts: &[Verdict]| -> Vec<String> {
             verdicts
                 .iter()
@@ -36,7 +41,12 @@ fn told<T>(conf: Option<NginxConf>, files: &[(&str, &str)], each: impl FnMut(&Ve
 }
 
 /// The verdicts on the files of one service, with those of a second one in a folder beside it.
-fn run_on(conf: Option<&Arc<NginxConf>>, files: &[(&str, &str)], stranger: &[(String, String)]) -> Vec<Verdict> {
+fn run_on(
+    conf: Option<&Arc<NginxConf>>,
+    files: &[(&str, &str)],
+    traces: &str,
+    stranger: &[(String, String)],
+) -> Vec<Verdict> {
     let directory = tempfile::tempdir().expect("a directory");
     let mut options = Options { nginx: conf.cloned(), ..Options::default() };
     let mut write = |folder: &str, name: &str, lines: &str| {
@@ -47,6 +57,11 @@ fn run_on(conf: Option<&Arc<NginxConf>>, files: &[(&str, &str)], stranger: &[(St
     };
     files.iter().for_each(|(name, lines)| write("shop", name, lines));
     stranger.iter().for_each(|(name, lines)| write("billing", name, lines));
+    if !traces.is_empty() {
+        let path = directory.path().join("traces.json");
+        std::fs::write(&path, traces).expect("a file");
+        options.traces.push(path.display().to_string());
+    }
     let mut found = Vec::new();
     let totals = run(&options, &Reader::default(), |explained| {
         let verdict = explained.verdict;

@@ -3,7 +3,7 @@
 use super::incidents::{failed, lines};
 use super::summary::{Row, Summary, counted, grouped, sentence};
 use super::text::{read, time_of, times, what};
-use super::{Again, Report, timeline, when};
+use super::{Again, Report, timeline, waterfall, when};
 use crate::engine::verdict::percent;
 use crate::enrich::hex;
 use crate::explain::{Explained, Outage, Totals};
@@ -39,6 +39,11 @@ impl Report for Markdown {
         )?;
         for (name, text) in lines(outage) {
             writeln!(out, "- {name}: `{}`", text.replace('`', "'"))?;
+        }
+        let spans = waterfall::rows(&outage.spans);
+        if !spans.is_empty() {
+            let rows: Vec<String> = spans.iter().map(|row| fenced(row)).collect();
+            writeln!(out, "\n```text\nspans {}\n```", rows.join("\n"))?;
         }
         writeln!(out)
     }

@@ -3,7 +3,7 @@
 
 use super::incidents::{failed, lines};
 use super::summary::{Row, Summary, counted, sentence};
-use super::{Again, NO_TIME, Report, span, timeline, when};
+use super::{Again, NO_TIME, Report, span, timeline, waterfall, when};
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::explain::{Explained, Outage, Totals};
@@ -48,6 +48,10 @@ impl Report for Text {
         writeln!(out, "  {BOLD}What to do:{BOLD:#} {}", incident.label.hint())?;
         for (name, text) in lines(outage) {
             writeln!(out, "  {DIM}{name:<10}{DIM:#} {text}")?;
+        }
+        for (index, row) in waterfall::rows(&outage.spans).into_iter().enumerate() {
+            let name = if index == 0 { "spans" } else { "" };
+            writeln!(out, "  {DIM}{name:<10}{DIM:#} {row}")?;
         }
         writeln!(out)
     }
