@@ -73,6 +73,22 @@ fn a_timeout_names_the_application_s_own_line() {
 }
 
 #[test]
+fn workers_that_time_out_together_each_have_their_line() {
+    let ends = |worker: u32, target: &str, function: &str| {
+        format!(
+            "[2026-03-04 09:15:03 +0000] [{worker}] [ERROR] Error handling request {target}\n{}SystemExit: 1\n",
+            STACK.replace("in report", function)
+        )
+    };
+    let timeout = |worker: u32| format!("[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:{worker})\n");
+    let lines =
+        [timeout(302), timeout(301), ends(301, "/other", "in other"), ends(302, "/report", "in report")].concat();
+    let told = evidence("", 500, &lines);
+    let expected = "worker_timeout: WORKER TIMEOUT (pid:302) | Error handling request /report | app.py:19 in report";
+    assert!(told.lines().any(|line| line == expected), "{told}");
+}
+
+#[test]
 fn an_exit_names_who_called_it() {
     let lines = format!(
         "[2026-03-04 09:15:03 +0000] [301] [ERROR] Error handling request /report\n{}SystemExit: 2\n",

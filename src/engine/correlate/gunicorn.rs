@@ -303,11 +303,13 @@ impl Gunicorns {
 
     /// Takes the last line of a traceback with the application's own frame: it belongs to the newest failure of its stream.
     pub fn handle_exception(&mut self, source: u64, class: &str, message: &str, frame: Option<&str>, quote: Quote) {
-        let newest = self.deaths.iter_mut().rev().take(64).find(|death| death.source == source);
-        if let Some(death) = newest
-            && death.exception.is_none()
-            && (death.failed || death.request.is_some())
-        {
+        let mut of_stream = self.deaths.iter_mut().rev().take(64).filter(|death| death.source == source).peekable();
+        let Some(newest) = of_stream.peek().map(|death| death.to) else { return };
+        // Workers that time out together each have a traceback, in any order: one that has its own waits for no other.
+        let waits = |death: &&mut Death| {
+            death.exception.is_none() && (death.failed || death.request.is_some()) && death.to.distance(newest) == 0
+        };
+        if let Some(death) = of_stream.find(waits) {
             death.exception = Some((class.to_owned(), message.to_owned()));
             death.frame = frame.map(|frame| Quote { text: frame.to_owned(), ..quote.clone() });
             // `SystemExit: 1` says less than where it struck: Gunicorn's own abort raises it, as does the application.
