@@ -1,12 +1,15 @@
 //! What goes to the backends: one queue, one retry loop and one connection for each, so that none delays another.
 //!
 //! ```text
-//!  send ─► queue (bounded in requests and bytes) ─► consumers ─► join, split, compress ─► gRPC or HTTP ─► retry or drop
+//!  reserve, send ─► queue (bounded in requests, items, bytes) ─► consumers ─► split, compress ─► gRPC or HTTP ─► retry or drop
 //! ```
 //!
-//! What cannot be delivered is dropped and counted by reason, never silently.
+//! Room is asked for before a request is acknowledged; what a backend refuses for good is dropped, counted by reason and
+//! told of, never silently.
 
+pub mod backlog;
 pub mod batch;
+mod dead;
 pub mod debug;
 pub mod error;
 pub mod file;
@@ -15,23 +18,36 @@ pub mod http;
 mod pieces;
 pub mod queue;
 pub mod retry;
+mod sizes;
 pub mod tls;
+mod told;
 
-use crate::config::settings::{Exporter as Settings, ExporterKind};
+use crate::config::settings::{Exporter as Settings, ExporterKind, Remote};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
 use crate::otlp::Signal;
 use crate::pem::PemError;
+use backlog::Amount;
 use bytes::Bytes;
+use dead::DeadLetters;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Where requests go: what an exporter is to the pipeline.
 pub trait Outlet: Send + Sync {
-    /// Takes a request without waiting; what it cannot take it counts itself.
+    /// Keeps room for a request of so many items and bytes; false when there is none, and then it must not be acknowledged.
+    fn reserve(&self, _signal: Signal, _need: Amount) -> bool {
+        true
+    }
+    /// Counts room for what was taken already and is sent later, so that others find less.
+    fn hold(&self, _need: Amount) {}
+    /// Gives back what was reserved or held.
+    fn give_back(&self, _amount: Amount) {}
+    /// Takes a request without waiting, whether room was kept for it or not; what it cannot take it counts itself.
     fn send(&self, signal: Signal, request: Bytes, items: u64);
     /// Takes a verdict; most outlets do nothing with it.
     fn verdict(&self, verdict: &Arc<Verdict>);
@@ -68,6 +84,7 @@ pub enum StartError {
 /// What became of items, by signal.
 #[derive(Debug, Default)]
 pub struct Stats {
+    taken: AtomicU64,
     sent: [AtomicU64; 3],
     failed: AtomicU64,
     retried: AtomicU64,
@@ -76,6 +93,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Items that the exporter was given.
+    pub fn taken(&self, items: u64) {
+        self.taken.fetch_add(items, Ordering::Relaxed);
+    }
+
     /// Items that a backend took.
     pub fn sent(&self, signal: Signal, items: u64) {
         if let Some(count) =
@@ -103,6 +125,11 @@ impl Stats {
     /// Items that are lost, with the reason.
     pub fn dropped(&self, reason: &'static str, items: u64) {
         *self.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += items;
+    }
+
+    /// Items given to the exporter.
+    pub fn taken_count(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Items sent of a signal.
@@ -171,15 +198,17 @@ impl Exporter {
         let kind = match &settings.kind {
             ExporterKind::Grpc(remote) => {
                 let client = grpc::Client::new(&name, remote)?;
-                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats)))
+                let dead = dead_letters(&name, remote)?;
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead))
             }
             ExporterKind::Http(remote) => {
                 let client = http::Client::new(&name, remote)?;
-                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats)))
+                let dead = dead_letters(&name, remote)?;
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead))
             }
             ExporterKind::File(named) => {
                 let writer = file::File::open(&name, &named.path)?;
-                Kind::Queued(queue::start(&name, &file::queue_settings(), Arc::new(writer), Arc::clone(&stats)))
+                Kind::Queued(queue::start(&name, &file::queue_settings(), Arc::new(writer), Arc::clone(&stats), None))
             }
             ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),
         };
@@ -197,15 +226,11 @@ impl Exporter {
         }
     }
 
-    fn is_closed(&self) -> bool {
-        matches!(&self.kind, Kind::Queued(sender) if sender.is_closed())
-    }
-
-    /// Requests that wait, and their bytes.
-    pub fn waiting(&self) -> (usize, usize) {
+    /// Requests that wait, and items and bytes of those and of what is on its way.
+    pub fn waiting(&self) -> (usize, Amount) {
         match &self.kind {
             Kind::Queued(sender) => sender.waiting(),
-            Kind::Debug(_) => (0, 0),
+            Kind::Debug(_) => (0, Amount::default()),
         }
     }
 
@@ -222,10 +247,28 @@ impl Exporter {
 }
 
 impl Outlet for Exporter {
+    fn reserve(&self, signal: Signal, need: Amount) -> bool {
+        match &self.kind {
+            Kind::Queued(sender) => sender.reserve(signal, need),
+            Kind::Debug(_) => true,
+        }
+    }
+
+    fn hold(&self, need: Amount) {
+        if let Kind::Queued(sender) = &self.kind {
+            sender.hold(need);
+        }
+    }
+
+    fn give_back(&self, amount: Amount) {
+        if let Kind::Queued(sender) = &self.kind {
+            sender.give_back(amount);
+        }
+    }
+
     fn send(&self, signal: Signal, request: Bytes, items: u64) {
-        if self.offer(signal, request, items).is_err() {
-            let reason = if self.is_closed() { "shutdown" } else { "queue_full" };
-            self.stats.dropped(reason, items);
+        if let Kind::Queued(sender) = &self.kind {
+            sender.send(signal, request, items);
         }
     }
 
@@ -239,5 +282,22 @@ impl Outlet for Exporter {
         if let Kind::Debug(debug) = &self.kind {
             debug.show_incident(incident);
         }
+    }
+}
+
+/// The file for what the backend refuses, where one is set.
+fn dead_letters(name: &str, remote: &Remote) -> Result<Option<DeadLetters>, StartError> {
+    let Some((file, bytes_max)) = &remote.dead_letter else { return Ok(None) };
+    let open = file::File::open(name, &file.path)?;
+    Ok(Some(DeadLetters::new(open, file.path.clone(), *bytes_max)))
+}
+
+/// Waits so long, or until the token is cancelled.
+async fn clock_wait(wait: Duration, until: Option<&CancellationToken>) {
+    match until {
+        Some(until) => {
+            let _ = tokio::time::timeout(wait, until.cancelled()).await;
+        }
+        None => tokio::time::sleep(wait).await,
     }
 }

@@ -17,6 +17,7 @@ mod incidents;
 pub mod intake;
 mod items;
 mod refused;
+mod room;
 mod streams;
 
 use crate::config::settings::Config;

@@ -84,9 +84,14 @@ impl Counters {
         self.add("links", verdict.link.method.id(), 1);
     }
 
-    /// Notes how many records and spans wait for a verdict.
-    pub fn held(&self, count: u64) {
-        self.held.store(count, Ordering::Relaxed);
+    /// So many records or spans more wait for a verdict, or for the engine.
+    pub fn held_more(&self, count: u64) {
+        self.held.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// So many fewer do.
+    pub fn held_less(&self, count: u64) {
+        self.held.fetch_sub(count, Ordering::Relaxed);
     }
 
     /// Counts spans that go on without being looked at.

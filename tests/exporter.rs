@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tonic::Code;
 use why502::config::settings::{Exporter as Settings, ExporterKind};
+use why502::exporter::backlog::Amount;
 use why502::exporter::{Exporter, Outlet};
 use why502::otlp::{Signal, json};
 
@@ -22,6 +23,8 @@ const KINDS: [&str; 2] = ["otlp", "otlphttp"];
 const EAGER: &str = "retry_on_failure: {initial_interval: 1ms, max_interval: 5ms}";
 /// A retry comes only if the backend names a time.
 const PATIENT: &str = "retry_on_failure: {initial_interval: 30m, max_interval: 30m, max_elapsed_time: 0}";
+/// Nothing is tried again for long.
+const BRIEF: &str = "retry_on_failure: {max_elapsed_time: 300ms}";
 
 fn start(kind: &str, url: &str, options: &str) -> Exporter {
     Exporter::start(&remote(kind, url, options)).expect("it starts")
@@ -126,10 +129,11 @@ async fn every_class_of_http_status_with_and_without_retry_after() {
         for after in ["soon", "-1", "1.5", ""] {
             cases.push((format!("{status} after {after:?}"), "otlphttp", with(status, after), EAGER, RETRIED));
         }
-        // Later than `max_elapsed_time`: obeyed, so it is given up.
-        for after in ["3600", "Fri, 31 Dec 2100 23:59:59 GMT", "99999999999999999999"] {
-            let expected = if after.len() == 20 { RETRIED } else { DROPPED };
-            cases.push((format!("{status} after {after}"), "otlphttp", with(status, after), EAGER, expected));
+        // No number of seconds that anybody means.
+        cases.push((format!("{status} in ages"), "otlphttp", with(status, "99999999999999999999"), EAGER, RETRIED));
+        // Later than `max_elapsed_time`: a last try comes at its end, and nothing is given up before.
+        for after in ["3600", "Fri, 31 Dec 2100 23:59:59 GMT"] {
+            cases.push((format!("{status} after {after}"), "otlphttp", with(status, after), BRIEF, RETRIED));
         }
     }
     for status in [301, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 431, 500, 501, 505, 507, 511] {
@@ -302,24 +306,30 @@ async fn compression_encoding_and_headers_arrive_as_configured() {
 }
 
 #[tokio::test]
-async fn a_full_queue_drops_and_counts() {
-    for (kind, queue) in KINDS.into_iter().flat_map(|kind| ["queue_size: 2", "queue_bytes: 64KiB"].map(|q| (kind, q))) {
-        let backend = Backend::always(Reply::Hang).await;
-        let exporter = start(kind, &backend.url(), &format!("sending_queue: {{num_consumers: 1, {queue}}}"));
-        let long = "x".repeat(30_000);
-        let request = requests::logs(&[&long]);
-        exporter.send(Signal::Logs, request.clone().into(), 1);
-        eventually("the first is on its way", || backend.count() == 1).await;
-        for _ in 0..5 {
-            exporter.send(Signal::Logs, request.clone().into(), 1);
+async fn a_full_queue_that_may_drop_drops_and_counts() {
+    let limits = ["queue_size: 3, sizer: items", "queue_bytes: 100KiB", "queue_size: 100000, sizer: bytes"];
+    for (kind, limit) in KINDS.into_iter().flat_map(|kind| limits.map(|limit| (kind, limit))) {
+        for when_full in ["drop_newest", "drop_oldest"] {
+            let backend = Backend::always(Reply::Hang).await;
+            let options = format!("sending_queue: {{num_consumers: 1, {limit}, when_full: {when_full}}}");
+            let exporter = start(kind, &backend.url(), &options);
+            // Too long to be copied together while they wait.
+            let request = |number: u32| requests::logs(&[&format!("{number} {}", "x".repeat(33_000))]);
+            exporter.send(Signal::Logs, request(0).into(), 1);
+            eventually("the first is on its way", || backend.count() == 1).await;
+            for number in 1..=5 {
+                assert!(exporter.reserve(Signal::Logs, Amount { items: 1, bytes: 33_000 }), "nobody is refused");
+                exporter.send(Signal::Logs, request(number).into(), 1);
+                exporter.give_back(Amount { items: 1, bytes: 33_000 });
+            }
+            let told = counted(&exporter);
+            let lost: u64 = exporter.stats.dropped_counts().iter().map(|(_, count)| count).sum();
+            assert_eq!(exporter.waiting().1.items + lost, 6, "{kind} {options}: {told}");
+            assert!((3..=4).contains(&lost) && told.contains("queue_full"), "{kind} {options}: {told}");
+            let left = exporter.close(Duration::from_millis(10)).await;
+            assert_eq!(left + lost, 6, "what is left at the end is counted: {}", counted(&exporter));
+            assert_eq!(exporter.waiting().1, Amount::default());
         }
-        assert_eq!(
-            (counted(&exporter).as_str(), exporter.waiting().0),
-            ("sent 0 retried 0 rejected 0 dropped queue_full:3", 2),
-            "{kind} {queue}"
-        );
-        assert_eq!(exporter.close(Duration::from_millis(10)).await, 3, "what is left at the end is counted");
-        assert_eq!(counted(&exporter), "sent 0 retried 0 rejected 0 dropped queue_full:3,shutdown:3");
     }
 }
 
@@ -347,13 +357,13 @@ async fn nothing_is_tried_for_longer_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_dead_backend_delays_no_other() {
+async fn a_dead_backend_that_may_drop_delays_no_other() {
     let dead = Backend::always(Reply::Hang).await;
     let alive = Backend::start(Vec::new()).await;
     let text = format!(
         "receivers: {{otlp: {{protocols: {{grpc: {{}}}}}}}}
 exporters:
-  otlp/dead: {{endpoint: \"{}\", sending_queue: {{queue_size: 3}}}}
+  otlp/dead: {{endpoint: \"{}\", sending_queue: {{queue_size: 3, sizer: items, when_full: drop_newest}}}}
   otlphttp/alive: {{endpoint: \"{}\"}}
 service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [otlp/dead, otlphttp/alive]}}}}}}
 ",

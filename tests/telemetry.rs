@@ -89,6 +89,8 @@ async fn counters_say_what_became_of_everything() {
         ("why502_receiver_accepted_metric_points{}", 1),
         ("why502_receiver_refused_requests{reason=malformed}", 2),
         ("why502_receiver_refused_requests{reason=content_type}", 1),
+        // With the records of verdict and incident: five sent, three spans, one data point, one rejected, one dropped.
+        ("why502_exporter_taken_items{exporter=otlphttp/out}", 11),
         ("why502_exporter_sent_spans{exporter=otlphttp/out}", 3),
         ("why502_exporter_sent_metric_points{exporter=otlphttp/out}", 1),
         // Two of the failure, its verdict and its incident, and one of the first two.
@@ -107,6 +109,7 @@ async fn counters_say_what_became_of_everything() {
         ("why502_unwatched_spans{reason=budget}", 0),
         ("why502_held_items{}", 0),
         ("why502_exporter_queue_size{exporter=otlphttp/out}", 0),
+        ("why502_exporter_queue_items{exporter=otlphttp/out}", 0),
         ("why502_exporter_queue_bytes{exporter=otlphttp/out}", 0),
     ];
     let last = expected.map(|(name, value)| (name.to_owned(), value));
@@ -126,6 +129,55 @@ async fn counters_say_what_became_of_everything() {
         assert!(logs.iter().any(|line| line.contains(words)), "its own log comes as well, `{words}`: {logs:?}");
     }
     assert!(backend.seen().iter().all(|seen| !String::from_utf8_lossy(&seen.message()).contains("why502_receiver")));
+}
+
+/// Accepted = delivered + held + queued + dropped, whatever happens meanwhile.
+#[tokio::test]
+async fn the_balance_is_told_while_it_runs() {
+    let collector = Backend::start(Vec::new()).await;
+    let backend = Backend::always(Reply::http(503)).await;
+    let exporter = format!(
+        "otlphttp/out: {{endpoint: \"{}\", retry_on_failure: {{initial_interval: 20ms, max_interval: 50ms}}}}",
+        backend.url()
+    );
+    let telemetry = format!("  telemetry: {{metrics: {{otlp_endpoint: \"{}\", interval: 1s}}}}\n", collector.url());
+    let mut program = Program::run(&format!("{}{telemetry}", explained("hold: 5m", &exporter)));
+    let (grpc, _) = program.addresses().await;
+    for number in 0..20 {
+        let [access, error] = requests::refused_by_upstream(number, "/cart");
+        let request = requests::logs(&["healthy", "healthy too", &access, &error]);
+        assert_eq!(call(grpc, Signal::Logs.grpc_path(), &request).await.grpc().code(), Code::Ok);
+    }
+    let of = |all: &BTreeMap<String, u64>, name: &str| -> u64 {
+        all.iter().filter(|(key, _)| key.starts_with(&format!("why502_{name}{{"))).map(|(_, value)| value).sum()
+    };
+    let balance = |all: &BTreeMap<String, u64>| {
+        let taken = of(all, "exporter_taken_items");
+        let gone = of(all, "exporter_sent_log_records")
+            + of(all, "exporter_rejected_items")
+            + of(all, "exporter_dropped_items");
+        (
+            of(all, "receiver_accepted_log_records") + of(all, "verdicts"),
+            taken + of(all, "held_items"),
+            (taken, gone + of(all, "exporter_queue_items")),
+        )
+    };
+    let holds = |sent: u64| {
+        let all = counted(&collector);
+        let (came, there, (taken, accounted)) = balance(&all);
+        let accepted = of(&all, "receiver_accepted_log_records");
+        accepted == 80 && came == there && taken == accounted && of(&all, "exporter_sent_log_records") == sent
+    };
+    // The backend is down: everything is held or queued.
+    eventually(|| format!("{:#?}", counted(&collector)), || holds(0)).await;
+    backend.recover();
+    eventually(|| format!("{:#?}", counted(&collector)), || holds(100)).await;
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+    let last = counted(&collector);
+    let (came, there, (taken, accounted)) = balance(&last);
+    assert_eq!((came, there, taken, accounted), (100, 100, 100, 100), "with the records of 20 verdicts: {last:#?}");
+    assert_eq!(of(&last, "held_items") + of(&last, "exporter_queue_items"), 0);
 }
 
 #[tokio::test]

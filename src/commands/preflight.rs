@@ -114,8 +114,12 @@ fn of_pem(error: PemError) -> Mistake {
 fn files(config: &Config) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     let mut written: Vec<(PathBuf, &Place)> = Vec::new();
-    for exporter in &config.exporters {
-        let ExporterKind::File(NamedFile { path, place }) = &exporter.kind else { continue };
+    let files = config.exporters.iter().filter_map(|exporter| match &exporter.kind {
+        ExporterKind::File(file) => Some(file),
+        ExporterKind::Grpc(remote) | ExporterKind::Http(remote) => remote.dead_letter.as_ref().map(|(file, _)| file),
+        ExporterKind::Debug => None,
+    });
+    for NamedFile { path, place } in files {
         let mut wrong = |problem: String| {
             mistakes.push(Mistake { line: place.line, text: format!("`{}`: {problem}", place.key) });
         };

@@ -4,7 +4,7 @@ use crate::cli::Tail;
 use crate::clock;
 use crate::commands::{runtime, say};
 use crate::config::settings::{
-    ClientTls, Compression, Endpoint, Exporter as Settings, ExporterKind, Queue, Remote, Retry,
+    ClientTls, Compression, Endpoint, Exporter as Settings, ExporterKind, Queue, Remote, Retry, WhenFull,
 };
 use crate::exporter::Exporter;
 use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, resource, scope};
@@ -179,7 +179,14 @@ fn remote(to: &Endpoint) -> Remote {
         json: false,
         timeout: Duration::from_secs(10),
         tls: ClientTls::default(),
-        queue: Queue { requests_max: 64, bytes_max: 32 << 20, consumers: 1 },
+        queue: Queue {
+            requests_max: 64,
+            items_max: u64::MAX,
+            bytes_max: 32 << 20,
+            consumers: 1,
+            when_full: WhenFull::Refuse,
+        },
+        dead_letter: None,
         retry: Retry {
             enabled: true,
             initial_interval: Duration::from_millis(500),

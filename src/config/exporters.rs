@@ -1,7 +1,9 @@
 //! `exporters`: where everything goes.
 
 use super::section::{Context, Section, unknown};
-use super::settings::{ClientTls, Compression, Endpoint, Exporter, ExporterKind, Queue, Remote, Retry};
+use super::settings::{
+    ClientTls, Compression, Endpoint, Exporter, ExporterKind, NamedFile, Queue, Remote, Retry, WhenFull,
+};
 use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, type_of};
 use crate::otlp::Signal;
@@ -117,11 +119,7 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
             identity: tls.identity(context),
             server_name,
         },
-        queue: Queue {
-            requests_max: queue.count(context, "queue_size"),
-            bytes_max: queue.bytes(context, "queue_bytes"),
-            consumers: queue.count(context, "num_consumers"),
-        },
+        queue: queue_of(context, &queue),
         retry: Retry {
             enabled: retry.boolean(context, "enabled"),
             initial_interval: retry.duration(context, "initial_interval"),
@@ -131,7 +129,45 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
             max_elapsed_time: retry.duration(context, "max_elapsed_time"),
         },
         request_bytes_max: section.bytes(context, "max_request_bytes"),
+        dead_letter: dead_letter(context, &section),
     }
+}
+
+/// `queue_size` is counted in what `sizer` says; `queue_bytes` holds beside it.
+fn queue_of(context: &mut Context<'_>, queue: &Section<'_>) -> Queue {
+    let size = queue.count(context, "queue_size");
+    let bytes_max = queue.bytes(context, "queue_bytes");
+    let mut limits = Queue {
+        requests_max: usize::MAX,
+        items_max: u64::MAX,
+        bytes_max,
+        consumers: queue.count(context, "num_consumers"),
+        when_full: match queue.choice(context, "when_full") {
+            "drop_newest" => WhenFull::DropNewest,
+            "drop_oldest" => WhenFull::DropOldest,
+            _ => WhenFull::Refuse,
+        },
+    };
+    match queue.choice(context, "sizer") {
+        "items" => limits.items_max = size as u64,
+        "bytes" if queue.has_value("queue_size") => {
+            limits.bytes_max = if queue.has_value("queue_bytes") { size.min(bytes_max) } else { size };
+        }
+        "bytes" => {}
+        _ => limits.requests_max = size,
+    }
+    limits
+}
+
+fn dead_letter(context: &mut Context<'_>, section: &Section<'_>) -> Option<(NamedFile, usize)> {
+    let dead = section.section(context, "dead_letter", "remote::dead_letter");
+    let bytes_max = dead.bytes(context, "max_bytes");
+    let file = dead.file(context, "path");
+    if section.has("dead_letter") && !dead.has_value("path") {
+        let text = format!("`{}` needs a `path`", section.place("dead_letter").key);
+        context.mistake(section.line_of("dead_letter"), text);
+    }
+    Some((file?, bytes_max))
 }
 
 /// Where each signal goes: its own URL, else one below the server's.

@@ -282,6 +282,8 @@ pub struct Remote {
     pub retry: Retry,
     /// Largest request before compression.
     pub request_bytes_max: usize,
+    /// Where what the backend refuses for good is written, and how many bytes at most.
+    pub dead_letter: Option<(NamedFile, usize)>,
 }
 
 /// Compression of requests.
@@ -311,12 +313,27 @@ pub struct ClientTls {
 /// A queue before a backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Queue {
-    /// Requests that wait.
+    /// Requests that wait, as they will be sent: small ones are joined as they wait.
     pub requests_max: usize,
+    /// Items that wait or are on their way.
+    pub items_max: u64,
     /// Their bytes.
     pub bytes_max: usize,
     /// Requests on their way at once.
     pub consumers: usize,
+    /// What becomes of a request for which there is no room.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of a request when a queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Its sender is asked to come back: nothing that was acknowledged is dropped.
+    Refuse,
+    /// It is dropped.
+    DropNewest,
+    /// The oldest that wait are dropped.
+    DropOldest,
 }
 
 /// Exponential backoff.

@@ -265,15 +265,27 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row(
         "remote::sending_queue::queue_size",
-        Kind::Count(1, 1_000_000),
+        Kind::Count(1, 1_000_000_000_000),
         "1000",
-        "Requests that wait for the backend; more are dropped and counted.",
+        "How much may wait for the backend, counted as `sizer` says; small requests are joined as they wait, and count as they will be sent.",
+    ),
+    row(
+        "remote::sending_queue::sizer",
+        Kind::Choice(&["requests", "items", "bytes"]),
+        "requests",
+        "What `queue_size` counts; items and bytes of requests on their way count as well.",
     ),
     row(
         "remote::sending_queue::queue_bytes",
         Kind::Bytes("64KiB", "64GiB"),
         "128MiB",
-        "Bytes that wait for the backend; more are dropped and counted.",
+        "Bytes that wait for the backend or are on their way to it.",
+    ),
+    row(
+        "remote::sending_queue::when_full",
+        Kind::Choice(&["refuse", "drop_newest", "drop_oldest"]),
+        "refuse",
+        "What becomes of a request when the queue is full: its sender is asked to come back before anything of it is used (UNAVAILABLE with RetryInfo, 503 with Retry-After), it is dropped and counted, or the oldest that wait are. Where a pipeline has several exporters, all that refuse must have room.",
     ),
     row("remote::sending_queue::num_consumers", Kind::Count(1, 1_000), "10", "Requests on their way at once."),
     row("remote::retry_on_failure::enabled", Kind::Bool, "true", "Whether what may be sent again is."),
@@ -289,8 +301,20 @@ pub const SETTINGS: &[Setting] = &[
     row(
         "remote::retry_on_failure::max_elapsed_time",
         Kind::Duration("0", "720h"),
-        "5m",
-        "After so long a request is dropped and counted; 0 never gives up.",
+        "0",
+        "After so long a request is dropped and counted; 0 never gives up, and senders are asked to come back when the queue is full.",
+    ),
+    row(
+        "remote::dead_letter::path",
+        Kind::Path,
+        "",
+        "File to append to what the backend refuses for good: OTLP JSON, one request a line. When it is renamed or deleted it is made anew.",
+    ),
+    row(
+        "remote::dead_letter::max_bytes",
+        Kind::Bytes("64KiB", "64GiB"),
+        "256MiB",
+        "Bytes of requests that are written to it from the start of the program to its end; more are only counted.",
     ),
     row(
         "file::path",

@@ -1,63 +1,54 @@
-//! Requests joined, split and halved. OTLP requests join as bytes: their only field is repeated.
+//! Requests cut to the size that a backend takes.
 
-use super::Stats;
-use super::queue::Waiting;
+use super::backlog::Waiting;
 use crate::otlp::{Signal, check, split};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-/// One request out of several of one signal.
-pub fn join(parts: Vec<Waiting>) -> Waiting {
-    let mut parts = parts.into_iter();
-    let Some(first) = parts.next() else { return Waiting { signal: Signal::Logs, request: Bytes::new(), items: 0 } };
-    let rest: Vec<Waiting> = parts.collect();
-    if rest.is_empty() {
-        return first;
-    }
-    let mut bytes =
-        BytesMut::with_capacity(first.request.len() + rest.iter().map(|part| part.request.len()).sum::<usize>());
-    let mut items = first.items;
-    bytes.extend_from_slice(&first.request);
-    for part in &rest {
-        bytes.extend_from_slice(&part.request);
-        items += part.items;
-    }
-    Waiting { signal: first.signal, request: bytes.freeze(), items }
+/// A request that was cut.
+#[derive(Debug, Default)]
+pub struct Cut {
+    /// Requests that may be sent.
+    pub parts: Vec<Waiting>,
+    /// Requests of single items over the limit, which nobody takes.
+    pub oversized: Vec<Waiting>,
 }
 
-/// The request in parts of at most `bytes_max`; single items over the limit are dropped and counted.
-pub fn fit(request: Waiting, bytes_max: usize, stats: &Stats) -> Vec<Waiting> {
+/// The request in parts of at most `bytes_max`.
+pub fn fit(request: Waiting, bytes_max: usize) -> Cut {
     if request.request.len() <= bytes_max {
-        return vec![request];
+        return Cut { parts: vec![request], oversized: Vec::new() };
     }
     let cut = split(request.signal, &request.request, bytes_max);
-    for lost in &cut.oversized {
-        stats.dropped("too_large", count(request.signal, lost));
-    }
-    cut.parts
-        .into_iter()
-        .map(|part| Waiting { signal: request.signal, items: count(request.signal, &part), request: Bytes::from(part) })
-        .collect()
+    let all = |parts: Vec<Vec<u8>>| parts.into_iter().map(|part| counted(request.signal, part)).collect();
+    Cut { parts: all(cut.parts), oversized: all(cut.oversized) }
 }
 
-/// Two halves or so; `None` for a single item.
-pub fn halve(request: &Waiting) -> Option<Vec<Waiting>> {
+/// Parts of about the size that a backend takes, or two halves; `None` for a single item.
+pub fn shrink(request: &Waiting, bytes_max: usize) -> Option<Vec<Waiting>> {
     if request.items <= 1 {
         return None;
     }
+    if bytes_max < request.request.len() {
+        let Cut { mut parts, oversized } = fit(request.clone(), bytes_max);
+        parts.extend(oversized);
+        // What cannot be cut would come back for ever.
+        return if parts.len() > 1 { Some(parts) } else { halve(request) };
+    }
+    halve(request)
+}
+
+fn halve(request: &Waiting) -> Option<Vec<Waiting>> {
     // Each part repeats its resource and scope, so half of the bytes may not do for half of the items.
     let cut = |eighths: usize| {
         let cut = split(request.signal, &request.request, request.request.len() / 8 * eighths + 1);
         cut.parts.into_iter().chain(cut.oversized).collect::<Vec<_>>()
     };
     let parts = (4..8).map(cut).find(|parts| parts.len() == 2).unwrap_or_else(|| cut(4));
-    let all: Vec<Waiting> = parts
-        .into_iter()
-        .map(|part| Waiting { signal: request.signal, items: count(request.signal, &part), request: Bytes::from(part) })
-        .collect();
-    // What cannot be cut would come back for ever.
+    let all: Vec<Waiting> = parts.into_iter().map(|part| counted(request.signal, part)).collect();
     (all.len() > 1).then_some(all)
 }
 
-fn count(signal: Signal, request: &[u8]) -> u64 {
-    check(signal, request).map_or(0, |counts| counts.items)
+fn counted(signal: Signal, request: Vec<u8>) -> Waiting {
+    let items = check(signal, &request).map_or(0, |counts| counts.items);
+    Waiting { signal, items, request: Bytes::from(request) }
 }

@@ -19,8 +19,10 @@ pub struct DeliveryError {
 pub enum Then {
     /// Try again, after so long if the backend said so.
     Retry(Option<Duration>),
-    /// Too large as it is: halve it.
-    Halve,
+    /// Too large as it is: send it in smaller parts.
+    Shrink,
+    /// The backend will never take it, and takes nothing for now: the next one waits.
+    DropAndWait,
     /// The backend will never take it.
     Drop,
 }
@@ -46,7 +48,9 @@ pub fn then_of_grpc(code: tonic::Code, message: &str, retry_info: Option<Duratio
         | Code::DataLoss => Then::Retry(retry_info),
         Code::ResourceExhausted if retry_info.is_some() => Then::Retry(retry_info),
         // The code for a quota as well, and then smaller requests would only be more of them.
-        Code::ResourceExhausted if says_too_large(message) => Then::Halve,
+        Code::ResourceExhausted if says_too_large(message) => Then::Shrink,
+        // It must not be sent again (OTLP 1.11.0), but nothing says that what comes next must be lost as well.
+        Code::ResourceExhausted => Then::DropAndWait,
         _ => Then::Drop,
     }
 }
@@ -62,7 +66,7 @@ fn says_too_large(message: &str) -> bool {
 pub fn then_of_http(status: u16, retry_after: Option<Duration>) -> Then {
     match status {
         429 | 502 | 503 | 504 => Then::Retry(retry_after),
-        413 => Then::Halve,
+        413 => Then::Shrink,
         _ => Then::Drop,
     }
 }
@@ -150,13 +154,13 @@ mod tests {
         ] {
             check(code, Then::Drop, Then::Drop);
         }
-        check(Code::ResourceExhausted, Then::Drop, Then::Retry(soon));
+        check(Code::ResourceExhausted, Then::DropAndWait, Then::Retry(soon));
         for message in [
             "grpc: received message larger than max (5000000 vs. 4194304)",
             "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes",
             "gRPC message exceeds maximum size 4194304: 5000000",
         ] {
-            assert_eq!(then_of_grpc(Code::ResourceExhausted, message, None), Then::Halve, "{message}");
+            assert_eq!(then_of_grpc(Code::ResourceExhausted, message, None), Then::Shrink, "{message}");
             assert_eq!(then_of_grpc(Code::Unknown, message, None), Then::Drop, "{message}");
         }
     }
@@ -169,7 +173,7 @@ mod tests {
         for status in [400, 401, 403, 404, 405, 408, 415, 422, 500, 501, 505, 511] {
             assert_eq!(then_of_http(status, Some(Duration::from_secs(1))), Then::Drop, "{status}");
         }
-        assert_eq!(then_of_http(413, None), Then::Halve);
+        assert_eq!(then_of_http(413, None), Then::Shrink);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::StartError;
 use super::error::{Delivered, DeliveryError, Then};
 use super::queue::Deliver;
-use crate::config::settings::{ClientTls, Compression, Queue, Remote, Retry};
+use crate::config::settings::{ClientTls, Compression, Queue, Remote, Retry, WhenFull};
 use crate::otlp::{Signal, json};
 use bytes::Bytes;
 use std::future::Future;
@@ -87,14 +87,22 @@ pub fn queue_settings() -> Remote {
         json: true,
         timeout: Duration::from_secs(10),
         tls: ClientTls::default(),
-        queue: Queue { requests_max: 1_000, bytes_max: 128 << 20, consumers: 1 },
+        queue: Queue {
+            requests_max: 1_000,
+            items_max: u64::MAX,
+            bytes_max: 128 << 20,
+            consumers: 1,
+            when_full: WhenFull::Refuse,
+        },
+        dead_letter: None,
         retry: Retry {
             enabled: true,
             initial_interval: Duration::from_secs(1),
             randomization_factor: 0.5,
             multiplier: 2.0,
             max_interval: Duration::from_secs(30),
-            max_elapsed_time: Duration::from_secs(300),
+            // A disk is full until somebody makes room; meanwhile senders are asked to come back.
+            max_elapsed_time: Duration::ZERO,
         },
         request_bytes_max: 4 << 20,
     }

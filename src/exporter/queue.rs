@@ -1,24 +1,28 @@
 //! The queue before one backend and the consumers behind it.
 
-use super::Stats;
+use super::backlog::{Amount, Backlog, Waiting};
 use super::batch;
+use super::dead::DeadLetters;
 use super::error::{Delivered, DeliveryError, Then};
 use super::retry::Backoff;
-use crate::config::settings::{Queue, Remote, Retry};
+use super::sizes::{LEARNED_MIN, Sizes};
+use super::told::{Kind, LOSS_ENDED, Told};
+use super::{Stats, clock_wait};
+use crate::clock;
+use crate::config::settings::{Remote, Retry, WhenFull};
 use crate::otlp::Signal;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A request of so many bytes is not joined with more: a copy of them costs more than a request of its own.
-const JOINED_ENOUGH: usize = 512 << 10;
+/// At shutdown a wait that the backend asked for is kept if it is no longer than this.
+const WAIT_AT_THE_END: Duration = Duration::from_secs(5);
 
 /// What delivers a request.
 pub trait Deliver: Send + Sync + 'static {
@@ -28,17 +32,6 @@ pub trait Deliver: Send + Sync + 'static {
         signal: Signal,
         request: Bytes,
     ) -> Pin<Box<dyn Future<Output = Result<Delivered, DeliveryError>> + Send + '_>>;
-}
-
-/// One request that waits.
-#[derive(Clone, Debug)]
-pub struct Waiting {
-    /// Its signal.
-    pub signal: Signal,
-    /// Protobuf.
-    pub request: Bytes,
-    /// Items in it.
-    pub items: u64,
 }
 
 /// The sending side.
@@ -51,50 +44,54 @@ pub struct Sender {
 
 #[derive(Debug)]
 struct Shared {
-    name: String,
-    waiting: Mutex<VecDeque<Waiting>>,
-    bytes: AtomicUsize,
-    /// Items that are queued or on their way.
-    unsettled: AtomicI64,
+    backlog: Mutex<Backlog>,
     news: Notify,
-    limits: Queue,
+    when_full: WhenFull,
     retry: Retry,
     request_bytes_max: usize,
+    sizes: Sizes,
+    /// While a backend takes nothing at all.
+    pause: Mutex<Option<Pause>>,
     closing: CancellationToken,
     stats: Arc<Stats>,
-    complaints: Mutex<[Complaint; 2]>,
+    told: Told,
+    dead: Option<DeadLetters>,
 }
 
-/// When a complaint of its kind was told last, and how many were not told since.
-type Complaint = Option<(crate::read::evidence::Nanos, u64)>;
-
-/// Kinds of complaints, each with a limit of its own: what is lost must not hide behind what is tried again.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Lost,
-    Other,
+/// A backend that refused for good what it may take later: nothing is sent before its time.
+#[derive(Debug)]
+struct Pause {
+    backoff: Backoff,
+    until: Instant,
 }
 
 /// Starts the consumers.
-pub fn start(name: &str, remote: &Remote, backend: Arc<dyn Deliver>, stats: Arc<Stats>) -> Sender {
+pub fn start(
+    name: &str,
+    remote: &Remote,
+    backend: Arc<dyn Deliver>,
+    stats: Arc<Stats>,
+    dead: Option<DeadLetters>,
+) -> Sender {
     let shared = Arc::new(Shared {
-        name: name.to_owned(),
-        waiting: Mutex::default(),
-        bytes: AtomicUsize::new(0),
-        unsettled: AtomicI64::new(0),
+        backlog: Mutex::new(Backlog::new(remote.queue)),
         news: Notify::new(),
-        limits: remote.queue,
+        when_full: remote.queue.when_full,
         retry: remote.retry,
         request_bytes_max: remote.request_bytes_max,
+        sizes: Sizes::default(),
+        pause: Mutex::default(),
         closing: CancellationToken::new(),
         stats,
-        complaints: Mutex::default(),
+        told: Told::new(name),
+        dead,
     });
     let tasks = TaskTracker::new();
     let now = CancellationToken::new();
     for _ in 0..remote.queue.consumers.max(1) {
         tasks.spawn(consume(Arc::clone(&shared), Arc::clone(&backend), now.clone()));
     }
+    tasks.spawn(look_after(Arc::clone(&shared)));
     tasks.close();
     Sender { shared, tasks, now }
 }
@@ -106,23 +103,76 @@ impl Sender {
     /// The request back when the queue is full or closed.
     pub fn offer(&self, signal: Signal, request: Bytes, items: u64) -> Result<(), Bytes> {
         let shared = &self.shared;
-        if shared.closing.is_cancelled() {
-            return Err(request);
-        }
+        let waiting = Waiting { signal, request, items };
+        let limit = shared.joined_max();
         {
-            let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let bytes = shared.bytes.load(Ordering::Relaxed);
-            let full = waiting.len() >= shared.limits.requests_max
-                || (bytes > 0 && bytes.saturating_add(request.len()) > shared.limits.bytes_max);
-            if full {
-                return Err(request);
+            let mut backlog = shared.backlog();
+            if shared.closing.is_cancelled() || !backlog.has_room(signal, waiting.amount(), limit) {
+                return Err(waiting.request);
             }
-            shared.bytes.fetch_add(request.len(), Ordering::Relaxed);
-            shared.unsettled.fetch_add(i64::try_from(items).unwrap_or(0), Ordering::Relaxed);
-            waiting.push_back(Waiting { signal, request, items });
+            shared.stats.taken(items);
+            backlog.push(waiting, limit);
         }
         shared.news.notify_one();
         Ok(())
+    }
+
+    /// Keeps room for a request that is about to be sent; false when there is none.
+    pub fn reserve(&self, signal: Signal, need: Amount) -> bool {
+        let shared = &self.shared;
+        let (has_room, queued) = {
+            let mut backlog = shared.backlog();
+            (backlog.reserve(signal, need, shared.joined_max()), backlog.queued())
+        };
+        if !has_room {
+            let (items, bytes) = (queued.items, queued.bytes);
+            let text = format!("its queue is full ({items} items, {bytes} bytes); senders are asked to come back");
+            shared.told.trouble(Kind::Full, &text);
+        }
+        has_room
+    }
+
+    /// Counts room for what was taken already and comes later.
+    pub fn hold(&self, need: Amount) {
+        self.shared.backlog().hold(need);
+    }
+
+    /// Gives back what was reserved or held.
+    pub fn give_back(&self, amount: Amount) {
+        self.shared.backlog().give_back(amount);
+    }
+
+    /// Puts a request for which there is room into the queue; in a queue that drops, what there is no room for is dropped.
+    pub fn send(&self, signal: Signal, request: Bytes, items: u64) {
+        let shared = &self.shared;
+        shared.stats.taken(items);
+        if shared.closing.is_cancelled() {
+            shared.stats.dropped("shutdown", items);
+            return;
+        }
+        let waiting = Waiting { signal, request, items };
+        let (need, limit) = (waiting.amount(), shared.joined_max());
+        let mut lost = 0;
+        {
+            let mut backlog = shared.backlog();
+            match shared.when_full {
+                WhenFull::Refuse => backlog.push(waiting, limit),
+                WhenFull::DropNewest if backlog.has_room(signal, need, limit) => backlog.push(waiting, limit),
+                WhenFull::DropNewest => lost = items,
+                WhenFull::DropOldest => {
+                    while !backlog.has_room(signal, need, limit) {
+                        let Some(oldest) = backlog.drop_oldest() else { break };
+                        lost += oldest;
+                    }
+                    backlog.push(waiting, limit);
+                }
+            }
+        }
+        shared.news.notify_one();
+        if lost > 0 {
+            shared.stats.dropped("queue_full", lost);
+            shared.told.lost(lost, signal.items(), "its queue is full");
+        }
     }
 
     /// True when it takes nothing more.
@@ -130,10 +180,10 @@ impl Sender {
         self.shared.closing.is_cancelled()
     }
 
-    /// Requests that wait, and their bytes.
-    pub fn waiting(&self) -> (usize, usize) {
-        let count = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).len();
-        (count, self.shared.bytes.load(Ordering::Relaxed))
+    /// Requests that wait, and their items and bytes with those that are on their way.
+    pub fn waiting(&self) -> (usize, Amount) {
+        let backlog = self.shared.backlog();
+        (backlog.waiting(), backlog.queued())
     }
 
     /// Delivers what waits, at most so long; returns how many items were left behind, which are counted as dropped.
@@ -144,10 +194,16 @@ impl Sender {
             self.now.cancel();
             self.tasks.wait().await;
         }
-        let left = u64::try_from(self.shared.unsettled.load(Ordering::Relaxed)).unwrap_or(0);
+        let left = {
+            let mut backlog = self.shared.backlog();
+            let left = backlog.queued();
+            backlog.settled(left);
+            left.items
+        };
         if left > 0 {
             self.shared.stats.dropped("shutdown", left);
         }
+        self.shared.told.look(true);
         left
     }
 }
@@ -161,15 +217,43 @@ async fn consume(shared: Arc<Shared>, backend: Arc<dyn Deliver>, now: Cancellati
     }
 }
 
+/// Says when a loss has ended, until the queue is closed.
+async fn look_after(shared: Arc<Shared>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOSS_ENDED) => shared.told.look(false),
+            () = shared.closing.cancelled() => return,
+        }
+    }
+}
+
 impl Shared {
-    /// The next request, joined with those of its signal that wait already; `None` when the queue is closed and empty.
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The largest request that is sent; while a backend takes nothing, as little as may be is put at risk.
+    fn limit(&self) -> usize {
+        let limit = self.joined_max();
+        let is_paused = self.pause.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if is_paused { limit.min(LEARNED_MIN) } else { limit }
+    }
+
+    /// The largest request that is made of small ones.
+    fn joined_max(&self) -> usize {
+        self.sizes.limit(self.request_bytes_max)
+    }
+
+    /// The next request; `None` when the queue is closed and empty.
     async fn next(&self) -> Option<Waiting> {
         loop {
             let news = self.news.notified();
-            if let Some(next) = self.pop() {
+            let limit = self.joined_max();
+            let next = self.backlog().pop(limit);
+            if next.is_some() {
                 // Another consumer may take what is left.
                 self.news.notify_one();
-                return Some(next);
+                return next;
             }
             if self.closing.is_cancelled() {
                 return None;
@@ -181,56 +265,56 @@ impl Shared {
         }
     }
 
-    fn pop(&self) -> Option<Waiting> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = waiting.pop_front()?;
-        let mut parts = vec![first];
-        let mut length = parts.first().map_or(0, |first| first.request.len());
-        while let (Some(first), Some(next)) = (parts.first(), waiting.front().filter(|_| length < JOINED_ENOUGH)) {
-            if next.signal != first.signal || length.saturating_add(next.request.len()) > self.request_bytes_max {
-                break;
-            }
-            length += next.request.len();
-            parts.extend(waiting.pop_front());
-        }
-        drop(waiting);
-        self.bytes.fetch_sub(length, Ordering::Relaxed);
-        Some(batch::join(parts))
-    }
-
     /// Sends a request until it is taken or given up.
     async fn settle(&self, backend: &dyn Deliver, request: Waiting) {
-        let (signal, items) = (request.signal, request.items);
-        let mut parts = VecDeque::from(batch::fit(request, self.request_bytes_max, &self.stats));
-        let lost = items.saturating_sub(parts.iter().map(|part| part.items).sum());
-        if lost > 0 {
-            let (limit, what) = (self.request_bytes_max, signal.items());
-            self.complain(Kind::Lost, &format!("{lost} {what} are larger than `max_request_bytes` ({limit}) and lost"));
-        }
+        let mut left = request.amount();
+        let mut parts = VecDeque::from([request]);
         while let Some(part) = parts.pop_front() {
-            if let Some(halves) = self.deliver(backend, part).await {
-                for half in halves.into_iter().rev() {
-                    parts.push_front(half);
+            self.wait_for_pause().await;
+            let limit = self.limit();
+            if part.request.len() > limit && (part.items > 1 || part.request.len() > self.request_bytes_max) {
+                let cut = batch::fit(part, limit);
+                for one in cut.oversized {
+                    // Larger than what was learned is worth its own try, larger than what is set is not.
+                    if one.request.len() > self.request_bytes_max {
+                        let why = format!("an item is larger than `max_request_bytes` ({})", self.request_bytes_max);
+                        self.lose(&one, "too_large", &why).await;
+                        self.count_down(&mut left, one.amount());
+                    } else if let Some(smaller) = self.deliver(backend, &one).await {
+                        prepend(&mut parts, smaller);
+                    } else {
+                        self.count_down(&mut left, one.amount());
+                    }
                 }
+                prepend(&mut parts, cut.parts);
+                continue;
+            }
+            match self.deliver(backend, &part).await {
+                Some(smaller) => prepend(&mut parts, smaller),
+                None => self.count_down(&mut left, part.amount()),
             }
         }
-        self.unsettled.fetch_sub(i64::try_from(items).unwrap_or(0), Ordering::Relaxed);
+        // What surrounds items is repeated in parts, so that their bytes are not those of the whole.
+        self.backlog().settled(left);
     }
 
-    /// Sends one request; returns its halves when it is too large for the backend.
-    async fn deliver(&self, backend: &dyn Deliver, part: Waiting) -> Option<Vec<Waiting>> {
+    /// Frees the room of a part, at most what is left of the whole.
+    fn count_down(&self, left: &mut Amount, part: Amount) {
+        let freed = Amount { items: part.items.min(left.items), bytes: part.bytes.min(left.bytes) };
+        left.items -= freed.items;
+        left.bytes -= freed.bytes;
+        self.backlog().settled(freed);
+    }
+
+    /// Sends one request; returns its parts when it is too large for the backend.
+    async fn deliver(&self, backend: &dyn Deliver, part: &Waiting) -> Option<Vec<Waiting>> {
         let mut backoff = Backoff::new(self.retry);
-        let began = crate::clock::instant();
+        let began = clock::instant();
         loop {
+            self.wait_for_pause().await;
             let error = match backend.deliver(part.signal, part.request.clone()).await {
                 Ok(delivered) => {
-                    self.stats.sent(part.signal, part.items.saturating_sub(delivered.rejected));
-                    if delivered.rejected > 0 || !delivered.message.is_empty() {
-                        self.stats.rejected(delivered.rejected);
-                        let kind = if delivered.rejected > 0 { Kind::Lost } else { Kind::Other };
-                        let (rejected, what) = (delivered.rejected, part.signal.items());
-                        self.complain(kind, &format!("the backend rejected {rejected} {what}: {}", delivered.message));
-                    }
+                    self.delivered(part, &delivered);
                     return None;
                 }
                 Err(error) => error,
@@ -238,49 +322,101 @@ impl Shared {
             self.stats.failed();
             let wait = match error.then {
                 Then::Retry(after)
-                    if !self.closing.is_cancelled() || after.is_none_or(|after| after < Duration::from_secs(5)) =>
+                    if !self.closing.is_cancelled() || after.is_none_or(|after| after < WAIT_AT_THE_END) =>
                 {
-                    backoff.next(after, began.elapsed())
+                    backoff.next(after, began.elapsed()).map(|wait| (wait, after.is_some()))
                 }
                 Then::Retry(_) | Then::Drop => None,
-                Then::Halve => match batch::halve(&part) {
-                    Some(halves) => return Some(halves),
-                    None => None,
-                },
-            };
-            let Some(wait) = wait else {
-                self.stats.dropped(error.reason, part.items);
-                let (items, what) = (part.items, part.signal.items());
-                match items {
-                    // Somebody sent it so, and there is nothing in it to lose.
-                    0 => self.complain(Kind::Other, &format!("{}; a request without {what} is dropped", error.text)),
-                    _ => self.complain(Kind::Lost, &format!("{}; {items} {what} are lost", error.text)),
+                Then::DropAndWait => {
+                    self.pause();
+                    None
                 }
+                Then::Shrink => {
+                    let is_learned = self.sizes.too_large(part.request.len());
+                    match batch::shrink(part, if is_learned { self.limit() } else { usize::MAX }) {
+                        Some(parts) => return Some(parts),
+                        // So small that its size is not the reason: what comes next would be lost in the same way.
+                        None if !is_learned => self.pause(),
+                        None => {}
+                    }
+                    None
+                }
+            };
+            let Some((wait, is_named)) = wait else {
+                self.lose(part, error.reason, &error.text).await;
                 return None;
             };
             self.stats.retried();
-            self.complain(Kind::Other, &format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64()));
-            tokio::time::sleep(wait).await;
+            let text = format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64());
+            self.told.trouble(Kind::Trouble, &text);
+            // At the end there is no time for a long wait that nobody asked for.
+            let ends_early = !is_named && wait > WAIT_AT_THE_END && !self.closing.is_cancelled();
+            clock_wait(wait, ends_early.then_some(&self.closing)).await;
         }
     }
 
-    /// Says it in the log, each kind once a minute: a backend that is down would fill it.
-    fn complain(&self, kind: Kind, text: &str) {
-        const PAUSE: crate::read::evidence::Nanos = 60 * crate::read::evidence::SECOND;
-        let now = crate::clock::now();
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        let [lost, others] = &mut *complaints;
-        let complaint = if matches!(kind, Kind::Lost) { lost } else { others };
-        match complaint {
-            Some((last, untold)) if now.saturating_sub(*last) < PAUSE => *untold += 1,
-            other => {
-                let untold = other.map_or(0, |(_, untold)| untold);
-                *other = Some((now, 0));
-                match untold {
-                    0 => tracing::warn!(exporter = %self.name, "{text}"),
-                    _ => tracing::warn!(exporter = %self.name, "{text} (and {untold} times more in the last minute)"),
-                }
+    fn delivered(&self, part: &Waiting, delivered: &Delivered) {
+        self.sizes.passed(part.request.len());
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // A backend cannot reject more than it was sent.
+        let rejected = delivered.rejected.min(part.items);
+        self.stats.sent(part.signal, part.items - rejected);
+        if rejected > 0 {
+            self.stats.rejected(rejected);
+            let what = part.signal.items();
+            let why = format!("the backend rejected {rejected} {what}: {}", delivered.message);
+            self.told.lost(rejected, what, &why);
+        } else if !delivered.message.is_empty() {
+            self.told.trouble(Kind::Trouble, &format!("the backend warned: {}", delivered.message));
+        }
+    }
+
+    /// Counts what no backend will have, says so, and writes it to the file that is kept for that.
+    async fn lose(&self, part: &Waiting, reason: &'static str, why: &str) {
+        self.stats.dropped(reason, part.items);
+        let what = part.signal.items();
+        if part.items == 0 {
+            // Somebody sent it so, and there is nothing in it to lose.
+            self.told.trouble(Kind::Trouble, &format!("{why}; a request without {what} is dropped"));
+            return;
+        }
+        let kept = match &self.dead {
+            Some(dead) => dead.write(part.signal, part.request.clone()).await,
+            None => String::new(),
+        };
+        self.told.lost(part.items, what, &format!("{why}{kept}"));
+    }
+
+    /// Nothing is sent for a while, longer each time.
+    fn pause(&self) {
+        let mut pause = self.pause.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::instant();
+        match &mut *pause {
+            // Requests that were on their way together are refused together.
+            Some(known) if known.until > now => {}
+            Some(known) => known.until = now + known.backoff.pause(),
+            None => {
+                let mut backoff = Backoff::new(self.retry);
+                *pause = Some(Pause { until: now + backoff.pause(), backoff });
             }
         }
+    }
+
+    async fn wait_for_pause(&self) {
+        loop {
+            let until = self.pause.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|pause| pause.until);
+            let wait = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(clock::instant()));
+            // At the end what is left gets its one try.
+            if wait.is_zero() || self.closing.is_cancelled() {
+                return;
+            }
+            clock_wait(wait, Some(&self.closing)).await;
+        }
+    }
+}
+
+fn prepend(parts: &mut VecDeque<Waiting>, more: Vec<Waiting>) {
+    for part in more.into_iter().rev() {
+        parts.push_front(part);
     }
 }

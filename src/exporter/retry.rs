@@ -17,7 +17,8 @@ impl Backoff {
         Backoff { settings, interval: settings.initial_interval }
     }
 
-    /// How long to wait before the next try; `None` when it is time to give up. A backend that named a time is obeyed.
+    /// How long to wait before the next try; `None` when it is time to give up. A backend that named a time is obeyed, but
+    /// where that is later than the end: nothing is given up before its time is over, and a last try comes then.
     /// `elapsed` is the time since the first try began, the tries included: those that time out take the longest.
     pub fn next(&mut self, named: Option<Duration>, elapsed: Duration) -> Option<Duration> {
         if !self.settings.enabled {
@@ -28,7 +29,19 @@ impl Backoff {
         let wait = named.unwrap_or_else(|| self.interval.mul_f64(factor));
         self.interval = self.interval.mul_f64(self.settings.multiplier).min(self.settings.max_interval);
         let limit = self.settings.max_elapsed_time;
-        (limit.is_zero() || elapsed.saturating_add(wait) <= limit).then_some(wait)
+        if limit.is_zero() || elapsed.saturating_add(wait) <= limit {
+            return Some(wait);
+        }
+        let rest = limit.saturating_sub(elapsed);
+        (named.is_some() && !rest.is_zero()).then_some(rest)
+    }
+
+    /// The wait before the next request, where the last one must not be sent again.
+    pub fn pause(&mut self) -> Duration {
+        let spread = self.settings.randomization_factor;
+        let wait = self.interval.mul_f64(1.0 - spread + 2.0 * spread * rand::rng().random::<f64>());
+        self.interval = self.interval.mul_f64(self.settings.multiplier).min(self.settings.max_interval);
+        wait
     }
 }
 
@@ -61,6 +74,9 @@ mod tests {
             Backoff::new(settings).next(Some(Duration::from_secs(9)), Duration::ZERO),
             Some(Duration::from_secs(9))
         );
+        let hour = Some(Duration::from_secs(3_600));
+        assert_eq!(Backoff::new(settings).next(hour, Duration::from_secs(299)), Some(Duration::from_secs(1)));
+        assert_eq!(Backoff::new(settings).next(hour, Duration::from_secs(300)), None);
         assert_eq!(Backoff::new(Retry { enabled: false, ..settings }).next(None, Duration::ZERO), None);
         assert_eq!(Backoff::new(settings).next(None, Duration::from_secs(299)), None, "tries take time as well");
         let mut forever = Backoff::new(Retry { max_elapsed_time: Duration::ZERO, ..settings });

@@ -3,7 +3,7 @@
 use super::incidents;
 use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
-use super::{Route, Shared, send_all};
+use super::{Route, Shared, room, send_all};
 use crate::clock;
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
@@ -13,6 +13,7 @@ use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings};
 use crate::enrich::{self, Enrichment};
 use crate::exporter::Outlet;
+use crate::exporter::backlog::Amount;
 use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
@@ -291,7 +292,6 @@ impl Correlator {
             self.named = Arc::clone(&named);
             self.shared.publish_named(named);
         }
-        self.shared.counters.held(self.items.count() as u64);
     }
 
     fn surroundings_of(&self, verdict: &Verdict) -> Surroundings {
@@ -330,7 +330,7 @@ impl Correlator {
             return;
         }
         let enrichment = self.enrichment(verdict);
-        builder.push_with(&self.verdict_route, Signal::Logs, &surroundings, |out| {
+        builder.push_with(&self.verdict_route, Signal::Logs, Amount::default(), &surroundings, |out| {
             enrichment.put_verdict_record(verdict, now, out);
         });
     }
@@ -349,7 +349,10 @@ impl Correlator {
         if !self.verdict_route.explained.is_empty() {
             let record = enrich::incident::record(incident, now);
             let surroundings = surroundings.unwrap_or_else(|| self.own_scope.clone());
-            builder.push_with(&self.verdict_route, Signal::Logs, &surroundings, |out| out.extend_from_slice(&record));
+            let room = Amount::default();
+            builder.push_with(&self.verdict_route, Signal::Logs, room, &surroundings, |out| {
+                out.extend_from_slice(&record)
+            });
         }
     }
 
@@ -376,16 +379,18 @@ impl Correlator {
             Signal::Logs | Signal::Metrics => &self.shared.held_bytes,
         };
         held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
+        self.shared.counters.held_less(1);
         let Item { signal, bytes, surroundings, route, .. } = &item;
+        let room = room::of_held(bytes.len());
         match (&item.verdict, signal) {
-            (None, _) => builder.push_with(route, *signal, surroundings, |out| out.extend_from_slice(bytes)),
+            (None, _) => builder.push_with(route, *signal, room, surroundings, |out| out.extend_from_slice(bytes)),
             (Some(verdict), Signal::Traces) => {
                 let patched = self.enrichment(verdict).span_patch().apply(bytes);
-                builder.push_with(route, *signal, surroundings, |out| out.extend_from_slice(&patched));
+                builder.push_with(route, *signal, room, surroundings, |out| out.extend_from_slice(&patched));
             }
             (Some(verdict), _) => {
                 let patch = self.enrichment(verdict).log_patch(self.enrich_http, item.pid);
-                builder.push_with(route, *signal, surroundings, |out| patch.apply_to(bytes, out));
+                builder.push_with(route, *signal, room, surroundings, |out| patch.apply_to(bytes, out));
             }
         }
     }
@@ -407,6 +412,8 @@ impl Correlator {
 #[derive(Default)]
 struct Builder {
     writer: Option<(Arc<Route>, Signal, RequestWriter, u64)>,
+    /// What its items counted in the queues while they waited.
+    room: Amount,
     /// Items that are still to come, as far as is known.
     expected: usize,
 }
@@ -414,13 +421,14 @@ struct Builder {
 impl Builder {
     /// For so many items or fewer.
     fn for_items(expected: usize) -> Builder {
-        Builder { writer: None, expected }
+        Builder { expected, ..Builder::default() }
     }
 
     fn push_with(
         &mut self,
         route: &Arc<Route>,
         signal: Signal,
+        room: Amount,
         surroundings: &Surroundings,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
@@ -438,6 +446,8 @@ impl Builder {
         writer.push_with(surroundings, write);
         self.expected = self.expected.saturating_sub(1);
         *items += 1;
+        self.room.items += room.items;
+        self.room.bytes += room.bytes;
     }
 
     fn finish(&mut self) {
@@ -448,6 +458,7 @@ impl Builder {
                 request.shrink_to_fit();
             }
             send_all(&route.explained, signal, &Bytes::from(request), items);
+            room::let_go(&route, std::mem::take(&mut self.room));
         }
     }
 }

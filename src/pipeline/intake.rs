@@ -1,8 +1,10 @@
 //! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
 
 use super::correlator::{HeldRecord, HeldSpan, Message, Spans};
+use super::room::{self, Room};
 use super::streams::Lesson;
 use super::{Route, Shared, send_all};
+use crate::exporter::backlog::Amount;
 use crate::otlp::{self, Edits, Request, Signal, Surroundings};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan::{self, FoundRecord};
@@ -59,6 +61,11 @@ impl Intake {
         if counts.entries == 0 {
             return Ok(());
         }
+        // In all queues that it goes to, before anything of it is used. Given back when the request is in them or refused.
+        let need = Amount { items, bytes: request.len() };
+        let Some(_room) = Room::reserve(route, signal, need) else {
+            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+        };
         if !route.explained.is_empty() {
             match signal {
                 Signal::Logs => self.take_logs(route, &request, items)?,
@@ -133,6 +140,8 @@ impl Intake {
         if rest > 0 {
             send_all(&route.explained, Signal::Logs, &Bytes::from(edits.apply(request)), rest);
         }
+        room::hold(route, room::of_all_held(held.iter().map(|record| record.bytes.len())));
+        self.shared.counters.held_more(held.len() as u64);
         permit.send(Message::Records { records: held, route: Arc::clone(route) });
         self.count(scan::Scanned { found: Vec::new(), healthy, samples, recognised, unrecognised });
         Ok(())
@@ -165,6 +174,8 @@ impl Intake {
         } else if rest > 0 {
             send_all(&route.explained, Signal::Traces, &Bytes::from(edits.apply(request)), rest);
         }
+        room::hold(route, room::of_all_held(held.iter().map(|span| span.bytes.len())));
+        self.shared.counters.held_more(held.len() as u64);
         let (rows, groups, slow) = (scanned.rows, scanned.groups, scanned.slow);
         permit.send(Message::Spans(Box::new(Spans { rows, groups, slow, held, route: Arc::clone(route) })));
     }

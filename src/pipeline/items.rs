@@ -59,6 +59,7 @@ pub(super) struct Items {
 
 impl Items {
     /// Items at the moment.
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.entries.len() - self.free.len()
     }

@@ -102,6 +102,13 @@ pub const METRICS: &[Metric] = &[
     ),
     row("why502_links", Kind::Counter, "{verdict}", &["method"], "Verdicts, by how they were linked to a trace."),
     row(
+        "why502_exporter_taken_items",
+        Kind::Counter,
+        "{item}",
+        &["exporter"],
+        "Items that the exporter was given: those of requests that were acknowledged, and the records of verdicts.",
+    ),
+    row(
         "why502_exporter_sent_log_records",
         Kind::Counter,
         "{record}",
@@ -146,11 +153,18 @@ pub const METRICS: &[Metric] = &[
     ),
     row("why502_exporter_queue_size", Kind::Gauge, "{request}", &["exporter"], "Requests that wait for the backend."),
     row(
+        "why502_exporter_queue_items",
+        Kind::Gauge,
+        "{item}",
+        &["exporter"],
+        "Items that wait for the backend or are on their way to it.",
+    ),
+    row(
         "why502_exporter_queue_bytes",
         Kind::Gauge,
         "By",
         &["exporter"],
-        "Bytes of the requests that wait for the backend.",
+        "Bytes that wait for the backend or are on their way to it.",
     ),
 ];
 
@@ -204,7 +218,9 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
     of_exporters(meter, "why502_exporter_retried_requests", exporters, |exporter| exporter.stats.retried_count());
     of_exporters(meter, "why502_exporter_rejected_items", exporters, |exporter| exporter.stats.rejected_count());
     of_exporters(meter, "why502_exporter_queue_size", exporters, |exporter| exporter.waiting().0 as u64);
-    of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1 as u64);
+    of_exporters(meter, "why502_exporter_queue_items", exporters, |exporter| exporter.waiting().1.items);
+    of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1.bytes as u64);
+    of_exporters(meter, "why502_exporter_taken_items", exporters, |exporter| exporter.stats.taken_count());
     let of = exporters.to_vec();
     register(meter, "why502_exporter_dropped_items", move |observer| {
         for exporter in &of {
@@ -262,7 +278,11 @@ pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
     }
     for exporter in exporters {
         let sent: u64 = Signal::ALL.iter().map(|signal| exporter.stats.sent_count(*signal)).sum();
+        words.push(format!("{} taken {}", exporter.name, exporter.stats.taken_count()));
         words.push(format!("{} sent {sent}", exporter.name));
+        if exporter.stats.rejected_count() > 0 {
+            words.push(format!("{} rejected {}", exporter.name, exporter.stats.rejected_count()));
+        }
         for (reason, count) in exporter.stats.dropped_counts() {
             words.push(format!("{} dropped{{{reason}}} {count}", exporter.name));
         }

@@ -32,6 +32,8 @@ pub(crate) enum Reply {
     GrpcSays(Code, String),
     /// A code that gRPC does not have.
     GrpcUnknownCode(&'static str),
+    /// Too large, as the protocol says it, for a longer message; success for others.
+    TooLargeAbove(usize),
     /// The connection ends without an answer.
     Close,
     /// Nothing, for longer than any test runs.
@@ -154,6 +156,12 @@ impl Backend {
         logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
     }
 
+    /// Bodies of the records that it took, those of refused requests not.
+    pub(crate) fn taken_bodies(&self) -> Vec<String> {
+        let logs = self.seen().into_iter().filter(|seen| seen.taken && seen.path.to_ascii_lowercase().contains("logs"));
+        logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
+    }
+
     /// From now on success.
     pub(crate) fn recover(&self) {
         *self.shared.after.lock().expect("unbroken") = None;
@@ -198,6 +206,12 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let content_type = head.headers.get("content-type").cloned();
     let scripted = shared.script.lock().expect("unbroken").pop_front();
     let reply = scripted.or_else(|| shared.after.lock().expect("unbroken").clone());
+    let reply = match reply {
+        Some(Reply::TooLargeAbove(bytes_max)) if raw.len() <= bytes_max => None,
+        Some(Reply::TooLargeAbove(_)) if is_grpc => Some(Reply::Grpc(Code::ResourceExhausted, None)),
+        Some(Reply::TooLargeAbove(_)) => Some(Reply::http(413)),
+        other => other,
+    };
     let seen = Seen { path: head.uri.path().to_owned(), headers: head.headers, raw, taken: reply.is_none() };
     shared.seen.lock().expect("unbroken").push(seen);
     match reply {
@@ -221,6 +235,8 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
             answer.headers_mut().insert("grpc-status", HeaderValue::from_static(code));
             Ok(answer)
         }
+        // Told apart above.
+        Some(Reply::TooLargeAbove(_)) => Ok(plain(413, content_type, Vec::new(), Vec::new())),
         Some(Reply::Close) => Err(std::io::Error::other("as scripted")),
         Some(Reply::Hang) => std::future::pending().await,
     }

@@ -11,7 +11,8 @@ pub(crate) fn markdown() -> String {
         "# Telemetry\n\n\
          What why502 tells of itself: metrics and its own log, by OTLP over gRPC to the `otlp_endpoint` of\n\
          [`service::telemetry`](configuration.md), and nowhere without it. Counters are cumulative from the start of the process. What\n\
-         was accepted is sent, rejected by the backend, dropped, or still held or queued.\n\n\
+         was accepted is sent, rejected by the backend, dropped, or still held or queued. Of each exporter, at any time, taken = sent +\n\
+         rejected + dropped + `queue_items`; of all that goes to one, accepted + verdicts = taken + held. `debug` takes no items.\n\n\
          | metric | kind | unit | attributes | what |\n|---|---|---|---|---|\n",
     );
     for metric in METRICS {

@@ -1,0 +1,297 @@
+//! What waits before one backend: joined as it waits, and measured in requests, items and bytes.
+//!
+//! ```text
+//!  reserve ─► reserved ─┐
+//!  push ─► waiting, joined with the last of its signal ─► pop ─► on its way ─► settled
+//!          └───────────────── counts until here ──────────────────────────────┘
+//! ```
+//!
+//! What a consumer holds counts as much as what waits: it is in memory as well. Small requests are copied together as they
+//! wait, so that `queue_size` means requests as they will be sent, and no buffer of a connection is kept for a few bytes.
+
+use crate::config::settings::{Queue, WhenFull};
+use crate::otlp::Signal;
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// A request of so many bytes is not joined with more: a copy of them costs more than a request of its own.
+const JOINED_ENOUGH: usize = 512 << 10;
+/// A longer request is not copied while it waits: the lock is held meanwhile. It may still be joined when it is taken out.
+const COPIED_MAX: usize = 64 << 10;
+/// The newest request of a signal is looked for among so many: one for each signal.
+const SIGNALS: usize = 3;
+
+/// One request that waits.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// Its signal.
+    pub signal: Signal,
+    /// Protobuf.
+    pub request: Bytes,
+    /// Items in it.
+    pub items: u64,
+}
+
+/// So much of the room of a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Log records, spans or data points.
+    pub items: u64,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+impl Amount {
+    fn add(&mut self, more: Amount) {
+        self.items = self.items.saturating_add(more.items);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    fn take(&mut self, less: Amount) {
+        self.items = self.items.saturating_sub(less.items);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
+    }
+}
+
+impl Waiting {
+    /// The room that it takes.
+    pub fn amount(&self) -> Amount {
+        Amount { items: self.items, bytes: self.request.len() }
+    }
+}
+
+/// A request in the queue.
+#[derive(Debug)]
+struct Entry {
+    signal: Signal,
+    items: u64,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// As it came.
+    Whole(Bytes),
+    /// Several, copied together.
+    Joined(Vec<u8>),
+}
+
+impl Entry {
+    fn len(&self) -> usize {
+        match &self.body {
+            Body::Whole(bytes) => bytes.len(),
+            Body::Joined(bytes) => bytes.len(),
+        }
+    }
+
+    /// OTLP requests join as bytes: their only field is repeated.
+    fn append(&mut self, more: &[u8], items: u64) {
+        self.items += items;
+        let need = self.len() + more.len();
+        // Twice as much each time, but nothing that the last request of a full one would leave empty: it is not counted.
+        let capacity = (2 * need).min(JOINED_ENOUGH + COPIED_MAX).max(need);
+        match &mut self.body {
+            Body::Joined(bytes) => {
+                if bytes.capacity() < need {
+                    bytes.reserve_exact(capacity - bytes.len());
+                }
+                bytes.extend_from_slice(more);
+            }
+            Body::Whole(first) => {
+                let mut bytes = Vec::with_capacity(capacity);
+                bytes.extend_from_slice(first);
+                bytes.extend_from_slice(more);
+                self.body = Body::Joined(bytes);
+            }
+        }
+    }
+
+    fn taken(self) -> Waiting {
+        let request = match self.body {
+            Body::Whole(bytes) => bytes,
+            Body::Joined(bytes) => Bytes::from(bytes),
+        };
+        Waiting { signal: self.signal, request, items: self.items }
+    }
+}
+
+/// The queue itself, behind its lock.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    limits: Queue,
+    entries: VecDeque<Entry>,
+    /// What waits and what is on its way.
+    queued: Amount,
+    /// What may still come: requests that are being taken, and what waits for a verdict.
+    reserved: Amount,
+}
+
+impl Backlog {
+    /// An empty queue.
+    pub(super) fn new(limits: Queue) -> Backlog {
+        Backlog { limits, entries: VecDeque::new(), queued: Amount::default(), reserved: Amount::default() }
+    }
+
+    /// Requests that wait, as they will be sent.
+    pub(super) fn waiting(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What waits and what is on its way.
+    pub(super) fn queued(&self) -> Amount {
+        self.queued
+    }
+
+    /// Keeps room for a request; false when there is none. Queues that drop what they have no room for always say yes.
+    pub(super) fn reserve(&mut self, signal: Signal, need: Amount, request_bytes_max: usize) -> bool {
+        if self.limits.when_full == WhenFull::Refuse && !self.has_room(signal, need, request_bytes_max) {
+            return false;
+        }
+        self.reserved.add(need);
+        true
+    }
+
+    /// Counts room that is needed whether it is there or not: what it is for has been taken already.
+    pub(super) fn hold(&mut self, need: Amount) {
+        self.reserved.add(need);
+    }
+
+    /// Gives back what was reserved or held.
+    pub(super) fn give_back(&mut self, amount: Amount) {
+        self.reserved.take(amount);
+    }
+
+    /// A request that would never fit is taken when nothing else is there.
+    pub(super) fn has_room(&self, signal: Signal, need: Amount, request_bytes_max: usize) -> bool {
+        let mut used = self.queued;
+        // Where nothing is refused, what may come must not push out what is there.
+        if self.limits.when_full == WhenFull::Refuse {
+            used.add(self.reserved);
+        }
+        if used == Amount::default() {
+            return true;
+        }
+        used.add(need);
+        used.bytes <= self.limits.bytes_max
+            && used.items <= self.limits.items_max
+            && (self.entries.len() < self.limits.requests_max
+                || self.newest(signal).is_some_and(|entry| joins(entry, need.bytes, request_bytes_max)))
+    }
+
+    /// Puts a request at the end, whether there is room or not.
+    pub(super) fn push(&mut self, waiting: Waiting, request_bytes_max: usize) {
+        let Waiting { signal, request, items } = waiting;
+        self.queued.add(Amount { items, bytes: request.len() });
+        let known = self.entries.iter_mut().rev().take(SIGNALS).find(|entry| entry.signal == signal);
+        match known.filter(|entry| joins(entry, request.len(), request_bytes_max)) {
+            Some(entry) => entry.append(&request, items),
+            None => self.entries.push_back(Entry { signal, items, body: Body::Whole(request) }),
+        }
+    }
+
+    /// Takes the oldest request out, joined with those of its signal behind it. It counts until it is settled.
+    pub(super) fn pop(&mut self, request_bytes_max: usize) -> Option<Waiting> {
+        let mut first = self.entries.pop_front()?;
+        while let Some(next) = self.entries.front() {
+            let fits = first.len() < JOINED_ENOUGH && first.len().saturating_add(next.len()) <= request_bytes_max;
+            if next.signal != first.signal || !fits {
+                break;
+            }
+            let Some(next) = self.entries.pop_front() else { break };
+            let next = next.taken();
+            first.append(&next.request, next.items);
+        }
+        Some(first.taken())
+    }
+
+    /// Drops the oldest request; returns its items.
+    pub(super) fn drop_oldest(&mut self) -> Option<u64> {
+        let entry = self.entries.pop_front()?;
+        self.queued.take(Amount { items: entry.items, bytes: entry.len() });
+        Some(entry.items)
+    }
+
+    /// So much of what was taken out is settled.
+    pub(super) fn settled(&mut self, amount: Amount) {
+        self.queued.take(amount);
+    }
+
+    fn newest(&self, signal: Signal) -> Option<&Entry> {
+        self.entries.iter().rev().take(SIGNALS).find(|entry| entry.signal == signal)
+    }
+}
+
+fn joins(entry: &Entry, more: usize, request_bytes_max: usize) -> bool {
+    let len = entry.len();
+    len < JOINED_ENOUGH && more <= COPIED_MAX && len + more <= request_bytes_max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn limits(when_full: WhenFull) -> Queue {
+        Queue { requests_max: 2, items_max: 100, bytes_max: 10_000, consumers: 1, when_full }
+    }
+
+    fn of(signal: Signal, bytes: usize, items: u64) -> Waiting {
+        Waiting { signal, request: vec![b'x'; bytes].into(), items }
+    }
+
+    #[test]
+    fn small_requests_join_as_they_wait_each_signal_by_itself() {
+        let mut backlog = Backlog::new(Queue { requests_max: 3, bytes_max: MIB, ..limits(WhenFull::Refuse) });
+        for _ in 0..10 {
+            for signal in Signal::ALL {
+                assert!(backlog.has_room(signal, Amount { items: 1, bytes: 50 }, MIB));
+                backlog.push(of(signal, 50, 1), MIB);
+            }
+        }
+        assert_eq!((backlog.waiting(), backlog.queued()), (3, Amount { items: 30, bytes: 1_500 }));
+        let first = backlog.pop(MIB).expect("one waits");
+        assert_eq!((first.items, first.request.len()), (10, 500));
+        assert_eq!(backlog.queued().items, 30, "it counts until it is settled");
+        backlog.settled(first.amount());
+        assert_eq!(backlog.queued().items, 20);
+        // No request is joined past the size that a backend takes.
+        (0..30).for_each(|_| backlog.push(of(Signal::Logs, 50, 1), 1_000));
+        assert_eq!(backlog.waiting(), 4);
+        assert!(std::iter::from_fn(|| backlog.pop(1_000)).all(|taken| taken.request.len() <= 1_000));
+    }
+
+    #[test]
+    fn every_limit_is_kept_and_one_request_is_always_taken() {
+        let mut backlog = Backlog::new(limits(WhenFull::Refuse));
+        let need = |items, bytes| Amount { items, bytes };
+        assert!(backlog.reserve(Signal::Logs, need(500, 50_000), MIB), "it would never fit");
+        assert!(!backlog.reserve(Signal::Logs, need(1, 1), MIB));
+        backlog.give_back(need(500, 50_000));
+        assert!(backlog.reserve(Signal::Logs, need(60, 100), MIB));
+        assert!(!backlog.reserve(Signal::Logs, need(60, 100), MIB), "items");
+        assert!(!backlog.reserve(Signal::Logs, need(1, 9_950), MIB), "bytes");
+        backlog.give_back(need(60, 100));
+        backlog.push(of(Signal::Logs, 400, 1), 500);
+        backlog.push(of(Signal::Logs, 400, 1), 500);
+        assert!(!backlog.reserve(Signal::Logs, need(1, 400), 500), "requests");
+        assert!(backlog.reserve(Signal::Logs, need(1, 100), 500), "but this one joins the last");
+        backlog.hold(need(98, 0));
+        assert!(!backlog.reserve(Signal::Logs, need(1, 1), 500), "what waits for a verdict counts");
+    }
+
+    #[test]
+    fn queues_that_drop_never_refuse() {
+        let mut backlog = Backlog::new(limits(WhenFull::DropOldest));
+        let much = Amount { items: 500, bytes: 50_000 };
+        assert!(backlog.reserve(Signal::Logs, much, MIB) && backlog.reserve(Signal::Logs, much, MIB));
+        backlog.push(of(Signal::Logs, 9_000, 7), MIB);
+        assert!(
+            backlog.has_room(Signal::Logs, Amount { items: 1, bytes: 900 }, MIB),
+            "reserved room pushes nothing out"
+        );
+        assert!(!backlog.has_room(Signal::Logs, Amount { items: 1, bytes: 1_001 }, MIB));
+        assert_eq!((backlog.drop_oldest(), backlog.drop_oldest()), (Some(7), None));
+        assert_eq!(backlog.queued(), Amount::default());
+    }
+}
