@@ -4,6 +4,7 @@
 //! ([`settings`], free of contradictions). All mistakes are reported at once. Parsing touches neither the environment
 //! nor files: variables come from a function, and files that it names are opened by whoever needs them.
 
+pub mod changes;
 pub mod endpoint;
 mod exporters;
 mod processors;

@@ -35,7 +35,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Where requests go: what an exporter is to the pipeline.
 pub trait Outlet: Send + Sync {
@@ -215,6 +214,21 @@ impl Exporter {
         Ok(Exporter { name, stats, kind })
     }
 
+    /// Goes on with other settings and with certificates that are read anew; what is queued stays. How many consumers there
+    /// are and where dead letters go stays as it was, and so do exporters that are no remote ones.
+    ///
+    /// # Errors
+    /// When a certificate or key cannot be used; then nothing has changed.
+    pub fn change(&self, settings: &Settings) -> Result<(), StartError> {
+        let Kind::Queued(sender) = &self.kind else { return Ok(()) };
+        match &settings.kind {
+            ExporterKind::Grpc(remote) => sender.change(remote, Arc::new(grpc::Client::new(&self.name, remote)?)),
+            ExporterKind::Http(remote) => sender.change(remote, Arc::new(http::Client::new(&self.name, remote)?)),
+            ExporterKind::File(_) | ExporterKind::Debug => {}
+        }
+        Ok(())
+    }
+
     /// Delivers what waits, at most so long; returns how many items were left behind.
     pub async fn close(&self, deadline: Duration) -> u64 {
         match &self.kind {
@@ -290,14 +304,4 @@ fn dead_letters(name: &str, remote: &Remote) -> Result<Option<DeadLetters>, Star
     let Some((file, bytes_max)) = &remote.dead_letter else { return Ok(None) };
     let open = file::File::open(name, &file.path)?;
     Ok(Some(DeadLetters::new(open, file.path.clone(), *bytes_max)))
-}
-
-/// Waits so long, or until the token is cancelled.
-async fn clock_wait(wait: Duration, until: Option<&CancellationToken>) {
-    match until {
-        Some(until) => {
-            let _ = tokio::time::timeout(wait, until.cancelled()).await;
-        }
-        None => tokio::time::sleep(wait).await,
-    }
 }

@@ -222,6 +222,8 @@ fn log_to_stderr(level: &str, provider: Option<&SdkLoggerProvider>) {
     let of_our_own = tracing_subscriber::filter::Targets::new().with_target("why502", level);
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let to_stderr = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    // Told on standard error as well, which panics where the terminal is gone.
+    let to_stderr = to_stderr.log_internal_errors(false);
     // Only our own events: those of the exporter's own crates would send more events.
     let over_otlp = provider.map(|provider| {
         opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge::new(provider).with_filter(of_our_own.clone())

@@ -3,6 +3,8 @@
 use crate::cli::Run;
 use crate::clock;
 use crate::commands::preflight::Learned;
+use crate::commands::reload::Running;
+use crate::commands::signals::{Asked, Signals};
 use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
 use crate::config::settings::Config;
 use crate::config::{self};
@@ -15,10 +17,10 @@ use crate::receiver::{grpc, http};
 use crate::telemetry::{self, Counters};
 use crate::web::{self, Ring};
 use anyhow::Context;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,7 +41,7 @@ pub fn run(options: &Run) -> anyhow::Result<ExitCode> {
         },
         None => (embedded()?, Learned::default()),
     };
-    runtime()?.block_on(live(config, learned, options.config.is_none()))
+    runtime()?.block_on(live(config, learned, options.config.as_deref()))
 }
 
 fn embedded() -> anyhow::Result<Config> {
@@ -47,9 +49,8 @@ fn embedded() -> anyhow::Result<Config> {
         .map_err(|mistakes| anyhow::anyhow!("the embedded configuration: {mistakes:?}"))
 }
 
-async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
     let mut sockets = Vec::new();
     for (index, receiver) in config.receivers.iter().enumerate() {
         let key = |protocol: &str| format!("receivers::{}::protocols::{protocol}::endpoint", receiver.name);
@@ -70,7 +71,8 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
     let reader = Reader::with_access_formats(learned.formats);
     let pipeline = Pipeline::start(&config, reader, learned.nginx, &outlets, ring.clone(), Arc::clone(&counters));
     let (api, health) = web::routes(ring).await.context("the descriptors of the verdict API")?;
-    announce(&sockets, is_embedded);
+    announce(&sockets, file.is_none());
+    let mut running = Running::new(file, &config, &sockets, &exporters);
     let shutdown = CancellationToken::new();
     let servers = TaskTracker::new();
     for (index, is_grpc, listener, bound) in sockets {
@@ -85,9 +87,13 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
         servers.spawn(serve(bound, router, shutdown.clone()));
     }
     servers.close();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    while signals.next().await == Asked::HangUp {
+        match &mut running {
+            Some(running) => running.reload(),
+            None if signals.outlives_terminal => {}
+            // There is nothing to read anew: the terminal is gone.
+            None => break,
+        }
     }
     let began = clock::instant();
     say(&format!(
@@ -112,8 +118,7 @@ async fn live(config: Config, learned: Learned, is_embedded: bool) -> anyhow::Re
     };
     let left = tokio::select! {
         left = drained => left,
-        _ = terminate.recv() => return Ok(ended_at_once()),
-        _ = interrupt.recv() => return Ok(ended_at_once()),
+        () = signals.end() => return Ok(ended_at_once()),
     };
     if left > 0 {
         say(&format!("{left} items were left behind: their backend did not take them in time"));

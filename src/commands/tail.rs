@@ -2,6 +2,7 @@
 
 use crate::cli::Tail;
 use crate::clock;
+use crate::commands::signals::{Asked, Signals};
 use crate::commands::{runtime, say};
 use crate::config::settings::{
     ClientTls, Compression, Endpoint, Exporter as Settings, ExporterKind, Queue, Remote, Retry, WhenFull,
@@ -14,7 +15,6 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How often files are looked at.
 const TURN: Duration = Duration::from_millis(200);
@@ -32,8 +32,7 @@ pub fn run(options: &Tail) -> anyhow::Result<ExitCode> {
 }
 
 async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
     // A server that is away is told of by the exporter.
     telemetry::warnings_to_stderr();
     let exporter =
@@ -57,8 +56,8 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
         if !more || !waiting.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(TURN) => {}
-                _ = terminate.recv() => ending = true,
-                _ = interrupt.recv() => ending = true,
+                // There is no configuration to read anew: the terminal is gone.
+                asked = signals.next() => ending = asked == Asked::End || !signals.outlives_terminal,
             }
         }
     }

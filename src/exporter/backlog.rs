@@ -132,6 +132,16 @@ impl Backlog {
         Backlog { limits, entries: VecDeque::new(), queued: Amount::default(), reserved: Amount::default() }
     }
 
+    /// Other limits; what is there already stays.
+    pub(super) fn change(&mut self, limits: Queue) {
+        self.limits = limits;
+    }
+
+    /// What becomes of a request for which there is no room.
+    pub(super) fn when_full(&self) -> WhenFull {
+        self.limits.when_full
+    }
+
     /// Requests that wait, as they will be sent.
     pub(super) fn waiting(&self) -> usize {
         self.entries.len()

@@ -1,5 +1,6 @@
 //! The queue before one backend and the consumers behind it.
 
+use super::Stats;
 use super::backlog::{Amount, Backlog, Waiting};
 use super::batch;
 use super::dead::DeadLetters;
@@ -7,7 +8,6 @@ use super::error::{Delivered, DeliveryError, Then};
 use super::retry::Backoff;
 use super::sizes::{LEARNED_MIN, Sizes};
 use super::told::{Kind, LOSS_ENDED, Told};
-use super::{Stats, clock_wait};
 use crate::clock;
 use crate::config::settings::{Remote, Retry, WhenFull};
 use crate::otlp::Signal;
@@ -46,9 +46,9 @@ pub struct Sender {
 struct Shared {
     backlog: Mutex<Backlog>,
     news: Notify,
-    when_full: WhenFull,
-    retry: Retry,
-    request_bytes_max: usize,
+    backend: Mutex<Backend>,
+    /// Wakes who waits to try again when the settings changed.
+    changed: Notify,
     sizes: Sizes,
     /// While a backend takes nothing at all.
     pause: Mutex<Option<Pause>>,
@@ -56,6 +56,19 @@ struct Shared {
     stats: Arc<Stats>,
     told: Told,
     dead: Option<DeadLetters>,
+}
+
+/// What may change while the program runs.
+struct Backend {
+    deliver: Arc<dyn Deliver>,
+    retry: Retry,
+    request_bytes_max: usize,
+}
+
+impl std::fmt::Debug for Backend {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Backend({:?})", self.retry)
+    }
 }
 
 /// A backend that refused for good what it may take later: nothing is sent before its time.
@@ -69,16 +82,15 @@ struct Pause {
 pub fn start(
     name: &str,
     remote: &Remote,
-    backend: Arc<dyn Deliver>,
+    deliver: Arc<dyn Deliver>,
     stats: Arc<Stats>,
     dead: Option<DeadLetters>,
 ) -> Sender {
     let shared = Arc::new(Shared {
         backlog: Mutex::new(Backlog::new(remote.queue)),
         news: Notify::new(),
-        when_full: remote.queue.when_full,
-        retry: remote.retry,
-        request_bytes_max: remote.request_bytes_max,
+        backend: Mutex::new(Backend { deliver, retry: remote.retry, request_bytes_max: remote.request_bytes_max }),
+        changed: Notify::new(),
         sizes: Sizes::default(),
         pause: Mutex::default(),
         closing: CancellationToken::new(),
@@ -89,7 +101,7 @@ pub fn start(
     let tasks = TaskTracker::new();
     let now = CancellationToken::new();
     for _ in 0..remote.queue.consumers.max(1) {
-        tasks.spawn(consume(Arc::clone(&shared), Arc::clone(&backend), now.clone()));
+        tasks.spawn(consume(Arc::clone(&shared), now.clone()));
     }
     tasks.spawn(look_after(Arc::clone(&shared)));
     tasks.close();
@@ -155,7 +167,7 @@ impl Sender {
         let mut lost = 0;
         {
             let mut backlog = shared.backlog();
-            match shared.when_full {
+            match backlog.when_full() {
                 WhenFull::Refuse => backlog.push(waiting, limit),
                 WhenFull::DropNewest if backlog.has_room(signal, need, limit) => backlog.push(waiting, limit),
                 WhenFull::DropNewest => lost = items,
@@ -175,9 +187,13 @@ impl Sender {
         }
     }
 
-    /// True when it takes nothing more.
-    pub fn is_closed(&self) -> bool {
-        self.shared.closing.is_cancelled()
+    /// Goes on with other settings and another client; what waits to be tried again is tried at once.
+    pub fn change(&self, remote: &Remote, deliver: Arc<dyn Deliver>) {
+        let shared = &self.shared;
+        *shared.backend() = Backend { deliver, retry: remote.retry, request_bytes_max: remote.request_bytes_max };
+        shared.backlog().change(remote.queue);
+        *shared.pause.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        shared.changed.notify_waiters();
     }
 
     /// Requests that wait, and their items and bytes with those that are on their way.
@@ -208,10 +224,10 @@ impl Sender {
     }
 }
 
-async fn consume(shared: Arc<Shared>, backend: Arc<dyn Deliver>, now: CancellationToken) {
+async fn consume(shared: Arc<Shared>, now: CancellationToken) {
     while let Some(next) = shared.next().await {
         tokio::select! {
-            () = shared.settle(&*backend, next) => {}
+            () = shared.settle(next) => {}
             () = now.cancelled() => return,
         }
     }
@@ -239,9 +255,17 @@ impl Shared {
         if is_paused { limit.min(LEARNED_MIN) } else { limit }
     }
 
+    fn backend(&self) -> MutexGuard<'_, Backend> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn request_bytes_max(&self) -> usize {
+        self.backend().request_bytes_max
+    }
+
     /// The largest request that is made of small ones.
     fn joined_max(&self) -> usize {
-        self.sizes.limit(self.request_bytes_max)
+        self.sizes.limit(self.request_bytes_max())
     }
 
     /// The next request; `None` when the queue is closed and empty.
@@ -266,21 +290,21 @@ impl Shared {
     }
 
     /// Sends a request until it is taken or given up.
-    async fn settle(&self, backend: &dyn Deliver, request: Waiting) {
+    async fn settle(&self, request: Waiting) {
         let mut left = request.amount();
         let mut parts = VecDeque::from([request]);
         while let Some(part) = parts.pop_front() {
             self.wait_for_pause().await;
             let limit = self.limit();
-            if part.request.len() > limit && (part.items > 1 || part.request.len() > self.request_bytes_max) {
+            if part.request.len() > limit && (part.items > 1 || part.request.len() > self.request_bytes_max()) {
                 let cut = batch::fit(part, limit);
                 for one in cut.oversized {
                     // Larger than what was learned is worth its own try, larger than what is set is not.
-                    if one.request.len() > self.request_bytes_max {
-                        let why = format!("an item is larger than `max_request_bytes` ({})", self.request_bytes_max);
+                    if one.request.len() > self.request_bytes_max() {
+                        let why = format!("an item is larger than `max_request_bytes` ({})", self.request_bytes_max());
                         self.lose(&one, "too_large", &why).await;
                         self.count_down(&mut left, one.amount());
-                    } else if let Some(smaller) = self.deliver(backend, &one).await {
+                    } else if let Some(smaller) = self.deliver(&one).await {
                         prepend(&mut parts, smaller);
                     } else {
                         self.count_down(&mut left, one.amount());
@@ -289,7 +313,7 @@ impl Shared {
                 prepend(&mut parts, cut.parts);
                 continue;
             }
-            match self.deliver(backend, &part).await {
+            match self.deliver(&part).await {
                 Some(smaller) => prepend(&mut parts, smaller),
                 None => self.count_down(&mut left, part.amount()),
             }
@@ -307,12 +331,13 @@ impl Shared {
     }
 
     /// Sends one request; returns its parts when it is too large for the backend.
-    async fn deliver(&self, backend: &dyn Deliver, part: &Waiting) -> Option<Vec<Waiting>> {
-        let mut backoff = Backoff::new(self.retry);
+    async fn deliver(&self, part: &Waiting) -> Option<Vec<Waiting>> {
+        let mut backoff = Backoff::new(self.backend().retry);
         let began = clock::instant();
         loop {
             self.wait_for_pause().await;
-            let error = match backend.deliver(part.signal, part.request.clone()).await {
+            let deliver = Arc::clone(&self.backend().deliver);
+            let error = match deliver.deliver(part.signal, part.request.clone()).await {
                 Ok(delivered) => {
                     self.delivered(part, &delivered);
                     return None;
@@ -351,7 +376,16 @@ impl Shared {
             self.told.trouble(Kind::Trouble, &text);
             // At the end there is no time for a long wait that nobody asked for.
             let ends_early = !is_named && wait > WAIT_AT_THE_END && !self.closing.is_cancelled();
-            clock_wait(wait, ends_early.then_some(&self.closing)).await;
+            self.wait(wait, ends_early).await;
+        }
+    }
+
+    /// Waits, but not longer than until the settings change and, where it may end early, the queue is closed.
+    async fn wait(&self, wait: Duration, ends_early: bool) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.changed.notified() => {}
+            () = self.closing.cancelled(), if ends_early => {}
         }
     }
 
@@ -396,7 +430,7 @@ impl Shared {
             Some(known) if known.until > now => {}
             Some(known) => known.until = now + known.backoff.pause(),
             None => {
-                let mut backoff = Backoff::new(self.retry);
+                let mut backoff = Backoff::new(self.backend().retry);
                 *pause = Some(Pause { until: now + backoff.pause(), backoff });
             }
         }
@@ -410,7 +444,7 @@ impl Shared {
             if wait.is_zero() || self.closing.is_cancelled() {
                 return;
             }
-            clock_wait(wait, Some(&self.closing)).await;
+            self.wait(wait, true).await;
         }
     }
 }

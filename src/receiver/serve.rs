@@ -10,7 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -64,10 +64,45 @@ pub enum BindError {
 /// A socket that listens and is not served yet.
 pub struct Bound {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Certificates>,
     keepalive: Keepalive,
     /// Where it listens.
     pub address: SocketAddr,
+}
+
+/// What greets TLS connections, and may be exchanged while connections come in; those that are open stay.
+#[derive(Clone)]
+pub struct Certificates(Arc<RwLock<TlsAcceptor>>);
+
+impl Certificates {
+    /// Reads the files of a listener.
+    ///
+    /// # Errors
+    /// When a certificate or key cannot be used.
+    pub fn of(settings: &ServerTls) -> Result<Certificates, PemError> {
+        Ok(Certificates(Arc::new(RwLock::new(acceptor(settings)?))))
+    }
+
+    /// Reads them anew.
+    ///
+    /// # Errors
+    /// When they cannot be used; then the old ones stay.
+    pub fn change(&self, settings: &ServerTls) -> Result<(), PemError> {
+        let acceptor = acceptor(settings)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        Ok(())
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Bound {
+    /// Its certificates, where it has some.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.tls.clone()
+    }
 }
 
 /// Listens.
@@ -83,7 +118,7 @@ pub async fn bind(listener: &Listener, key: &str) -> Result<Bound, BindError> {
         }
         _ => BindError::Address { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone(), source },
     };
-    let tls = listener.tls.as_ref().map(acceptor).transpose()?;
+    let tls = listener.tls.as_ref().map(Certificates::of).transpose()?;
     let socket = TcpListener::bind((listener.host.as_str(), listener.port)).await.map_err(explain)?;
     let address = socket.local_addr().map_err(explain)?;
     Ok(Bound { listener: socket, tls, keepalive: listener.keepalive, address })
@@ -143,7 +178,8 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
             // Closed at once: the sender retries, and what is connected goes on.
             continue;
         };
-        let (tls, keepalive, router) = (bound.tls.clone(), bound.keepalive, router.clone());
+        let (tls, keepalive, router) =
+            (bound.tls.as_ref().map(Certificates::acceptor), bound.keepalive, router.clone());
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
             connection(stream, tls, keepalive, router, shutdown).await;
