@@ -8,6 +8,8 @@ pub mod admission;
 pub mod body;
 pub mod grpc;
 pub mod http;
+mod opening;
+mod places;
 pub mod serve;
 
 use crate::otlp::Signal;
@@ -58,7 +60,7 @@ pub enum Refusal {
     #[error("this content type is not read here; use application/x-protobuf or application/json")]
     ContentType,
     /// The encoding is none that we read.
-    #[error("content encoding `{0}` is not read here; use identity, gzip or zstd")]
+    #[error("content encoding `{0}` is not read here; use identity, gzip, zstd, deflate, zlib, snappy or lz4")]
     Encoding(String),
     /// The body did not come whole or in time; what was sent may be sent again.
     #[error("the request did not come whole: {0}")]

@@ -52,7 +52,18 @@ fn as_json(signal: Signal, request: &[u8]) -> Vec<u8> {
 async fn success_is_an_empty_message_in_the_encoding_of_the_request() {
     let hop = Hop::relay().await;
     let plain: Compress = |bytes| bytes.to_vec();
-    let encodings: [(&str, Compress); 3] = [("identity", plain), ("gzip", gzip), ("zstd", zstd)];
+    let encodings: [(&str, Compress); 10] = [
+        ("identity", plain),
+        ("gzip", gzip),
+        ("zstd", zstd),
+        ("deflate", requests::zlib),
+        ("deflate", requests::deflate),
+        ("zlib", requests::zlib),
+        ("snappy", requests::snappy),
+        ("snappy", requests::framed_snappy),
+        ("x-snappy-framed", requests::framed_snappy),
+        ("lz4", requests::lz4),
+    ];
     for signal in Signal::ALL {
         let request = one(signal, "a healthy item");
         for (encoding, compress) in encodings {
@@ -93,7 +104,7 @@ async fn success_is_an_empty_message_in_the_encoding_of_the_request() {
             assert_eq!(answer.grpc().code(), Code::Ok, "{case}");
             arrived(&case);
         }
-        assert_eq!(hop.counters.accepted_count(signal), 18);
+        assert_eq!(hop.counters.accepted_count(signal), 60);
     }
 }
 
@@ -182,7 +193,7 @@ async fn what_http_refuses() {
             (JSON, "gzip", gzip_bomb.clone(), 413, Code::ResourceExhausted, "larger than"),
             (JSON, "zstd", zstd_bomb.clone(), 413, Code::ResourceExhausted, "larger than"),
             (PROTOBUF, "br", good.clone(), 415, Code::Unimplemented, "`br`"),
-            (JSON, "deflate", good_json.clone(), 415, Code::Unimplemented, "`deflate`"),
+            (JSON, "compress", good_json.clone(), 415, Code::Unimplemented, "`compress`"),
         ];
         for (content_type, encoding, body, status, code, word) in cases {
             let case = format!("{signal:?} {content_type} {encoding:?} {status} {word}");
@@ -212,7 +223,7 @@ async fn what_http_refuses() {
             assert!(status_of(&answer).message.contains("POST"), "{signal:?} {method}");
         }
     }
-    for path in ["/", "/v1", "/v1/logs/", "/v1/profiles", "/v1development/profiles", "/v1/LOGS", "//v1/logs"] {
+    for path in ["/", "/v1", "/v1/logs//", "/v1/profiles", "/v1development/profiles", "/v1/LOGS", "//v1/logs"] {
         let answer = post(hop.http, path, PROTOBUF, requests::logs(&["x"])).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(status_of(&answer).message.contains("/v1/logs"), "{path}");
@@ -270,6 +281,7 @@ async fn what_grpc_refuses() {
         let two = [frame(0, &good), frame(0, &good)].concat();
         // grpc-encoding, the body as it is; code, what the message speaks of.
         type Case = (&'static str, Vec<u8>, Code, &'static str);
+        let framed_bomb = frame(1, &requests::framed_snappy(&large(signal))).to_vec();
         let cases: Vec<Case> = vec![
             ("", frame(0, b"\xff\xff\xff").to_vec(), Code::InvalidArgument, "malformed"),
             ("", frame(0, &good[..good.len() - 1]).to_vec(), Code::InvalidArgument, "malformed"),
@@ -285,7 +297,17 @@ async fn what_grpc_refuses() {
             ("", frame(0, &large(signal)).to_vec(), Code::ResourceExhausted, "larger than"),
             ("gzip", frame(1, &gzip_bomb).to_vec(), Code::ResourceExhausted, "larger than"),
             ("zstd", frame(1, &zstd_bomb).to_vec(), Code::ResourceExhausted, "larger than"),
-            ("snappy", frame(1, &good).to_vec(), Code::Unimplemented, "`snappy`"),
+            ("deflate", frame(1, &requests::zlib(&large(signal))).to_vec(), Code::ResourceExhausted, "larger than"),
+            ("deflate", frame(1, &requests::deflate(&large(signal))).to_vec(), Code::ResourceExhausted, "larger than"),
+            ("snappy", frame(1, &requests::snappy(&large(signal))).to_vec(), Code::ResourceExhausted, "larger than"),
+            ("snappy", framed_bomb.clone(), Code::ResourceExhausted, "larger than"),
+            ("lz4", frame(1, &requests::lz4(&large(signal))).to_vec(), Code::ResourceExhausted, "larger than"),
+            // A block that says that it will be 4 GiB long, and is not.
+            ("snappy", frame(1, b"\xff\xff\xff\xff\x0f").to_vec(), Code::ResourceExhausted, "larger than"),
+            ("deflate", frame(1, &good).to_vec(), Code::InvalidArgument, "compression"),
+            ("snappy", frame(1, b"\x05\xff").to_vec(), Code::InvalidArgument, "compression"),
+            ("lz4", frame(1, &good).to_vec(), Code::InvalidArgument, "compression"),
+            ("br", frame(1, &good).to_vec(), Code::Unimplemented, "`br`"),
         ];
         for (encoding, body, code, word) in cases {
             let case = format!("{signal:?} {encoding:?} {code:?} {word}");
@@ -297,7 +319,11 @@ async fn what_grpc_refuses() {
             assert!(status.message().contains(word), "{case}: {status:?}");
             assert_eq!(answer.retry_info(), None, "{case}: it must not come again as it is");
             if code == Code::Unimplemented {
-                assert_eq!(answer.header("grpc-accept-encoding"), "identity,gzip,zstd", "{case}");
+                assert_eq!(
+                    answer.header("grpc-accept-encoding"),
+                    "identity,gzip,zstd,deflate,zlib,snappy,lz4",
+                    "{case}"
+                );
             }
         }
         for content_type in ["application/json", "text/plain", "application/grpcx"] {
@@ -328,8 +354,8 @@ async fn what_grpc_refuses() {
         assert!(String::from_utf8_lossy(&answer.body).contains("4318"), "{path}: {answer:?}");
     }
     assert!(hop.kept.take().is_empty(), "nothing of what was refused went on");
-    assert_eq!(hop.refused("malformed"), 30, "{:?}", hop.counters.labelled());
-    assert_eq!(hop.refused("too_large"), 12);
+    assert_eq!(hop.refused("malformed"), 39, "{:?}", hop.counters.labelled());
+    assert_eq!(hop.refused("too_large"), 30);
     assert_eq!(hop.refused("encoding"), 3);
 }
 
@@ -372,5 +398,15 @@ async fn health_and_reflection() {
     let names = String::from_utf8_lossy(&answer.body).into_owned();
     for service in why502::web::SERVICES.iter().filter(|service| !service.contains("reflection")) {
         assert!(names.contains(service), "{names}");
+    }
+}
+
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_path_is_no_other_path() {
+    let hop = Hop::relay().await;
+    for signal in Signal::ALL {
+        let path = format!("{}/", signal.http_path());
+        assert_eq!(post(hop.http, &path, PROTOBUF, one(signal, "an item")).await.status, 200, "{path}");
+        assert_eq!(hop.kept.take().len(), 1);
     }
 }

@@ -28,6 +28,12 @@ pub enum Encoding {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// RFC 1950, which HTTP calls `deflate`; some send RFC 1951 alone under that name.
+    Deflate,
+    /// Google's snappy, as one block or framed.
+    Snappy,
+    /// Frames of LZ4.
+    Lz4,
 }
 
 impl Encoding {
@@ -42,6 +48,9 @@ impl Encoding {
             b"" | b"identity" => Ok(Encoding::Identity),
             b"gzip" => Ok(Encoding::Gzip),
             b"zstd" => Ok(Encoding::Zstd),
+            b"deflate" | b"zlib" => Ok(Encoding::Deflate),
+            b"snappy" | b"x-snappy-framed" => Ok(Encoding::Snappy),
+            b"lz4" => Ok(Encoding::Lz4),
             other => Err(Refusal::Encoding(String::from_utf8_lossy(other).chars().take(40).collect())),
         }
     }
@@ -117,7 +126,36 @@ pub fn decompress(encoding: Encoding, bytes: Bytes, limit: usize, admitted: &mut
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(damaged)?;
             bounded(decoder, limit, admitted, damaged)
         }
+        Encoding::Deflate if is_zlib(&bytes) => {
+            bounded(flate2::read::ZlibDecoder::new(&*bytes), limit, admitted, damaged)
+        }
+        Encoding::Deflate => bounded(flate2::read::DeflateDecoder::new(&*bytes), limit, admitted, damaged),
+        Encoding::Snappy if bytes.starts_with(SNAPPY_FRAMES) => {
+            bounded(snap::read::FrameDecoder::new(&*bytes), limit, admitted, damaged)
+        }
+        Encoding::Snappy => snappy_block(&bytes, limit, admitted),
+        Encoding::Lz4 => bounded(lz4_flex::frame::FrameDecoder::new(&*bytes), limit, admitted, damaged),
     }
+}
+
+/// How framed snappy begins: the chunk that names it.
+const SNAPPY_FRAMES: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
+/// The head of RFC 1950: method 8, and a check sum over both bytes.
+fn is_zlib(bytes: &[u8]) -> bool {
+    let Some([method, flags]) = bytes.first_chunk::<2>() else { return false };
+    method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
+}
+
+/// One block, which says at its start how long it will be: nothing is made that would be too long.
+fn snappy_block(bytes: &[u8], limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal> {
+    let damaged = |error: snap::Error| Refusal::Malformed(format!("the compression is damaged: {error}"));
+    let length = snap::raw::decompress_len(bytes).map_err(damaged)?;
+    if length > limit {
+        return Err(Refusal::TooLarge(limit));
+    }
+    admitted.grow(length)?;
+    snap::raw::Decoder::new().decompress_vec(bytes).map(Bytes::from).map_err(damaged)
 }
 
 fn bounded(

@@ -17,7 +17,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// Flag and length before each message (gRPC over HTTP/2, "Length-Prefixed-Message").
 const PREFIX_BYTES: usize = 5;
 /// Encodings that senders may use.
-const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd");
+const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip,zstd,deflate,zlib,snappy,lz4");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const UNIMPLEMENTED: HeaderValue = HeaderValue::from_static("12");
 

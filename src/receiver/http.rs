@@ -25,6 +25,8 @@ pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Adm
     for signal in Signal::ALL {
         let handler =
             move |State(calls): State<Calls<C>>, request: Request| async move { answer(&calls, signal, request).await };
+        // Some write the path of their endpoint with a slash at its end.
+        router = router.route(&format!("{}/", signal.http_path()), post(handler));
         router = router.route(signal.http_path(), post(handler));
     }
     router.fallback(other_path).method_not_allowed_fallback(other_method).with_state(calls)

@@ -1,5 +1,7 @@
 //! Listening sockets: bound first, so that a taken port is one clear sentence, then served until shutdown.
 
+use super::opening::{self, Opened};
+use super::places::{Place, Places};
 use crate::config::settings::{Keepalive, Listener, ServerTls};
 use crate::pem::{self, PemError};
 use axum::Router;
@@ -12,13 +14,19 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once: more than a machine's agents, fewer than its descriptors.
 const CONNECTIONS_MAX: usize = 4_096;
+/// Those of one address, which may be a proxy that many senders are behind: nobody takes them all.
+const OF_ADDRESS_MAX: usize = 1_024;
+/// A connection must say which protocol it speaks within this time, after its TLS handshake where there is one.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request head over HTTP/1.1: names and tokens of tens of KiB fit. HTTP/2 has hyper's 16 KiB.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// A request head must be whole within this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A TLS handshake must be done within this time.
@@ -158,15 +166,15 @@ pub fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, PemError> {
 
 /// Serves until `shutdown`, then lets running requests end.
 pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Places::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
     let tasks = tokio_util::task::TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = bound.listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, mostly: without a pause this would spin.
                 tracing::warn!(%error, address = %bound.address, "cannot accept a connection; waiting a moment");
@@ -174,7 +182,7 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+        let Some(place) = places.take(from.ip()) else {
             // Closed at once: the sender retries, and what is connected goes on.
             continue;
         };
@@ -182,8 +190,7 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
             (bound.tls.as_ref().map(Certificates::acceptor), bound.keepalive, router.clone());
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            connection(stream, tls, keepalive, router, shutdown).await;
-            drop(permit);
+            connection(stream, place, tls, keepalive, router, shutdown).await;
         });
     }
     drop(bound.listener);
@@ -195,6 +202,7 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
 
 async fn connection(
     stream: TcpStream,
+    place: Place,
     tls: Option<TlsAcceptor>,
     keepalive: Keepalive,
     router: Router,
@@ -203,7 +211,7 @@ async fn connection(
     // Answers are small: waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -220,21 +228,48 @@ async fn connection(
         }
     };
     let result = match tls {
-        None => until(builder.serve_connection_with_upgrades(TokioIo::new(stream), service), ending).await,
-        Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                until(builder.serve_connection_with_upgrades(TokioIo::new(stream), service), ending).await
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a TLS handshake failed");
-                return;
-            }
-            Err(_) => return,
+        None => match opened(stream, &place, &shutdown).await {
+            Some(stream) => until(builder.serve_connection_with_upgrades(TokioIo::new(stream), service), ending).await,
+            None => return,
         },
+        Some(acceptor) => {
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+            let greeted = tokio::select! {
+                greeted = handshake => greeted,
+                () = place.given_away() => return,
+            };
+            let stream = match greeted {
+                Ok(Ok(stream)) => opened(stream, &place, &shutdown).await,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a TLS handshake failed");
+                    None
+                }
+                Err(_) => None,
+            };
+            let Some(stream) = stream else { return };
+            until(builder.serve_connection_with_upgrades(TokioIo::new(stream), service), ending).await
+        }
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// A connection that has said which protocol it speaks; `None` where it did not in time, or where its place was needed.
+async fn opened<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    place: &Place,
+    shutdown: &CancellationToken,
+) -> Option<Opened<S>> {
+    let first = tokio::select! {
+        first = tokio::time::timeout(OPENING_TIMEOUT, opening::read(&mut stream)) => first,
+        () = place.given_away() => return None,
+        // Nothing was asked for yet, so nothing has to be answered.
+        () = shutdown.cancelled() => return None,
+    };
+    let first = first.ok()?.ok()??;
+    place.spoke();
+    Some(Opened::new(first, stream))
 }
 
 /// Serves a connection; from `ending` on it takes no new requests and ends with those that run.
