@@ -22,6 +22,7 @@ use processors::processors;
 use receivers::receivers;
 use section::{Context, Section, unknown, unknown_key};
 use settings::{Config, Pipeline, Telemetry};
+use table::{PROCESSORS_NOT_NEEDED, told_of};
 use tree::{Kind, Mistake, Node};
 
 /// What runs without a file: OTLP on the loopback, verdicts on the terminal, nothing leaves the machine.
@@ -165,6 +166,12 @@ fn pipelines(
             used.push(format!("processors::{processor}"));
             let text = if processors.iter().take(index).any(|(before, _)| before == processor) {
                 format!("`{processor}` stands here twice; keep one")
+            } else if told_of(PROCESSORS_NOT_NEEDED, type_of(processor)).is_some() {
+                // Told of where it is defined.
+                match names.processors.iter().any(|(known, _)| known == processor) {
+                    true => continue,
+                    false => format!("`{processor}` is not defined under `processors`; take it out, it is not needed"),
+                }
             } else if processor != "why502" {
                 format!("why502 has no processor `{processor}`; put it into the collector in front or behind")
             } else if !names.processors.iter().any(|(known, _)| known == "why502") {

@@ -34,7 +34,15 @@ pub(super) fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
             }
             "debug" => {
                 for (key, line, _) in context.members(value, &shown) {
-                    context.mistake(*line, format!("`{shown}` has no key `{key}`; it has none at all"));
+                    if ["verbosity", "sampling_initial", "sampling_thereafter", "use_internal_logger"]
+                        .contains(&key.as_str())
+                    {
+                        let text =
+                            format!("`{shown}::{key}` does nothing: verdicts are shown, each of them, and no records");
+                        context.warnings.push(Mistake { line: *line, text });
+                    } else {
+                        context.mistake(*line, format!("`{shown}` has no key `{key}`; it has none at all"));
+                    }
                 }
                 Some(ExporterKind::Debug)
             }

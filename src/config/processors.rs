@@ -2,6 +2,7 @@
 
 use super::section::{Context, Section};
 use super::settings::{Processor, Sites, Upstream};
+use super::table::{PROCESSORS_NOT_NEEDED, told_of};
 use super::tree::{Mistake, Node};
 use super::{Named, type_of};
 use crate::engine::place::RULES_MAX;
@@ -21,6 +22,9 @@ pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Pro
                 *line,
                 "there is one processor `why502`: logs are explained by spans, so all pipelines share it",
             );
+        } else if let Some(words) = told_of(PROCESSORS_NOT_NEEDED, type_of(name)) {
+            let text = format!("`processors::{name}` is not needed and does nothing: {words}");
+            context.warnings.push(Mistake { line: *line, text });
         } else {
             context.mistake(
                 *line,

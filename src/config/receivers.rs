@@ -60,8 +60,13 @@ fn check_listeners(context: &mut Context<'_>, receivers: &[Receiver]) {
                 format!("`{key}`: {endpoint} is taken already by `{first}` (line {}); choose another port", taken.line);
             context.mistake(listener.line, text);
         }
-        if listener.tls.is_none() && matches!(listener.host.as_str(), "0.0.0.0" | "::") {
-            let text = format!("{endpoint} listens on every address without TLS; anybody who reaches it can send logs");
+        let asks = listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        if !asks && matches!(listener.host.as_str(), "0.0.0.0" | "::") {
+            let how = match listener.tls {
+                None => "without TLS",
+                Some(_) => "and asks for no certificate (`tls::client_ca_file`)",
+            };
+            let text = format!("{endpoint} listens on every address {how}; anybody who reaches it can send logs");
             context.warnings.push(Mistake { line: listener.line, text });
         }
     }

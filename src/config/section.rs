@@ -2,7 +2,7 @@
 
 use super::endpoint::EndpointError;
 use super::settings::{Endpoint, Identity, NamedFile, Place};
-use super::table::{Kind as Written, UNSUPPORTED, find, keys_under};
+use super::table::{INSTEAD, Kind as Written, NOT_NEEDED, UNSUPPORTED, find, keys_under, told_of};
 use super::tree::{Kind, Mistake, Node, expand};
 use super::values::{self, Secret};
 use http::Uri;
@@ -70,7 +70,13 @@ impl<'n> Section<'n> {
         let members = node.map_or(&[][..], |node| context.members(node, shown));
         let known = keys_under(path);
         for (key, line, _) in members {
-            if UNSUPPORTED.contains(&format!("{path}::{key}").as_str()) {
+            let whole = format!("{path}::{key}");
+            if let Some(words) = told_of(NOT_NEEDED, &whole) {
+                let text = format!("`{shown}::{key}` is not needed and does nothing: {words}");
+                context.warnings.push(Mistake { line: *line, text });
+            } else if let Some(words) = told_of(INSTEAD, &whole) {
+                context.mistake(*line, format!("`{shown}::{key}` is not supported by why502: {words}"));
+            } else if UNSUPPORTED.contains(&whole.as_str()) {
                 let text = format!("`{shown}::{key}` is not supported by why502; it has {} here", known.join(", "));
                 context.mistake(*line, text);
             } else if !known.contains(&key.as_str()) {

@@ -353,6 +353,63 @@ pub const UNSUPPORTED: &[&str] = &[
     "grpc::keepalive::server_parameters::max_connection_age_grace",
 ];
 
+/// Keys of the collector that are not needed here, with the reason: they are let stand and told of.
+pub const NOT_NEEDED: &[(&str, &str)] = &[
+    ("remote::sending_queue::block_on_overflow", "a full queue is pushed back to the sender (`when_full`)"),
+    ("remote::sending_queue::batch", "small requests are joined as they wait, up to `max_request_bytes`"),
+    ("remote::balancer_name", "there is one connection to each backend, and HTTP/2 shares it"),
+    ("remote::wait_for_ready", "what cannot be sent yet waits in the queue"),
+    ("remote::read_buffer_size", "buffers size themselves"),
+    ("remote::write_buffer_size", "buffers size themselves"),
+    ("remote::keepalive", "a dead connection is noticed by the `timeout` of a request, which is then sent again"),
+    ("remote::max_idle_conns", "connections are kept as long as they are used"),
+    ("remote::idle_conn_timeout", "connections are kept as long as they are used"),
+    ("grpc::transport", "it is always tcp"),
+    ("grpc::include_metadata", "no header of a request is passed on"),
+    ("http::include_metadata", "no header of a request is passed on"),
+    ("grpc::read_buffer_size", "buffers size themselves"),
+    ("grpc::write_buffer_size", "buffers size themselves"),
+    ("grpc::max_concurrent_streams", "a connection has 256 streams at once"),
+    ("http::read_header_timeout", "a head must be there within 10 s"),
+    ("http::read_timeout", "a body must be there within 30 s"),
+    ("http::idle_timeout", "a silent connection is closed after 10 s"),
+];
+
+/// Keys of the collector that would mean something, with what to do instead.
+pub const INSTEAD: &[(&str, &str)] = &[
+    ("remote::sending_queue::storage", "the queue is in memory alone; put a collector with `file_storage` behind it"),
+    ("remote::sending_queue::wait_for_result", "a request is acknowledged when it is in the queue; take it out"),
+    (
+        "remote::auth",
+        "write the header that the backend wants under `headers`, such as `authorization: Bearer ${env:TOKEN}`",
+    ),
+    ("remote::proxy_url", "proxies are not spoken to; send to a collector that reaches the backend"),
+    ("remote::authority", "write the name in the certificate as `tls::server_name_override`"),
+    ("remote::tls::reload_interval", "SIGHUP reads certificates anew; take it out"),
+    ("grpc::tls::reload_interval", "SIGHUP reads certificates anew; take it out"),
+    ("http::tls::reload_interval", "SIGHUP reads certificates anew; take it out"),
+    ("remote::tls::min_version", "TLS 1.2 and 1.3 are spoken; take it out, or let the backend insist"),
+    ("grpc::tls::min_version", "TLS 1.2 and 1.3 are spoken; take it out"),
+    ("http::tls::min_version", "TLS 1.2 and 1.3 are spoken; take it out"),
+    ("grpc::auth", "ask for client certificates with `tls::client_ca_file`, or let a proxy in front ask for a token"),
+    ("http::auth", "ask for client certificates with `tls::client_ca_file`, or let a proxy in front ask for a token"),
+    ("http::cors", "browsers are not let in; put a collector in front for them"),
+    ("http::traces_url_path", "the paths are /v1/traces, /v1/metrics and /v1/logs; let senders use them"),
+    ("http::metrics_url_path", "the paths are /v1/traces, /v1/metrics and /v1/logs; let senders use them"),
+    ("http::logs_url_path", "the paths are /v1/traces, /v1/metrics and /v1/logs; let senders use them"),
+];
+
+/// Processors of the collector that are let stand in a pasted file, with the reason why they do nothing.
+pub const PROCESSORS_NOT_NEEDED: &[(&str, &str)] = &[
+    ("batch", "small requests are joined as they wait for a backend"),
+    ("memory_limiter", "memory has limits of its own, past which senders are asked to come back"),
+];
+
+/// What is said of a key or processor.
+pub fn told_of(table: &'static [(&'static str, &'static str)], path: &str) -> Option<&'static str> {
+    table.iter().find(|(known, _)| *known == path).map(|(_, words)| *words)
+}
+
 /// The row of a path.
 pub fn find(path: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.path == path)

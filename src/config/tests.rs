@@ -50,7 +50,7 @@ fn every_default_of_the_table_is_in_its_range() {
 #[test]
 fn all_mistakes_at_once() {
     let text = format!(
-        "{HEAD}exporters:\n  otlp/a: {{endpiont: x:4317}}\n  otlphttp: {{endpoint: host:4318, timeout: 10}}\n  prometheus: {{}}\nservice:\n  pipelines:\n    logs: {{receivers: [otpl], processors: [batch], exporters: [otlp/a]}}\n    profiles: {{}}\nextension: {{}}\n"
+        "{HEAD}exporters:\n  otlp/a: {{endpiont: x:4317}}\n  otlphttp: {{endpoint: host:4318, timeout: 10}}\n  prometheus: {{}}\nservice:\n  pipelines:\n    logs: {{receivers: [otpl], processors: [tail_sampling], exporters: [otlp/a]}}\n    profiles: {{}}\nextension: {{}}\n"
     );
     check(
         &text,
@@ -60,7 +60,7 @@ fn all_mistakes_at_once() {
             "5: `exporters::otlphttp::endpoint`: `host:4318` needs a scheme, http:// or https://",
             "5: `exporters::otlphttp::timeout`: `10` is not a duration such as 8s or 1m30s, 10ms to 10m",
             "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, file, debug",
-            "9: `service::pipelines::logs::processors`: why502 has no processor `batch`; put it into the collector in front or behind",
+            "9: `service::pipelines::logs::processors`: why502 has no processor `tail_sampling`; put it into the collector in front or behind",
             "9: `service::pipelines::logs::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
             "10: `service::pipelines` has no pipeline `profiles`; it has logs, traces, metrics",
             "11: `the file` has no key `extension`; it has receivers, processors, exporters, service",
@@ -222,11 +222,11 @@ fn mistakes_of_two_entries_are_two() {
         "receivers: {otlp: {protocols: {grpc: {}}}}
 processors: {why502: {}}
 exporters: {debug: {}}
-service: {pipelines: {logs: {receivers: [x], processors: [batch, batch], exporters: [debug]}, traces: {receivers: [x], exporters: [debug]}}}
+service: {pipelines: {logs: {receivers: [x], processors: [tail_sampling, tail_sampling], exporters: [debug]}, traces: {receivers: [x], exporters: [debug]}}}
 ",
         &[
-            "4: `service::pipelines::logs::processors`: `batch` stands here twice; keep one",
-            "4: `service::pipelines::logs::processors`: why502 has no processor `batch`; put it into the collector in front or behind",
+            "4: `service::pipelines::logs::processors`: `tail_sampling` stands here twice; keep one",
+            "4: `service::pipelines::logs::processors`: why502 has no processor `tail_sampling`; put it into the collector in front or behind",
             "4: `service::pipelines::logs::receivers`: `receivers` has no entry `x`; it has otlp",
             "4: `service::pipelines::traces::receivers`: `receivers` has no entry `x`; it has otlp",
         ],
@@ -461,4 +461,65 @@ fn the_default_sites_are_those_of_the_table() {
     let keys = read(EMBEDDED, &environment).expect("valid").processor.sites.keys;
     let written = keys.iter().map(|names| names.join(" + ")).collect::<Vec<_>>().join(", ");
     assert_eq!(table::find("why502::sites::keys").map(|row| row.default), Some(format!("[{written}]").as_str()));
+}
+
+#[test]
+fn a_pasted_collector_file_works_or_says_what_to_do_instead() {
+    let pasted = "receivers:
+  otlp: {protocols: {grpc: {include_metadata: true, transport: tcp}, http: {}}}
+processors:
+  why502:
+  batch: {timeout: 1s}
+  memory_limiter/small: {limit_mib: 100}
+exporters:
+  debug: {verbosity: detailed}
+  otlp/out:
+    endpoint: tempo:4317
+    balancer_name: round_robin
+    sending_queue: {block_on_overflow: true, batch: {min_size: 100}}
+service:
+  pipelines:
+    logs: {receivers: [otlp], processors: [memory_limiter/small, why502, batch], exporters: [debug, otlp/out]}
+    metrics: {receivers: [otlp], processors: [batch], exporters: [otlp/out]}
+";
+    let config = read(pasted, &environment).expect("it works");
+    let explained: Vec<bool> = config.pipelines.iter().map(|pipeline| pipeline.explained).collect();
+    assert_eq!(explained, [true, false]);
+    let told: Vec<usize> = config.warnings.iter().map(|warning| warning.line).collect();
+    assert_eq!(told, [2, 2, 5, 6, 8, 11, 12, 12], "{:#?}", config.warnings);
+    assert!(config.warnings.iter().all(|warning| warning.text.contains("does nothing: ")), "{:#?}", config.warnings);
+    check(
+        &pasted.replace("balancer_name: round_robin", "auth: {authenticator: bearertokenauth}"),
+        &[
+            "11: `exporters::otlp/out::auth` is not supported by why502: write the header that the backend wants under `headers`, such as `authorization: Bearer ${env:TOKEN}`",
+        ],
+    );
+    check(
+        &pasted.replace("block_on_overflow: true", "storage: file_storage"),
+        &[
+            "12: `exporters::otlp/out::sending_queue::storage` is not supported by why502: the queue is in memory alone; put a collector with `file_storage` behind it",
+        ],
+    );
+}
+
+#[test]
+fn open_listeners_are_told_of() {
+    let told = |listener: &str| -> Vec<String> {
+        let text = format!(
+            "receivers: {{otlp: {{protocols: {{grpc: {{{listener}}}}}}}}}\nprocessors: {{why502: {{}}}}\n\
+             exporters: {{debug: {{}}}}\nservice: {{pipelines: {{logs: {{receivers: [otlp], processors: [why502], exporters: [debug]}}}}}}\n"
+        );
+        read(&text, &environment).expect("it works").warnings.into_iter().map(|warning| warning.text).collect()
+    };
+    let tls = "tls: {cert_file: c, key_file: k}";
+    for (listener, words) in [
+        ("endpoint: 127.0.0.1:4317".to_owned(), None),
+        ("endpoint: 0.0.0.0:4317".to_owned(), Some("without TLS")),
+        (format!("endpoint: \"[::]:4317\", {tls}"), Some("asks for no certificate")),
+        (format!("endpoint: 0.0.0.0:4317, {}", tls.replace('}', ", client_ca_file: a}")), None),
+    ] {
+        let found = told(&listener);
+        assert_eq!(found.len(), usize::from(words.is_some()), "{listener}: {found:?}");
+        assert!(words.is_none_or(|words| found.iter().all(|text| text.contains(words))), "{listener}: {found:?}");
+    }
 }

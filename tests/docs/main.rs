@@ -7,6 +7,7 @@ mod configuration;
 mod emitted;
 mod names;
 mod registry;
+mod security;
 mod telemetry;
 
 use std::fs;
