@@ -17,7 +17,7 @@ use crate::exporter::backlog::Amount;
 use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
-use crate::telemetry::metrics::{PER_INCIDENT, SUPPRESSED};
+use crate::telemetry::metrics::{OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -330,6 +330,7 @@ impl Correlator {
             return;
         }
         let enrichment = self.enrichment(verdict);
+        self.shared.counters.add(OWN_RECORDS, "verdict", 1);
         builder.push_with(&self.verdict_route, Signal::Logs, Amount::default(), &surroundings, |out| {
             enrichment.put_verdict_record(verdict, now, out);
         });
@@ -350,6 +351,7 @@ impl Correlator {
             let record = enrich::incident::record(incident, now);
             let surroundings = surroundings.unwrap_or_else(|| self.own_scope.clone());
             let room = Amount::default();
+            self.shared.counters.add(OWN_RECORDS, "incident", 1);
             builder.push_with(&self.verdict_route, Signal::Logs, room, &surroundings, |out| {
                 out.extend_from_slice(&record)
             });

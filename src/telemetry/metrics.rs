@@ -41,6 +41,8 @@ const fn row(
     Metric { name, kind, unit, brief, attributes }
 }
 
+/// The counter of records that why502 itself made, by what they tell of.
+pub const OWN_RECORDS: &str = "own_records";
 /// The counter of verdicts of which no record was sent, and the one reason that there is.
 pub const SUPPRESSED: &str = "suppressed_verdicts";
 /// More of its incident were sent than `verdicts::per_incident` allows.
@@ -99,6 +101,13 @@ pub const METRICS: &[Metric] = &[
         "{verdict}",
         &["reason"],
         "Verdicts of which no record of their own was sent, by reason: `per_incident` for those past `verdicts::per_incident`.",
+    ),
+    row(
+        "why502_own_records",
+        Kind::Counter,
+        "{record}",
+        &["kind"],
+        "Log records that why502 itself made and gave to the exporters of logs: of a `verdict` or an `incident`.",
     ),
     row("why502_links", Kind::Counter, "{verdict}", &["method"], "Verdicts, by how they were linked to a trace."),
     row(
@@ -184,6 +193,7 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
         ("why502_receiver_refused_requests", "refused", "reason"),
         ("why502_verdicts", "verdicts", "cause"),
         ("why502_links", "links", "method"),
+        ("why502_own_records", OWN_RECORDS, "kind"),
         ("why502_incidents", "incidents", "origin"),
     ] {
         let of = Arc::clone(counters);
