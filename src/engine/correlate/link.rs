@@ -55,7 +55,7 @@ impl Learned {
         self.classes.iter().find(|(known, _)| known == class).map_or(&self.prior, |(_, delays)| delays)
     }
 
-    /// The same, to learn. Past [`CLASSES_MAX`] classes nothing more is learned.
+    /// The same, to learn. Past `CLASSES_MAX` classes nothing more is learned.
     pub fn of_mut(&mut self, class: &str) -> Option<&mut Delays> {
         let place = match self.classes.iter().position(|(known, _)| known == class) {
             Some(place) => place,
