@@ -389,3 +389,94 @@ fn what_is_not_known_is_asked_for() {
     let gunicorn = hint(&[("access.log", access), ("gunicorn.log", START)]);
     assert!(gunicorn.starts_with("unknown: Send nginx's error log"), "{gunicorn}");
 }
+
+/// The Gunicorn of another service on the same host, behind the same nginx.
+fn of_other_service(lines: &str) -> String {
+    START
+        .replace("127.0.0.1:8000", "127.0.0.1:9000")
+        .replace("[300]", "[700]")
+        .replace("301", "701")
+        .replace("302", "702")
+        + lines
+}
+
+#[test]
+fn the_worker_of_another_service_explains_nothing() {
+    let (access, error) = request("09:15:03", CUT, "GET", "/a", 502);
+    let kernel = "Mar  4 09:15:03 h kernel: Out of memory: Killed process 701 (gunicorn) total-vm:1kB, anon-rss:1kB\n";
+    let other = of_other_service(
+        "[2026-03-04 09:15:03 +0000] [700] [ERROR] Worker (pid:701) was sent SIGKILL! Perhaps out of memory?\n",
+    );
+    for own in [START, ""] {
+        let told = causes(&[
+            ("access.log", &access),
+            ("error.log", &error),
+            ("gunicorn.log", own),
+            ("invoices.log", &other),
+            ("kernel.log", kernel),
+        ]);
+        let of_request: Vec<&String> = told.iter().filter(|told| told.starts_with("/a")).collect();
+        assert_eq!(of_request, ["/a upstream_closed_early"], "its own log: {own}");
+    }
+}
+
+#[test]
+fn a_ghost_of_another_service_joins_nothing() {
+    let (access, error) = request("09:15:10", TIMED_OUT, "GET", "/report", 504);
+    let ends = |worker: u32| {
+        format!(
+            "[2026-03-04 09:15:18 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:{worker})
+[2026-03-04 09:15:18 +0000] [{worker}] [ERROR] Error handling request /report\n"
+        )
+    };
+    let revision = |own: &str, other: &str| {
+        let files = [
+            ("access.log", access.as_str()),
+            ("error.log", error.as_str()),
+            ("gunicorn.log", own),
+            ("invoices.log", other),
+        ];
+        let told = told::of(&files, |verdict| (verdict.target.to_string(), verdict.revision));
+        told.iter().filter(|(target, _)| target == "/report").map(|(_, revision)| *revision).max()
+    };
+    assert_eq!(revision(&format!("{START}{}", ends(301)), &of_other_service("")), Some(1), "its own worker had it");
+    assert_eq!(
+        revision(START, &of_other_service(&ends(701).replace("[300]", "[700]"))),
+        Some(0),
+        "a stranger's had one like it"
+    );
+}
+
+#[test]
+fn workers_that_fail_again_and_again_without_a_halt() {
+    let fails = |second: u32| {
+        format!(
+            "[2026-03-04 09:15:{second:02} +0000] [{0}] [INFO] Booting worker with pid: {0}
+[2026-03-04 09:15:{second:02} +0000] [{0}] [ERROR] Exception in worker process
+Traceback (most recent call last):
+ImportError: No module named broken
+[2026-03-04 09:15:{second:02} +0000] [{0}] [INFO] Worker exiting (pid: {0})\n",
+            400 + second
+        )
+    };
+    let start = "[2026-03-04 09:15:00 +0000] [300] [INFO] Starting gunicorn 19.9.0
+[2026-03-04 09:15:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)\n";
+    let (access, error) = request("09:15:06", RESET, "GET", "/a", 502);
+    let told = |log: &str| {
+        let told = causes(&[("access.log", &access), ("error.log", &error), ("gunicorn.log", log)]);
+        told.into_iter().filter(|told| told.starts_with("/a")).collect::<Vec<String>>()
+    };
+    let endless: String = (1..9).map(fails).collect();
+    assert_eq!(told(&format!("{start}{endless}")), ["/a worker_boot_failed"]);
+    let lives = "[2026-03-04 09:15:00 +0000] [399] [INFO] Booting worker with pid: 399\n";
+    let one = told(&format!("{start}{lives}{}", fails(1)));
+    assert_ne!(one, ["/a worker_boot_failed"], "one of two is no release that cannot start");
+}
+
+#[test]
+fn a_pid_file_that_is_taken_is_no_port_that_is() {
+    let log = "[2026-03-04 09:15:00 +0000] [300] [INFO] Starting gunicorn 23.0.0
+
+Error: Already running on PID 31054 (or pid file '/run/g.pid' is stale)\n";
+    assert_eq!(causes(&[("gunicorn.log", log)]), [" arbiter_crashed"]);
+}

@@ -2,7 +2,7 @@
 
 use super::case::{Case, DeathKey, Sight, Trigger, Workers};
 use super::correlate::Interval;
-use super::correlate::gunicorn::{Death, Instance};
+use super::correlate::gunicorn::Death;
 use super::correlate::join::{Request, split_request_line};
 use super::correlate::world::{Failure, World};
 use super::outcome::{death_interval, death_of_500, failed_at, has_page_of_nginx, symptom_of};
@@ -203,23 +203,16 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
         return None;
     }
     let serial = case.workers() != Workers::Concurrent;
-    // A Gunicorn that listens elsewhere answered nobody here.
-    let is_stranger =
-        |instance: &&Instance| case.is_stranger(instance) || instance.matches(case.upstream) == AddressMatch::No;
-    let strangers: Vec<u64> = case.instances().filter(is_stranger).map(|instance| instance.source).collect();
+    let own: Vec<u64> =
+        case.instances().filter(|instance| case.may_have_answered(instance)).map(|instance| instance.source).collect();
     let deaths = case.keyed_deaths().rev().take(1_024);
     deaths
         .filter(|(_, death)| {
-            if strangers.contains(&death.source) {
-                return false;
-            }
-            let of_instance = case.address < AddressMatch::Maybe
-                || case
-                    .instance
-                    .is_none_or(|instance| instance.source == death.source || case.is_replica(death.source));
             // An abort that Gunicorn answered with 500 is another request's, unless this one was cut in its middle.
             let answered = death.request.is_some() && death.signal.is_none() && death.code.is_none();
-            of_instance && !answered && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
+            own.contains(&death.source)
+                && !answered
+                && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
         })
         .min_by_key(|(key, death)| {
             let taken = serial && death.explains > 0;

@@ -7,14 +7,19 @@ use super::correlate::join::Request;
 use super::correlate::world::{HostSeen, World};
 use super::sites::SiteRef;
 use super::verdict::{Source, Ticket, Verdict};
-use super::{Engine, Output, outcome};
-use crate::read::evidence::{Host, SECOND, Symptom};
+use super::{Engine, Output, gather, outcome};
+use crate::read::evidence::{Host, Nanos, SECOND, Symptom};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Sites of an nginx that are asked whether a request is theirs.
 const NGINXES_MAX: usize = 64;
 /// Decided requests that are asked: a queue that was full of them.
 const REQUESTS_MAX: usize = 2_048;
+/// Of those with the same target so many are asked whom they went to, those that waited longest.
+const TRIED_MAX: usize = 64;
+/// Lines and ends of workers that are asked whether they are of the same end, the newest.
+const LINES_MAX: usize = 256;
 /// The kernel's and systemd's lines about one end come within this time of each other.
 const OF_ONE_END: i64 = 5 * SECOND;
 /// A security module denies the same again with each request: told once in this time.
@@ -22,17 +27,10 @@ const OF_ONE_TROUBLE: i64 = 60 * SECOND;
 
 impl Engine {
     /// The request that nginx had given up joins the end of the worker that still had it; false where there is none.
-    pub(super) fn joins_ghost(&mut self, at: SiteRef, key: DeathKey) -> bool {
+    pub(super) fn joins_ghost(&mut self, now: Nanos, at: SiteRef, key: DeathKey) -> bool {
+        let Some((nginx, id)) = self.ghost_of(now, at, key) else { return false };
         let death = self.sites.get(at).and_then(|site| site.world.gunicorns.deaths.get(key.index));
-        let Some(death) = death.filter(|death| death.timed_out && death.request.is_some()) else { return false };
-        let nginxes = self.topology.nginxes_near(at).take(NGINXES_MAX).chain([at]);
-        let found = nginxes.into_iter().find_map(|nginx| {
-            let requests = &self.sites.get(nginx)?.requests;
-            let newest = requests.iter().rev().take(REQUESTS_MAX).filter(|(_, request)| is_ghost_of(request, death));
-            // A worker takes what waited longest.
-            newest.last().map(|(id, _)| (nginx, id))
-        });
-        let Some((nginx, id)) = found else { return false };
+        let Some(death) = death else { return false };
         let quotes = death.quotes.clone();
         let worker = death.worker;
         let Some(request) = self.sites.get_mut(nginx).and_then(|site| site.requests.get_mut(id)) else { return false };
@@ -59,35 +57,57 @@ impl Engine {
         true
     }
 
+    /// The request that a worker still had when Gunicorn ended it: the one that waited longest, of an nginx that asks this
+    /// Gunicorn.
+    fn ghost_of(&mut self, now: Nanos, at: SiteRef, key: DeathKey) -> Option<(SiteRef, u64)> {
+        let death = self.sites.get(at)?.world.gunicorns.deaths.get(key.index)?;
+        let death = Some(death).filter(|death| death.timed_out && death.request.is_some())?.clone();
+        let nginxes: BTreeSet<SiteRef> = self.topology.nginxes_near(at).take(NGINXES_MAX).chain([at]).collect();
+        nginxes.into_iter().find_map(|nginx| {
+            let requests = &self.sites.get(nginx)?.requests;
+            let newest = requests.iter().rev().take(REQUESTS_MAX).filter(|(_, request)| is_ghost_of(request, &death));
+            let ids: Vec<u64> = newest.map(|(id, _)| id).collect();
+            let id =
+                ids.into_iter().rev().take(TRIED_MAX).find(|id| self.went_to(now, nginx, *id, &death) == Some(true))?;
+            Some((nginx, id))
+        })
+    }
+
+    /// True when a request may have gone to the Gunicorn of this worker.
+    fn went_to(&mut self, now: Nanos, nginx: SiteRef, id: u64, death: &Death) -> Option<bool> {
+        let site = self.sites.get(nginx)?;
+        let upstream = gather::aim_of(site.requests.get(id)?, &site.world)?.upstream.map(str::to_owned);
+        let ties = self.topology.ties(now, nginx, upstream.as_deref(), &self.sites);
+        let case = gather::case_at(&self.sites, nginx, id, &ties)?;
+        let mut own = case.instances().filter(|instance| case.may_have_answered(instance));
+        Some(own.any(|instance| instance.source == death.source))
+    }
+
     /// True when another line about the same end was told, or the end itself by Gunicorn's lines.
     pub(super) fn is_told_elsewhere(&self, world: &World, host: &HostSeen) -> bool {
-        let pid = pid_of(&host.seen.what);
-        let how = How::of(&host.seen.what);
-        let of_end = |other: &&HostSeen| {
-            other.seen.ticket != host.seen.ticket
-                && (other.used || self.quoted.has(other.seen.ticket))
-                && How::of(&other.seen.what) == how
+        let (pid, how) = (pid_of(&host.seen.what), How::of(&host.seen.what));
+        let within = |other: &HostSeen, time: i64| other.seen.at.near(host.seen.at, -time, time);
+        let of_end = |other: &HostSeen| {
+            pid.is_some()
                 && pid_of(&other.seen.what) == pid
-                && other.seen.at.near(host.seen.at, -OF_ONE_END, OF_ONE_END)
+                && How::of(&other.seen.what) == how
+                && within(other, OF_ONE_END)
         };
-        let of_worker = |death: &&Death| {
+        let denied = |other: &HostSeen| {
+            matches!(host.seen.what, Host::AccessDenied { .. })
+                && other.seen.what == host.seen.what
+                && within(other, OF_ONE_TROUBLE)
+        };
+        let mut told = world.hosts.iter().rev().take(LINES_MAX).filter(|other| {
+            other.seen.ticket != host.seen.ticket && (other.used || self.quoted.has(other.seen.ticket))
+        });
+        let of_worker = |death: &Death| {
             Some(death.worker) == pid
                 && (death.explains > 0 || death.reported)
                 && death.to.near(host.seen.at, -OF_ONE_END, OF_ONE_END)
         };
-        let denied = |other: &&HostSeen| {
-            other.seen.ticket != host.seen.ticket
-                && (other.used || self.quoted.has(other.seen.ticket))
-                && matches!(host.seen.what, Host::AccessDenied { .. })
-                && other.seen.what == host.seen.what
-                && other.seen.at.near(host.seen.at, -OF_ONE_TROUBLE, OF_ONE_TROUBLE)
-        };
-        if world.hosts.iter().rev().take(256).any(|other| denied(&other)) {
-            return true;
-        }
-        pid.is_some()
-            && (world.hosts.iter().rev().take(256).any(|other| of_end(&other))
-                || world.gunicorns.deaths.iter().rev().take(256).any(|death| of_worker(&death)))
+        told.any(|other| of_end(other) || denied(other))
+            || world.gunicorns.deaths.iter().rev().take(LINES_MAX).any(of_worker)
     }
 }
 

@@ -40,7 +40,7 @@ impl Engine {
         }
         let key = DeathKey { site: at, index };
         let (when, stream) = (death.from, Some(death.source));
-        if self.joins_ghost(at, key) {
+        if self.joins_ghost(now, at, key) {
             return;
         }
         let verdict = self.verdict_on(at, Trigger::Death, when, Some(key));

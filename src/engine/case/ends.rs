@@ -6,7 +6,7 @@
 
 use super::{Case, HostSeen};
 use crate::engine::correlate::Interval;
-use crate::engine::correlate::gunicorn::Death;
+use crate::engine::correlate::gunicorn::{Death, Instance};
 use crate::read::evidence::{Host, SECOND, Server, ServerEvent};
 
 /// How a process came to its end.
@@ -137,8 +137,9 @@ impl<'a> Case<'a> {
     pub fn end_of(&self, host: &'a HostSeen) -> Option<Ended<'a>> {
         let how = How::of(&host.seen.what)?;
         let pid = pid_of(&host.seen.what);
-        let worker = pid.filter(|pid| self.is_worker(*pid));
-        if worker.is_none() && pid.is_some() && self.has_pids_of_host() {
+        let worker = pid.filter(|pid| self.is_worker(*pid, |instance| self.may_have_answered(instance)));
+        // Another service's worker, or where pids tell workers apart, none at all.
+        if worker.is_none() && pid.is_some_and(|pid| self.is_worker(pid, |_| true) || self.has_pids_of_host()) {
             return None;
         }
         let name = name_of(&host.seen.what);
@@ -148,17 +149,20 @@ impl<'a> Case<'a> {
         may_be.then_some(Ended { host, how, worker, names_server })
     }
 
-    /// True for the pid of a worker that Gunicorn's log names.
-    fn is_worker(&self, pid: u32) -> bool {
-        self.instances().any(|instance| instance.crew.booted(pid).is_some())
-            || self.boots().rev().any(|boot| boot.worker == pid)
-            || self.deaths().rev().take(256).any(|death| death.worker == pid)
+    /// True for the pid of a worker that the log of such a Gunicorn names.
+    fn is_worker(&self, pid: u32, of: impl Fn(&Instance) -> bool) -> bool {
+        self.instances().filter(|instance| of(instance)).any(|instance| {
+            let named = |source: u64, worker: u32| source == instance.source && worker == pid;
+            instance.crew.booted(pid).is_some()
+                || self.boots().rev().any(|boot| named(boot.source, boot.worker))
+                || self.deaths().rev().take(256).any(|death| named(death.source, death.worker))
+        })
     }
 
     /// True when a line about a process has the pid of a worker: the machine's pids are those in Gunicorn's log, as they are
     /// not where Gunicorn runs in a container.
     fn has_pids_of_host(&self) -> bool {
-        self.hosts().rev().take(256).filter_map(|host| pid_of(&host.seen.what)).any(|pid| self.is_worker(pid))
+        self.hosts().rev().take(256).filter_map(|host| pid_of(&host.seen.what)).any(|pid| self.is_worker(pid, |_| true))
     }
 }
 

@@ -274,6 +274,16 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// True unless something says that this Gunicorn did not answer the request: it listens elsewhere, or another one listens
+    /// where nginx tried and this is no replica of it.
+    pub fn may_have_answered(&self, instance: &Instance) -> bool {
+        if self.is_stranger(instance) || instance.matches(self.upstream) == AddressMatch::No {
+            return false;
+        }
+        let own = self.instance.filter(|_| self.address >= AddressMatch::Maybe);
+        own.is_none_or(|own| own.source == instance.source || self.is_replica(instance.source))
+    }
+
     /// True when nginx's configuration says that this Gunicorn is there for another upstream.
     pub fn is_stranger(&self, instance: &Instance) -> bool {
         self.sight.own.is_of_another_upstream(instance, self.upstream)

@@ -292,7 +292,8 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         {
             E::BindFailed { address: message.to_owned() }
         }
-        _ if starts("Unhandled exception in main loop") => E::ArbiterCrashed,
+        // The primary process raises this before it binds (`pidfile.py`), and `app/base.py` prints it.
+        _ if starts("Unhandled exception in main loop") || starts("Already running on PID ") => E::ArbiterCrashed,
         _ if starts("Unhandled signal: cld") => E::ChildrenIgnored,
         _ if starts("Application startup failed. Exiting")
             || starts("ASGI lifespan startup failed")
@@ -300,7 +301,6 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         {
             E::StartupFailed
         }
-        _ if starts("Already running on PID ") => E::BindFailed { address: message.to_owned() },
         _ if starts("Ignoring EPIPE") || starts("Ignoring connection reset") || starts("Ignoring connection epipe") => {
             E::ClientGone
         }
