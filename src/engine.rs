@@ -337,6 +337,7 @@ impl Engine {
         for id in all {
             self.forget_request(at, id);
         }
+        self.finish_goods_of(at);
         if let Some(mut site) = self.sites.remove(at) {
             self.spans = self.spans.saturating_sub(site.world.spans.count());
             site.world.spans.forget(Nanos::MAX);

@@ -196,3 +196,28 @@ fn sites_that_alternate_keep_what_they_know() {
     assert_eq!(crowd.others, 5_000);
     assert_eq!(crowd.sites_max, 501);
 }
+
+#[test]
+fn a_site_that_is_forgotten_lets_its_good_requests_go() {
+    let mut engine = Engine::new(Settings { link_all: true, ..Settings::default() });
+    let (mut wanted, reader) = (Wanted::default(), Reader::default());
+    wanted.want_all();
+    let now = 1_772_615_700 * SECOND;
+    let line = br#"198.51.100.7 - - [04/Mar/2026:09:15:00 +0000] "GET /p HTTP/1.1" 200 157 "-" "x""#;
+    for number in 0..5_000 {
+        let Reading::Proves(_, evidences) = reader.read(line, &mut SourceMemory::default(), &wanted) else {
+            panic!("a good request that is asked for");
+        };
+        for evidence in evidences {
+            let stream = Stream::on_host(number, &format!("host-{number}"));
+            engine.handle_record(now, Record { ticket: Ticket(number), stream, observed: now, evidence });
+        }
+    }
+    assert!(engine.site_count() < 5_000, "some were forgotten");
+    engine.finish(now);
+    let mut released = 0;
+    while let Some(output) = engine.poll_output() {
+        released += usize::from(matches!(output, Output::Release { .. }));
+    }
+    assert_eq!((released, engine.held_count()), (5_000, 0));
+}

@@ -9,6 +9,7 @@ use super::incident::Trail;
 use super::outcome::{self, Outcome};
 use super::sites::SiteRef;
 use super::timers::{REVISIT, Timer};
+use super::topology::Ties;
 use super::verdict::{LinkMethod, Source, Ticket, Verdict};
 use super::{Engine, Output, decide, gather};
 use crate::read::evidence::{Nanos, NginxAccess, SECOND, Symptom};
@@ -91,11 +92,7 @@ impl Engine {
             return;
         };
         let ties = self.topology.ties(now, at, aim.upstream, &self.sites);
-        for site in ties.spans.iter().map(|tie| tie.site).chain([at]) {
-            if let Some(site) = self.sites.get_mut(site) {
-                site.world.spans.look_after(now, self.settings.spans_max);
-            }
-        }
+        self.look_after_spans(now, at, &ties);
         let salt = self.salt_for(at, id);
         let Some(case) = gather::case_at(&self.sites, at, id, &ties) else {
             self.forget_request(at, id);
@@ -160,6 +157,15 @@ impl Engine {
         self.tell_incidents();
         if before.is_none() {
             self.remember_decided(now, at, id);
+        }
+    }
+
+    /// Spans are about to be looked for: those of this site and of the sites that its ties lead to are brought in order.
+    pub(super) fn look_after_spans(&mut self, now: Nanos, at: SiteRef, ties: &Ties) {
+        for site in ties.spans.iter().map(|tie| tie.site).chain([at]) {
+            if let Some(site) = self.sites.get_mut(site) {
+                site.world.spans.look_after(now, self.settings.spans_max);
+            }
         }
     }
 

@@ -86,11 +86,7 @@ impl Engine {
             return;
         }
         let ties = self.topology.ties(now, at, None, &self.sites);
-        for site in ties.spans.iter().map(|tie| tie.site).chain([at]) {
-            if let Some(site) = self.sites.get_mut(site) {
-                site.world.spans.look_after(now, self.settings.spans_max);
-            }
-        }
+        self.look_after_spans(now, at, &ties);
         let Some(sight) = Sight::new(&self.sites, at, &ties) else { return };
         let told: Vec<Apart> = due.iter().filter_map(|sample| apart_of_sample(&sight, sample)).collect();
         if let Some(site) = self.sites.get_mut(at) {
@@ -114,10 +110,13 @@ impl Engine {
     /// All that wait get their link: nothing more comes.
     pub(super) fn finish_goods(&mut self) {
         let sites: Vec<SiteRef> = self.sites.iter().map(|(at, _)| at).collect();
-        for at in sites {
-            while self.sites.get(at).is_some_and(|site| !site.goods.is_idle()) {
-                self.link_goods(Nanos::MAX, at);
-            }
+        sites.into_iter().for_each(|at| self.finish_goods_of(at));
+    }
+
+    /// The same of one site, which is about to be forgotten.
+    pub(super) fn finish_goods_of(&mut self, at: SiteRef) {
+        while self.sites.get(at).is_some_and(|site| !site.goods.is_idle()) {
+            self.link_goods(Nanos::MAX, at);
         }
     }
 
@@ -136,11 +135,7 @@ impl Engine {
             return;
         }
         let ties = self.topology.ties(now, at, None, &self.sites);
-        for site in ties.spans.iter().map(|tie| tie.site).chain([at]) {
-            if let Some(site) = self.sites.get_mut(site) {
-                site.world.spans.look_after(now, self.settings.spans_max);
-            }
-        }
+        self.look_after_spans(now, at, &ties);
         let threshold = self.settings.link_threshold;
         let found =
             Sight::new(&self.sites, at, &ties).map(|sight| links_of(&sight, &due, threshold)).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The report of `why502 explain`: for people, as JSON lines, or as Markdown for a ticket.
 //!
-//! What a person reads begins with the summary, which is known only at the end: until then finished blocks wait in a
-//! temporary file (module `spill`), so that memory does not grow with the number of failures. JSON lines are written as they
-//! come.
+//! What a person reads begins with the summary, which is known only at the end, and a failure is told with its last revision:
+//! until then finished blocks wait in a temporary file (module `spill`), so that memory does not grow with the number of
+//! failures.
 
 mod good;
 pub mod incidents;

@@ -16,7 +16,7 @@ use std::io::{self, Write};
 /// A usual line: it grows where it is longer.
 const LINE_BYTES: usize = 2_048;
 
-/// One JSON object a line: nothing else, so it needs no summary and is written as it comes.
+/// One JSON object a line: nothing else, so it needs no summary.
 #[derive(Debug, Default)]
 pub struct Json;
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const WAITING_MAX: usize = 100_000;
 /// Those that were linked stay so long, because spans that are theirs are not another's.
 const STAYS: Nanos = 5 * SECOND;
-/// Longest request that a span is still compared with by its end.
+/// Good requests of one path whose spans a failing one's may be: past it the others are not compared.
 const ROWS_MAX: usize = 512;
 
 /// A good request.
