@@ -462,3 +462,19 @@ fn a_refusal_is_no_mismatch_because_a_stranger_listens_elsewhere() {
     let stranger = Input::default().log(y, "/g.log", &[&listening("127.0.0.1:9000", 300)]);
     check("a stranger listens", &deployment, &stranger, &["gunicorn_not_running"]);
 }
+
+#[test]
+fn in_a_container_the_loopback_address_is_the_container_itself() {
+    let refused =
+        error("/cart", "127.0.0.1:8000", "connect() failed (111: Connection refused) while connecting to upstream");
+    let warned = |resource: Attributes<'_>| {
+        let input = Input::default().log(resource, "/var/log/nginx/error.log", &[&refused]);
+        let told = verdicts(&[&input], &Sites::default(), Settings::default());
+        let [verdict] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(verdict.cause.id, "gunicorn_not_running");
+        verdict.evidence.iter().any(|quote| quote.text.contains("127.0.0.1 is that container itself"))
+    };
+    assert!(warned(&[("container.id", "4f1c2d"), ("container.name", "nginx")]));
+    assert!(!warned(&[("host.name", "web-1")]), "on a host it is that host");
+    assert!(!warned(&[("k8s.pod.uid", "77aa"), ("k8s.pod.name", "shop-1")]), "containers of a pod share it");
+}
