@@ -7,6 +7,7 @@
 pub mod changes;
 pub mod endpoint;
 mod exporters;
+mod extensions;
 mod processors;
 mod receivers;
 pub mod section;
@@ -17,6 +18,7 @@ pub mod values;
 
 use crate::otlp::Signal;
 use exporters::exporters;
+use extensions::Extensions;
 use http::uri::Scheme;
 use processors::processors;
 use receivers::receivers;
@@ -42,7 +44,7 @@ service:
     traces: {receivers: [otlp], processors: [why502], exporters: [debug]}
 ";
 
-const ROOT_KEYS: [&str; 4] = ["receivers", "processors", "exporters", "service"];
+const ROOT_KEYS: [&str; 5] = ["receivers", "processors", "exporters", "extensions", "service"];
 
 /// Reads a configuration.
 ///
@@ -74,28 +76,23 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     for (key, line, _) in context.members(root, "the file") {
         if !ROOT_KEYS.contains(&key.as_str()) {
             let text = match key.as_str() {
-                "extensions" | "connectors" => {
-                    format!("why502 has no {key}; leave them to the collector in front or behind")
-                }
+                "connectors" => "why502 has no connectors; leave them to the collector in front or behind".to_owned(),
                 _ => unknown_key("the file", key, &ROOT_KEYS),
             };
             context.mistake(*line, text);
         }
     }
-    let (receivers, receiver_names) = receivers(context, member(root, "receivers"));
-    let (processor, processor_names) = processors(context, member(root, "processors"));
-    let (exporters, exporter_names) = exporters(context, member(root, "exporters"));
     let service = member(root, "service");
+    let listed = service.map_or_else(Vec::new, |service| listed(context, service));
+    let extensions = Extensions::read(context, member(root, "extensions"), &listed);
+    let (receivers, receiver_names) = receivers(context, member(root, "receivers"), &extensions);
+    let (processor, processor_names) = processors(context, member(root, "processors"));
+    let (exporters, exporter_names) = exporters(context, member(root, "exporters"), &extensions);
     if let Some(service) = service {
         for (key, line, _) in context.members(service, "service") {
-            if !["pipelines", "telemetry"].contains(&key.as_str()) {
-                let text = match key.as_str() {
-                    "extensions" => {
-                        "why502 has no extensions; leave them to the collector in front or behind".to_owned()
-                    }
-                    _ => unknown_key("service", key, &["pipelines", "telemetry"]),
-                };
-                context.mistake(*line, text);
+            const KEYS: [&str; 3] = ["pipelines", "telemetry", "extensions"];
+            if !KEYS.contains(&key.as_str()) {
+                context.mistake(*line, unknown_key("service", key, &KEYS));
             }
         }
     }
@@ -111,6 +108,21 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     context.warnings.extend(unused(&names, &used));
     let telemetry = telemetry(context, service.and_then(|service| member(service, "telemetry")));
     Config { receivers, processor, exporters, pipelines, telemetry, warnings: Vec::new() }
+}
+
+/// The extensions that the service starts.
+fn listed(context: &mut Context<'_>, service: &Node) -> Vec<(String, usize)> {
+    match member(service, "extensions").map(|node| (node, &node.kind)) {
+        Some((_, Kind::List(items))) => items
+            .iter()
+            .filter_map(|item| context.text(item, "service::extensions").map(|name| (name, item.line)))
+            .collect(),
+        None | Some((_, Kind::Null)) => Vec::new(),
+        Some((node, _)) => {
+            context.mistake(node.line, "`service::extensions` must be a list such as [bearertokenauth]");
+            Vec::new()
+        }
+    }
 }
 
 fn member<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {

@@ -9,6 +9,7 @@
 
 pub mod backlog;
 pub mod batch;
+mod compress;
 mod dead;
 pub mod debug;
 pub mod error;
@@ -22,6 +23,7 @@ mod sizes;
 pub mod tls;
 mod told;
 
+use crate::auth::AuthError;
 use crate::config::settings::{Exporter as Settings, ExporterKind, Remote};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
@@ -60,6 +62,9 @@ pub enum StartError {
     /// A certificate or key cannot be used.
     #[error(transparent)]
     Pem(#[from] PemError),
+    /// The file of its token cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// Another part of its TLS cannot be used.
     #[error("`exporters::{name}::tls`: {problem}")]
     Tls {

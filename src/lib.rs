@@ -3,6 +3,7 @@
 //! The crate is laid out so that a `use` points one way:
 //! `engine, otlp <- scan, enrich, config <- receiver | exporter | web <- pipeline <- commands <- main`.
 
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod commands;

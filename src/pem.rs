@@ -1,8 +1,10 @@
 //! PEM files of certificates and keys: one reader for listeners and exporters, with one sentence for what is wrong.
 
-use crate::config::settings::{Identity, NamedFile, Place};
+use crate::config::settings::{Identity, NamedFile, Place, TlsVersion};
+use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::{Error, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::{TLS12, TLS13};
 use std::io::Read;
 use std::path::PathBuf;
 
@@ -54,6 +56,16 @@ pub fn key(file: &NamedFile) -> Result<PrivateKeyDer<'static>, PemError> {
         ),
         error => PemError::new(file, format!("it is damaged: {error}; copy it again")),
     })
+}
+
+/// The versions of TLS from `least` on.
+pub fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_12: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    static FROM_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+    match least {
+        TlsVersion::Tls12 => &FROM_12,
+        TlsVersion::Tls13 => &FROM_13,
+    }
 }
 
 /// Certificate chain and key.

@@ -5,6 +5,7 @@
 //! connections at once; time for a head and a body.
 
 pub mod admission;
+pub mod auth;
 pub mod body;
 pub mod grpc;
 pub mod http;
@@ -62,6 +63,9 @@ pub enum Refusal {
     /// The encoding is none that we read.
     #[error("content encoding `{0}` is not read here; use identity, gzip, zstd, deflate, zlib, snappy or lz4")]
     Encoding(String),
+    /// It does not show who sends it. The name is that of the header that was looked at.
+    #[error("`{0}` does not show a secret that is good here; set it in the exporter that sends")]
+    Unauthenticated(String),
     /// The body did not come whole or in time; what was sent may be sent again.
     #[error("the request did not come whole: {0}")]
     Broken(String),
@@ -78,6 +82,7 @@ impl Refusal {
             Refusal::ShuttingDown => "shutting_down",
             Refusal::ContentType => "content_type",
             Refusal::Encoding(_) => "encoding",
+            Refusal::Unauthenticated(_) => "unauthenticated",
             Refusal::Broken(_) => "broken_body",
         }
     }

@@ -24,7 +24,7 @@ const EAGER: &str = "retry_on_failure: {initial_interval: 1ms, max_interval: 5ms
 /// A retry comes only if the backend names a time.
 const PATIENT: &str = "retry_on_failure: {initial_interval: 30m, max_interval: 30m, max_elapsed_time: 0}";
 /// Nothing is tried again for long.
-const BRIEF: &str = "retry_on_failure: {max_elapsed_time: 300ms}";
+const BRIEF: &str = "retry_on_failure: {max_elapsed_time: 2s}";
 
 fn start(kind: &str, url: &str, options: &str) -> Exporter {
     Exporter::start(&remote(kind, url, options)).expect("it starts")

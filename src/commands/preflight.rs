@@ -1,5 +1,6 @@
 //! What a configuration needs of the machine that it is for: `validate` and `run` look before anything starts.
 
+use crate::auth;
 use crate::commands::nginx_conf;
 use crate::config::settings::{Config, Endpoint, Exporter, ExporterKind, Identity, Listener, NamedFile, Place};
 use crate::config::tree::Mistake;
@@ -7,6 +8,7 @@ use crate::exporter::{StartError, tls};
 use crate::pem::{self, PemError};
 use crate::read::formats::AccessFormats;
 use crate::read::nginx_conf::NginxConf;
+use crate::receiver::auth::Guard;
 use crate::receiver::serve;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -43,6 +45,7 @@ pub fn look(config: &Config) -> Found {
     for exporter in &config.exporters {
         mistakes.extend(exporter_tls(exporter));
     }
+    mistakes.extend(secrets(config));
     mistakes.extend(files(config));
     let mut found = Found { mistakes, ..Found::default() };
     let mut log_formats = config.processor.log_formats.clone();
@@ -78,6 +81,20 @@ fn listeners_tls(config: &Config) -> Vec<Mistake> {
         let together = if found.is_empty() { serve::acceptor(tls).err() } else { None };
         mistakes.extend(found.into_iter().chain(together).map(of_pem));
     }
+    mistakes
+}
+
+/// Files of tokens and users.
+fn secrets(config: &Config) -> Vec<Mistake> {
+    let asked = config.listeners().filter_map(|(_, listener)| listener.auth.as_ref());
+    let asked = asked.filter_map(|authenticator| Guard::of(authenticator).err());
+    let remotes = config.exporters.iter().filter_map(Exporter::remote);
+    let shown = remotes.filter_map(|remote| remote.auth.as_ref().and_then(|shown| auth::shown(shown).err()));
+    let mut mistakes: Vec<Mistake> =
+        asked.chain(shown).map(|error| Mistake { line: error.line, text: error.text }).collect();
+    // One file may be asked for at several listeners.
+    mistakes.sort();
+    mistakes.dedup();
     mistakes
 }
 

@@ -1,17 +1,19 @@
 //! `why502 run`: bind, start, serve, drain.
 
+use crate::auth::AuthError;
 use crate::cli::Run;
 use crate::clock;
 use crate::commands::preflight::Learned;
 use crate::commands::reload::Running;
 use crate::commands::signals::{Asked, Signals};
 use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
-use crate::config::settings::Config;
+use crate::config::settings::{Config, Listener};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
 use crate::pipeline::Pipeline;
 use crate::read::formats::Reader;
 use crate::receiver::admission::Admission;
+use crate::receiver::auth::{Guard, Protocol};
 use crate::receiver::serve::{Bound, bind, serve};
 use crate::receiver::{grpc, http};
 use crate::telemetry::{self, Counters};
@@ -72,23 +74,41 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let pipeline = Pipeline::start(&config, reader, learned.nginx, &outlets, ring.clone(), Arc::clone(&counters));
     let (api, health) = web::routes(ring).await.context("the descriptors of the verdict API")?;
     announce(&sockets, file.is_none());
-    let mut running = Running::new(file, &config, &sockets, &exporters);
+    let guards = guards(&sockets)?;
+    let mut running = Running::new(file, &config, &sockets, &guards, &exporters);
     let shutdown = CancellationToken::new();
     let servers = TaskTracker::new();
-    for (index, is_grpc, listener, bound) in sockets {
+    for ((index, is_grpc, listener, bound), guard) in sockets.into_iter().zip(guards) {
         let intake = pipeline.intake(index);
         let bytes = listener.request_bytes_max;
         let admission = Admission::of(&listener);
-        let router = if is_grpc {
-            grpc::routes(intake, bytes, admission, api.clone(), &web::SERVICES)
+        let mut router = if is_grpc {
+            grpc::routes(intake.clone(), bytes, admission, api.clone(), &web::SERVICES)
         } else {
-            http::routes(intake, bytes, admission)
+            http::routes(intake.clone(), bytes, admission, &listener.paths)
         };
+        if let Some(guard) = guard {
+            let protocol = if is_grpc { Protocol::Grpc } else { Protocol::Http };
+            router = guard.before(router, intake, protocol);
+        }
+        // Outermost: what a browser asks before it sends shows no secret.
+        if let Some(cors) = &listener.cors {
+            router = http::open_to_pages(router, cors);
+        }
         servers.spawn(serve(bound, router, shutdown.clone()));
     }
     servers.close();
-    while signals.next().await == Asked::HangUp {
+    loop {
+        let renewal = running.as_ref().and_then(Running::renewal);
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = after(renewal) => {
+                running.iter_mut().for_each(Running::renew);
+                continue;
+            }
+        };
         match &mut running {
+            _ if asked == Asked::End => break,
             Some(running) => running.reload(),
             None if signals.outlives_terminal => {}
             // There is nothing to read anew: the terminal is gone.
@@ -126,6 +146,19 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
+/// Who asks at each socket.
+fn guards(sockets: &[(usize, bool, Listener, Bound)]) -> Result<Vec<Option<Guard>>, AuthError> {
+    sockets.iter().map(|(_, _, listener, _)| listener.auth.as_ref().map(Guard::of).transpose()).collect()
+}
+
+/// After a while, or never.
+async fn after(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What is left for verdicts and backends when so much of a shutdown has passed.
 fn for_delivery(elapsed: Duration) -> Duration {
     SHUTDOWN_MAX.saturating_sub(TELEMETRY_SHARE).saturating_sub(elapsed)
@@ -159,7 +192,7 @@ async fn futures<F: Future<Output = u64>>(closing: Vec<F>) -> Vec<u64> {
     results.into_iter().flatten().collect()
 }
 
-fn announce(sockets: &[(usize, bool, crate::config::settings::Listener, Bound)], is_embedded: bool) {
+fn announce(sockets: &[(usize, bool, Listener, Bound)], is_embedded: bool) {
     let places: Vec<String> = sockets
         .iter()
         .map(|(_, is_grpc, _, bound)| format!("{} ({})", bound.address, if *is_grpc { "gRPC" } else { "HTTP" }))

@@ -172,6 +172,8 @@ fn surroundings(service: Option<&str>) -> Surroundings {
 /// Retries for ever: the files are the queue.
 fn remote(to: &Endpoint) -> Remote {
     Remote {
+        auth: None,
+        proxy: None,
         endpoints: [Some(to.clone()), None, None],
         headers: Vec::new(),
         compression: Compression::Gzip,

@@ -10,6 +10,8 @@ const OF_EXPORTERS: &[&str] = &[
     "traces_endpoint",
     "metrics_endpoint",
     "headers",
+    "auth",
+    "proxy_url",
     "compression",
     "encoding",
     "timeout",
@@ -63,6 +65,8 @@ fn is_live(key: &str, keys: &BTreeMap<String, String>) -> bool {
             // To switch TLS on or off is another matter than another certificate.
             keys.contains_key(&format!("receivers::{name}::protocols::{protocol}::tls::cert_file"))
         }
+        ["receivers", _, "protocols", _, "auth", "authenticator"] => keys.contains_key(key),
+        ["extensions", name, ..] => keys.keys().any(|known| known.starts_with(&format!("extensions::{name}::"))),
         _ => false,
     }
 }
@@ -94,6 +98,7 @@ mod tests {
 receivers: {otlp: {protocols: {grpc: {endpoint: 127.0.0.1:1, tls: {cert_file: a, key_file: b}}, http: {}}}}
 processors: {why502: {hold: 8s}}
 exporters: {otlp/out: {endpoint: a:1, headers: {key: s3cret}}, file: {path: x}}
+extensions: {bearertokenauth: {token: secret-a}}
 service: {pipelines: {logs: {receivers: [otlp], exporters: [otlp/out]}}}
 ";
 
@@ -114,6 +119,7 @@ service: {pipelines: {logs: {receivers: [otlp], exporters: [otlp/out]}}}
         check("endpoint: a:1", "endpoint: b:1", &["exporters::otlp/out::endpoint"], &[]);
         check("s3cret", "s3cret2", &["exporters::otlp/out::headers::key"], &[]);
         check("cert_file: a", "cert_file: c", &["receivers::otlp::protocols::grpc::tls::cert_file"], &[]);
+        check("secret-a", "secret-b", &["extensions::bearertokenauth::token"], &[]);
         check("hold: 8s", "hold: 9s", &[], &["processors::why502::hold"]);
         check("127.0.0.1:1", "127.0.0.1:2", &[], &["receivers::otlp::protocols::grpc::endpoint"]);
         check("path: x", "path: y", &[], &["exporters::file::path"]);

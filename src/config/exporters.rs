@@ -1,8 +1,9 @@
 //! `exporters`: where everything goes.
 
+use super::extensions::Extensions;
 use super::section::{Context, Section, unknown};
 use super::settings::{
-    ClientTls, Compression, Endpoint, Exporter, ExporterKind, NamedFile, Queue, Remote, Retry, WhenFull,
+    Authenticator, ClientTls, Compression, Endpoint, Exporter, ExporterKind, NamedFile, Queue, Remote, Retry, WhenFull,
 };
 use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, type_of};
@@ -15,15 +16,21 @@ const LOGS: &str = "logs_endpoint";
 const TRACES: &str = "traces_endpoint";
 const METRICS: &str = "metrics_endpoint";
 
-pub(super) fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<Exporter>, Named) {
+pub(super) fn exporters(
+    context: &mut Context<'_>,
+    node: Option<&Node>,
+    extensions: &Extensions,
+) -> (Vec<Exporter>, Named) {
     let mut exporters = Vec::new();
     let mut names = Vec::new();
     for (name, line, value) in node.map_or(&[][..], |node| context.members(node, "exporters")) {
         check_name(context, "exporters", name, *line);
         let shown = format!("exporters::{name}");
         let kind = match type_of(name) {
-            "otlp" | "otlp_grpc" => Some(ExporterKind::Grpc(remote(context, &shown, value, *line, false))),
-            "otlphttp" | "otlp_http" => Some(ExporterKind::Http(remote(context, &shown, value, *line, true))),
+            "otlp" | "otlp_grpc" => Some(ExporterKind::Grpc(remote(context, extensions, &shown, value, *line, false))),
+            "otlphttp" | "otlp_http" => {
+                Some(ExporterKind::Http(remote(context, extensions, &shown, value, *line, true)))
+            }
             "file" => {
                 let section = Section::open(context, "file", &shown, Some(value));
                 let path = section.file(context, "path");
@@ -61,7 +68,14 @@ pub(super) fn exporters(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
     (exporters, names)
 }
 
-fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http: bool) -> Remote {
+fn remote(
+    context: &mut Context<'_>,
+    extensions: &Extensions,
+    shown: &str,
+    node: &Node,
+    line: usize,
+    http: bool,
+) -> Remote {
     let section = Section::open(context, "remote", shown, Some(node));
     if !http {
         for key in [LOGS, TRACES, METRICS, "encoding"] {
@@ -98,7 +112,7 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
     }
     let plain = endpoints.iter().flatten().all(|endpoint| endpoint.url.scheme() == Some(&Scheme::HTTP));
     if plain && endpoints.iter().flatten().next().is_some() {
-        for key in ["ca_file", "cert_file", "key_file", "server_name_override", "insecure_skip_verify"] {
+        for key in ["ca_file", "cert_file", "key_file", "server_name_override", "insecure_skip_verify", "min_version"] {
             if tls.has_value(key) {
                 let place = tls.place(key);
                 let text = format!("`{}` does nothing: what is sent to `{shown}` is plain text", place.key);
@@ -114,11 +128,9 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
     Remote {
         endpoints,
         headers: section.headers(context, "headers"),
-        compression: match section.choice(context, "compression") {
-            "zstd" => Compression::Zstd,
-            "none" => Compression::None,
-            _ => Compression::Gzip,
-        },
+        auth: auth(context, extensions, &section),
+        proxy: proxy(context, &section),
+        compression: compression(context, &section, http),
         json: section.choice(context, "encoding") == "json",
         timeout: section.duration(context, "timeout"),
         tls: ClientTls {
@@ -126,6 +138,8 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
             ca_file: tls.file(context, "ca_file"),
             identity: tls.identity(context),
             server_name,
+            min_version: tls.tls_version(context),
+            reload_interval: tls.has_value("reload_interval").then(|| tls.duration(context, "reload_interval")),
         },
         queue: queue_of(context, &queue),
         retry: Retry {
@@ -139,6 +153,46 @@ fn remote(context: &mut Context<'_>, shown: &str, node: &Node, line: usize, http
         request_bytes_max: section.bytes(context, "max_request_bytes"),
         dead_letter: dead_letter(context, &section),
     }
+}
+
+fn compression(context: &mut Context<'_>, section: &Section<'_>, http: bool) -> Compression {
+    let name = section.choice(context, "compression");
+    if !http && matches!(name, "zlib" | "deflate" | "lz4") {
+        let place = section.place("compression");
+        let text = format!("`{}`: `{name}` is for `otlphttp`; write gzip, zstd or snappy", place.key);
+        context.mistake(place.line, text);
+    }
+    match name {
+        "zstd" => Compression::Zstd,
+        "snappy" => Compression::Snappy,
+        "zlib" => Compression::Zlib,
+        "deflate" => Compression::Deflate,
+        "lz4" => Compression::Lz4,
+        "none" => Compression::None,
+        _ => Compression::Gzip,
+    }
+}
+
+fn auth(context: &mut Context<'_>, extensions: &Extensions, section: &Section<'_>) -> Option<Authenticator> {
+    let found = extensions.of(context, section, "remote::auth")?;
+    if let Authenticator::Basic(basic) = &found
+        && basic.client.is_none()
+    {
+        let place = section.place("auth");
+        context
+            .mistake(place.line, format!("`{}` names an extension without `client_auth`; write it there", place.key));
+    }
+    Some(found)
+}
+
+/// It is spoken to in plain text; what is sent through it is not, where the backend has TLS.
+fn proxy(context: &mut Context<'_>, section: &Section<'_>) -> Option<Endpoint> {
+    let proxy = section.endpoint(context, "proxy_url", endpoint::http)?;
+    if proxy.url.scheme() != Some(&Scheme::HTTP) {
+        let text = format!("`{}` must begin with http://; proxies are not spoken to by TLS", proxy.place.key);
+        context.mistake(proxy.place.line, text);
+    }
+    Some(proxy)
 }
 
 /// `queue_size` is counted in what `sizer` says; `queue_bytes` holds beside it.

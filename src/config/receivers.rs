@@ -1,11 +1,18 @@
 //! `receivers`: what is listened on.
 
+use super::extensions::Extensions;
 use super::section::{Context, Section, unknown_key};
-use super::settings::{Keepalive, Listener, Receiver, ServerTls, listeners};
+use super::settings::{Authenticator, Cors, Keepalive, Listener, Receiver, ServerTls, listeners};
 use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, type_of};
+use crate::otlp::Signal;
+use std::time::Duration;
 
-pub(super) fn receivers(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<Receiver>, Named) {
+pub(super) fn receivers(
+    context: &mut Context<'_>,
+    node: Option<&Node>,
+    extensions: &Extensions,
+) -> (Vec<Receiver>, Named) {
     let mut receivers = Vec::new();
     let mut names = Vec::new();
     let Some(node) = node else { return (receivers, names) };
@@ -33,8 +40,12 @@ pub(super) fn receivers(context: &mut Context<'_>, node: Option<&Node>) -> (Vec<
         let mut receiver = Receiver { name: name.clone(), grpc: None, http: None };
         for (key, line, inner) in members {
             match key.as_str() {
-                "grpc" => receiver.grpc = Some(listener(context, "grpc", &format!("{shown}::grpc"), inner)),
-                "http" => receiver.http = Some(listener(context, "http", &format!("{shown}::http"), inner)),
+                "grpc" => {
+                    receiver.grpc = Some(listener(context, extensions, "grpc", &format!("{shown}::grpc"), inner));
+                }
+                "http" => {
+                    receiver.http = Some(listener(context, extensions, "http", &format!("{shown}::http"), inner));
+                }
                 _ => context.mistake(*line, unknown_key(&shown, key, &["grpc", "http"])),
             }
         }
@@ -60,11 +71,12 @@ fn check_listeners(context: &mut Context<'_>, receivers: &[Receiver]) {
                 format!("`{key}`: {endpoint} is taken already by `{first}` (line {}); choose another port", taken.line);
             context.mistake(listener.line, text);
         }
-        let asks = listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        let shown = listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+        let asks = shown || listener.auth.is_some();
         if !asks && matches!(listener.host.as_str(), "0.0.0.0" | "::") {
             let how = match listener.tls {
                 None => "without TLS",
-                Some(_) => "and asks for no certificate (`tls::client_ca_file`)",
+                Some(_) => "and asks for no certificate (`tls::client_ca_file`) and no token (`auth`)",
             };
             let text = format!("{endpoint} listens on every address {how}; anybody who reaches it can send logs");
             context.warnings.push(Mistake { line: listener.line, text });
@@ -84,7 +96,13 @@ fn overlap(first: &Listener, second: &Listener) -> bool {
     same && first.port == second.port && first.port != 0
 }
 
-fn listener(context: &mut Context<'_>, path: &'static str, shown: &str, node: &Node) -> Listener {
+fn listener(
+    context: &mut Context<'_>,
+    extensions: &Extensions,
+    path: &'static str,
+    shown: &str,
+    node: &Node,
+) -> Listener {
     let section = Section::open(context, path, shown, Some(node));
     let tls_path = if path == "grpc" { "grpc::tls" } else { "http::tls" };
     let tls = section.section(context, "tls", tls_path);
@@ -93,7 +111,14 @@ fn listener(context: &mut Context<'_>, path: &'static str, shown: &str, node: &N
     if client_ca_file.is_some() && !tls.has_value("cert_file") && !tls.has_value("key_file") {
         context.mistake(section.line_of("tls"), format!("`{shown}::tls` needs both `cert_file` and `key_file`"));
     }
-    let tls = identity.map(|identity| ServerTls { identity, client_ca_file });
+    let min_version = tls.tls_version(context);
+    let reload_interval = tls.has_value("reload_interval").then(|| tls.duration(context, "reload_interval"));
+    let tls = identity.map(|identity| ServerTls { identity, client_ca_file, min_version, reload_interval });
+    let auth = auth(context, extensions, &section, path);
+    if auth.is_some() && tls.is_none() {
+        let text = format!("`{shown}::auth` without `tls`: whoever can listen on the way reads the secret");
+        context.warnings.push(Mistake { line: section.line_of("auth"), text });
+    }
     let endpoint = section.text(context, "endpoint").unwrap_or_default();
     let line = section.line_of("endpoint");
     let (host, port) = endpoint::listen(&endpoint).unwrap_or_else(|| {
@@ -118,7 +143,104 @@ fn listener(context: &mut Context<'_>, path: &'static str, shown: &str, node: &N
     }
     let requests_max = section.count(context, "max_concurrent_requests");
     let keepalive = keepalive(context, (path == "grpc").then_some(&section));
-    Listener { endpoint, host, port, request_bytes_max, requests_max, in_flight_bytes_max, tls, keepalive, line }
+    let is_http = path == "http";
+    let cors = is_http.then(|| cors(context, &section)).flatten();
+    let paths =
+        if is_http { paths(context, &section) } else { Signal::ALL.map(|signal| signal.grpc_path().to_owned()) };
+    Listener {
+        endpoint,
+        host,
+        port,
+        request_bytes_max,
+        requests_max,
+        in_flight_bytes_max,
+        tls,
+        auth,
+        cors,
+        paths,
+        keepalive,
+        line,
+    }
+}
+
+fn auth(
+    context: &mut Context<'_>,
+    extensions: &Extensions,
+    section: &Section<'_>,
+    path: &'static str,
+) -> Option<Authenticator> {
+    let found = extensions.of(context, section, if path == "grpc" { "grpc::auth" } else { "http::auth" })?;
+    if let Authenticator::Basic(basic) = &found
+        && basic.file.is_none()
+        && basic.inline.is_none()
+    {
+        let place = section.place("auth");
+        context.mistake(place.line, format!("`{}` names an extension without `htpasswd`; write it there", place.key));
+    }
+    Some(found)
+}
+
+/// Where requests of each signal go.
+fn paths(context: &mut Context<'_>, section: &Section<'_>) -> [String; 3] {
+    let mut taken: Vec<String> = Vec::new();
+    Signal::ALL.map(|signal| {
+        let key = match signal {
+            Signal::Logs => "logs_url_path",
+            Signal::Traces => "traces_url_path",
+            Signal::Metrics => "metrics_url_path",
+        };
+        let place = section.place(key);
+        // As the collector does.
+        let path = section.text(context, key).unwrap_or_default();
+        let path = format!("/{}", path.trim_matches('/'));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+        if path == "/" || !path.chars().all(is_plain) {
+            context.mistake(place.line, format!("`{}`: write a path of letters, digits, `-`, `_` and `.`", place.key));
+        } else if taken.contains(&path) {
+            context.mistake(place.line, format!("`{}`: {path} is taken by another signal", place.key));
+        }
+        taken.push(path.clone());
+        path
+    })
+}
+
+/// Which pages may send from a browser.
+fn cors(context: &mut Context<'_>, section: &Section<'_>) -> Option<Cors> {
+    if !section.has("cors") {
+        return None;
+    }
+    let cors = section.section(context, "cors", "http::cors");
+    let names = |context: &mut Context<'_>, key: &str| {
+        let mut headers = Vec::new();
+        for (name, line) in cors.list(context, key).into_iter().filter(|(name, _)| name != "*") {
+            match http::HeaderName::try_from(name.to_ascii_lowercase()) {
+                Ok(header) => headers.push(header),
+                Err(_) => context.mistake(line, format!("`{name}` is no name of a header")),
+            }
+        }
+        headers
+    };
+    let any_header = cors.list(context, "allowed_headers").iter().any(|(name, _)| name == "*");
+    let (headers, exposed) = (names(context, "allowed_headers"), names(context, "exposed_headers"));
+    let mut origins = Vec::new();
+    for (origin, line) in cors.list(context, "allowed_origins") {
+        let stars = origin.matches('*').count();
+        let is_origin = origin.starts_with("http://") || origin.starts_with("https://");
+        if origin != "*" && (!is_origin || stars > 1 || origin.ends_with('/')) {
+            context.mistake(
+                line,
+                format!("`{origin}` is no origin; write `https://shop.example`, one `*` at most, or `*`"),
+            );
+        }
+        origins.push(origin);
+    }
+    if origins.is_empty() {
+        let place = section.place("cors");
+        context.mistake(place.line, format!("`{}` needs `allowed_origins`, or lets nobody in", place.key));
+    }
+    let max_age = cors.has_value("max_age").then(|| cors.count(context, "max_age"));
+    let max_age = max_age.map(|seconds| Duration::from_secs(seconds as u64));
+    Some(Cors { origins, headers, any_header, exposed, max_age })
 }
 
 /// The defaults hold for OTLP over HTTP too, where nothing of it can be set.

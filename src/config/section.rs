@@ -1,7 +1,7 @@
 //! One section of the file: its keys read by the table, everything else a mistake with a suggestion.
 
 use super::endpoint::EndpointError;
-use super::settings::{Endpoint, Identity, NamedFile, Place};
+use super::settings::{Endpoint, Identity, NamedFile, Place, TlsVersion};
 use super::table::{INSTEAD, Kind as Written, NOT_NEEDED, UNSUPPORTED, find, keys_under, told_of};
 use super::tree::{Kind, Mistake, Node, expand};
 use super::values::{self, Secret};
@@ -199,6 +199,14 @@ impl<'n> Section<'n> {
         self.parsed(context, key, &format!("a number, {from} to {to}"), |text| {
             text.parse::<f64>().ok().filter(|value| (from..=to).contains(value))
         })
+    }
+
+    /// The least version of TLS.
+    pub fn tls_version(&self, context: &mut Context<'_>) -> TlsVersion {
+        match self.choice(context, "min_version") {
+            "1.3" => TlsVersion::Tls13,
+            _ => TlsVersion::Tls12,
+        }
     }
 
     /// `true` or `false`.

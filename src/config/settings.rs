@@ -149,10 +149,68 @@ pub struct Listener {
     pub in_flight_bytes_max: usize,
     /// Certificate and key; plain text where `None`.
     pub tls: Option<ServerTls>,
+    /// Who may send; everybody where `None`.
+    pub auth: Option<Authenticator>,
+    /// Pages of these origins may send from a browser (`http` only).
+    pub cors: Option<Cors>,
+    /// Where requests of the three signals go, logs first (`http` only).
+    pub paths: [String; 3],
     /// How connections are looked after.
     pub keepalive: Keepalive,
     /// Line of the endpoint, for messages.
     pub line: usize,
+}
+
+/// Who is let in, or who we say that we are.
+#[derive(Clone, Debug)]
+pub enum Authenticator {
+    /// A token in a header.
+    Bearer(Bearer),
+    /// User and password (RFC 7617).
+    Basic(Basic),
+}
+
+/// A token in a header.
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    /// `authorization` unless written otherwise.
+    pub header: http::HeaderName,
+    /// Before the token; may be empty.
+    pub scheme: String,
+    /// Each of them is good; the first is sent.
+    pub tokens: Vec<Secret>,
+    /// One token a line, instead of those.
+    pub file: Option<NamedFile>,
+    /// Line of the section, for messages.
+    pub line: usize,
+}
+
+/// User and password.
+#[derive(Clone, Debug)]
+pub struct Basic {
+    /// `user:hash` a line.
+    pub file: Option<NamedFile>,
+    /// The same as a text.
+    pub inline: Option<Secret>,
+    /// Whom we are towards a backend.
+    pub client: Option<(String, Secret)>,
+    /// Line of the section, for messages.
+    pub line: usize,
+}
+
+/// What browsers are told (Fetch Standard, "CORS protocol").
+#[derive(Clone, Debug)]
+pub struct Cors {
+    /// `https://shop.example`, `*` for all, `https://*.example`.
+    pub origins: Vec<String>,
+    /// Beside those that every page may send.
+    pub headers: Vec<http::HeaderName>,
+    /// Any header may be sent.
+    pub any_header: bool,
+    /// Beside those that every page may read.
+    pub exposed: Vec<http::HeaderName>,
+    /// How long a browser may remember it, in seconds.
+    pub max_age: Option<Duration>,
 }
 
 /// How connections are looked after.
@@ -173,6 +231,20 @@ pub struct ServerTls {
     pub identity: Identity,
     /// PEM; clients must show a certificate of this authority.
     pub client_ca_file: Option<NamedFile>,
+    /// The least version that is spoken.
+    pub min_version: TlsVersion,
+    /// How often the files are looked at for changes; never where `None`.
+    pub reload_interval: Option<Duration>,
+}
+
+/// Versions of TLS that are spoken at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246, and later.
+    #[default]
+    Tls12,
+    /// RFC 8446.
+    Tls13,
 }
 
 /// The processor.
@@ -238,13 +310,17 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Where its signals go; nowhere across the network for `file` and `debug`.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
-        let remote = match &self.kind {
+    /// Its backend, where it has one across the network.
+    pub fn remote(&self) -> Option<&Remote> {
+        match &self.kind {
             ExporterKind::Grpc(remote) | ExporterKind::Http(remote) => Some(remote),
             ExporterKind::File(_) | ExporterKind::Debug => None,
-        };
-        remote.into_iter().flat_map(|remote| remote.endpoints.iter().flatten())
+        }
+    }
+
+    /// Where its signals go; nowhere across the network for `file` and `debug`.
+    pub fn endpoints(&self) -> impl Iterator<Item = &Endpoint> {
+        self.remote().into_iter().flat_map(|remote| remote.endpoints.iter().flatten())
     }
 }
 
@@ -268,6 +344,10 @@ pub struct Remote {
     pub endpoints: [Option<Endpoint>; 3],
     /// Sent with each request.
     pub headers: Vec<(String, Secret)>,
+    /// Whom we say that we are.
+    pub auth: Option<Authenticator>,
+    /// A proxy that connects us by `CONNECT`.
+    pub proxy: Option<Endpoint>,
     /// Of request bodies.
     pub compression: Compression,
     /// JSON instead of protobuf.
@@ -295,6 +375,14 @@ pub enum Compression {
     Gzip,
     /// RFC 8878.
     Zstd,
+    /// Google's snappy: framed over gRPC, one block over HTTP, as the collector has it.
+    Snappy,
+    /// RFC 1950.
+    Zlib,
+    /// RFC 1950 under HTTP's own name.
+    Deflate,
+    /// Frames of LZ4.
+    Lz4,
 }
 
 /// TLS towards a backend.
@@ -308,6 +396,10 @@ pub struct ClientTls {
     pub identity: Option<Identity>,
     /// Name in the certificate, if not the endpoint's.
     pub server_name: Option<String>,
+    /// The least version that is spoken.
+    pub min_version: TlsVersion,
+    /// How often the files are looked at for changes; never where `None`.
+    pub reload_interval: Option<Duration>,
 }
 
 /// A queue before a backend.

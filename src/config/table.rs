@@ -84,6 +84,19 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "PEM file of an authority; clients must then show a certificate of it.",
     ),
+    row("grpc::tls::min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "The least version of TLS that is spoken."),
+    row(
+        "grpc::tls::reload_interval",
+        Kind::Duration("1s", "720h"),
+        "",
+        "How often the files are looked at, and taken over where they have changed; without it on SIGHUP alone.",
+    ),
+    row(
+        "grpc::auth::authenticator",
+        Kind::Text,
+        "",
+        "Name of an extension, such as `bearertokenauth`: who does not show what it asks for is answered UNAUTHENTICATED before anything of the request is read. `grpc.health.v1.Health` stays open.",
+    ),
     row(
         "grpc::keepalive::server_parameters::time",
         Kind::Duration("1s", "720h"),
@@ -128,6 +141,41 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Path,
         "",
         "PEM file of an authority; clients must then show a certificate of it.",
+    ),
+    row("http::tls::min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "The least version of TLS that is spoken."),
+    row(
+        "http::tls::reload_interval",
+        Kind::Duration("1s", "720h"),
+        "",
+        "How often the files are looked at, and taken over where they have changed; without it on SIGHUP alone.",
+    ),
+    row(
+        "http::auth::authenticator",
+        Kind::Text,
+        "",
+        "Name of an extension, such as `bearertokenauth`: who does not show what it asks for is answered 401 before anything of the request is read.",
+    ),
+    row("http::traces_url_path", Kind::Text, "/v1/traces", "Path that takes traces."),
+    row("http::metrics_url_path", Kind::Text, "/v1/metrics", "Path that takes metrics."),
+    row("http::logs_url_path", Kind::Text, "/v1/logs", "Path that takes logs."),
+    row(
+        "http::cors::allowed_origins",
+        Kind::List,
+        "",
+        "Pages of these origins may send from a browser: `https://shop.example`, `https://*.example`, `*` for all. None without it.",
+    ),
+    row(
+        "http::cors::allowed_headers",
+        Kind::List,
+        "",
+        "Headers that they may send beside those that every page may; `*` for all.",
+    ),
+    row("http::cors::exposed_headers", Kind::List, "", "Headers of answers that they may read beside the usual ones."),
+    row(
+        "http::cors::max_age",
+        Kind::Count(0, 86_400),
+        "",
+        "Seconds that a browser may remember it; five without it, as the Fetch Standard has it.",
     ),
     row(
         "why502::hold",
@@ -242,7 +290,24 @@ pub const SETTINGS: &[Setting] = &[
     row("remote::traces_endpoint", Kind::Endpoint, "", "Whole URL for traces (`otlphttp` only)."),
     row("remote::metrics_endpoint", Kind::Endpoint, "", "Whole URL for metrics (`otlphttp` only)."),
     row("remote::headers", Kind::Headers, "", "Sent with each request; the values are secret."),
-    row("remote::compression", Kind::Choice(&["gzip", "zstd", "none"]), "gzip", "Compression of requests."),
+    row(
+        "remote::auth::authenticator",
+        Kind::Text,
+        "",
+        "Name of an extension, such as `bearertokenauth`: its token or user goes with each request.",
+    ),
+    row(
+        "remote::proxy_url",
+        Kind::Endpoint,
+        "",
+        "A proxy, `http://proxy:3128`, that is asked to connect (`CONNECT`); the environment is not asked for one.",
+    ),
+    row(
+        "remote::compression",
+        Kind::Choice(&["gzip", "zstd", "snappy", "zlib", "deflate", "lz4", "none"]),
+        "gzip",
+        "Compression of requests; `zlib`, `deflate` and `lz4` for `otlphttp` only.",
+    ),
     row("remote::encoding", Kind::Choice(&["proto", "json"]), "proto", "Encoding of requests (`otlphttp` only)."),
     row("remote::timeout", Kind::Duration("10ms", "10m"), "10s", "For one try."),
     row(
@@ -257,6 +322,13 @@ pub const SETTINGS: &[Setting] = &[
     row("remote::tls::cert_file", Kind::Path, "", "PEM file of our certificate."),
     row("remote::tls::key_file", Kind::Path, "", "PEM file of our key."),
     row("remote::tls::server_name_override", Kind::Text, "", "Name to look for in the certificate."),
+    row("remote::tls::min_version", Kind::Choice(&["1.2", "1.3"]), "1.2", "The least version of TLS that is spoken."),
+    row(
+        "remote::tls::reload_interval",
+        Kind::Duration("1s", "720h"),
+        "",
+        "How often the files are looked at, and taken over where they have changed; without it on SIGHUP alone.",
+    ),
     row(
         "remote::sending_queue::enabled",
         Kind::Bool,
@@ -322,6 +394,35 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "File to append to: OTLP JSON, one request a line. When it is renamed or deleted it is made anew.",
     ),
+    row("bearertokenauth::token", Kind::Text, "", "The token; it is secret."),
+    row(
+        "bearertokenauth::tokens",
+        Kind::List,
+        "",
+        "Several, of which each is good on a receiver and the first is sent by an exporter.",
+    ),
+    row(
+        "bearertokenauth::filename",
+        Kind::Path,
+        "",
+        "File with one token a line, instead of those; it is looked at once a minute, and taken over where it has changed.",
+    ),
+    row("bearertokenauth::scheme", Kind::Text, "Bearer", "The word before the token."),
+    row("bearertokenauth::header", Kind::Text, "Authorization", "The header that holds it."),
+    row(
+        "basicauth::htpasswd::file",
+        Kind::Path,
+        "",
+        "File of `user:hash` lines as `htpasswd -B` writes them (bcrypt), for receivers; it is looked at once a minute.",
+    ),
+    row(
+        "basicauth::htpasswd::inline",
+        Kind::Text,
+        "",
+        "The same as a text, where a password may also stand as it is; it is secret. A user who stands in both has this one.",
+    ),
+    row("basicauth::client_auth::username", Kind::Text, "", "User that an exporter sends."),
+    row("basicauth::client_auth::password", Kind::Text, "", "Its password."),
     row(
         "telemetry::logs::level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
@@ -379,30 +480,20 @@ pub const NOT_NEEDED: &[(&str, &str)] = &[
 pub const INSTEAD: &[(&str, &str)] = &[
     ("remote::sending_queue::storage", "the queue is in memory alone; put a collector with `file_storage` behind it"),
     ("remote::sending_queue::wait_for_result", "a request is acknowledged when it is in the queue; take it out"),
-    (
-        "remote::auth",
-        "write the header that the backend wants under `headers`, such as `authorization: Bearer ${env:TOKEN}`",
-    ),
-    ("remote::proxy_url", "proxies are not spoken to; send to a collector that reaches the backend"),
     ("remote::authority", "write the name in the certificate as `tls::server_name_override`"),
-    ("remote::tls::reload_interval", "SIGHUP reads certificates anew; take it out"),
-    ("grpc::tls::reload_interval", "SIGHUP reads certificates anew; take it out"),
-    ("http::tls::reload_interval", "SIGHUP reads certificates anew; take it out"),
-    ("remote::tls::min_version", "TLS 1.2 and 1.3 are spoken; take it out, or let the backend insist"),
-    ("grpc::tls::min_version", "TLS 1.2 and 1.3 are spoken; take it out"),
-    ("http::tls::min_version", "TLS 1.2 and 1.3 are spoken; take it out"),
-    ("grpc::auth", "ask for client certificates with `tls::client_ca_file`, or let a proxy in front ask for a token"),
-    ("http::auth", "ask for client certificates with `tls::client_ca_file`, or let a proxy in front ask for a token"),
-    ("http::cors", "browsers are not let in; put a collector in front for them"),
-    ("http::traces_url_path", "the paths are /v1/traces, /v1/metrics and /v1/logs; let senders use them"),
-    ("http::metrics_url_path", "the paths are /v1/traces, /v1/metrics and /v1/logs; let senders use them"),
-    ("http::logs_url_path", "the paths are /v1/traces, /v1/metrics and /v1/logs; let senders use them"),
 ];
 
 /// Processors of the collector that are let stand in a pasted file, with the reason why they do nothing.
 pub const PROCESSORS_NOT_NEEDED: &[(&str, &str)] = &[
     ("batch", "small requests are joined as they wait for a backend"),
     ("memory_limiter", "memory has limits of its own, past which senders are asked to come back"),
+];
+
+/// Extensions of the collector that are let stand in a pasted file, with the reason why they do nothing.
+pub const EXTENSIONS_NOT_NEEDED: &[(&str, &str)] = &[
+    ("zpages", "`service::telemetry` and `why502 watch` tell how it goes"),
+    ("pprof", "it is for Go programs"),
+    ("memory_ballast", "there is no garbage collector to be kept calm"),
 ];
 
 /// What is said of a key or processor.

@@ -63,7 +63,7 @@ fn all_mistakes_at_once() {
             "9: `service::pipelines::logs::processors`: why502 has no processor `tail_sampling`; put it into the collector in front or behind",
             "9: `service::pipelines::logs::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
             "10: `service::pipelines` has no pipeline `profiles`; it has logs, traces, metrics",
-            "11: `the file` has no key `extension`; it has receivers, processors, exporters, service",
+            "11: `the file` has no key `extension`; did you mean `extensions`?",
         ],
     );
 }
@@ -491,7 +491,7 @@ service:
     check(
         &pasted.replace("balancer_name: round_robin", "auth: {authenticator: bearertokenauth}"),
         &[
-            "11: `exporters::otlp/out::auth` is not supported by why502: write the header that the backend wants under `headers`, such as `authorization: Bearer ${env:TOKEN}`",
+            "11: `exporters::otlp/out::auth::authenticator`: `bearertokenauth` is not defined under `extensions`; write it there",
         ],
     );
     check(

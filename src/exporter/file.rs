@@ -81,6 +81,8 @@ impl Deliver for File {
 /// One consumer keeps the order; requests are joined to lines of at most 4 MiB.
 pub fn queue_settings() -> Remote {
     Remote {
+        auth: None,
+        proxy: None,
         endpoints: [None, None, None],
         headers: Vec::new(),
         compression: Compression::None,

@@ -1,8 +1,9 @@
 //! OTLP over gRPC to a backend: a unary call framed by ourselves, so that bytes stay bytes.
 
 use super::StartError;
+use super::compress::{Protocol, compress, encoding_name};
 use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_of_grpc, then_of_http};
-use super::http::{ANSWER_BYTES_MAX, compress, encoding_name, endpoint_of, headers, timed_out, unreachable, words};
+use super::http::{ANSWER_BYTES_MAX, endpoint_of, headers, timed_out, unreachable, words};
 use super::pieces::Pieces;
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
@@ -34,7 +35,7 @@ impl Client {
     /// # Errors
     /// When a certificate or key cannot be used.
     pub fn new(name: &str, remote: &Remote) -> Result<Client, StartError> {
-        let mut headers = headers(remote);
+        let mut headers = headers(remote)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity"));
@@ -118,7 +119,7 @@ impl Client {
                 format!("; the backend takes no {}: give them another one than that of {}", signal.id(), self.name)
             }
             tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
-                format!("; check exporters::{}::headers", self.name)
+                format!("; check exporters::{}::headers or auth", self.name)
             }
             _ => String::new(),
         };
@@ -139,7 +140,7 @@ impl Deliver for Client {
 
 /// Flag, length, message.
 fn framed(compression: Compression, request: &Bytes) -> Pieces {
-    let message = compress(compression, request);
+    let message = compress(compression, Protocol::Grpc, request);
     let mut head = BytesMut::with_capacity(5);
     head.put_u8(u8::from(compression != Compression::None));
     // A request is at most `max_request_bytes`, 64 MiB.

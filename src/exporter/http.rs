@@ -1,17 +1,18 @@
 //! OTLP over HTTP to a backend.
 
 use super::StartError;
+use super::compress::{Protocol, compress, encoding_name};
 use super::error::{Delivered, DeliveryError, Then, delivered, delivered_json, retry_after, then_of_http};
 use super::pieces::Pieces;
 use super::queue::Deliver;
 use super::tls::{HttpClient, client};
+use crate::auth;
 use crate::config::settings::{Compression, Endpoint, Remote};
 use crate::otlp::{Signal, json};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt, Limited};
 use std::future::Future;
-use std::io::Write;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl Client {
             name: name.to_owned(),
             client: client(name, remote, false)?,
             endpoints: remote.endpoints.clone(),
-            headers: headers(remote),
+            headers: headers(remote)?,
             compression: remote.compression,
             json: remote.json,
             timeout: remote.timeout,
@@ -55,7 +56,7 @@ impl Client {
     async fn send(&self, signal: Signal, request: Bytes) -> Result<Delivered, DeliveryError> {
         let endpoint = endpoint_of(&self.endpoints, &self.name, signal)?;
         let body = if self.json { self.as_json(signal, &request)? } else { request };
-        let body = compress(self.compression, &body);
+        let body = compress(self.compression, Protocol::Http, &body);
         let mut call = http::Request::post(endpoint.url.clone())
             .body(Pieces::from(body))
             .map_err(|error| local(&error.to_string()))?;
@@ -87,7 +88,7 @@ impl Client {
         let words = words(&String::from_utf8_lossy(body.get(..BODY_WORDS_MAX).unwrap_or(&body)), &self.headers);
         let then = then_of_http(status, retry_after(head.headers.get(header::RETRY_AFTER)));
         let advice = match status {
-            401 | 403 => format!("; check exporters::{}::headers (key, site)", self.name),
+            401 | 403 => format!("; check exporters::{}::headers or auth (key, site)", self.name),
             404 => format!(
                 "; the backend does not take {} here: leave the exporter out of that pipeline or check its endpoint",
                 signal.id()
@@ -132,8 +133,11 @@ pub(super) fn endpoint_of<'e>(
     })
 }
 
-/// Configured headers and our name.
-pub(super) fn headers(remote: &Remote) -> HeaderMap {
+/// Configured headers, who we are, and our name.
+///
+/// # Errors
+/// When the file of a token cannot be read.
+pub(super) fn headers(remote: &Remote) -> Result<HeaderMap, StartError> {
     let mut headers = HeaderMap::new();
     let agent = concat!("why502/", env!("CARGO_PKG_VERSION"), " OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
@@ -144,7 +148,11 @@ pub(super) fn headers(remote: &Remote) -> HeaderMap {
             headers.insert(name, value);
         }
     }
-    headers
+    if let Some(authenticator) = &remote.auth {
+        let (name, value) = auth::shown(authenticator)?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 /// A backend's words for our log: short, printable, and without the secrets that it may have repeated.
@@ -160,29 +168,6 @@ pub(super) fn words(told: &str, headers: &HeaderMap) -> String {
         }
     }
     told.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect()
-}
-
-pub(super) fn encoding_name(compression: Compression) -> Option<HeaderValue> {
-    match compression {
-        Compression::None => None,
-        Compression::Gzip => Some(HeaderValue::from_static("gzip")),
-        Compression::Zstd => Some(HeaderValue::from_static("zstd")),
-    }
-}
-
-/// Compressed bytes; level 1 of gzip and of zstd: logs shrink tenfold with either, and more costs more than it saves.
-pub(super) fn compress(compression: Compression, bytes: &Bytes) -> Bytes {
-    match compression {
-        Compression::None => bytes.clone(),
-        Compression::Gzip => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), flate2::Compression::fast());
-            // Writing into memory cannot fail.
-            let _ = encoder.write_all(bytes);
-            encoder.finish().map_or_else(|_| bytes.clone(), Bytes::from)
-        }
-        Compression::Zstd => zstd::bulk::compress(bytes, 1).map_or_else(|_| bytes.clone(), Bytes::from),
-    }
 }
 
 fn local(problem: &str) -> DeliveryError {

@@ -4,16 +4,64 @@ use super::StartError;
 use super::pieces::Pieces;
 use crate::config::settings::{ClientTls, Remote};
 use crate::pem::{self, PemError};
+use http::Uri;
+use http::uri::Scheme;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, ServerName};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
+use tokio::net::TcpStream;
+use tower::{BoxError, Service};
 
 /// A client with a pool of connections.
-pub type HttpClient = Client<HttpsConnector<HttpConnector>, Pieces>;
+pub type HttpClient = Client<HttpsConnector<Way>, Pieces>;
+
+/// How a connection comes about.
+#[derive(Clone)]
+pub enum Way {
+    /// To the backend itself.
+    Direct(HttpConnector),
+    /// Through a proxy that is asked to connect us.
+    Proxied(Tunnel<HttpConnector>),
+}
+
+impl Service<Uri> for Way {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Self::Error>> {
+        match self {
+            Way::Direct(connector) => connector.poll_ready(context).map_err(Into::into),
+            Way::Proxied(tunnel) => tunnel.poll_ready(context).map_err(Into::into),
+        }
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        match self {
+            Way::Direct(connector) => {
+                let connecting = connector.call(to);
+                Box::pin(async move { connecting.await.map_err(Into::into) })
+            }
+            Way::Proxied(tunnel) => {
+                let connecting = tunnel.call(with_port(to));
+                Box::pin(async move {
+                    let through =
+                        |error| io::Error::other(format!("the proxy of `proxy_url` does not connect: {error}"));
+                    connecting.await.map_err(|error| through(error).into())
+                })
+            }
+        }
+    }
+}
 
 /// A connection must stand within this time; the timeout of a try covers it as well.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,6 +79,10 @@ pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClien
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_keepalive(Some(Duration::from_secs(60)));
+    let connector = match &remote.proxy {
+        Some(proxy) => Way::Proxied(Tunnel::new(proxy.url.clone(), connector)),
+        None => Way::Direct(connector),
+    };
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
     let builder = match &remote.tls.server_name {
         Some(server) => {
@@ -55,6 +107,15 @@ pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClien
         .build(connector))
 }
 
+/// Of plain text without a port a tunnel would go to that of TLS.
+fn with_port(to: Uri) -> Uri {
+    let Some(host) = to.host().filter(|_| to.port().is_none() && to.scheme() == Some(&Scheme::HTTP)) else { return to };
+    let authority = format!("{host}:80");
+    let mut parts = to.clone().into_parts();
+    parts.authority = authority.parse().ok();
+    Uri::from_parts(parts).unwrap_or(to)
+}
+
 fn wrong(name: &str, problem: String) -> StartError {
     StartError::Tls { name: name.to_owned(), problem }
 }
@@ -66,7 +127,7 @@ fn wrong(name: &str, problem: String) -> StartError {
 pub fn config(name: &str, tls: &ClientTls) -> Result<rustls::ClientConfig, StartError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(pem::versions(tls.min_version))
         .map_err(|error| wrong(name, error.to_string()))?;
     let builder = if tls.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustAnything(provider)))

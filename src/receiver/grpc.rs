@@ -149,6 +149,16 @@ fn success() -> Response {
     response
 }
 
+/// The answer to a request that does not show who sends it.
+pub(super) fn denied(request: &Request, refusal: &Refusal) -> Response {
+    let mut response = failure(refusal);
+    if !is_grpc(request) {
+        // Whoever does not speak gRPC must not take this for success.
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+    }
+    response
+}
+
 /// An answer of headers alone.
 fn failure(refusal: &Refusal) -> Response {
     let status = status_of(refusal);
@@ -179,6 +189,7 @@ fn code_of(refusal: &Refusal) -> tonic::Code {
     match refusal {
         Refusal::Malformed(_) => tonic::Code::InvalidArgument,
         Refusal::TooLarge(_) => tonic::Code::ResourceExhausted,
+        Refusal::Unauthenticated(_) => tonic::Code::Unauthenticated,
         Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => tonic::Code::Unavailable,
         Refusal::Disabled | Refusal::Encoding(_) | Refusal::ContentType => tonic::Code::Unimplemented,
     }

@@ -3,14 +3,16 @@
 use super::admission::Admission;
 use super::body::{self, Encoding};
 use super::{Calls, Consumer, Refusal, RpcStatus, grpc};
+use crate::config::settings::Cors;
 use crate::otlp::{Signal, json};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use prost::Message;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -18,18 +20,20 @@ enum Format {
     Json,
 }
 
-/// The three paths as routes; other methods are answered 405 with `Allow`, other paths 404.
-pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Admission) -> Router {
+/// The paths of the three signals, logs first, as routes; other methods are answered 405 with `Allow`, other paths 404.
+pub fn routes<C: Consumer>(consumer: C, request_bytes_max: usize, admission: Admission, paths: &[String; 3]) -> Router {
     let calls = Calls { consumer, limit: request_bytes_max, admission };
     let mut router = Router::new();
-    for signal in Signal::ALL {
+    for (signal, path) in Signal::ALL.into_iter().zip(paths) {
         let handler =
             move |State(calls): State<Calls<C>>, request: Request| async move { answer(&calls, signal, request).await };
         // Some write the path of their endpoint with a slash at its end.
-        router = router.route(&format!("{}/", signal.http_path()), post(handler));
-        router = router.route(signal.http_path(), post(handler));
+        router = router.route(&format!("{path}/"), post(handler));
+        router = router.route(path, post(handler));
     }
-    router.fallback(other_path).method_not_allowed_fallback(other_method).with_state(calls)
+    let words = format!("nothing is here; OTLP goes to {}", paths.join(", "));
+    let elsewhere = move |request: Request| async move { unknown(&request, StatusCode::NOT_FOUND, &words) };
+    router.fallback(elsewhere).method_not_allowed_fallback(other_method).with_state(calls)
 }
 
 async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Response {
@@ -83,6 +87,7 @@ fn refuse(refusal: &Refusal, format: Format) -> Response {
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Refusal::Disabled => StatusCode::NOT_FOUND,
         Refusal::Encoding(_) | Refusal::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
     };
@@ -93,6 +98,44 @@ fn refuse(refusal: &Refusal, format: Format) -> Response {
     response
 }
 
+/// The answer to a request that does not show who sends it.
+pub(super) fn denied(request: &Request, refusal: &Refusal) -> Response {
+    refuse(refusal, format_of(request).unwrap_or(Format::Protobuf))
+}
+
+/// Lets pages send from a browser. Nothing here goes by a cookie, so what a browser adds by itself opens nothing.
+pub fn open_to_pages(router: Router, cors: &Cors) -> Router {
+    let origins = cors.origins.clone();
+    let is_let_in = move |origin: &HeaderValue, _: &http::request::Parts| {
+        origins.iter().any(|pattern| is_origin(origin.as_bytes(), pattern))
+    };
+    // Those that pages may always send with OTLP, as the collector has it.
+    let mut headers = vec![header::CONTENT_TYPE, header::ACCEPT, HeaderName::from_static("x-requested-with")];
+    headers.extend(cors.headers.iter().cloned());
+    let mut layer = CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(is_let_in))
+        .allow_methods([http::Method::POST])
+        .allow_headers(if cors.any_header { AllowHeaders::mirror_request() } else { headers.into() })
+        .expose_headers(cors.exposed.clone())
+        .allow_credentials(true);
+    if let Some(age) = cors.max_age {
+        layer = layer.max_age(age);
+    }
+    router.layer(layer)
+}
+
+/// True when an origin is the one that is written, where `*` is any part.
+fn is_origin(origin: &[u8], pattern: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((before, after)) => {
+            origin.len() >= before.len() + after.len()
+                && origin.starts_with(before.as_bytes())
+                && origin.ends_with(after.as_bytes())
+        }
+        None => origin == pattern.as_bytes(),
+    }
+}
+
 /// An answer whose body says why.
 fn refuse_with(status: StatusCode, body: RpcStatus, format: Format) -> Response {
     let body = match format {
@@ -100,10 +143,6 @@ fn refuse_with(status: StatusCode, body: RpcStatus, format: Format) -> Response 
         Format::Json => Bytes::from(serde_json::json!({"code": body.code, "message": body.message}).to_string()),
     };
     respond(status, format, body)
-}
-
-async fn other_path(request: Request) -> Response {
-    unknown(&request, StatusCode::NOT_FOUND, "nothing is here; OTLP goes to /v1/logs, /v1/traces and /v1/metrics")
 }
 
 async fn other_method(request: Request) -> Response {

@@ -141,7 +141,7 @@ pub fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, PemError> {
     let key_problem = |problem: String| PemError::new(&settings.identity.key_file, problem);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(pem::versions(settings.min_version))
         .map_err(|error| key_problem(error.to_string()))?;
     let builder = match &settings.client_ca_file {
         Some(file) => {

@@ -75,7 +75,8 @@ impl Hop {
         let (admission, intake) = (Admission::of(on_grpc), pipeline.intake(0));
         let router = grpc::routes(intake, on_grpc.request_bytes_max, admission, api, &web::SERVICES);
         tokio::spawn(serve(bound_grpc, router, shutdown.clone()));
-        let router = http::routes(pipeline.intake(0), on_http.request_bytes_max, Admission::of(on_http));
+        let router =
+            http::routes(pipeline.intake(0), on_http.request_bytes_max, Admission::of(on_http), &on_http.paths);
         tokio::spawn(serve(bound_http, router, shutdown.clone()));
         Hop { grpc: addresses.0, http: addresses.1, kept, counters, ring, health, pipeline, shutdown }
     }

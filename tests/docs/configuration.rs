@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 8] = [
+const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -34,6 +34,16 @@ const SECTIONS: [(&str, &str, &str); 8] = [
         "OTLP JSON, one request a line. The exporter `debug` has no keys: verdicts for people on standard output.",
     ),
     ("pipeline", "service::pipelines::logs, traces, metrics", "Several of a signal have a `/name` behind it."),
+    (
+        "bearertokenauth",
+        "extensions::bearertokenauth",
+        "A token in a header, for `auth::authenticator` of a receiver or an exporter. Name it under `service::extensions`.",
+    ),
+    (
+        "basicauth",
+        "extensions::basicauth",
+        "User and password (RFC 7617), in the same way. Good ones are asked of bcrypt once.",
+    ),
     ("telemetry", "service::telemetry", "why502's own telemetry."),
 ];
 

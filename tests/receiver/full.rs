@@ -88,7 +88,12 @@ impl Listening {
         let (admission, shutdown) = (Admission::of(&listener), CancellationToken::new());
         let router = match is_grpc {
             true => grpc::routes(gate.clone(), 1 << 20, admission.clone(), axum::Router::new(), &[]),
-            false => http::routes(gate.clone(), 1 << 20, admission.clone()),
+            false => http::routes(
+                gate.clone(),
+                1 << 20,
+                admission.clone(),
+                &why502::otlp::Signal::ALL.map(|signal| signal.http_path().to_owned()),
+            ),
         };
         let bound = bind(&listener, "endpoint").await.expect("a port");
         let address = bound.address;

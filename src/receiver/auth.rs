@@ -1,0 +1,197 @@
+//! Who is let in: asked before anything of a request is read, and answered in the same time however much of a secret was
+//! right.
+
+use super::{Consumer, Refusal, grpc, http as otlp_http};
+use crate::auth::{self, AuthError, Password};
+use crate::config::settings::Authenticator;
+use crate::config::values::Secret;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::Semaphore;
+
+/// Good credentials that are known without hashing again. bcrypt takes tens of milliseconds by design, and senders say
+/// the same each time.
+const KNOWN_MAX: usize = 64;
+/// Passwords that are hashed at once: whoever tries some keeps one core busy, and nobody who is known waits for it.
+const HASHED_AT_ONCE: usize = 1;
+/// Longest value that is looked at.
+const VALUE_BYTES_MAX: usize = 4 << 10;
+/// kubelet asks here without a token, and learns nothing but whether it serves.
+const OPEN_PATH: &str = "/grpc.health.v1.Health/";
+
+/// Which protocol answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A status in the headers.
+    Grpc,
+    /// 401 with a body.
+    Http,
+}
+
+/// Asks each request for what it must show. What is good may be exchanged while requests come in.
+#[derive(Clone)]
+pub struct Guard(Arc<RwLock<Arc<Asked>>>);
+
+enum Asked {
+    Bearer { header: HeaderName, scheme: String, tokens: Vec<Secret> },
+    Basic { users: BTreeMap<String, Password>, known: Mutex<VecDeque<Secret>>, hashing: Semaphore },
+}
+
+impl Guard {
+    /// Reads the files of an authenticator.
+    ///
+    /// # Errors
+    /// When one cannot be used.
+    pub fn of(authenticator: &Authenticator) -> Result<Guard, AuthError> {
+        Ok(Guard(Arc::new(RwLock::new(Arc::new(Asked::of(authenticator)?)))))
+    }
+
+    /// Reads them anew.
+    ///
+    /// # Errors
+    /// When one cannot be used; then the old ones stay.
+    pub fn change(&self, authenticator: &Authenticator) -> Result<(), AuthError> {
+        let asked = Arc::new(Asked::of(authenticator)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = asked;
+        Ok(())
+    }
+
+    /// Puts itself before every route.
+    pub fn before<C: Consumer>(self, router: Router, consumer: C, protocol: Protocol) -> Router {
+        let ask = move |request: Request, next: Next| {
+            let (guard, consumer) = (self.clone(), consumer.clone());
+            async move { guard.ask(request, next, consumer, protocol).await }
+        };
+        router.layer(axum::middleware::from_fn(ask))
+    }
+
+    async fn ask<C: Consumer>(&self, request: Request, next: Next, consumer: C, protocol: Protocol) -> Response {
+        if protocol == Protocol::Grpc && request.uri().path().starts_with(OPEN_PATH) {
+            return next.run(request).await;
+        }
+        let asked = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        if asked.is_shown(request.headers()).await {
+            return next.run(request).await;
+        }
+        let refusal = Refusal::Unauthenticated(asked.place().as_str().to_owned());
+        consumer.refused(&refusal);
+        let mut response = match protocol {
+            Protocol::Grpc => grpc::denied(&request, &refusal),
+            Protocol::Http => otlp_http::denied(&request, &refusal),
+        };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, asked.challenge());
+        response
+    }
+}
+
+impl Asked {
+    fn of(authenticator: &Authenticator) -> Result<Asked, AuthError> {
+        Ok(match authenticator {
+            Authenticator::Bearer(bearer) => Asked::Bearer {
+                header: bearer.header.clone(),
+                scheme: bearer.scheme.clone(),
+                tokens: auth::tokens(bearer)?,
+            },
+            Authenticator::Basic(basic) => Asked::Basic {
+                users: auth::users(basic)?,
+                known: Mutex::default(),
+                hashing: Semaphore::new(HASHED_AT_ONCE),
+            },
+        })
+    }
+
+    /// The header that is asked for.
+    fn place(&self) -> &HeaderName {
+        match self {
+            Asked::Bearer { header, .. } => header,
+            Asked::Basic { .. } => &header::AUTHORIZATION,
+        }
+    }
+
+    fn challenge(&self) -> HeaderValue {
+        let words = match self {
+            Asked::Bearer { scheme, .. } if !scheme.is_empty() => format!("{scheme} realm=\"why502\""),
+            Asked::Bearer { .. } => "Bearer realm=\"why502\"".to_owned(),
+            Asked::Basic { .. } => "Basic realm=\"why502\", charset=\"UTF-8\"".to_owned(),
+        };
+        HeaderValue::try_from(words).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
+    }
+
+    async fn is_shown(&self, headers: &HeaderMap) -> bool {
+        // Several of one name could be read differently by a proxy before us.
+        let mut values = headers.get_all(self.place()).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let value = value.as_bytes();
+        if value.len() > VALUE_BYTES_MAX {
+            return false;
+        }
+        match self {
+            Asked::Bearer { scheme, tokens, .. } => behind(value, scheme).is_some_and(|token| is_one_of(token, tokens)),
+            Asked::Basic { users, known, hashing } => {
+                let Some(shown) = behind(value, "Basic") else { return false };
+                let is_known = {
+                    let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                    is_one_of(shown, known.iter())
+                };
+                is_known || is_good(shown, users, known, hashing).await
+            }
+        }
+    }
+}
+
+/// What stands behind a scheme, whose case does not matter (RFC 9110, 11.1).
+fn behind<'v>(value: &'v [u8], scheme: &str) -> Option<&'v [u8]> {
+    if scheme.is_empty() {
+        return Some(value);
+    }
+    let (first, rest) = value.split_at_checked(scheme.len())?;
+    let token = rest.strip_prefix(b" ")?.trim_ascii();
+    first.eq_ignore_ascii_case(scheme.as_bytes()).then_some(token)
+}
+
+/// Compares with each of them whole, so that the time tells nothing but their lengths.
+fn is_one_of<'s>(shown: &[u8], secrets: impl IntoIterator<Item = &'s Secret>) -> bool {
+    let mut found = Choice::from(0);
+    for secret in secrets {
+        found |= secret.reveal().as_bytes().ct_eq(shown);
+    }
+    found.into()
+}
+
+async fn is_good(
+    shown: &[u8],
+    users: &BTreeMap<String, Password>,
+    known: &Mutex<VecDeque<Secret>>,
+    hashing: &Semaphore,
+) -> bool {
+    let words = BASE64_STANDARD.decode(shown).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let Some((user, password)) = words.as_deref().and_then(|words| words.split_once(':')) else { return false };
+    // Somebody who is not there costs as much as somebody who is: names cannot be found out by the time.
+    let somebody = users.values().find(|kept| matches!(kept, Password::Bcrypt(_)));
+    let is_there = users.contains_key(user);
+    let hash = match users.get(user).or(somebody) {
+        None => return false,
+        Some(Password::Plain(plain)) => return is_one_of(password.as_bytes(), [plain]),
+        Some(Password::Bcrypt(hash)) => hash.clone(),
+    };
+    let Ok(_turn) = hashing.acquire().await else { return false };
+    let password = password.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || bcrypt::verify(password, hash.reveal()).unwrap_or(false));
+    let is_right = hashed.await.unwrap_or(false) && is_there;
+    if is_right && let Ok(text) = std::str::from_utf8(shown) {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.pop_front();
+        }
+        known.push_back(Secret::new(text.to_owned()));
+    }
+    is_right
+}
