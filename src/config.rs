@@ -23,7 +23,7 @@ use http::uri::Scheme;
 use processors::processors;
 use receivers::receivers;
 use section::{Context, Section, unknown, unknown_key};
-use settings::{Config, Pipeline, Telemetry};
+use settings::{Config, MemoryLimit, Pipeline, Telemetry};
 use table::{PROCESSORS_NOT_NEEDED, told_of};
 use tree::{Kind, Mistake, Node};
 
@@ -44,7 +44,7 @@ service:
     traces: {receivers: [otlp], processors: [why502], exporters: [debug]}
 ";
 
-const ROOT_KEYS: [&str; 5] = ["receivers", "processors", "exporters", "extensions", "service"];
+const ROOT_KEYS: [&str; 6] = ["receivers", "processors", "exporters", "extensions", "memory", "service"];
 
 /// Reads a configuration.
 ///
@@ -107,7 +107,25 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     }
     context.warnings.extend(unused(&names, &used));
     let telemetry = telemetry(context, service.and_then(|service| member(service, "telemetry")));
-    Config { receivers, processor, exporters, pipelines, telemetry, warnings: Vec::new() }
+    let memory = memory(context, member(root, "memory"));
+    Config { receivers, processor, exporters, pipelines, telemetry, memory, warnings: Vec::new() }
+}
+
+fn memory(context: &mut Context<'_>, node: Option<&Node>) -> MemoryLimit {
+    const RANGE: std::ops::RangeInclusive<usize> = 32 << 20..=1 << 40;
+    let section = Section::open(context, "memory", "memory", node);
+    match section.text(context, "limit").as_deref() {
+        None | Some("auto") => MemoryLimit::Auto,
+        Some(text) => match values::bytes(text).filter(|bytes| RANGE.contains(bytes)) {
+            Some(bytes) => MemoryLimit::Bytes(bytes),
+            None => {
+                let place = section.place("limit");
+                let text = format!("`{}`: `{text}` is not auto, nor a size such as 256MiB, 32MiB to 1TiB", place.key);
+                context.mistake(place.line, text);
+                MemoryLimit::Auto
+            }
+        },
+    }
 }
 
 /// The extensions that the service starts.

@@ -27,6 +27,7 @@ use crate::auth::AuthError;
 use crate::config::settings::{Exporter as Settings, ExporterKind, Remote};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
+use crate::memory::Memory;
 use crate::otlp::Signal;
 use crate::pem::PemError;
 use backlog::Amount;
@@ -197,22 +198,32 @@ impl Exporter {
     /// # Errors
     /// One sentence with what to do.
     pub fn start(settings: &Settings) -> Result<Exporter, StartError> {
+        Exporter::start_within(settings, &Memory::unlimited())
+    }
+
+    /// The same within what all queues and listeners may take together.
+    ///
+    /// # Errors
+    /// One sentence with what to do.
+    pub fn start_within(settings: &Settings, memory: &Memory) -> Result<Exporter, StartError> {
+        let memory = memory.clone();
         let stats = Arc::new(Stats::default());
         let name = settings.name.clone();
         let kind = match &settings.kind {
             ExporterKind::Grpc(remote) => {
                 let client = grpc::Client::new(&name, remote)?;
                 let dead = dead_letters(&name, remote)?;
-                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead))
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory))
             }
             ExporterKind::Http(remote) => {
                 let client = http::Client::new(&name, remote)?;
                 let dead = dead_letters(&name, remote)?;
-                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead))
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory))
             }
             ExporterKind::File(named) => {
                 let writer = file::File::open(&name, &named.path)?;
-                Kind::Queued(queue::start(&name, &file::queue_settings(), Arc::new(writer), Arc::clone(&stats), None))
+                let settings = file::queue_settings();
+                Kind::Queued(queue::start(&name, &settings, Arc::new(writer), Arc::clone(&stats), None, memory))
             }
             ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),
         };

@@ -287,3 +287,71 @@ async fn a_queue_of_records_or_bytes_holds_that_many() {
         assert_eq!(taken, expected, "{limit}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_has_one_ceiling_however_much_is_sent() {
+    const LIMIT_MIB: u64 = 96;
+    const SENDERS: usize = 8;
+    let down = Backend::always(Reply::Hang).await;
+    let other = Backend::always(Reply::Hang).await;
+    let rare = "timeout: 2s, retry_on_failure: {initial_interval: 1s, max_interval: 2s}, sending_queue: {queue_bytes: 4GiB, num_consumers: 2}";
+    let exporters = ["a", "b"].map(|name| (name, if name == "a" { &down } else { &other }));
+    let [first, second] =
+        exporters.map(|(name, to)| format!("otlphttp/{name}: {{endpoint: \"{}\", {rare}}}", to.url()));
+    let config = two(&first, &second)
+        .replace("hold: 200ms", "hold: 200ms, limits: {requests: 500, spans: 5000}")
+        .replace("receivers:\n", &format!("memory: {{limit: {LIMIT_MIB}MiB}}\nreceivers:\n"));
+    let mut program = Program::run(&config);
+    let (grpc, http) = program.addresses().await;
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
+        senders.spawn(async move {
+            let (mut acknowledged, mut refused) = (Vec::new(), 0);
+            for number in 0..60 {
+                // Some are small and some are large, so that rounding up shows.
+                let size = [2_000, 60_000, 1 << 20, 3 << 20][number % 4];
+                let body = format!("{sender} {number} {}", "x".repeat(size));
+                let access = requests::refused_by_upstream(u32::try_from(number).unwrap_or(0), "/p")[0].clone();
+                let request = requests::logs(&[&body, &access]);
+                let is_taken = if number % 2 == 0 {
+                    call(grpc, Signal::Logs.grpc_path(), &request).await.grpc().code() == Code::Ok
+                } else {
+                    post(http, "/v1/logs", "application/x-protobuf", request).await.status == 200
+                };
+                if is_taken { acknowledged.push(format!("{sender} {number}")) } else { refused += 1 }
+            }
+            (acknowledged, refused)
+        });
+    }
+    let (mut acknowledged, mut refused, mut most) = (BTreeSet::new(), 0, 0);
+    loop {
+        most = most.max(program.resident_kib() / 1_024);
+        match tokio::time::timeout(Duration::from_millis(50), senders.join_next()).await {
+            Err(_) => {}
+            Ok(None) => break,
+            Ok(Some(ended)) => {
+                let (taken, not) = ended.expect("it sends");
+                acknowledged.extend(taken);
+                refused += not;
+            }
+        }
+    }
+    assert!(refused > 100 && acknowledged.len() > 10, "{refused} refused, {} taken", acknowledged.len());
+    down.recover();
+    other.recover();
+    for backend in [&down, &other] {
+        let arrived = || -> BTreeSet<String> {
+            let bodies = backend.taken_bodies().into_iter().filter(|body| body.ends_with('x'));
+            bodies.map(|body| body.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+        };
+        eventually("all of it arrives", || arrived().len() == acknowledged.len()).await;
+        assert_eq!(arrived(), acknowledged);
+    }
+    most = most.max(program.resident_kib() / 1_024);
+    assert!(most < LIMIT_MIB, "{most} MiB resident of {LIMIT_MIB}");
+    // It recovers by itself.
+    assert_eq!(call(grpc, Signal::Logs.grpc_path(), &requests::logs(&["after"])).await.grpc().code(), Code::Ok);
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert!(!program.stderr().contains("dropped{"), "{}", program.stderr());
+}

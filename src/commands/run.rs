@@ -10,6 +10,7 @@ use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
 use crate::config::settings::{Config, Listener};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
+use crate::memory::{self, Memory};
 use crate::pipeline::Pipeline;
 use crate::read::formats::Reader;
 use crate::receiver::admission::Admission;
@@ -64,7 +65,19 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         }
     }
     let counters = Arc::new(Counters::default());
-    let exporters = config.exporters.iter().map(Exporter::start).collect::<Result<Vec<_>, _>>()?;
+    let plan = memory::plan(&config, memory::of_machine(Path::new("/")));
+    if plan.is_tight {
+        tracing::warn!(
+            "{} MiB leave too little for data beside the engine; raise `memory::limit` (or the container's), or lower `why502::limits`",
+            plan.limit >> 20
+        );
+    }
+    let memory = Memory::new(plan.data);
+    let exporters = config
+        .exporters
+        .iter()
+        .map(|settings| Exporter::start_within(settings, &memory))
+        .collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
     let telemetry = telemetry::start(&config.telemetry, &counters, &exporters)?;
     let outlets: Vec<Arc<dyn Outlet>> =
@@ -80,8 +93,9 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let servers = TaskTracker::new();
     for ((index, is_grpc, listener, bound), guard) in sockets.into_iter().zip(guards) {
         let intake = pipeline.intake(index);
-        let bytes = listener.request_bytes_max;
-        let admission = Admission::of(&listener);
+        // Received and decompressed, the largest request must fit into what there is, or it would be refused for ever.
+        let bytes = listener.request_bytes_max.min(plan.data / 2);
+        let admission = Admission::of(&listener, memory.clone());
         let mut router = if is_grpc {
             grpc::routes(intake.clone(), bytes, admission, api.clone(), &web::SERVICES)
         } else {

@@ -99,6 +99,8 @@ pub struct Config {
     pub pipelines: Vec<Pipeline>,
     /// Our own telemetry.
     pub telemetry: Telemetry,
+    /// What the whole program may take.
+    pub memory: MemoryLimit,
     /// What works and may not be meant.
     pub warnings: Vec<super::tree::Mistake>,
 }
@@ -119,6 +121,16 @@ pub(super) fn listeners(receivers: &[Receiver]) -> impl Iterator<Item = (String,
             Some((key, listener.as_ref()?))
         })
     })
+}
+
+/// What the whole program may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// Nine tenths of what the control group allows, else 512 MiB.
+    #[default]
+    Auto,
+    /// So many bytes.
+    Bytes(usize),
 }
 
 /// An OTLP receiver.

@@ -442,6 +442,12 @@ pub const SETTINGS: &[Setting] = &[
         "Where our own metrics go by OTLP over gRPC; nowhere without it.",
     ),
     row("telemetry::metrics::interval", Kind::Duration("1s", "1h"), "60s", "How often our own metrics are sent."),
+    row(
+        "memory::limit",
+        Kind::Text,
+        "auto",
+        "Resident memory of the whole program: a size such as `256MiB`, or `auto`, nine tenths of what the control group (container, service) allows, else 512 MiB. What the engine's limits allow is kept aside of it; data on its way in, held, queued and on its way out shares the rest, and past it senders are asked to come back.",
+    ),
     row("pipeline::receivers", Kind::List, "", "Names of receivers."),
     row("pipeline::processors", Kind::List, "", "`[why502]`, or none: then data is relayed untouched."),
     row("pipeline::exporters", Kind::List, "", "Names of exporters."),

@@ -10,6 +10,7 @@
 //! wait, so that `queue_size` means requests as they will be sent, and no buffer of a connection is kept for a few bytes.
 
 use crate::config::settings::{Queue, WhenFull};
+use crate::memory::Memory;
 use crate::otlp::Signal;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -124,12 +125,27 @@ pub(super) struct Backlog {
     queued: Amount,
     /// What may still come: requests that are being taken, and what waits for a verdict.
     reserved: Amount,
+    /// What all queues and listeners have together.
+    memory: Memory,
+    /// Bytes that are counted there.
+    counted: usize,
 }
 
 impl Backlog {
     /// An empty queue.
-    pub(super) fn new(limits: Queue) -> Backlog {
-        Backlog { limits, entries: VecDeque::new(), queued: Amount::default(), reserved: Amount::default() }
+    pub(super) fn new(limits: Queue, memory: Memory) -> Backlog {
+        let (queued, reserved) = (Amount::default(), Amount::default());
+        Backlog { limits, entries: VecDeque::new(), queued, reserved, memory, counted: 0 }
+    }
+
+    /// Tells the common count what has changed here.
+    fn count(&mut self) {
+        let bytes = self.queued.bytes.saturating_add(self.reserved.bytes);
+        match bytes.checked_sub(self.counted) {
+            Some(more) => self.memory.add(more),
+            None => self.memory.give_back(self.counted - bytes),
+        }
+        self.counted = bytes;
     }
 
     /// Other limits; what is there already stays.
@@ -158,17 +174,20 @@ impl Backlog {
             return false;
         }
         self.reserved.add(need);
+        self.count();
         true
     }
 
     /// Counts room that is needed whether it is there or not: what it is for has been taken already.
     pub(super) fn hold(&mut self, need: Amount) {
         self.reserved.add(need);
+        self.count();
     }
 
     /// Gives back what was reserved or held.
     pub(super) fn give_back(&mut self, amount: Amount) {
         self.reserved.take(amount);
+        self.count();
     }
 
     /// A request that would never fit is taken when nothing else is there.
@@ -182,7 +201,8 @@ impl Backlog {
             return true;
         }
         used.add(need);
-        used.bytes <= self.limits.bytes_max
+        self.memory.has_room(need.bytes)
+            && used.bytes <= self.limits.bytes_max
             && used.items <= self.limits.items_max
             && (self.entries.len() < self.limits.requests_max
                 || self.newest(signal).is_some_and(|entry| joins(entry, need.bytes, request_bytes_max)))
@@ -192,6 +212,7 @@ impl Backlog {
     pub(super) fn push(&mut self, waiting: Waiting, request_bytes_max: usize) {
         let Waiting { signal, request, items } = waiting;
         self.queued.add(Amount { items, bytes: request.len() });
+        self.count();
         let known = self.entries.iter_mut().rev().take(SIGNALS).find(|entry| entry.signal == signal);
         match known.filter(|entry| joins(entry, request.len(), request_bytes_max)) {
             Some(entry) => entry.append(&request, items),
@@ -218,12 +239,14 @@ impl Backlog {
     pub(super) fn drop_oldest(&mut self) -> Option<u64> {
         let entry = self.entries.pop_front()?;
         self.queued.take(Amount { items: entry.items, bytes: entry.len() });
+        self.count();
         Some(entry.items)
     }
 
     /// So much of what was taken out is settled.
     pub(super) fn settled(&mut self, amount: Amount) {
         self.queued.take(amount);
+        self.count();
     }
 
     fn newest(&self, signal: Signal) -> Option<&Entry> {
@@ -252,7 +275,8 @@ mod tests {
 
     #[test]
     fn small_requests_join_as_they_wait_each_signal_by_itself() {
-        let mut backlog = Backlog::new(Queue { requests_max: 3, bytes_max: MIB, ..limits(WhenFull::Refuse) });
+        let mut backlog =
+            Backlog::new(Queue { requests_max: 3, bytes_max: MIB, ..limits(WhenFull::Refuse) }, Memory::unlimited());
         for _ in 0..10 {
             for signal in Signal::ALL {
                 assert!(backlog.has_room(signal, Amount { items: 1, bytes: 50 }, MIB));
@@ -273,7 +297,7 @@ mod tests {
 
     #[test]
     fn every_limit_is_kept_and_one_request_is_always_taken() {
-        let mut backlog = Backlog::new(limits(WhenFull::Refuse));
+        let mut backlog = Backlog::new(limits(WhenFull::Refuse), Memory::unlimited());
         let need = |items, bytes| Amount { items, bytes };
         assert!(backlog.reserve(Signal::Logs, need(500, 50_000), MIB), "it would never fit");
         assert!(!backlog.reserve(Signal::Logs, need(1, 1), MIB));
@@ -292,7 +316,7 @@ mod tests {
 
     #[test]
     fn queues_that_drop_never_refuse() {
-        let mut backlog = Backlog::new(limits(WhenFull::DropOldest));
+        let mut backlog = Backlog::new(limits(WhenFull::DropOldest), Memory::unlimited());
         let much = Amount { items: 500, bytes: 50_000 };
         assert!(backlog.reserve(Signal::Logs, much, MIB) && backlog.reserve(Signal::Logs, much, MIB));
         backlog.push(of(Signal::Logs, 9_000, 7), MIB);
@@ -303,5 +327,21 @@ mod tests {
         assert!(!backlog.has_room(Signal::Logs, Amount { items: 1, bytes: 1_001 }, MIB));
         assert_eq!((backlog.drop_oldest(), backlog.drop_oldest()), (Some(7), None));
         assert_eq!(backlog.queued(), Amount::default());
+    }
+
+    #[test]
+    fn queues_share_one_memory() {
+        let memory = Memory::new(8_000);
+        let mut first = Backlog::new(limits(WhenFull::Refuse), memory.clone());
+        let mut second = Backlog::new(limits(WhenFull::DropOldest), memory.clone());
+        let need = |bytes| Amount { items: 1, bytes };
+        assert!(first.reserve(Signal::Logs, need(5_000), MIB));
+        second.push(of(Signal::Logs, 1_500, 1), MIB);
+        assert!(!first.reserve(Signal::Logs, need(1_000), MIB), "an eighth is left to what comes in");
+        assert!(!second.has_room(Signal::Logs, need(1_000), MIB));
+        first.give_back(need(5_000));
+        assert!(second.has_room(Signal::Logs, need(1_000), MIB));
+        assert_eq!(second.drop_oldest(), Some(1));
+        assert_eq!(memory.used().0, 0, "all of it is given back");
     }
 }

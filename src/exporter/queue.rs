@@ -10,6 +10,7 @@ use super::sizes::{LEARNED_MIN, Sizes};
 use super::told::{Kind, LOSS_ENDED, Told};
 use crate::clock;
 use crate::config::settings::{Remote, Retry, WhenFull};
+use crate::memory::Memory;
 use crate::otlp::Signal;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -85,9 +86,10 @@ pub fn start(
     deliver: Arc<dyn Deliver>,
     stats: Arc<Stats>,
     dead: Option<DeadLetters>,
+    memory: Memory,
 ) -> Sender {
     let shared = Arc::new(Shared {
-        backlog: Mutex::new(Backlog::new(remote.queue)),
+        backlog: Mutex::new(Backlog::new(remote.queue, memory)),
         news: Notify::new(),
         backend: Mutex::new(Backend { deliver, retry: remote.retry, request_bytes_max: remote.request_bytes_max }),
         changed: Notify::new(),

@@ -7,6 +7,7 @@
 
 use super::Refusal;
 use crate::config::settings::Listener;
+use crate::memory::Memory;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -26,12 +27,13 @@ pub struct Admission {
     slots: Arc<Semaphore>,
     units: Arc<Semaphore>,
     shortages: Arc<Notify>,
+    memory: Memory,
 }
 
 impl Admission {
-    /// As a listener is configured.
-    pub fn of(listener: &Listener) -> Admission {
-        Admission::new(BODIES_MAX, listener.requests_max, listener.in_flight_bytes_max)
+    /// As a listener is configured, within what all of them may take together with the queues.
+    pub fn of(listener: &Listener, memory: Memory) -> Admission {
+        Admission { memory, ..Admission::new(BODIES_MAX, listener.requests_max, listener.in_flight_bytes_max) }
     }
 
     /// So many bodies that come in and so many requests that are worked on, with so many bytes together.
@@ -42,6 +44,7 @@ impl Admission {
             slots: Arc::new(Semaphore::new(requests_max)),
             units: Arc::new(Semaphore::new(units)),
             shortages: Arc::default(),
+            memory: Memory::unlimited(),
         }
     }
 
@@ -83,7 +86,8 @@ impl Admitted {
             return Ok(());
         }
         let missing = u32::try_from(missing).map_err(|_| overloaded())?;
-        let Ok(more) = Arc::clone(&self.of.units).try_acquire_many_owned(missing) else {
+        let more = Arc::clone(&self.of.units).try_acquire_many_owned(missing).ok();
+        let Some(more) = more.filter(|more| self.of.memory.take(more.num_permits() * UNIT_BYTES)) else {
             self.of.shortages.notify_waiters();
             return Err(overloaded());
         };
@@ -107,6 +111,13 @@ impl Admitted {
     /// Tells each time that a sender was refused for want of room.
     pub fn shortages(&self) -> Arc<Notify> {
         Arc::clone(&self.of.shortages)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let taken = self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        self.of.memory.give_back(taken * UNIT_BYTES);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 use why502::engine::verdict::Verdict;
 use why502::exporter::Outlet;
+use why502::memory::Memory;
 use why502::otlp::Signal;
 use why502::pipeline::Pipeline;
 use why502::read::formats::Reader;
@@ -72,11 +73,15 @@ impl Hop {
             (bind(on_grpc, "grpc").await.expect("a port"), bind(on_http, "http").await.expect("a port"));
         let addresses = (bound_grpc.address, bound_http.address);
         let shutdown = CancellationToken::new();
-        let (admission, intake) = (Admission::of(on_grpc), pipeline.intake(0));
+        let (admission, intake) = (Admission::of(on_grpc, Memory::unlimited()), pipeline.intake(0));
         let router = grpc::routes(intake, on_grpc.request_bytes_max, admission, api, &web::SERVICES);
         tokio::spawn(serve(bound_grpc, router, shutdown.clone()));
-        let router =
-            http::routes(pipeline.intake(0), on_http.request_bytes_max, Admission::of(on_http), &on_http.paths);
+        let router = http::routes(
+            pipeline.intake(0),
+            on_http.request_bytes_max,
+            Admission::of(on_http, Memory::unlimited()),
+            &on_http.paths,
+        );
         tokio::spawn(serve(bound_http, router, shutdown.clone()));
         Hop { grpc: addresses.0, http: addresses.1, kept, counters, ring, health, pipeline, shutdown }
     }

@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 10] = [
+const SECTIONS: [(&str, &str, &str); 11] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -44,6 +44,7 @@ const SECTIONS: [(&str, &str, &str); 10] = [
         "extensions::basicauth",
         "User and password (RFC 7617), in the same way. Good ones are asked of bcrypt once.",
     ),
+    ("memory", "memory", "One ceiling for everything."),
     ("telemetry", "service::telemetry", "why502's own telemetry."),
 ];
 

@@ -85,7 +85,8 @@ impl Listening {
         let receiver = config(&relay("logs", requests_max)).receivers.remove(0);
         let listener = if is_grpc { receiver.grpc } else { receiver.http }.expect("a listener");
         let listener = Listener { in_flight_bytes_max: 2 << 20, ..listener };
-        let (admission, shutdown) = (Admission::of(&listener), CancellationToken::new());
+        let (admission, shutdown) =
+            (Admission::of(&listener, why502::memory::Memory::unlimited()), CancellationToken::new());
         let router = match is_grpc {
             true => grpc::routes(gate.clone(), 1 << 20, admission.clone(), axum::Router::new(), &[]),
             false => http::routes(
