@@ -63,6 +63,9 @@ pub enum Refusal {
     /// The encoding is none that we read.
     #[error("content encoding `{0}` is not read here; use identity, gzip, zstd, deflate, zlib, snappy or lz4")]
     Encoding(String),
+    /// It says that it is compressed and not how.
+    #[error("the message is marked as compressed and no grpc-encoding is named; name it, or do not compress")]
+    EncodingUnnamed,
     /// It does not show who sends it. The name is that of the header that was looked at.
     #[error("`{0}` does not show a secret that is good here; set it in the exporter that sends")]
     Unauthenticated(String),
@@ -81,7 +84,7 @@ impl Refusal {
             Refusal::Disabled => "signal_disabled",
             Refusal::ShuttingDown => "shutting_down",
             Refusal::ContentType => "content_type",
-            Refusal::Encoding(_) => "encoding",
+            Refusal::Encoding(_) | Refusal::EncodingUnnamed => "encoding",
             Refusal::Unauthenticated(_) => "unauthenticated",
             Refusal::Broken(_) => "broken_body",
         }

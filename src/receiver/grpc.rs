@@ -129,9 +129,7 @@ fn unframe(mut framed: Bytes, encoding: Encoding, limit: usize, admitted: &mut A
     }
     match (flag, encoding) {
         (0, _) => Ok(framed),
-        (1, Encoding::Identity) => {
-            Err(Refusal::Malformed("the message is marked as compressed and no grpc-encoding is named".to_owned()))
-        }
+        (1, Encoding::Identity) => Err(Refusal::EncodingUnnamed),
         (1, encoding) => body::decompress(encoding, framed, limit, admitted),
         _ => Err(Refusal::Malformed(format!("the message has the unknown flag {flag}"))),
     }
@@ -189,6 +187,8 @@ fn code_of(refusal: &Refusal) -> tonic::Code {
     match refusal {
         Refusal::Malformed(_) => tonic::Code::InvalidArgument,
         Refusal::TooLarge(_) => tonic::Code::ResourceExhausted,
+        // gRPC's own rule for it, where OTLP has none ("Compressed-Flag" in its compression.md).
+        Refusal::EncodingUnnamed => tonic::Code::Internal,
         Refusal::Unauthenticated(_) => tonic::Code::Unauthenticated,
         Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => tonic::Code::Unavailable,
         Refusal::Disabled | Refusal::Encoding(_) | Refusal::ContentType => tonic::Code::Unimplemented,

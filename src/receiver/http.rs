@@ -84,7 +84,7 @@ fn format_of(request: &Request) -> Option<Format> {
 
 fn refuse(refusal: &Refusal, format: Format) -> Response {
     let status = match refusal {
-        Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refusal::Malformed(_) | Refusal::EncodingUnnamed => StatusCode::BAD_REQUEST,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,

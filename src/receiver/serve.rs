@@ -211,6 +211,8 @@ async fn connection(
     // Answers are small: waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Who closes its side behind a request still waits for the answer (RFC 9112, 9.6).
+    builder.http1().half_close(true);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
