@@ -7,6 +7,7 @@
 #   need_go        Go 1.25 or later
 #   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
 #   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
+#   need_sdks      OpenTelemetry for Go, Python, Node and Java, of tests/interop/sdk
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work="$root/.work"
@@ -156,4 +157,35 @@ need_jaeger() { go_program jaeger "$root/tests/interop/jaeger" build_jaeger; }
 
 build_jaeger() {
   (cd "$1" && go_build "$2" github.com/jaegertracing/jaeger/cmd/jaeger)
+}
+
+# SDKs of four languages that send to why502 (tests/interop/sdk).
+need_sdks() {
+  local sources="$root/tests/interop/sdk"
+  go_program otel-sdk "$sources/go" build_go_sdk
+  "$work/venv/bin/python" -c 'import opentelemetry.exporter.otlp.proto.http' 2>/dev/null \
+    || "$work/venv/bin/pip" install -q --disable-pip-version-check --upgrade opentelemetry-distro \
+      opentelemetry-exporter-otlp-proto-grpc opentelemetry-exporter-otlp-proto-http opentelemetry-instrumentation-flask
+  command -v npm >/dev/null || apt_install npm
+  if ! cmp -s "$sources/node/package.json" "$work/sdk/node/package.json" || [ ! -d "$work/sdk/node/node_modules" ]; then
+    say "fetching OpenTelemetry for Node"
+    mkdir -p "$work/sdk/node"
+    cp "$sources/node/package.json" "$work/sdk/node/"
+    (cd "$work/sdk/node" && npm install --silent --no-audit --no-fund >&2) || die "npm could not fetch OpenTelemetry for Node"
+  fi
+  # Node looks for modules beside the program.
+  cp "$sources/node/send.js" "$work/sdk/node/"
+  command -v mvn >/dev/null || apt_install maven
+  if ! cmp -s "$sources/java/pom.xml" "$work/sdk/java/pom.xml"; then
+    say "fetching OpenTelemetry for Java"
+    rm -rf "$work/sdk/java"
+    mkdir -p "$work/sdk/java"
+    mvn -q -B -f "$sources/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$work/sdk/java/lib" >&2 \
+      || die "Maven could not fetch OpenTelemetry for Java"
+    cp "$sources/java/pom.xml" "$work/sdk/java/"
+  fi
+}
+
+build_go_sdk() {
+  (cd "$1" && go_build "$2" .)
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The third command: installs what is missing, then runs why502 with the real OpenTelemetry Collector in front of it and
-# behind it, and with real Jaeger behind it. Both are built from Go modules into .work/, once, which takes some ten
-# minutes. Arguments go to pytest. Ends with `N passed, N failed`.
+# behind it, with real Jaeger behind it, and with the SDKs of four languages. The first two are built from Go modules into
+# .work/, once, which takes some ten minutes. Arguments go to pytest. Ends with `N passed, N failed`.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh
@@ -10,6 +10,7 @@ need_nginx
 need_python test
 need_collector
 need_jaeger
+need_sdks
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
