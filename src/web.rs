@@ -36,15 +36,22 @@ pub const SERVICES: [&str; 4] =
 /// # Errors
 /// Never in practice: when the descriptors of our own build cannot be read.
 pub async fn routes(ring: Ring) -> Result<(Router, Health), tonic_reflection::server::Error> {
+    let otlp = crate::otlp::Signal::ALL.map(|signal| signal.grpc_path().trim_start_matches('/'));
+    let otlp = otlp.map(|path| path.split('/').next().unwrap_or_default());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-    for signal in crate::otlp::Signal::ALL {
-        let service = signal.grpc_path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    for service in otlp {
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
-    let reflection = tonic_reflection::server::Builder::configure()
+    // The descriptors of OTLP name services that are not served here.
+    let listed = SERVICES
+        .iter()
+        .chain(&otlp)
+        .fold(tonic_reflection::server::Builder::configure(), |builder, name| builder.with_service_name(*name));
+    let reflection = listed
         .register_encoded_file_descriptor_set(DESCRIPTOR)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(opentelemetry_proto::DESCRIPTORS)
         .build_v1()?;
     let limits = limits::Limits::default();
     let verdicts = api::verdicts_server::VerdictsServer::new(service::Service::new(ring.verdicts, limits.clone()));

@@ -399,6 +399,11 @@ async fn health_and_reflection() {
     for service in why502::web::SERVICES.iter().filter(|service| !service.contains("reflection")) {
         assert!(names.contains(service), "{names}");
     }
+    for signal in Signal::ALL {
+        let service = signal.grpc_path().trim_start_matches('/').split('/').next().expect("a service");
+        assert!(names.contains(service), "{names}");
+    }
+    assert!(!names.contains("Profiles"), "{names}");
 }
 
 #[tokio::test]
