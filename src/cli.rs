@@ -77,6 +77,9 @@ pub struct Tail {
     /// Begin with what the files hold already
     #[arg(long)]
     pub from_start: bool,
+    /// Keep how far files were delivered in this file, and go on from there after a restart
+    #[arg(long, value_name = "FILE")]
+    pub positions: Option<PathBuf>,
     /// `service.name` of the resource
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,

@@ -1,14 +1,19 @@
 //! Follows log files: what is appended, what is rotated away by renaming or truncation, what appears later.
 //!
-//! A file is known by its inode, so one that is renamed is read to its end and not begun again under its new name. Nothing
-//! is remembered across restarts: it begins at the end of a file, or at its start where told so. It reads no further than
-//! its queue has room, so a server that is away costs no memory, and no line either unless a file is deleted or truncated
-//! before it was read.
+//! A file is known by its inode and its first bytes, so one that is renamed is read to its end and not begun again under its
+//! new name, and one that was truncated is begun again. Where the caller keeps [`Positions`], a restart goes on from them;
+//! else it begins at the end of a file, or at its start where told so. It reads no further than its queue has room, so a
+//! server that is away costs no memory, and no line either unless a file is deleted or truncated before it was read.
 
 mod followed;
+mod positions;
+mod siblings;
+
+pub use positions::{Positions, PositionsError};
 
 use followed::{CHUNK_BYTES, Followed, Id, Left, Name, id};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 /// Bytes read of one file in one turn, so that a busy file does not starve the others.
@@ -38,6 +43,8 @@ pub struct Follower {
     files: BTreeMap<u64, Followed>,
     found: u64,
     left: Vec<Left>,
+    /// There was a run before this one: what it did not know is new.
+    goes_on: bool,
     /// Files that are not followed, and why; each is told once.
     refused: BTreeMap<PathBuf, String>,
     problems: Vec<String>,
@@ -55,10 +62,23 @@ impl Follower {
             files: BTreeMap::new(),
             found: 0,
             left: Vec::new(),
+            goes_on: false,
             refused: BTreeMap::new(),
             problems: Vec::new(),
             cut: 0,
         }
+    }
+
+    /// Goes on where a run before this one was.
+    pub fn go_on(&mut self, positions: &Positions) {
+        self.left.extend(positions.left());
+        self.goes_on = true;
+    }
+
+    /// How far every file was given out by the last turn, those that were left included.
+    pub fn positions(&self) -> Positions {
+        let followed = self.files.values().map(Followed::position);
+        Positions::of(self.left.iter().cloned().chain(followed))
     }
 
     /// Files that are followed at the moment.
@@ -128,7 +148,11 @@ impl Follower {
 
     fn look_for_files(&mut self) {
         let known: BTreeSet<Id> = self.files.values().map(|followed| followed.id).collect();
-        for path in self.paths() {
+        let paths = self.paths();
+        if self.first_turn && self.goes_on {
+            self.find_again();
+        }
+        for path in paths {
             match std::fs::metadata(&path) {
                 Ok(metadata) if known.contains(&id(&metadata)) => {}
                 Ok(metadata) if metadata.is_dir() => {
@@ -148,7 +172,10 @@ impl Follower {
                 Ok(_) if self.files.len() >= FILES_MAX => {
                     self.refuse(&path, format!("{} is not followed: {FILES_MAX} files are already", path.display()));
                 }
-                Ok(_) => self.follow(&path),
+                Ok(metadata) => {
+                    self.follow_what_was_missed(&path, &metadata);
+                    self.follow(&path);
+                }
                 // One that is named and not there yet is awaited.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => self.refuse(&path, format!("cannot read {}: {error}", path.display())),
@@ -175,8 +202,32 @@ impl Follower {
 
     fn follow(&mut self, path: &Path) {
         // A file that appears later is new from its start.
-        let at_end = self.first_turn && !self.from_start;
-        let opened = Followed::open(path, at_end, &self.left).and_then(|followed| {
+        let at_end = self.first_turn && !self.from_start && !self.goes_on;
+        self.follow_as(path, path, at_end);
+    }
+
+    /// Logs that were rotated away while nobody looked, under the names that they have now.
+    fn find_again(&mut self) {
+        let moved = siblings::moved(&self.left);
+        for (log, path) in moved {
+            self.follow_as(&path, &log, false);
+        }
+    }
+
+    /// A log that was made and rotated away since the last look comes before the one that has its name now.
+    fn follow_what_was_missed(&mut self, log: &Path, newest: &Metadata) {
+        let before = self.files.values().filter(|followed| followed.path == log);
+        let Some(before) = before.filter_map(Followed::made).max() else { return };
+        let known: BTreeSet<Id> = self.files.values().map(|followed| followed.id).collect();
+        for path in siblings::between(log, before, newest, &known) {
+            self.follow_as(&path, log, false);
+        }
+    }
+
+    /// Follows the file of a path as that of a log.
+    fn follow_as(&mut self, path: &Path, log: &Path, at_end: bool) {
+        let opened = Followed::open(path, at_end, &self.left).and_then(|mut followed| {
+            log.clone_into(&mut followed.path);
             let is_compressed = followed.is_compressed()?;
             Ok((followed, is_compressed))
         });
@@ -186,7 +237,7 @@ impl Follower {
                 self.refused.remove(path);
                 // Under one inode there is one file.
                 if !self.files.values().any(|other| other.id == followed.id) {
-                    self.left.retain(|left| left.id != followed.id);
+                    self.left.retain(|left| left.id.1 != followed.id.1);
                     self.files.insert(self.found, followed);
                     self.found += 1;
                 }
@@ -371,5 +422,84 @@ mod tests {
         follower.turn(&mut lines);
         follower.finish(&mut lines);
         assert_eq!(lines.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_truncated_and_has_grown_again_is_told_by_its_first_bytes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        append(&path, "1 first\n2 second\n");
+        let mut follower = Follower::new(vec![path.display().to_string()], true);
+        assert_eq!(turn(&mut follower), ["1 first", "2 second"]);
+        std::fs::write(&path, "3 third\n4 fourth\n5 fifth\n").expect("truncates");
+        assert_eq!(turn(&mut follower), ["3 third", "4 fourth", "5 fifth"]);
+        // As long as before, to the byte.
+        std::fs::write(&path, "6 sixth\n7 seventh\n8 eigh\n").expect("truncates");
+        append(&path, "9\n");
+        assert_eq!(turn(&mut follower), ["6 sixth", "7 seventh", "8 eigh", "9"]);
+    }
+
+    #[test]
+    fn logs_that_are_rotated_twice_between_two_looks_are_not_missed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.log");
+        append(&directory.path().join("a.log.old"), "of another time\n");
+        append(&path, "one\n");
+        let mut follower = Follower::new(vec![path.display().to_string()], true);
+        assert_eq!(turn(&mut follower), ["one"]);
+        for number in 0..3 {
+            append(&path, &format!("more {number}\n"));
+            // The clock of a file system may have steps of some milliseconds.
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            rename(&path, &format!("a.log.{number}"));
+        }
+        append(&path, "last\n");
+        assert_eq!(turn(&mut follower), ["more 0", "more 1", "more 2", "last"]);
+    }
+
+    #[test]
+    fn a_restart_goes_on_where_the_run_before_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, kept) = (directory.path().join("a.log"), directory.path().join("positions"));
+        append(&path, "one\ntwo\nhal");
+        let mut first = Follower::new(vec![path.display().to_string()], true);
+        assert_eq!(turn(&mut first), ["one", "two"]);
+        first.positions().write(&kept).expect("writes");
+        drop(first);
+        append(&path, "f\nlast of the old\n");
+        rename(&path, "a.log.1");
+        append(&path, "new\n");
+        append(&directory.path().join("b.log"), "unknown before\n");
+        let again = |patterns: &[&Path]| {
+            let mut follower = Follower::new(patterns.iter().map(|path| path.display().to_string()).collect(), false);
+            follower.go_on(&Positions::read(&kept).expect("reads").expect("some"));
+            let lines = turn(&mut follower);
+            (lines, follower.positions())
+        };
+        let (lines, positions) = again(&[&path, &directory.path().join("b.log")]);
+        assert_eq!(lines, ["half", "last of the old", "new", "unknown before"]);
+        positions.write(&kept).expect("writes");
+        let (lines, _) = again(&[&path]);
+        assert!(lines.is_empty(), "{lines:?}");
+    }
+
+    #[test]
+    fn positions_that_are_none_are_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let kept = directory.path().join("positions");
+        assert!(Positions::read(&kept).expect("reads").is_none());
+        for (text, words) in [
+            ("", "EOF"),
+            ("{\"version\":2,\"files\":[]}", "is of version 2"),
+            ("{\"version\":1,\"files\":[{}]}", "missing field"),
+            ("{\"version\":1,\"files\":[],\"x\":1}", "unknown field"),
+        ] {
+            std::fs::write(&kept, text).expect("writes");
+            let error = Positions::read(&kept).expect_err(text).to_string();
+            assert!(error.contains(words) && error.contains("delete it to begin anew"), "{error}");
+        }
+        let nowhere = directory.path().join("none/positions");
+        let error = Positions::default().write(&nowhere).expect_err("no folder").to_string();
+        assert!(error.contains("check its folder"), "{error}");
     }
 }

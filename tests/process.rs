@@ -234,7 +234,7 @@ async fn all_mistakes_of_a_configuration_come_at_once_with_their_lines() {
         ":7: `processors::why502::link::threshold`: `7` is not a number, 0 to 1",
         ":10: `exporters::otlp/out` has no key `endpiont`; did you mean `endpoint`?",
         ":10: `exporters::otlp/out` needs an `endpoint`, such as tempo:4317",
-        ":10: `exporters::otlp/out::compression`: `brotli` is not one of gzip, zstd, none",
+        ":10: `exporters::otlp/out::compression`: `brotli` is not one of gzip, zstd, snappy, zlib, deflate, lz4, none",
         ":15: `service::pipelines::metrics::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
     ];
     for command in ["run", "validate"] {

@@ -171,3 +171,67 @@ async fn what_the_server_refuses_is_told_at_the_end() {
         tail.stderr()
     );
 }
+
+#[tokio::test]
+async fn a_restart_goes_on_where_it_was_and_nothing_is_lost_or_twice() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, kept) = (directory.path().join("access.log"), directory.path().join("positions.json"));
+    let backend = Backend::start(Vec::new()).await;
+    let (log, positions, to) = (path.display().to_string(), kept.display().to_string(), backend.address.to_string());
+    let arguments = ["tail", &log, "--from-start", "--to", &to, "--positions", &positions];
+    let mut expected = Vec::new();
+    let mut write = |from: u32, until: u32| {
+        let lines: Vec<String> = (from..until).map(|number| format!("line {number}")).collect();
+        append(&path, &(lines.join("\n") + "\n"));
+        expected.extend(lines);
+        expected.clone()
+    };
+    let told = |backend: &Backend| backend.taken_bodies();
+    for (round, signal) in (0_u32..).zip(["KILL", "TERM", "KILL", "TERM"]) {
+        // Each file has a length of its own, by which its position is told.
+        let before = write(round * 100, round * 100 + 50 + round);
+        let mut tail = Program::start(&arguments);
+        eventually(|| format!("{:?}", told(&backend)), || told(&backend).len() >= before.len()).await;
+        let known = || std::fs::read_to_string(&kept).unwrap_or_default();
+        let length = std::fs::metadata(&path).expect("a file").len();
+        eventually(known, || known().contains(&format!("\"offset\":{length}"))).await;
+        tail.signal(signal);
+        tail.ended().await;
+        assert_eq!(told(&backend), before, "after {signal}");
+        // While nobody follows: more lines, and a rotation.
+        write(round * 100 + 60, round * 100 + 70 + 2 * round);
+        std::fs::rename(&path, directory.path().join(format!("access.log.{round}"))).expect("renames");
+    }
+    let all = write(900, 901);
+    let mut tail = Program::start(&arguments);
+    eventually(|| format!("{:?}", told(&backend)), || told(&backend).len() >= all.len()).await;
+    tail.signal("TERM");
+    assert!(tail.ended().await.success(), "{}", tail.stderr());
+    assert_eq!(told(&backend), all);
+}
+
+#[tokio::test]
+async fn logs_that_are_rotated_faster_than_they_are_looked_at_lose_no_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("access.log");
+    append(&path, "line 0\n");
+    let backend = Backend::start(Vec::new()).await;
+    let arguments = ["tail", &path.display().to_string(), "--from-start", "--to", &backend.address.to_string()];
+    let mut tail = Program::start(&arguments);
+    let told = || backend.taken_bodies();
+    eventually("it follows", || told().len() == 1).await;
+    let mut expected = vec!["line 0".to_owned()];
+    for number in 1..=40 {
+        let line = format!("line {number}");
+        append(&path, &format!("{line}\n"));
+        expected.push(line);
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        std::fs::rename(&path, directory.path().join(format!("access.log.{number}"))).expect("renames");
+    }
+    append(&path, "end\n");
+    expected.push("end".to_owned());
+    eventually(|| format!("{:?}", told()), || told().len() >= expected.len()).await;
+    assert_eq!(told(), expected);
+    tail.signal("TERM");
+    assert!(tail.ended().await.success(), "{}", tail.stderr());
+}

@@ -9,15 +9,18 @@ use crate::config::settings::{
 };
 use crate::exporter::Exporter;
 use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, resource, scope};
-use crate::tail::{Follower, Line};
+use crate::tail::{Follower, Line, Positions, PositionsError};
 use crate::telemetry;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 /// How often files are looked at.
 const TURN: Duration = Duration::from_millis(200);
+/// Positions are written at most this often.
+const KEPT_PAUSE: Duration = Duration::from_secs(1);
 /// A request is closed at this length.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 /// What waits is delivered within this time at the end.
@@ -38,6 +41,7 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     let exporter =
         Exporter::start(&Settings { name: "tail".to_owned(), kind: ExporterKind::Grpc(remote(&options.to)) })?;
     let mut follower = Follower::new(options.files.clone(), options.from_start);
+    let mut kept = Kept::open(options.positions.as_deref(), &mut follower)?;
     let surroundings = surroundings(options.service.as_deref());
     let mut told_nothing = false;
     say(&format!("following {} to {}", options.files.join(", "), options.to));
@@ -52,7 +56,8 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
             told_nothing = true;
             say("no such file yet; waiting for one to appear");
         }
-        queue(&exporter, &mut waiting);
+        queue(&exporter, &mut waiting, &mut kept);
+        kept.keep(&exporter);
         if !more || !waiting.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(TURN) => {}
@@ -62,9 +67,11 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
         }
     }
     let until = clock::instant() + FLUSH_TIMEOUT;
-    finish(&exporter, &mut follower, &surroundings, &mut waiting, until).await;
+    finish(&exporter, &mut follower, &surroundings, &mut waiting, &mut kept, until).await;
     let queued = exporter.close(until.saturating_duration_since(clock::instant())).await;
-    let late = queued + waiting.iter().map(|(_, items)| items).sum::<u64>();
+    // What was left behind counts as dropped from here on, and is read again by the next run.
+    kept.keep_delivered(&exporter, queued);
+    let late = queued + waiting.iter().map(|waiting| waiting.items).sum::<u64>();
     let refused: u64 = exporter.stats.dropped_counts().into_iter().map(|(_, items)| items).sum();
     let refused = refused.saturating_sub(queued) + exporter.stats.rejected_count();
     if refused > 0 {
@@ -83,24 +90,111 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Requests with the number of their lines, which wait for room in the exporter's queue.
-type Waiting = VecDeque<(Bytes, u64)>;
+/// One request that waits for room in the exporter's queue.
+struct Request {
+    request: Bytes,
+    /// Its lines.
+    items: u64,
+    /// How far the files were given out by it, where it is the last of its turn.
+    positions: Option<Positions>,
+}
+
+type Waiting = VecDeque<Request>;
+
+/// How far files were delivered, in a file.
+struct Kept {
+    path: Option<PathBuf>,
+    /// Lines that were queued so far.
+    queued: u64,
+    /// How far the files were given out when so many lines were settled, the oldest first.
+    ahead: VecDeque<(u64, Positions)>,
+    written: Option<Positions>,
+    /// When it was written last, and whether that it cannot be was told.
+    at: Option<Instant>,
+    is_told: bool,
+}
+
+impl Kept {
+    fn open(path: Option<&Path>, follower: &mut Follower) -> Result<Kept, PositionsError> {
+        if let Some(path) = path {
+            match Positions::read(path)? {
+                Some(positions) => follower.go_on(&positions),
+                // That it can be written is found out now and not when it is needed.
+                None => follower.positions().write(path)?,
+            }
+        }
+        Ok(Kept {
+            path: path.map(Path::to_owned),
+            queued: 0,
+            ahead: VecDeque::new(),
+            written: None,
+            at: None,
+            is_told: false,
+        })
+    }
+
+    fn queued(&mut self, items: u64, positions: Option<Positions>) {
+        self.queued += items;
+        if self.path.is_some() {
+            self.ahead.extend(positions.map(|positions| (self.queued, positions)));
+        }
+    }
+
+    /// Writes what was delivered, at most once a second.
+    fn keep(&mut self, exporter: &Exporter) {
+        if self.at.is_none_or(|at| clock::instant().saturating_duration_since(at) >= KEPT_PAUSE) {
+            self.keep_delivered(exporter, 0);
+        }
+    }
+
+    /// Writes how far the files were delivered: the exporter has one consumer, so that lines settle in their order.
+    fn keep_delivered(&mut self, exporter: &Exporter, left_behind: u64) {
+        let Some(path) = &self.path else { return };
+        let dropped: u64 = exporter.stats.dropped_counts().into_iter().map(|(_, items)| items).sum();
+        let settled = exporter.stats.sent_count(Signal::Logs) + exporter.stats.rejected_count() + dropped;
+        let settled = settled.saturating_sub(left_behind);
+        let mut newest = None;
+        while self.ahead.front().is_some_and(|(until, _)| *until <= settled) {
+            newest = self.ahead.pop_front().map(|(_, positions)| positions);
+        }
+        let Some(newest) = newest.filter(|newest| self.written.as_ref() != Some(newest)) else { return };
+        self.at = Some(clock::instant());
+        match newest.write(path) {
+            Ok(()) => self.is_told = false,
+            Err(error) if !self.is_told => {
+                self.is_told = true;
+                say(&format!("{error}; lines are delivered still, and again after a restart"));
+            }
+            Err(_) => {}
+        }
+        self.written = Some(newest);
+    }
+}
 
 /// One turn of the files; true when there may be more at once.
 fn read(follower: &mut Follower, surroundings: &Surroundings, waiting: &mut Waiting) -> bool {
     let mut lines = Vec::new();
     let more = follower.turn(&mut lines);
-    waiting.extend(requests(surroundings, &lines));
+    extend(waiting, requests(surroundings, &lines), follower);
     more
 }
 
+/// The last of them brings the files as far as they are given out now.
+fn extend(waiting: &mut Waiting, requests: Vec<(Bytes, u64)>, follower: &Follower) {
+    waiting.extend(requests.into_iter().map(|(request, items)| Request { request, items, positions: None }));
+    if let Some(last) = waiting.back_mut() {
+        last.positions = Some(follower.positions());
+    }
+}
+
 /// Queues what there is room for.
-fn queue(exporter: &Exporter, waiting: &mut Waiting) {
-    while let Some((request, items)) = waiting.pop_front() {
-        if let Err(back) = exporter.offer(Signal::Logs, request, items) {
-            waiting.push_front((back, items));
+fn queue(exporter: &Exporter, waiting: &mut Waiting, kept: &mut Kept) {
+    while let Some(Request { request, items, positions }) = waiting.pop_front() {
+        if let Err(request) = exporter.offer(Signal::Logs, request, items) {
+            waiting.push_front(Request { request, items, positions });
             return;
         }
+        kept.queued(items, positions);
     }
 }
 
@@ -110,6 +204,7 @@ async fn finish(
     follower: &mut Follower,
     surroundings: &Surroundings,
     waiting: &mut Waiting,
+    kept: &mut Kept,
     until: Instant,
 ) {
     let mut more = true;
@@ -119,10 +214,10 @@ async fn finish(
             if !more {
                 let mut lines = Vec::new();
                 follower.finish(&mut lines);
-                waiting.extend(requests(surroundings, &lines));
+                extend(waiting, requests(surroundings, &lines), follower);
             }
         }
-        queue(exporter, waiting);
+        queue(exporter, waiting, kept);
         if waiting.is_empty() {
             if !more {
                 return;

@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Longest line that is sent whole; the rest of a longer one is cut and counted.
 pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
@@ -18,7 +19,7 @@ const REPLACED_TURNS: u32 = 25;
 /// The same for one that was renamed and whose name stands for nothing yet: an hour.
 const RENAMED_TURNS: u32 = 5 * 3_600;
 /// First bytes by which a file is known again.
-const FINGERPRINT_BYTES: usize = 256;
+pub(super) const FINGERPRINT_BYTES: usize = 256;
 
 /// Device and inode.
 pub(super) type Id = (u64, u64);
@@ -28,13 +29,22 @@ pub(super) fn id(metadata: &Metadata) -> Id {
     (metadata.dev(), metadata.ino())
 }
 
-/// How far a file was read that is no longer followed, for when it is found under another name.
-#[derive(Debug)]
+/// How far a file was read that is no longer followed, or that was followed before a restart, for when it is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) id: Id,
-    offset: u64,
+    /// The name of the log that it was.
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
     /// The inode of a deleted file may be another file's soon.
-    first: Vec<u8>,
+    pub(super) first: Vec<u8>,
+}
+
+impl Left {
+    /// True for a file of this inode that begins with these bytes. Numbers of devices may change when a machine starts.
+    pub(super) fn is(&self, id: Id, first: &[u8]) -> bool {
+        self.id.1 == id.1 && !self.first.is_empty() && first.starts_with(&self.first)
+    }
 }
 
 /// What stands under the name by which a file was found.
@@ -56,6 +66,10 @@ pub(super) struct Followed {
     pub(super) id: Id,
     file: File,
     offset: u64,
+    /// Behind the last line that was given out.
+    given_out: u64,
+    /// Its first bytes, by which a file that was truncated and has grown again is told.
+    first: Vec<u8>,
     partial: Vec<u8>,
     /// The rest of a line that is too long is skipped.
     skipping: bool,
@@ -76,18 +90,20 @@ impl Followed {
             id,
             file,
             offset: 0,
+            given_out: 0,
+            first: Vec::new(),
             partial: Vec::new(),
             skipping: false,
             idle_turns: 0,
         };
-        let first = followed.first()?;
-        let known =
-            left.iter().rev().find(|left| left.id == id && !left.first.is_empty() && first.starts_with(&left.first));
+        followed.first = followed.first()?;
+        let known = left.iter().rev().find(|left| left.is(id, &followed.first));
         followed.offset = match known {
             Some(left) => left.offset,
             None if at_end => metadata.len(),
             None => 0,
         };
+        followed.given_out = followed.offset;
         followed.file.seek(SeekFrom::Start(followed.offset))?;
         Ok(followed)
     }
@@ -107,6 +123,11 @@ impl Followed {
         let count = self.file.read_at(&mut first, 0)?;
         first.truncate(count);
         Ok(first)
+    }
+
+    /// When it was made, where the file system says so.
+    pub(super) fn made(&self) -> Option<SystemTime> {
+        self.file.metadata().ok()?.created().ok()
     }
 
     /// Bytes that were not read yet.
@@ -136,7 +157,12 @@ impl Followed {
     /// Closes it; its last line is whole.
     pub(super) fn leave(mut self, lines: &mut Vec<Line>) -> Left {
         self.flush(lines);
-        Left { id: self.id, offset: self.offset, first: self.first().unwrap_or_default() }
+        self.position()
+    }
+
+    /// How far it was given out.
+    pub(super) fn position(&self) -> Left {
+        Left { id: self.id, path: self.path.clone(), offset: self.given_out, first: self.first.clone() }
     }
 
     /// Reads about `share` bytes; true when it had as many.
@@ -145,10 +171,12 @@ impl Followed {
     /// When it cannot be read.
     pub(super) fn read(&mut self, share: usize, lines: &mut Vec<Line>, cut: &mut u64) -> io::Result<bool> {
         let length = self.file.metadata()?.len();
-        if length < self.offset {
+        if length != self.offset && self.is_another(length)? {
             // Truncated (copytruncate): what was there is gone, what comes is new.
             self.flush(lines);
             self.offset = self.file.seek(SeekFrom::Start(0))?;
+            self.given_out = 0;
+            self.first = self.first()?;
         }
         let mut chunk = vec![0_u8; CHUNK_BYTES];
         let mut taken = 0;
@@ -168,7 +196,22 @@ impl Followed {
         Ok(taken >= share)
     }
 
+    /// True when what was read so far is not there any more. A file that has grown past where it was read to before it was
+    /// looked at again is told by its first bytes, of which there are more as it grows.
+    fn is_another(&mut self, length: u64) -> io::Result<bool> {
+        if length < self.offset {
+            return Ok(true);
+        }
+        let first = self.first()?;
+        let is_another = !first.starts_with(&self.first);
+        if !is_another {
+            self.first = first;
+        }
+        Ok(is_another)
+    }
+
     fn split(&mut self, mut bytes: &[u8], lines: &mut Vec<Line>, cut: &mut u64) {
+        let end_of_bytes = self.offset;
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(end);
             self.keep(line, cut);
@@ -179,6 +222,7 @@ impl Followed {
                 text.pop();
             }
             lines.push(Line { path: self.path.clone(), text });
+            self.given_out = end_of_bytes - bytes.len() as u64;
         }
         self.keep(bytes, cut);
     }
@@ -196,6 +240,7 @@ impl Followed {
     pub(super) fn flush(&mut self, lines: &mut Vec<Line>) {
         if !self.partial.is_empty() {
             lines.push(Line { path: self.path.clone(), text: std::mem::take(&mut self.partial) });
+            self.given_out = self.offset;
         }
     }
 }
