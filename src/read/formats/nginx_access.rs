@@ -7,11 +7,13 @@
 
 mod fields;
 mod infer;
+mod usual;
 
 pub use fields::{Get, from_fields, from_format};
 pub(super) use fields::{STATUS, TIME, beside, client_of, host_of, is_healthy, request_of, seconds, value};
 pub(super) use infer::{has_proxy_name, request_and_status};
 pub use infer::{named_fields, read_combined};
+pub(super) use usual::read as read_usual;
 
 use super::json_line::JsonLine;
 use super::{Bare, Format, Reading, access_reading, cut, in_doubt};

@@ -8,11 +8,14 @@ mod errno;
 mod head;
 pub(in crate::read) mod messages;
 mod symptom;
+mod usual;
 
 pub(in crate::read) use head::has_whole_head;
 pub(super) use head::stamp_alone;
 pub(in crate::read) use head::{LEVELS, heads};
 pub(in crate::read) use messages::find as find_message;
+pub(super) use usual::is_plain as is_plain_record;
+pub(super) use usual::read as read_usual;
 
 use super::{Bare, Format, Reading, note_break};
 use crate::read::evidence::{NginxError, Proof, Stamp, Text};

@@ -1,3 +1,5 @@
+mod usual;
+
 use super::*;
 
 /// What a record proves, each with whether it counts as the program's own.
