@@ -306,7 +306,10 @@ fn found(
     stream: Stream,
     mut evidences: Vec<Evidence>,
 ) -> FoundRecord {
-    evidences.iter_mut().for_each(|evidence| note_trace(record, evidence));
+    for evidence in &mut evidences {
+        note_trace(record, evidence);
+        evidence.forget_text();
+    }
     FoundRecord { range: item.range(), surroundings, stream, observed: observed(record), evidences }
 }
 

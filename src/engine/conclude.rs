@@ -55,8 +55,11 @@ impl Engine {
         let Some(site) = self.sites.get_mut(at) else { return };
         let Some(request) = site.requests.get_mut(id) else { return };
         if request.verdict.is_some() {
-            if std::mem::take(&mut request.stale) {
+            if request.stale {
                 self.give_verdict(now, at, id);
+                if let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) {
+                    request.stale = false;
+                }
             }
             return;
         }
@@ -65,17 +68,21 @@ impl Engine {
         }
         site.open = site.open.saturating_sub(1);
         self.open = self.open.saturating_sub(1);
-        let servers = self.topology.ties(now, at, None, &self.sites);
-        let outcome = self.sites.get(at).and_then(|site| {
-            let request = site.requests.get(id)?;
-            let sight = Sight::new(&self.sites, at, &servers)?;
-            Some(outcome::outcome(request, &sight))
-        });
-        if outcome != Some(Outcome::Failed) {
-            self.forget_request(at, id);
-            return;
+        if !outcome::has_surely_failed(request) {
+            let servers = self.topology.ties(now, at, None, &self.sites);
+            let outcome = self.sites.get(at).and_then(|site| {
+                let request = site.requests.get(id)?;
+                let sight = Sight::new(&self.sites, at, &servers)?;
+                Some(outcome::outcome(request, &sight))
+            });
+            if outcome != Some(Outcome::Failed) {
+                self.forget_request(at, id);
+                return;
+            }
         }
-        if let Some(site) = self.sites.get_mut(at) {
+        if let Some(site) = self.sites.get_mut(at)
+            && site.requests.get(id).is_some_and(|request| request.access.is_none())
+        {
             let crowded = site.requests.are_offered_more(id);
             if let Some(request) = site.requests.get_mut(id) {
                 adopt_truncated(request, crowded);
@@ -225,15 +232,21 @@ impl Engine {
         if let Some(hash) = request.no_longer_awaited() {
             Arc::make_mut(&mut self.wanted).remove(hash);
         }
-        let records: Vec<(Source, Ticket)> = request.records_in_order().collect();
-        for (_, ticket) in &records {
-            self.resolve(*ticket, request.verdict.clone());
+        // What is decided has let its records go, unless some came since.
+        if request.verdict.is_none() || request.stale {
+            for (_, ticket) in request.records_in_order() {
+                self.resolve(ticket, request.verdict.clone());
+            }
         }
-        for access in request.maybe {
+        for access in std::mem::take(&mut request.maybe) {
             self.resolve(access.ticket, None);
             self.good_after_all(at, access, None, Vec::new());
         }
-        if let Some(access) = request.access.filter(|_| request.verdict.is_none()) {
+        if request.verdict.is_some() {
+            return;
+        }
+        let records: Vec<(Source, Ticket)> = request.records_in_order().collect();
+        if let Some(access) = request.access {
             let others = records.into_iter().filter(|(_, ticket)| *ticket != access.ticket).collect();
             self.good_after_all(at, access, request.trace, others);
         }

@@ -292,6 +292,9 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
     evidence
 }
 
+/// Digits of a uid.
+const UID_DIGITS: usize = 32;
+
 /// 32 hexadecimal digits out of the first record's words and time: the same input gives the same uid.
 fn uid_of(case: &Case<'_>, salt: u32) -> String {
     let request = case.request;
@@ -311,7 +314,9 @@ fn uid_of(case: &Case<'_>, salt: u32) -> String {
     let high = hash64(&words);
     words.push(b'#');
     let number = u128::from(high) << 64 | u128::from(hash64(&words));
-    (0..32).rev().filter_map(|digit| char::from_digit((number >> (4 * digit)) as u32 & 0xf, 16)).collect()
+    let mut uid = String::with_capacity(UID_DIGITS);
+    uid.extend((0..UID_DIGITS).rev().filter_map(|digit| char::from_digit((number >> (4 * digit)) as u32 & 0xf, 16)));
+    uid
 }
 
 /// The words that a verdict rests on which is about no request.

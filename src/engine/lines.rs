@@ -8,7 +8,6 @@ use super::topology::Role;
 use super::verdict::Ticket;
 use super::{Decision, Engine};
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof};
-use crate::read::text::hash64;
 use std::sync::Arc;
 
 /// One line on its way through the engine.
@@ -22,22 +21,22 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn seen<T>(&self, text: &str, what: T) -> Seen<T> {
-        // The line itself goes while it is at hand: thousands of requests may wait, and nobody asks for it again.
-        let words = hash64(text.as_bytes());
+    /// The line itself goes while it is at hand: thousands of requests may wait, and nobody asks for it again.
+    fn seen<T>(&self, words: u64, what: T) -> Seen<T> {
         Seen { ticket: self.ticket, source: self.stream.id, at: self.at, text: String::new(), words, what }
     }
 }
 
 impl Engine {
     pub(super) fn handle_error(&mut self, line: Line<'_>, evidence: Evidence) -> Decision {
+        let words = evidence.words();
         let Proof::NginxError(error) = evidence.proof else { return Decision::Pass };
         self.note(line.site, Role::Nginx, &line.stream.place);
         let due = line.now.saturating_add(self.delays.verdict);
         let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         site.world.note_error_line(line.at, evidence.genuine);
         let symptom = error.symptom;
-        let seen = line.seen(&evidence.text, *error);
+        let seen = line.seen(words, *error);
         if let Some(symptom) = symptom
             && evidence.genuine
         {
@@ -48,13 +47,14 @@ impl Engine {
     }
 
     pub(super) fn handle_access(&mut self, line: Line<'_>, evidence: Evidence) -> Decision {
+        let words = evidence.words();
         let Proof::NginxAccess(access) = evidence.proof else { return Decision::Pass };
         self.note(line.site, Role::Nginx, &line.stream.place);
         let due = line.now.saturating_add(self.delays.verdict);
         let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         let failing = matches!(access.status, 499..=u16::MAX | 9);
         site.world.cover(line.stream.id, line.at.from, !failing && access.status < 500);
-        let seen = line.seen(&evidence.text, *access);
+        let seen = line.seen(words, *access);
         if failing && !evidence.genuine && !site.requests.expects(&seen) {
             // It may be forged, and no error line is waiting for it.
             return Decision::Pass;

@@ -23,6 +23,15 @@ pub(super) enum Outcome {
     Contradicted,
 }
 
+/// True where nginx's own access line says that the request failed, whatever else is in sight.
+pub(super) fn has_surely_failed(request: &Request) -> bool {
+    request.access.as_ref().is_some_and(|access| is_failure(access.what.status))
+}
+
+fn is_failure(status: u16) -> bool {
+    matches!(status, 502 | 504 | 499 | 9)
+}
+
 /// Whether the request failed.
 pub(super) fn outcome(request: &Request, sight: &Sight<'_>) -> Outcome {
     let symptom = request.error().and_then(|error| error.what.symptom);
@@ -67,7 +76,7 @@ fn access_failed(
 ) -> bool {
     let answered = access.attempts.last().is_some_and(|attempt| attempt.header_time.value().is_some());
     match access.status {
-        502 | 504 | 499 | 9 => true,
+        status if is_failure(status) => true,
         503 if symptom.is_some() || answered => true,
         // `limiting requests` and the like: nginx's own 503, with a line that is no symptom, or without an upstream.
         503 => !access.has_upstream && request.errors.is_empty(),

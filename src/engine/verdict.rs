@@ -5,6 +5,7 @@ use super::causes::Cause;
 use super::incident::Label;
 use super::words::Peer;
 use crate::read::evidence::{Nanos, Symptom, Text, TraceContext};
+use crate::read::text::shown;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -205,16 +206,25 @@ impl Verdict {
 
     /// One sentence for people: what failed and why.
     pub fn sentence(&self) -> String {
-        use crate::read::text::printable;
-        let what = match (self.status, self.target.is_empty()) {
-            (Some(status), false) => format!("{} {} -> {status}", printable(&self.method), printable(&self.target)),
-            (Some(status), true) => format!("a request -> {status}"),
-            (None, false) => format!("{} {} failed", printable(&self.method), printable(&self.target)),
-            (None, true) => String::from("no request joined"),
-        };
-        format!("{what}: {}", self.summary())
+        let mut out = String::with_capacity(SENTENCE_BYTES + self.target.len());
+        let (method, target) = (shown(&self.method), shown(&self.target));
+        match (self.status, self.target.is_empty()) {
+            (Some(_), true) => out.push_str("a request"),
+            (_, false) => out.extend([&method, " ", &target]),
+            (None, true) => out.push_str("no request joined"),
+        }
+        match self.status {
+            Some(status) => out.extend([" -> ", &status.to_string()]),
+            None if self.target.is_empty() => {}
+            None => out.push_str(" failed"),
+        }
+        out.extend([": ", &self.summary()]);
+        out
     }
 }
+
+/// What a sentence takes beside the target, about.
+const SENTENCE_BYTES: usize = 128;
 
 /// A confidence in whole percent, for people; nothing is ever quite sure.
 pub fn percent(confidence: f64) -> f64 {

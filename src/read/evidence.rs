@@ -7,6 +7,8 @@ mod host;
 
 pub use host::{Host, Server, ServerEvent};
 
+use crate::read::text::hash64;
+
 /// A text of a field: one of up to 23 bytes stands where the field does, a longer one is shared by its copies. Thousands of
 /// failed requests wait for their verdicts, and each has some twenty texts, nearly all of them short.
 pub type Text = smol_str::SmolStr;
@@ -157,8 +159,10 @@ pub struct Evidence {
     pub proof: Proof,
     /// The line's own stamp, else the envelope's; `None` where neither has one.
     pub stamp: Option<Stamp>,
-    /// The bare line, envelope peeled, for quotes; at most [`TEXT_BYTES_MAX`] bytes.
+    /// The bare line, envelope peeled, for quotes; at most [`TEXT_BYTES_MAX`] bytes. Empty after [`Evidence::forget_text`].
     pub text: String,
+    /// Hash of a text that was forgotten, else 0.
+    pub words: u64,
     /// Whom the line's envelope names as its writer's place; `None` where it names nobody.
     pub origin: Option<Origin>,
     /// Trace context found in the line or its attributes.
@@ -166,6 +170,22 @@ pub struct Evidence {
     /// False when something about the line contradicts that the program wrote it: the physical line before it
     /// ended inside a quote, as a client's line feed leaves it, or it imitates a line inside another field.
     pub genuine: bool,
+}
+
+impl Evidence {
+    /// Hash of the bare line: uids are made of it.
+    pub fn words(&self) -> u64 {
+        if self.words == 0 { hash64(self.text.as_bytes()) } else { self.words }
+    }
+
+    /// Gives up the text of nginx's lines, whose fields say all that is quoted. Whoever read the line has it warm; in a storm
+    /// it would be cold where it is not needed any more.
+    pub fn forget_text(&mut self) {
+        if matches!(self.proof, Proof::NginxError(_) | Proof::NginxAccess(_)) {
+            self.words = self.words();
+            self.text = String::new();
+        }
+    }
 }
 
 /// Where a line was written, as its envelope says.

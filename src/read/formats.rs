@@ -191,7 +191,7 @@ impl Reader {
                 let text = std::str::from_utf8(line).ok()?.to_owned();
                 let proof = Proof::NginxError(Box::new(read.error));
                 let stamp = read.stamp;
-                let evidence = Evidence { proof, stamp, text, origin: None, trace: None, genuine: true };
+                let evidence = Evidence { proof, stamp, text, words: 0, origin: None, trace: None, genuine: true };
                 Reading::Proves(Format::NginxError, vec![evidence])
             }
             None => {
@@ -352,7 +352,7 @@ impl Bare<'_> {
         let text = cut(self.text);
         Reading::Proves(
             format,
-            vec![Evidence { proof, stamp: stamp.or(self.stamp), text, origin: None, trace: None, genuine }],
+            vec![Evidence { proof, stamp: stamp.or(self.stamp), text, words: 0, origin: None, trace: None, genuine }],
         )
     }
 }
@@ -417,7 +417,8 @@ fn inside(bare: &str, stamp: Option<Stamp>, genuine: bool) -> Reading {
     {
         let proof = Proof::Gunicorn(read.gunicorn);
         let text = cut(rest);
-        let evidence = Evidence { proof, stamp, text, origin: None, trace: None, genuine: genuine && found.clean };
+        let evidence =
+            Evidence { proof, stamp, text, words: 0, origin: None, trace: None, genuine: genuine && found.clean };
         return Reading::Proves(Format::Gunicorn, vec![evidence]);
     }
     let Some(found) = fragment::nginx_error(bare) else { return Reading::Unrecognised };
@@ -432,6 +433,7 @@ fn inside(bare: &str, stamp: Option<Stamp>, genuine: bool) -> Reading {
         proof: Proof::NginxError(Box::new(read.error)),
         stamp: read.stamp.or(stamp),
         text: cut(rest),
+        words: 0,
         origin: None,
         trace: None,
         genuine: genuine && found.clean,
@@ -460,7 +462,15 @@ fn access_reading(read: nginx_access::Line, format: Format, text: String, wanted
     let proof = Proof::NginxAccess(Box::new(read.access));
     Reading::Proves(
         format,
-        vec![Evidence { proof, stamp: read.stamp, text, origin: None, trace: read.trace, genuine: !read.is_doubtful }],
+        vec![Evidence {
+            proof,
+            stamp: read.stamp,
+            text,
+            words: 0,
+            origin: None,
+            trace: read.trace,
+            genuine: !read.is_doubtful,
+        }],
     )
 }
 

@@ -5,6 +5,7 @@
 //! requests apart.
 
 mod find;
+mod ids;
 mod request;
 
 use super::shelf::Shelf;
@@ -16,8 +17,8 @@ use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, TraceContext
 use crate::read::formats::request_line_hash;
 use crate::read::maps::HashMap;
 pub(in crate::engine) use find::FarApart;
+use ids::Ids;
 pub use request::{Request, split_request_line};
-use std::collections::VecDeque;
 
 /// Error lines of one request that are kept; nginx was seen to try nine times.
 const ERRORS_MAX: usize = 16;
@@ -43,9 +44,6 @@ pub struct Requests {
     /// Ids among the keys that came or went since somebody asked.
     naming: Vec<Naming>,
 }
-
-/// Requests in the order in which they were found to have one key.
-type Ids = VecDeque<u64>;
 
 /// Requests of one request line that lack one of their lines. In a storm on one URL nearly all of them have both.
 #[derive(Debug, Default)]
@@ -184,7 +182,7 @@ impl Requests {
                 into.others.extend(request.others.iter().copied());
             }
             self.note_lines(found);
-            merged.push(request);
+            merged.push(*request);
         }
         merged
     }
@@ -302,19 +300,20 @@ impl Requests {
     }
 
     /// Forgets a request.
-    pub fn remove(&mut self, id: u64) -> Option<Request> {
-        let request = *self.by_id.remove(id)?;
-        let mut connections: Vec<(u32, u64)> =
-            request.errors.iter().filter_map(|error| error.what.pid.zip(error.what.connection)).collect();
-        connections.extend(request.access.iter().filter_map(|access| access.what.pid.zip(access.what.connection)));
-        for connection in connections {
-            forget_id(&mut self.by_connection, connection, id);
+    pub fn remove(&mut self, id: u64) -> Option<Box<Request>> {
+        let request = self.by_id.remove(id)?;
+        let of_errors = request.errors.iter().map(|error| (error.what.pid, error.what.connection));
+        let of_access = request.access.iter().map(|access| (access.what.pid, access.what.connection));
+        for (pid, connection) in of_errors.chain(of_access) {
+            if let Some(connection) = pid.zip(connection) {
+                forget_id(&mut self.by_connection, connection, id);
+            }
         }
         if let Some(hash) = request.line_hash
             && let Some(alike) = self.by_line.get_mut(&hash)
         {
-            drop_id(&mut alike.lack_access, id);
-            drop_id(&mut alike.lack_error, id);
+            alike.lack_access.drop(id);
+            alike.lack_error.drop(id);
             if alike.lack_access.is_empty() && alike.lack_error.is_empty() {
                 self.by_line.remove(&hash);
             }
@@ -353,7 +352,7 @@ impl Requests {
                 request.span_keys.reserve_exact(1);
             }
             request.span_keys.push(key);
-            add_id(self.by_span_key.entry(key).or_default(), id);
+            self.by_span_key.entry(key).or_default().add(id);
             if let Some(hash) = key.id() {
                 self.naming.push(Naming { id: hash, request: id, named: true });
             }
@@ -364,7 +363,7 @@ impl Requests {
         if let Some(connection) = connection {
             let ids = self.by_connection.entry(connection).or_default();
             if !ids.iter().rev().any(|known| *known == id) {
-                add_id(ids, id);
+                ids.add(id);
             }
         }
         if let (Some(hash), Some(request)) = (line_hash, self.by_id.get_mut(id))
@@ -391,8 +390,8 @@ impl Requests {
             [(&mut alike.lack_access, lacks.0, before.0), (&mut alike.lack_error, lacks.1, before.1)]
         {
             match (lacks, before) {
-                (true, false) => add_id(ids, id),
-                (false, true) => drop_id(ids, id),
+                (true, false) => ids.add(id),
+                (false, true) => ids.drop(id),
                 _ => {}
             }
         }
@@ -418,41 +417,9 @@ fn access_line_hash(access: &NginxAccess) -> Option<u64> {
     (!access.target.is_empty()).then(|| request_line_hash(access.method.as_bytes(), access.target.as_bytes()))
 }
 
-/// Requests of one connection or one request line that are looked at. Past it the oldest is no longer found by this
-/// key, which costs a join, not memory.
-const IDS_MAX: usize = 1_024;
-
-fn add_id(ids: &mut Ids, id: u64) {
-    if ids.len() == IDS_MAX {
-        ids.pop_front();
-    }
-    ids.push_back(id);
-}
-
-/// The newest and the oldest come and go most. Requests are numbered as they are opened and mostly found in that order, so
-/// that the place of one is most often where it would be if they were sorted.
-fn drop_id(ids: &mut Ids, id: u64) {
-    if ids.back() == Some(&id) {
-        ids.pop_back();
-        return;
-    }
-    let place = ids.partition_point(|known| *known < id);
-    if ids.get(place) == Some(&id) {
-        ids.remove(place);
-        return;
-    }
-    // In a storm on one URL it was pushed out long before, which a look at all of them says faster than a search.
-    let (one, other) = ids.as_slices();
-    if (one.contains(&id) || other.contains(&id))
-        && let Some(at) = ids.iter().position(|known| *known == id)
-    {
-        ids.remove(at);
-    }
-}
-
 fn forget_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Ids>, key: K, id: u64) {
     if let Some(ids) = map.get_mut(&key) {
-        drop_id(ids, id);
+        ids.drop(id);
         if ids.is_empty() {
             map.remove(&key);
         }

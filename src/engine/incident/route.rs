@@ -1,6 +1,7 @@
 //! The path of a request as a route: without its query, with what looks like an id cut.
 
-use crate::read::text::printable;
+use crate::read::text::shown;
+use std::borrow::Cow;
 
 /// Characters of a route.
 const CHARS_MAX: usize = 80;
@@ -17,7 +18,7 @@ pub fn route(method: &str, target: &str) -> String {
     let mut out = String::with_capacity(method.len() + path.len() + 1);
     out.push_str(method);
     if path.is_empty() {
-        return printable(&out);
+        return shown_of(out);
     }
     if !method.is_empty() {
         out.push(' ');
@@ -32,7 +33,15 @@ pub fn route(method: &str, target: &str) -> String {
         }
         push_segment(&mut out, segment);
     }
-    printable(&out)
+    shown_of(out)
+}
+
+/// A copy only where something is not visible.
+fn shown_of(text: String) -> String {
+    match shown(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
+    }
 }
 
 fn push_segment(out: &mut String, segment: &str) {

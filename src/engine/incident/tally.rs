@@ -3,7 +3,8 @@
 use super::route::route;
 use crate::engine::causes::Cause;
 use crate::engine::verdict::Verdict;
-use crate::read::text::{printable, shortened};
+use crate::read::text::{shortened, shown};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Routes of one incident that are counted by themselves; the others are counted together.
@@ -64,6 +65,19 @@ impl<K: Ord + Clone> Counts<K> {
     }
 }
 
+impl Counts<String> {
+    /// Copies the text where it is new.
+    fn add_text(&mut self, text: &str, limit: usize) {
+        if let Some(count) = self.known.get_mut(text) {
+            *count += 1;
+        } else if self.known.len() < limit {
+            self.known.insert(text.to_owned(), 1);
+        } else {
+            self.others += 1;
+        }
+    }
+}
+
 /// Counts of one incident.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -92,10 +106,10 @@ impl Tally {
         // As many as there are causes.
         self.causes.add(verdict.cause.id, usize::MAX);
         if let Some(path) = path_of(verdict) {
-            self.paths.add(path, PATHS_MAX);
+            self.paths.add_text(&path, PATHS_MAX);
         }
         if let Some(upstream) = upstream_of(verdict) {
-            self.upstreams.add(upstream, UPSTREAMS_MAX);
+            self.upstreams.add_text(&upstream, UPSTREAMS_MAX);
         }
         if let Some(status) = verdict.status {
             self.statuses.add(status, STATUSES_MAX);
@@ -114,7 +128,7 @@ impl Tally {
             self.paths.remove(&path);
         }
         if let Some(upstream) = upstream_of(verdict) {
-            self.upstreams.remove(&upstream);
+            self.upstreams.remove(&upstream.into_owned());
         }
         if let Some(status) = verdict.status {
             self.statuses.remove(&status);
@@ -136,8 +150,11 @@ fn path_of(verdict: &Verdict) -> Option<String> {
     (!verdict.target.is_empty()).then(|| route("", &verdict.target))
 }
 
-fn upstream_of(verdict: &Verdict) -> Option<String> {
-    verdict.upstream.as_deref().map(|upstream| shortened(&printable(upstream), UPSTREAM_CHARS_MAX))
+fn upstream_of(verdict: &Verdict) -> Option<Cow<'_, str>> {
+    let upstream = shown(verdict.upstream.as_deref()?);
+    // No character has less than a byte.
+    let is_short = upstream.len() <= UPSTREAM_CHARS_MAX;
+    Some(if is_short { upstream } else { Cow::Owned(shortened(&upstream, UPSTREAM_CHARS_MAX)) })
 }
 
 #[cfg(test)]

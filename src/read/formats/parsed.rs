@@ -153,6 +153,7 @@ fn companion(text: &str, get: Get<'_, '_>, memory: &mut SourceMemory) -> Option<
         proof: Proof::NginxError(Box::new(read.error)),
         stamp: None,
         text: cut(line),
+        words: 0,
         origin: None,
         trace: None,
         genuine,
