@@ -7,6 +7,7 @@ use crate::engine::verdict::Verdict;
 use crate::otlp::{Attribute, Encoded, Encoder, LogPatch, NewRecord, SpanEvent, SpanPatch};
 use crate::read::evidence::Nanos;
 use crate::read::text::shown;
+use std::sync::Arc;
 
 /// Name of the verdict record and of the span event.
 pub const EVENT_NAME: &str = "why502.verdict";
@@ -15,14 +16,62 @@ const SEVERITY_WARN: i32 = 13;
 
 /// The attributes of a verdict, at most 14; what is unknown is left out. [`attributes::ATTRIBUTES`] lists them all.
 pub fn attributes(verdict: &Verdict) -> Encoded {
+    with_own(said_of_all(verdict), verdict)
+}
+
+/// What verdicts of one kind have in common: in an outage most say the same, each of a request of its own.
+fn said_of_all(verdict: &Verdict) -> Encoder {
     let quoted: usize = verdict.evidence.iter().map(|quote| quote.text.len() + 32).sum();
-    let mut out = Encoder::with_capacity(14, 720 + quoted + verdict.hint().len());
+    let mut out = Encoder::with_capacity(ATTRIBUTES_MAX, OWN_BYTES + quoted + verdict.hint().len());
     out.text("why502.cause", verdict.cause.id);
     out.text("why502.category", verdict.cause.category.id());
     out.text("why502.symptom", verdict.symptom.id());
     out.double("why502.confidence", verdict.confidence);
     out.texts("why502.evidence", verdict.evidence.iter().map(|quote| [quote.source.id(), ": ", quote.text.as_str()]));
     out.text("why502.hint", verdict.hint());
+    out
+}
+
+/// Attributes of a verdict.
+const ATTRIBUTES_MAX: usize = 14;
+/// What they take beside quotes and advice, about.
+const OWN_BYTES: usize = 720;
+
+/// What is written into all records of verdicts, kept from one to the next.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// The last verdict, and what is said of all that are like it.
+    last: Option<(Arc<Verdict>, Encoder)>,
+}
+
+impl Common {
+    /// The bytes of a verdict, as [`Enrichment::of`] makes them.
+    pub fn enrichment(&mut self, verdict: &Arc<Verdict>) -> Enrichment {
+        let said = match &self.last {
+            Some((last, said)) if say_the_same(last, verdict) => said,
+            _ => &self.last.insert((Arc::clone(verdict), said_of_all(verdict))).1,
+        };
+        Enrichment::with(with_own(said.roomy(ATTRIBUTES_MAX, OWN_BYTES), verdict), verdict)
+    }
+}
+
+/// True where [`said_of_all`] would say the same.
+fn say_the_same(one: &Verdict, other: &Verdict) -> bool {
+    let quotes = |verdict: &Verdict| verdict.evidence.len();
+    one.cause == other.cause
+        && one.symptom == other.symptom
+        && one.confidence.to_bits() == other.confidence.to_bits()
+        && one.hint() == other.hint()
+        && quotes(one) == quotes(other)
+        && one
+            .evidence
+            .iter()
+            .zip(&other.evidence)
+            .all(|(one, other)| one.source == other.source && one.text == other.text)
+}
+
+/// The same with what is of this verdict alone.
+fn with_own(mut out: Encoder, verdict: &Verdict) -> Encoded {
     out.text("why502.request.uid", &verdict.uid);
     if let Some(upstream) = &verdict.upstream {
         out.text("why502.upstream.address", &shown(upstream));
@@ -63,8 +112,12 @@ pub struct Enrichment {
 impl Enrichment {
     /// The bytes of a verdict.
     pub fn of(verdict: &Verdict) -> Enrichment {
+        Enrichment::with(attributes(verdict), verdict)
+    }
+
+    fn with(own: Encoded, verdict: &Verdict) -> Enrichment {
         Enrichment {
-            own: attributes(verdict),
+            own,
             http: http_attributes(verdict),
             time: unix(verdict.time),
             cause: verdict.cause.id,
@@ -103,8 +156,7 @@ impl Enrichment {
 
     /// Appends the same.
     pub fn put_verdict_record(&self, verdict: &Verdict, now: Nanos, out: &mut Vec<u8>) {
-        let mut more = Encoder::with_capacity(2, 96);
-        more.text("log.record.uid", &verdict.uid);
+        let mut more = Encoder::default();
         if verdict.revision > 0 {
             more.int("why502.revision", i64::from(verdict.revision));
         }
@@ -116,6 +168,7 @@ impl Enrichment {
             body: &verdict.sentence(),
             attributes: &[],
             encoded: &[&self.own, &self.http, &more.finish()],
+            texts: &[("log.record.uid", &verdict.uid)],
             trace_id: self.trace_id,
             span_id: self.span_id,
             event_name: EVENT_NAME,

@@ -54,6 +54,7 @@ pub fn record(incident: &Incident, now: Nanos) -> Vec<u8> {
         body: &body,
         attributes: &[Attribute::new("log.record.uid", uid.as_str())],
         encoded: &[&attributes(incident)],
+        texts: &[],
         trace_id: trace.map(|trace| trace.trace_id),
         span_id: trace.and_then(|trace| trace.span_id),
         event_name: INCIDENT_EVENT_NAME,

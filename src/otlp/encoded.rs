@@ -34,6 +34,14 @@ impl Encoder {
         Encoder { fields: Vec::with_capacity(bytes), items: Vec::with_capacity(count) }
     }
 
+    /// A copy with room for so many attributes in all, and so many bytes more.
+    pub fn roomy(&self, count: usize, bytes: usize) -> Encoder {
+        let mut copy = Encoder::with_capacity(count, self.fields.len() + bytes);
+        copy.fields.extend_from_slice(&self.fields);
+        copy.items.extend(self.items.iter().cloned());
+        copy
+    }
+
     /// A text.
     pub fn text(&mut self, key: &'static str, text: &str) {
         self.put(Cow::Borrowed(key), |out| put_bytes(out, 1, text.as_bytes()));
@@ -171,6 +179,14 @@ impl Encoded {
             put_bytes(out, number, content);
         }
     }
+}
+
+/// Appends an attribute that is a text.
+pub(super) fn put_text(out: &mut Vec<u8>, field: u32, key: &str, text: &str) {
+    message(out, field, |out| {
+        put_bytes(out, 1, key.as_bytes());
+        message(out, 2, |out| put_bytes(out, 1, text.as_bytes()));
+    });
 }
 
 /// Appends an attribute that is a whole number.

@@ -331,13 +331,26 @@ pub(super) fn put_long_message(out: &mut Vec<u8>, number: u32, write: impl FnOnc
     insert(out, start, &head);
 }
 
-/// Makes what stands from `start` on the content of a length-delimited field.
-pub(super) fn wrap(out: &mut Vec<u8>, start: usize, number: u32) {
-    let length = out.len().saturating_sub(start) as u64;
-    let mut head = Vec::with_capacity(2 * VARINT_BYTES_MAX);
+/// Makes what stands from `start` on the content of a length-delimited field whose number is below 16, and before which
+/// `room` bytes were left for its tag and length. Returns how many those take: where there were so many nothing is moved.
+pub(super) fn close_field(out: &mut Vec<u8>, start: usize, room: usize, number: u32) -> usize {
+    let length = out.len().saturating_sub(start);
+    let mut head = Vec::with_capacity(1 + VARINT_BYTES_MAX);
     put_tag(&mut head, number, BYTES);
-    put_varint(&mut head, length);
-    insert(out, start, &head);
+    put_varint(&mut head, length as u64);
+    let from = start.saturating_sub(room);
+    if let Some(more) = head.len().checked_sub(room) {
+        insert(out, start, head.get(room..).unwrap_or_default());
+        debug_assert_eq!(out.len(), start + more + length);
+    } else {
+        let less = room - head.len();
+        out.copy_within(start.., start - less);
+        out.truncate(out.len() - less);
+    }
+    if let Some(place) = out.get_mut(from..from + head.len()) {
+        place.copy_from_slice(&head);
+    }
+    head.len()
 }
 
 /// Puts bytes before those that stand from `start` on.

@@ -1,8 +1,8 @@
 //! Whole new records and requests, and items on their way again with all that surrounded them.
 
-use super::encoded::Encoded;
+use super::encoded::{Encoded, put_text};
 use super::value::{Attribute, message};
-use super::wire::{field_len, put_bytes, put_fixed64, put_long_message, put_number, wrap};
+use super::wire::{close_field, field_len, put_bytes, put_fixed64, put_long_message, put_number, varint_len};
 use std::sync::Arc;
 
 /// A log record of our own.
@@ -22,6 +22,8 @@ pub struct NewRecord<'a> {
     pub attributes: &'a [Attribute],
     /// More attributes, encoded before; their keys differ from those of the others.
     pub encoded: &'a [&'a Encoded],
+    /// More attributes that are texts; the same.
+    pub texts: &'a [(&'static str, &'a str)],
     /// Never all zero.
     pub trace_id: Option<[u8; 16]>,
     /// Never all zero.
@@ -53,6 +55,9 @@ impl NewRecord<'_> {
         message(out, 5, |out| put_bytes(out, 1, self.body.as_bytes()));
         for encoded in self.encoded {
             encoded.put(out, 6);
+        }
+        for (key, text) in self.texts {
+            put_text(out, 6, key, text);
         }
         for attribute in self.attributes {
             attribute.encode(out, 6);
@@ -148,6 +153,8 @@ pub struct RequestWriter {
     bytes: Vec<u8>,
     resource: Option<Open>,
     scope: Option<Open>,
+    /// Room that is left in front of a group for its tag and length.
+    room: usize,
 }
 
 /// A group that is not closed yet.
@@ -156,7 +163,12 @@ struct Open {
     shell: Arc<[u8]>,
     /// Where its content begins.
     start: usize,
+    /// Bytes before that, which its tag and length take: where they need more or less the whole content is moved.
+    room: usize,
 }
+
+/// A request with room for so many bytes will have groups of 16 KiB or more, whose lengths have three bytes.
+const LONG: usize = 64 << 10;
 
 impl Open {
     fn has_shell(&self, shell: &Arc<[u8]>) -> bool {
@@ -173,7 +185,8 @@ impl RequestWriter {
 
     /// An empty request with room for so many bytes: one that grows is copied each time it does.
     pub fn with_capacity(bytes: usize) -> RequestWriter {
-        RequestWriter { bytes: Vec::with_capacity(bytes), ..RequestWriter::default() }
+        let room = if bytes >= LONG { 1 + varint_len(LONG as u64) } else { 0 };
+        RequestWriter { bytes: Vec::with_capacity(bytes), room, ..RequestWriter::default() }
     }
 
     /// True when nothing was pushed.
@@ -189,9 +202,11 @@ impl RequestWriter {
     /// How long it would be with so many more bytes in the open scope group, and so many more in the open resource group.
     fn bytes_len_with_content(&self, in_scope: usize, in_resource: usize) -> usize {
         let Some(resource) = &self.resource else { return self.bytes.len() };
-        let scope_start = self.scope.as_ref().map_or(self.bytes.len(), |scope| scope.start);
-        let scope_len = if self.scope.is_some() { field_len(self.bytes.len() - scope_start + in_scope) } else { 0 };
-        resource.start + field_len(scope_start - resource.start + scope_len + in_resource)
+        let (closed, scope_len) = match &self.scope {
+            Some(scope) => (scope.start - scope.room, field_len(self.bytes.len() - scope.start + in_scope)),
+            None => (self.bytes.len(), 0),
+        };
+        resource.start - resource.room + field_len(closed - resource.start + scope_len + in_resource)
     }
 
     /// Adds an item in its surroundings.
@@ -248,9 +263,11 @@ impl RequestWriter {
     }
 
     fn open(&mut self, shell: &Arc<[u8]>) -> Open {
-        let start = self.bytes.len();
+        let room = self.room;
+        let start = self.bytes.len() + room;
+        self.bytes.resize(start, 0);
         self.bytes.extend_from_slice(shell);
-        Open { shell: Arc::clone(shell), start }
+        Open { shell: Arc::clone(shell), start, room }
     }
 
     /// Adds a whole scope group.
@@ -275,14 +292,22 @@ impl RequestWriter {
 
     fn close_scope(&mut self) {
         if let Some(scope) = self.scope.take() {
-            wrap(&mut self.bytes, scope.start, 2);
+            self.close(&scope, 2);
         }
     }
 
     fn close_resource(&mut self) {
         self.close_scope();
         if let Some(resource) = self.resource.take() {
-            wrap(&mut self.bytes, resource.start, 1);
+            self.close(&resource, 1);
+        }
+    }
+
+    /// The next group will be about as long.
+    fn close(&mut self, open: &Open, number: u32) {
+        let head = close_field(&mut self.bytes, open.start, open.room, number);
+        if self.room > 0 {
+            self.room = head;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::engine::incident::{Incident, State};
 use crate::engine::place::{Place, Stream};
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings};
-use crate::enrich::{self, Enrichment};
+use crate::enrich::{self, Common, Enrichment};
 use crate::exporter::Outlet;
 use crate::exporter::backlog::Amount;
 use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
@@ -109,6 +109,7 @@ pub struct Correlator {
     items: Items,
     /// The verdicts that were written last: the records and spans of one are mostly released together.
     enrichments: VecDeque<(Arc<Verdict>, Arc<Enrichment>)>,
+    common: Common,
     wanted: Arc<Wanted>,
     named: Arc<Wanted>,
     own_scope: Surroundings,
@@ -136,6 +137,7 @@ impl Correlator {
             incidents: incidents::Incidents::new(per_incident),
             items: Items::default(),
             enrichments: VecDeque::new(),
+            common: Common::default(),
             wanted: Arc::default(),
             named: Arc::default(),
             own_scope: Surroundings::new(&own_resource, &scope("why502", env!("CARGO_PKG_VERSION"))),
@@ -207,9 +209,13 @@ impl Correlator {
                 verdict: None,
                 weight,
             });
+            let (mut stream, mut rest) = (Some(record.stream), record.evidences.len());
             for evidence in record.evidences {
                 let ticket = self.items.ticket(slot);
-                let stream = record.stream.clone();
+                rest -= 1;
+                // Most records prove one thing, and counting who shares a place costs more than looking at it.
+                let of_this = if rest == 0 { stream.take() } else { stream.clone() };
+                let Some(stream) = of_this else { break };
                 let record = Record { ticket, stream, observed: record.observed, evidence };
                 if self.engine.handle_record(now, record) == Decision::Pass
                     && let Some(item) = self.items.get_mut(slot)
@@ -363,7 +369,7 @@ impl Correlator {
         if let Some((_, known)) = self.enrichments.iter().rev().find(|(known, _)| Arc::ptr_eq(known, verdict)) {
             return Arc::clone(known);
         }
-        let enrichment = Arc::new(Enrichment::of(verdict));
+        let enrichment = Arc::new(self.common.enrichment(verdict));
         if self.enrichments.len() >= ENRICHMENTS_MAX {
             self.enrichments.pop_front();
         }
