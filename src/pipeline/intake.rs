@@ -9,7 +9,7 @@ use crate::otlp::{self, Edits, Request, Signal, Surroundings};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan::{self, FoundRecord};
 use crate::telemetry::Unwatched;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -100,6 +100,8 @@ impl Intake {
             return Ok(());
         }
         let mut edits = Edits::new();
+        let left = scanned.found.iter().map(|found| found.range.len()).sum();
+        let mut copies = Copies { block: BytesMut::new(), left };
         let mut held = Vec::with_capacity(scanned.found.len());
         let mut bytes = 0;
         let mut last_shells = None;
@@ -117,8 +119,7 @@ impl Intake {
             bytes += weight;
             held.push(HeldRecord {
                 weight,
-                // A copy: a slice would keep the whole request in memory for one record of it.
-                bytes: Bytes::copy_from_slice(item),
+                bytes: copies.of(item),
                 surroundings: found.surroundings,
                 stream: found.stream,
                 observed: found.observed,
@@ -247,6 +248,33 @@ impl Intake {
         self.shared.counters.recognised(&scanned.recognised, scanned.unrecognised);
     }
 }
+
+/// Copies of records: slices of the request would keep all of it in memory for one record of it, and a piece of memory for
+/// each costs more than its copy.
+struct Copies {
+    block: BytesMut,
+    /// Bytes that are still to be copied.
+    left: usize,
+}
+
+impl Copies {
+    /// Some neighbours lie in one block, which stays as long as one of them.
+    fn of(&mut self, item: &[u8]) -> Bytes {
+        let left = self.left.max(item.len());
+        self.left = left - item.len();
+        if item.len() > COPIED_TOGETHER / 2 {
+            return Bytes::copy_from_slice(item);
+        }
+        if self.block.capacity() < item.len() {
+            self.block = BytesMut::with_capacity(COPIED_TOGETHER.min(left));
+        }
+        self.block.extend_from_slice(item);
+        self.block.split().freeze()
+    }
+}
+
+/// Bytes of records that lie together: no more than each is counted for beside its own ([`ITEM_OVERHEAD`]).
+const COPIED_TOGETHER: usize = 2_048;
 
 /// What surrounds each of the spans, in their order. Shells are made once for each group.
 fn surroundings_of(request: &[u8], spans: &[(usize, Range<usize>)]) -> Vec<Surroundings> {

@@ -16,6 +16,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// zstd frames may ask for a window of 8 MiB at most, which RFC 8878 asks every decoder to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// What is kept free for a body as long as it says that it will be; a longer one makes room as it comes, so that nobody takes
+/// memory with a number.
+const ANNOUNCED_MAX: usize = 1 << 20;
 /// Steps in which decompressed bytes grow.
 const STEP_BYTES: usize = 64 << 10;
 
@@ -56,18 +59,23 @@ impl Encoding {
     }
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes. `announced` is how long it will be, as far as its first bytes say.
 ///
 /// # Errors
 /// [`Refusal::TooLarge`], [`Refusal::Broken`] when it does not come whole in time or others need its room,
 /// [`Refusal::Overloaded`] when all bodies together are too much.
-pub async fn read<B>(body: B, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal>
+pub async fn read<B>(
+    body: B,
+    limit: usize,
+    admitted: &mut Admitted,
+    announced: fn(&[u8]) -> Option<usize>,
+) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
     let shortages = admitted.shortages();
-    let mut whole = pin!(collect(body, limit, admitted));
+    let mut whole = pin!(collect(body, limit, admitted, announced));
     if let Ok(result) = tokio::time::timeout(PATIENCE, &mut whole).await {
         return result;
     }
@@ -83,11 +91,17 @@ where
     }
 }
 
-async fn collect<B>(mut body: B, limit: usize, admitted: &mut Admitted) -> Result<Bytes, Refusal>
+async fn collect<B>(
+    mut body: B,
+    limit: usize,
+    admitted: &mut Admitted,
+    announced: fn(&[u8]) -> Option<usize>,
+) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
+    let by_header = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -101,7 +115,8 @@ where
         match (&first, rest.is_empty()) {
             (None, true) => first = Some(data),
             (Some(head), true) => {
-                rest.reserve(head.len() + data.len());
+                let length = announced(head).unwrap_or(by_header).min(limit).min(ANNOUNCED_MAX);
+                rest.reserve(length.max(head.len() + data.len()));
                 rest.extend_from_slice(head);
                 rest.extend_from_slice(&data);
             }

@@ -108,10 +108,17 @@ fn is_grpc(request: &Request) -> bool {
 async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request) -> Result<(), Refusal> {
     let mut admitted = calls.admission.admit()?;
     let encoding = Encoding::of(request.headers().get("grpc-encoding"))?;
-    let framed = body::read(request.into_body(), calls.limit.saturating_add(PREFIX_BYTES), &mut admitted).await?;
+    let limit = calls.limit.saturating_add(PREFIX_BYTES);
+    let framed = body::read(request.into_body(), limit, &mut admitted, announced).await?;
     admitted.start()?;
     let message = unframe(framed, encoding, calls.limit, &mut admitted)?;
     calls.consumer.consume(signal, message).await
+}
+
+/// How long the body of a call will be, by the prefix of its message.
+fn announced(head: &[u8]) -> Option<usize> {
+    let [_, length @ ..] = head.first_chunk::<PREFIX_BYTES>()?;
+    usize::try_from(u32::from_be_bytes(*length)).ok()?.checked_add(PREFIX_BYTES)
 }
 
 /// The one message of a unary call.

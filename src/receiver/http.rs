@@ -57,7 +57,7 @@ async fn answer<C: Consumer>(calls: &Calls<C>, signal: Signal, request: Request)
 async fn take<C: Consumer>(calls: &Calls<C>, signal: Signal, format: Format, request: Request) -> Result<(), Refusal> {
     let mut admitted = calls.admission.admit()?;
     let encoding = Encoding::of(request.headers().get(header::CONTENT_ENCODING))?;
-    let body = body::read(request.into_body(), calls.limit, &mut admitted).await?;
+    let body = body::read(request.into_body(), calls.limit, &mut admitted, |_| None).await?;
     admitted.start()?;
     let bytes = body::decompress(encoding, body, calls.limit, &mut admitted)?;
     let message = match format {
