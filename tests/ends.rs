@@ -480,3 +480,77 @@ fn a_pid_file_that_is_taken_is_no_port_that_is() {
 Error: Already running on PID 31054 (or pid file '/run/g.pid' is stale)\n";
     assert_eq!(causes(&[("gunicorn.log", log)]), [" arbiter_crashed"]);
 }
+
+/// The cause, the rule and the symptom of one request that failed with these words of nginx and this status.
+fn of_words(words: &str, status: u16, gunicorn: &str) -> Vec<String> {
+    let (access, error) = request("09:15:03", words, "GET", "/a", status);
+    let mut files = vec![("access.log", access.as_str()), ("error.log", error.as_str())];
+    if !gunicorn.is_empty() {
+        files.push(("gunicorn.log", gunicorn));
+    }
+    told::of(&files, |verdict| format!("{} {}", told::rule(verdict), verdict.symptom.id()))
+}
+
+#[test]
+fn frames_of_another_protocol_name_it() {
+    let frame = |length: u32| {
+        let words =
+            format!("upstream sent too large http2 frame: {length} while reading response header from upstream");
+        of_words(&words, 502, "")
+    };
+    assert_eq!(frame(4_740_180), ["not_http_upstream.speaks_http1 response_header_invalid"], "`HTT`");
+    assert_eq!(frame(1_377_027), ["plain_to_tls_port.alert response_header_invalid"], "a TLS alert");
+    assert_eq!(frame(0x53_53_48), ["not_http_upstream.said response_header_invalid"], "`SSH`");
+    assert_eq!(frame(70_000), ["response_header_invalid.said response_header_invalid"], "a frame that is too large");
+}
+
+#[test]
+fn an_upstream_that_refuses_lives() {
+    let refused = |words: &str, code: u32, gunicorn: &str| {
+        let words = format!("{words} with error {code} while reading response header from upstream");
+        of_words(&words, 502, gunicorn)
+    };
+    for words in ["upstream sent goaway", "upstream rejected request"] {
+        for code in [0, 1, 2, 3, 7, 8, 11, 99] {
+            assert_eq!(refused(words, code, ""), ["unknown.upstream_refused response_reset"], "{words} {code}");
+        }
+        assert_eq!(refused(words, 13, ""), ["not_http_upstream.speaks_http1 response_reset"]);
+        // The end of a worker at the same time is not what refused it.
+        let died = format!("{START}[2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGSEGV!\n");
+        let told = refused(words, 2, &died);
+        assert!(told.contains(&"unknown.upstream_refused response_reset".to_owned()), "{told:?}");
+        let stops = format!("{START}[2026-03-04 09:15:03 +0000] [300] [INFO] Handling signal: term\n");
+        assert_eq!(refused(words, 0, &stops), ["gunicorn_restarting.cut_at_stop response_reset"]);
+    }
+}
+
+#[test]
+fn other_new_words_of_nginx() {
+    let hints = of_words("upstream sent too big early hints while reading response header from upstream", 502, "");
+    assert_eq!(hints, ["response_header_too_big.said response_header_too_big"]);
+    let ahead = of_words("upstream prematurely sent response while SSL handshaking to upstream", 502, "");
+    assert_eq!(ahead, ["tls_to_plain_port.said tls_handshake_failed"]);
+    // nginx's own 500: what the client sent, or its own configuration.
+    let own = [
+        "too long http2 header value: \"aaaa\" while sending request to upstream",
+        "zero length URI to proxy",
+        "auth request unexpected status: 502 while sending to client",
+    ];
+    for words in own {
+        assert!(of_words(words, 500, "").is_empty(), "{words}");
+    }
+}
+
+#[test]
+fn a_failed_subrequest_for_leave_is_told_once() {
+    let (access, asked) = request("09:15:03", REFUSED, "GET", "/a", 500);
+    let asked = asked.replace(
+        ", upstream: \"http://127.0.0.1:8000/a\"",
+        ", subrequest: \"/leave\", upstream: \"http://127.0.0.1:9000/leave\"",
+    );
+    let own = "2026/03/04 09:15:03 [error] 411#411: *7 auth request unexpected status: 502 while sending to client, client: \
+               198.51.100.20, server: shop.test, request: \"GET /a HTTP/1.1\", host: \"shop.test\"\n";
+    let files = [("access.log", access.as_str()), ("error.log", &format!("{asked}{own}"))];
+    let told = told::of(&files, |verdict| (verdict.cause.id, verdict.records.len()));
+    assert_eq!(told, [("gunicorn_not_running", 3)]);
+}

@@ -2,6 +2,7 @@
 
 mod ends;
 mod halt;
+mod http2;
 mod questions;
 mod queue;
 mod raised;
@@ -11,6 +12,7 @@ pub use super::correlate::world::{Failure, HostSeen};
 pub(in crate::engine) use ends::pid_of;
 pub use ends::{Ended, How, is_app_server};
 pub use halt::{Halts, Unsaid};
+pub use http2::{Refusal, Spoken};
 pub use questions::Workers;
 pub use queue::Wait;
 pub use sight::{DeathKey, Sight};
@@ -160,9 +162,10 @@ impl<'a> Case<'a> {
         !matches!(self.method(), "POST" | "PATCH" | "LOCK")
     }
 
-    /// True for the symptoms of a peer that took the request and went away.
+    /// True for the symptoms of a peer that took the request and went away. One that said over HTTP/2 that it does not take the
+    /// request is alive.
     pub fn is_cut_off(&self) -> bool {
-        Symptoms::CUT_OFF.has(self.symptom)
+        Symptoms::CUT_OFF.has(self.symptom) && self.refusal().is_none()
     }
 
     /// True for the symptoms of a peer that could not be connected to because nobody listens.

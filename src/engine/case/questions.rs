@@ -56,6 +56,7 @@ impl<'a> Case<'a> {
     pub fn answer_is_not_http(&self) -> bool {
         self.symptom == Symptom::ResponseHeaderInvalid
             && (self.status() == Some(9)
+                || self.spoken().is_some()
                 || self.error().is_some_and(|error| error.what.message.contains("no valid HTTP")))
     }
 

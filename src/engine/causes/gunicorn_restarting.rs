@@ -77,7 +77,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if case.is_refused() || matches!(case.symptom, Symptom::ConnectTimedOut) {
         return in_the_gap(case, instance);
     }
-    if case.is_cut_off() {
+    // A server that leaves says so over HTTP/2.
+    if case.is_cut_off() || case.refusal().is_some_and(|refusal| refusal.may_be_stop()) {
         return at_the_edge(case, instance);
     }
     None

@@ -14,7 +14,7 @@ pub static CAUSE: Cause = Cause {
     when: "nginx logs `upstream sent too big header`; less surely without an error line, where the access log counts at least a page of memory that came and has no `$upstream_header_time`.",
     hint: "Raise `proxy_buffer_size` (16k, with `proxy_buffers 8 16k` and `proxy_busy_buffers_size 32k`) or make the headers smaller: cookies and Content-Security-Policy are the usual ones.",
     elsewhere: None,
-    facts: "`upstream sent too big header` (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header); the buffer is one memory page by default. Gunicorn logs the request as served.",
+    facts: "`upstream sent too big header` and, since 1.29.0, `upstream sent too big early hints` (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header); the buffer is one memory page by default. Gunicorn logs the request as served.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_buffer_size"],
     explains: Symptoms::of(&[
         Symptom::ResponseHeaderTooBig,

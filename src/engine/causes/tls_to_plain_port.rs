@@ -20,7 +20,7 @@ pub static CAUSE: Cause = Cause {
         summary: "nginx speaks TLS to an upstream port that speaks plain HTTP",
         hint: "Write `proxy_pass http://...` for this upstream, or give the server a certificate and a key.",
     }),
-    facts: "A server that answers in plain text gives OpenSSL `wrong version number`; a Gunicorn sync worker waits for a line end that never comes, until its own timeout.",
+    facts: "A server that answers in plain text gives OpenSSL `wrong version number`; nginx 1.29.5 and later see the plain answer before the handshake (`upstream prematurely sent response`); a Gunicorn sync worker waits for a line end that never comes, until its own timeout.",
     links: &[
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
         "https://docs.gunicorn.org/en/stable/settings.html#certfile",
@@ -62,9 +62,16 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
 fn speaks_plain(case: &Case<'_>) -> bool {
     case.error().is_some_and(|error| {
         let message = &error.what.message;
-        ["wrong version number", "unknown protocol", "http request", "packet length too long", "record layer failure"]
-            .iter()
-            .any(|words| message.contains(words))
+        [
+            "wrong version number",
+            "unknown protocol",
+            "http request",
+            "packet length too long",
+            "record layer failure",
+            "prematurely sent response",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
     })
 }
 

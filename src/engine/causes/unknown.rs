@@ -3,6 +3,7 @@
 use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 
+const REFUSED: Rule = Rule::new("unknown.upstream_refused", Standing::Hint);
 pub const NOTHING: Rule = Rule::new("unknown.nothing_joins", Standing::Hint);
 
 pub static CAUSE: Cause = Cause {
@@ -20,7 +21,7 @@ pub static CAUSE: Cause = Cause {
     explains: Symptoms::ANY,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
-    rules: &[NOTHING],
+    rules: &[REFUSED, NOTHING],
     judge,
     example: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 502 157 "-" "curl/8.5.0""#,
     near_miss: r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /report HTTP/1.1" 200 157 "-" "curl/8.5.0""#,
@@ -29,6 +30,11 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() {
         return None;
+    }
+    if let Some(refusal) = case.refusal() {
+        let mut claim = Claim::with(REFUSED, vec![conclusion(refusal.words())])?;
+        claim.hint = Some(HINT_REFUSED);
+        return Some(claim);
     }
     let (missing, hint) = match (case.has_error_log(), case.has_gunicorn_log()) {
         (false, false) => ("no error log of nginx and no log of Gunicorn was read", None),
@@ -52,3 +58,5 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     claim.hint = hint;
     Some(claim)
 }
+
+const HINT_REFUSED: &str = "Read the upstream's own log at this time: it answered over HTTP/2 that it does not take or finish the request, and only it knows why.";

@@ -156,6 +156,7 @@ pub(super) fn is_companion(message: &str) -> bool {
     message.contains("server temporarily disabled")
         || message.starts_with("limiting requests")
         || message.starts_with("limiting connections")
+        || message.starts_with("auth request unexpected status")
 }
 
 fn speaks_like_nginx(error: &NginxError) -> bool {

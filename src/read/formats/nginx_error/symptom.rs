@@ -36,6 +36,7 @@ pub(super) fn symptom(error: &NginxError) -> Option<Symptom> {
         }
         Some(Kind::TimedOut) => Some(timeout_symptom(error)),
         Some(Kind::Certificate) => Some(Symptom::TlsCertificateRejected),
+        Some(Kind::AheadOfHandshake) => Some(Symptom::TlsHandshakeFailed),
         kind if has(action, "SSL handshaking to upstream") || is_of_handshake(kind, error) => {
             let is_rejected = has(message, "certificate verify failed") || has(message, "upstream SSL certificate");
             Some(if is_rejected { Symptom::TlsCertificateRejected } else { Symptom::TlsHandshakeFailed })
