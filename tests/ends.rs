@@ -554,3 +554,35 @@ fn a_failed_subrequest_for_leave_is_told_once() {
     let told = told::of(&files, |verdict| (verdict.cause.id, verdict.records.len()));
     assert_eq!(told, [("gunicorn_not_running", 3)]);
 }
+
+#[test]
+fn the_dirty_side_is_told_of_and_ends_no_web_worker() {
+    let lines = "[2026-03-04 09:15:03 +0000] [310] [CRITICAL] DIRTY WORKER TIMEOUT (pid:311)
+[2026-03-04 09:15:03 +0000] [310] [ERROR] Dirty worker (pid:311) killed by signal 9
+[2026-03-04 09:15:03 +0000] [312] [ERROR] Execution timeout for shop.models.predict after 30.0s
+[2026-03-04 09:15:03 +0000] [310] [ERROR] Dirty worker failed to boot (pid:313)
+[2026-03-04 09:15:03 +0000] [313] [ERROR] Failed to load dirty apps: No module named 'torch'
+[2026-03-04 09:15:03 +0000] [300] [ERROR] Dirty arbiter (pid:310) exited with code 1
+";
+    // By themselves they are no failure that anybody met.
+    assert!(causes(&[("gunicorn.log", &format!("{START}{lines}"))]).is_empty());
+    for line in lines.lines() {
+        let log = format!("{START}{line}\n[2026-03-04 09:20:00 +0000] [300] [INFO] Handling signal: winch\n");
+        let (access, error) = request("09:15:03", CUT, "GET", "/a", 502);
+        let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", log.as_str())];
+        let message = line.splitn(4, "] ").last().expect("a message");
+        let told = told::of(&files, |verdict| {
+            let is_told = verdict.evidence.iter().any(|quote| quote.text == message);
+            (verdict.cause.id, is_told)
+        });
+        assert_eq!(told, [("upstream_closed_early", true)], "{line}");
+    }
+    // Long before or where nobody listened it says nothing.
+    let before = "[2026-03-04 09:14:30 +0000] [310] [CRITICAL] DIRTY WORKER TIMEOUT (pid:311)\n";
+    let (access, error) = request("09:15:03", CUT, "GET", "/a", 502);
+    let log = format!("{START}{before}");
+    let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", log.as_str())];
+    let is_told = |text: &str| text.contains("DIRTY");
+    let told = told::of(&files, |verdict| verdict.evidence.iter().any(|quote| is_told(&quote.text)));
+    assert_eq!(told, [false]);
+}

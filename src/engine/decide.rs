@@ -279,6 +279,7 @@ fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
         push(quote);
         own_line.clone().filter(|_| behind == Some(index)).into_iter().for_each(&mut push);
     }
+    case.dirty_trouble().cloned().into_iter().for_each(&mut push);
     if case.error().is_some()
         && let Some(access) = &case.request.access
         && access.what.has_upstream

@@ -461,6 +461,9 @@ pub enum GunicornEvent {
     ChildrenIgnored,
     /// `Application startup failed. Exiting.` of uvicorn
     StartupFailed,
+    /// `DIRTY WORKER TIMEOUT (pid:N)`, `Dirty worker (pid:N) killed by signal S`, `Execution timeout for X.Y after Ns`: the dirty
+    /// side of 25 and later, which runs what web workers hand over
+    DirtyTrouble,
     /// `Ignoring EPIPE`, `Ignoring connection reset`: the client, nginx, went away
     ClientGone,
     /// Any other line in Gunicorn's format.

@@ -2,9 +2,10 @@
 //! installed package's.
 
 use super::Case;
+use crate::engine::correlate::Interval;
 use crate::engine::correlate::gunicorn::Death;
 use crate::engine::verdict::{Quote, Ticket};
-use crate::read::evidence::{MILLISECOND, Symptom};
+use crate::read::evidence::{MILLISECOND, SECOND, Symptom};
 
 /// Ends that are looked at, the newest: those around one request in a storm.
 const LOOKED_AT: usize = 256;
@@ -21,6 +22,15 @@ impl<'a> Case<'a> {
                 && death.quotes.iter().any(|quote| quote.ticket.is_some_and(|ticket| tickets.contains(&ticket)))
         };
         self.deaths().rev().take(LOOKED_AT).find(is_told)?.frame.as_ref()
+    }
+
+    /// What the dirty side of Gunicorn told while this request was worked on: its worker may have waited for that. It says
+    /// nothing of who ended the request, so it is told and no cause rests on it.
+    pub(in crate::engine) fn dirty_trouble(&self) -> Option<&'a Quote> {
+        let reached = self.is_request() && self.weight >= 1.0 && !self.is_refused() && self.symptom != Symptom::Unknown;
+        let took = self.access().and_then(|access| access.request_time.value()).unwrap_or(SECOND);
+        let while_it_ran = |at: Interval| at.near(self.at, -took.saturating_add(SECOND), 2 * SECOND);
+        self.dirty().rev().filter(|_| reached).find(|(at, _)| while_it_ran(*at)).map(|(_, quote)| quote)
     }
 
     /// What was raised in the middle of a truncated answer: Gunicorn names the target, and its worker lived on.

@@ -309,6 +309,11 @@ impl<'a> Case<'a> {
         self.sight.servers.iter().flat_map(|server| server.world.gunicorns.plain_requests.iter())
     }
 
+    /// What the dirty side of Gunicorn tells of trouble.
+    pub fn dirty(&self) -> impl DoubleEndedIterator<Item = &'a (Interval, Quote)> + use<'a, '_> {
+        self.sight.servers.iter().flat_map(|server| server.world.gunicorns.dirty.iter())
+    }
+
     /// Failing answers in Gunicorn's access log.
     pub fn answers(&self) -> impl DoubleEndedIterator<Item = &'a Seen<GunicornAccess>> + use<'a, '_> {
         self.sight.servers.iter().flat_map(|server| server.world.answers.iter())

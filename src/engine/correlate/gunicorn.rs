@@ -175,6 +175,8 @@ pub struct Gunicorns {
     pub boots: VecDeque<Boot>,
     /// `Invalid request ... [SSL: HTTP_REQUEST]`, newest last, at most 256.
     pub plain_requests: VecDeque<(Interval, Quote)>,
+    /// What the dirty side tells of trouble, newest last, at most 256.
+    pub dirty: VecDeque<(Interval, Quote)>,
 }
 
 /// Instances remembered: one for each log stream.
@@ -244,6 +246,7 @@ impl Gunicorns {
                 push_recent(&mut self.boots, Boot { at, source: seen.source, worker: *worker, kind, quote });
             }
             E::PlainRequestToTlsPort => push_recent(&mut self.plain_requests, (at, quote)),
+            E::DirtyTrouble => push_recent(&mut self.dirty, (at, quote)),
             E::WorkerTimeout { worker } => self.death(now, seen, *worker, quote, |death| death.timed_out = true),
             E::Aborted => self.aborted(now, seen, quote),
             E::WorkerExiting { worker } => self.death(now, seen, *worker, quote, |death| death.exiting = true),
@@ -320,8 +323,10 @@ impl Gunicorns {
         while self.boots.front().is_some_and(|boot| boot.at.to < horizon) {
             self.boots.pop_front();
         }
-        while self.plain_requests.front().is_some_and(|line| line.0.to < horizon) {
-            self.plain_requests.pop_front();
+        for lines in [&mut self.plain_requests, &mut self.dirty] {
+            while lines.front().is_some_and(|line| line.0.to < horizon) {
+                lines.pop_front();
+            }
         }
     }
 

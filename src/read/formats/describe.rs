@@ -308,6 +308,7 @@ fn event_words(event: &GunicornEvent) -> String {
         E::ArbiterCrashed => "the master crashed".to_owned(),
         E::ChildrenIgnored => "dead workers are not replaced".to_owned(),
         E::StartupFailed => "the application failed to start".to_owned(),
+        E::DirtyTrouble => "trouble of the dirty workers".to_owned(),
         E::ClientGone => "the client went away".to_owned(),
         E::Other => "nothing of interest".to_owned(),
     }

@@ -294,6 +294,7 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         }
         // The primary process raises this before it binds (`pidfile.py`), and `app/base.py` prints it.
         _ if starts("Unhandled exception in main loop") || starts("Already running on PID ") => E::ArbiterCrashed,
+        _ if is_of_dirty_side(message) => E::DirtyTrouble,
         _ if starts("Unhandled signal: cld") => E::ChildrenIgnored,
         _ if starts("Application startup failed. Exiting")
             || starts("ASGI lifespan startup failed")
@@ -306,6 +307,21 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         }
         _ => return None,
     })
+}
+
+/// The arbiter and the workers of the dirty side (`dirty/arbiter.py`, `dirty/worker.py`, `arbiter.py`, 25 and later), which run
+/// what web workers hand over: these live on, and their calls fail.
+fn is_of_dirty_side(message: &str) -> bool {
+    let begins = |words: &[&str]| words.iter().any(|words| message.starts_with(words));
+    let took_too_long = || {
+        let rest = message.strip_prefix("Execution timeout for ")?;
+        let (_, time) = rest.rsplit_once(" after ")?;
+        time.strip_suffix('s')?.parse::<f64>().ok()
+    };
+    begins(&["DIRTY WORKER TIMEOUT (pid:", "Dirty worker failed to boot (pid:", "Failed to load dirty apps: "])
+        || begins(&["Dirty worker (pid:", "Dirty arbiter (pid:"])
+            && (message.contains(" killed by signal ") || message.contains(" exited with code "))
+        || took_too_long().is_some()
 }
 
 /// What follows `Worker (pid:`: `N) was sent SIGKILL! ...`, `N) was sent code 139!`, `N) exited with code 1`.
