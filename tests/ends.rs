@@ -586,3 +586,18 @@ fn the_dirty_side_is_told_of_and_ends_no_web_worker() {
     let told = told::of(&files, |verdict| verdict.evidence.iter().any(|quote| is_told(&quote.text)));
     assert_eq!(told, [false]);
 }
+
+#[test]
+fn a_name_that_may_not_resolve_is_not_answered_by_nginx() {
+    let line = |time: &str, status: &str| {
+        format!(
+            r#"{{"msec":"1772615703.500","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /a HTTP/1.1","status":"{status}","body_bytes_sent":"157","request_time":"{time}","upstream_addr":"-","upstream_status":"-"}}"#,
+        )
+    };
+    assert_eq!(causes(&[("access.log", &line("0.001", "502"))]), ["/a nginx_answered"]);
+    assert_eq!(
+        causes(&[("access.log", &line("5.003", "502"))]),
+        ["/a unknown"],
+        "a resolver that is silent takes its time"
+    );
+}

@@ -21,6 +21,9 @@ COMPLETENESS = (
     "process",
     "outranked",
 )
+# One log of nginx alone: what a rule is worth there tells nothing of what it is worth beside other logs, and the other way
+# around.
+ALONE = ("access_alone", "error_alone")
 # Requests of one recording share their fate: how much, as the correlation of two of them. Of so many that say the same,
 # more than 1 / ALIKE independent cases cannot be had.
 ALIKE = 0.5
@@ -102,6 +105,17 @@ def mean_over_rules(cells, prior, strength):
     return worth / mass, mass
 
 
+def overall(by_cell, sights):
+    """What each standing is worth, whatever of these is in sight."""
+    of_all = [count for (_, completeness), cell in by_cell.items() if completeness in sights for count in cell]
+    of_any, _ = mean_over_rules(of_all, 0.5, 1.0)
+    found = []
+    for standing in STANDINGS:
+        cells = [count for completeness in sights for count in by_cell[standing, completeness]]
+        found.append(mean_over_rules(cells, of_any, PRIOR_OF_ALL))
+    return monotone([value for value, _ in found], [mass for _, mass in found])
+
+
 def pools(table, standing_of):
     """What a rule is worth of which only the standing is known: {(standing, completeness): probability}."""
     by_cell = collections.defaultdict(list)
@@ -111,16 +125,11 @@ def pools(table, standing_of):
     found = {}
     # One that is outranked is mostly wrong: it tells nothing of what it is worth in the lead.
     led = [completeness for completeness in COMPLETENESS if completeness != "outranked"]
-    of_all = [count for (_, completeness), cell in by_cell.items() if completeness in led for count in cell]
-    of_any, _ = mean_over_rules(of_all, 0.5, 1.0)
-    overall = []
-    for standing in STANDINGS:
-        cells = [count for completeness in led for count in by_cell[standing, completeness]]
-        overall.append(mean_over_rules(cells, of_any, PRIOR_OF_ALL))
-    overall = monotone([value for value, _ in overall], [mass for _, mass in overall])
+    of_several = overall(by_cell, [completeness for completeness in led if completeness not in ALONE])
+    of_one = overall(by_cell, ALONE)
     for completeness in COMPLETENESS:
         level = []
-        for standing, prior in zip(STANDINGS, overall):
+        for standing, prior in zip(STANDINGS, of_one if completeness in ALONE else of_several):
             prior = prior if completeness != "outranked" else OUTRANKED
             level.append(mean_over_rules(by_cell[standing, completeness], prior, PRIOR_RULES))
         level = monotone([value for value, _ in level], [mass for _, mass in level])

@@ -2,10 +2,13 @@
 
 use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
-use crate::read::evidence::{Logged, Symptom};
+use crate::read::evidence::{Logged, MILLISECOND, Nanos, Symptom};
 
 const NOBODY: Rule = Rule::new("nginx_answered.nobody_asked", Standing::Strong);
 const SILENCE: Rule = Rule::new("nginx_answered.error_log_silent", Standing::Likely);
+
+/// nginx answers by itself as soon as it has read the request; a name that does not resolve takes longer, if not always.
+const BY_ITSELF_MAX: Nanos = 100 * MILLISECOND;
 
 pub static CAUSE: Cause = Cause {
     id: "nginx_answered",
@@ -35,8 +38,16 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return None;
     }
     if access.has_upstream {
-        let words = "the access log knows upstreams and names none for this request";
-        return access.attempts.is_empty().then(|| Claim::with(NOBODY, vec![conclusion(words)]))?;
+        let took_long = access.request_time.value().is_some_and(|took| took > BY_ITSELF_MAX);
+        let tells_of_names = case.has_error_log();
+        let fits = access.attempts.is_empty() && (access.status != 502 || tells_of_names || !took_long);
+        let mut quotes = vec![conclusion("the access log knows upstreams and names none for this request")];
+        if !tells_of_names && access.status == 502 {
+            quotes.push(conclusion(
+                "a name that does not resolve leaves the same line: nginx's error log, which was not read, tells",
+            ));
+        }
+        return fits.then(|| Claim::with(NOBODY, quotes))?;
     }
     // Without them nginx's error log tells: it has a line for each upstream that failed.
     let at_once = matches!(access.request_time, Logged::No | Logged::Value(0));
