@@ -178,6 +178,7 @@ impl<'a> Merger<'a> {
     pub fn finish(self, totals: &mut Totals) {
         self.context.finish(totals);
         totals.spans += self.traces.as_ref().map_or(0, Traces::count);
+        totals.notes.extend(self.traces.as_ref().and_then(Traces::note));
     }
 
     /// From now on the access line of this request is looked for, as long as the engine may wait for it.

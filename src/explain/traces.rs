@@ -7,6 +7,7 @@ mod runs;
 mod stored;
 
 use super::input::{Input, Lines};
+use super::report::summary::counted;
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::place::Place;
@@ -36,6 +37,8 @@ pub struct Traces {
     are_placed: bool,
     /// Where they were made, by the hash of their resource.
     places: HashMap<u32, Arc<Place>>,
+    /// Those past [`SLOW_MAX`], and those that a request has too many of.
+    nameless: u64,
     /// Spans that took long; in order of their end once all were read, the next one last.
     slow: Vec<SlowSpan>,
 }
@@ -44,8 +47,8 @@ impl Traces {
     /// Reads the files. What cannot be read is a problem; everything else is used. Spans are placed by their resource where
     /// `are_placed`, that is where the log files are of several sites.
     pub fn read(files: &[String], are_placed: bool, problems: &mut Vec<String>) -> Traces {
-        let mut traces =
-            Traces { runs: Runs::default(), count: 0, are_placed, places: HashMap::new(), slow: Vec::new() };
+        let (places, slow) = (HashMap::new(), Vec::new());
+        let mut traces = Traces { runs: Runs::default(), count: 0, are_placed, places, nameless: 0, slow };
         for input in super::input::expand(files, problems) {
             if let Err(problem) = traces.read_file(&input, problems) {
                 problems.push(problem);
@@ -83,6 +86,14 @@ impl Traces {
     /// How many were read.
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// What was left out of what is told of spans that took long.
+    pub fn note(&self) -> Option<String> {
+        let spans =
+            counted(self.nameless, "span that took a second or more is", "spans that took a second or more are");
+        let words = format!("{spans} not named in evidence and timelines: there are too many of them");
+        (self.nameless > 0).then_some(words)
     }
 
     fn read_file(&mut self, input: &Input, problems: &mut Vec<String>) -> Result<(), String> {
@@ -148,6 +159,7 @@ impl Traces {
             }
         }
         let room = SLOW_MAX.saturating_sub(self.slow.len());
+        self.nameless += scanned.nameless + scanned.slow.len().saturating_sub(room) as u64;
         self.slow.extend(scanned.slow.into_iter().take(room));
         for span in scanned.rows {
             self.count += 1;
@@ -236,6 +248,28 @@ mod tests {
         let pretty = span(1, 9).replace(",\"", ",\n  \"");
         check(&format!("{pretty}\n{}\n", span(2, 10)), "1 2", &[]);
         check("", "", &[]);
+    }
+
+    #[test]
+    fn long_spans_without_a_name_are_counted() {
+        let spans = |count: u64| -> String {
+            let span = |number: u64| {
+                format!(
+                    r#"{{"traceId":"{number:032x}","spanId":"{number:016x}","kind":1,"startTimeUnixNano":"1","endTimeUnixNano":"5000000000"}}"#
+                )
+            };
+            let spans: Vec<String> = (1..=count).map(span).collect();
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, spans.join(","))
+        };
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("t.json");
+        let note = |text: &str| {
+            std::fs::write(&path, text).expect("a file");
+            Traces::read(&[path.to_string_lossy().into_owned()], false, &mut Vec::new()).note()
+        };
+        assert_eq!(note(&spans(4_096)), None);
+        let told = note(&spans(4_098)).expect("too many in one request");
+        assert!(told.starts_with("2 spans that took a second or more are not named"), "{told}");
     }
 
     #[test]

@@ -36,8 +36,10 @@ pub struct Scanned {
     pub candidates: Vec<(usize, Range<usize>)>,
     /// Spans of any kind that took long, with their names.
     pub slow: Vec<SlowSpan>,
-    /// Server and client spans that no row was made for, and slow ones that were not named.
+    /// Server and client spans that no row was made for, and slow ones of which nothing is known.
     pub left_out: u64,
+    /// Spans that took long and are not named.
+    pub nameless: u64,
 }
 
 /// Reads the spans of a request that has passed [`crate::otlp::check`], and of its server and client spans at most so many.
@@ -63,8 +65,9 @@ pub fn scan(
                     if scanned.slow.len() < SLOW_MAX {
                         let here = here.get_or_insert_with(|| (place(&resource), label::service_of(&resource)));
                         scanned.slow.extend(label::slow(item.bytes, here.0.site, here.1));
-                    } else if row.is_none() {
-                        scanned.left_out += 1;
+                    } else {
+                        scanned.nameless += 1;
+                        scanned.left_out += u64::from(row.is_none());
                     }
                 }
                 let Some(mut row) = row else { continue };
