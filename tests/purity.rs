@@ -271,16 +271,19 @@ fn what_is_pure_is_not_refused() {
 /// A cause asks the case and nobody else: no other cause, not the linker, not what the engine keeps.
 #[test]
 fn causes_stand_alone() {
-    const ASKED: [&str; 20] = [
+    const ASKED: [&str; 23] = [
         "crate::engine::case",
         "crate::engine::causes::Case",
         "crate::engine::causes::Category",
         "crate::engine::causes::Cause",
+        "crate::engine::causes::Depth",
         "crate::engine::causes::Elsewhere",
         "crate::engine::causes::Claim",
         "crate::engine::causes::Expected",
+        "crate::engine::causes::Family",
         "crate::engine::causes::Leaves",
         "crate::engine::causes::Mark",
+        "crate::engine::causes::Origin",
         "crate::engine::causes::Rule",
         "crate::engine::causes::Standing",
         "crate::engine::causes::Symptoms",

@@ -6,6 +6,7 @@
 
 pub(crate) use super::calibration::{Rule, Standing};
 pub(crate) use super::case::{Case, Claim, Trigger};
+pub(crate) use super::incident::family::{Depth, Family, Origin};
 use crate::read::evidence::Symptom;
 
 macro_rules! table {
@@ -243,6 +244,8 @@ pub struct Cause {
     pub links: &'static [&'static str],
     /// What nginx saw of a request that it may explain; of another, `judge` is not asked.
     pub explains: Symptoms,
+    /// Which incidents it may be of: those of its family, or of several where it looks the same whichever it was.
+    pub origin: Origin,
     /// The span that a request of it leaves.
     pub leaves: Leaves,
     /// What else its naming means.

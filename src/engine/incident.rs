@@ -17,7 +17,7 @@
 
 mod ended;
 mod example;
-mod family;
+pub mod family;
 mod open;
 mod route;
 mod sentence;

@@ -1,6 +1,6 @@
 //! The application object was not found.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{Halts, Unsaid};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
@@ -30,6 +30,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`Failed to find attribute 'app' in 'module'.` (`Failed to find application object` in 19.x), code 4, `Reason: App failed to load.` (gunicorn/util.py, import_app; gunicorn/arbiter.py, APP_LOAD_ERROR).",
     links: &["https://docs.gunicorn.org/en/stable/run.html"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
+    origin: Origin::of(Family::Server),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker, Mark::Final],
     rules: &[ALONE, HALTED, BEFORE, EDGE, STARVED, LEFT_AT_BOOT],

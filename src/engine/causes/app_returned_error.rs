@@ -1,6 +1,6 @@
 //! The upstream itself answered 502, 503 or 504.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{Logged, SECOND, Symptom};
 
@@ -20,6 +20,7 @@ pub static CAUSE: Cause = Cause {
     facts: "A number in `$upstream_header_time` proves that a whole response header came from the upstream; nginx writes no error line then (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#var_upstream_header_time"],
     explains: Symptoms::of(&[Symptom::Relayed, Symptom::Unknown]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::Always(Expected::SameStatus),
     marks: &[Mark::Final],
     rules: &[RELAYED, LOGGED, SPAN, SILENCE, STATUS],

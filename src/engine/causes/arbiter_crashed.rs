@@ -1,6 +1,6 @@
 //! Gunicorn's primary process died of an exception.
 
-use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{Halts, Unsaid};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
@@ -23,6 +23,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`Unhandled exception in main loop`, exit code 255 (gunicorn/arbiter.py, run).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#worker-tmp-dir"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
+    origin: Origin::of(Family::Server),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[ALONE, HALTED, BEFORE, EDGE, STARVED],

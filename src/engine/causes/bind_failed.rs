@@ -1,6 +1,6 @@
 //! Gunicorn could not bind its address.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{Halts, Unsaid};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::Symptom;
@@ -23,6 +23,7 @@ pub static CAUSE: Cause = Cause {
     facts: "Five tries one second apart, then `Can't connect to ('0.0.0.0', 8000)` and exit code 1 (gunicorn/sock.py, create_sockets). The older instance usually goes on serving.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#bind"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
+    origin: Origin::of(Family::Server),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[ALONE, HALTED, BEFORE, EDGE, STARVED],

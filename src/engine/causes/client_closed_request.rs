@@ -1,6 +1,6 @@
 //! The client went away before the answer: 499.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{conclusion, host_quote, seconds};
 use crate::read::evidence::{Host, Symptom};
 
@@ -20,6 +20,7 @@ pub static CAUSE: Cause = Cause {
     facts: "nginx logs 499 and, at level info only, `client prematurely closed connection` (src/http/ngx_http_upstream.c, ngx_http_upstream_check_broken_connection). The application goes on with its work.",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_client_abort"],
     explains: Symptoms::ANY,
+    origin: Origin::ITS_OWN,
     leaves: Leaves::Always(Expected::Late),
     marks: &[Mark::Final],
     rules: &[PEER_GONE, HANDSHAKE, CONNECTING, BARE, SAID],

@@ -1,6 +1,6 @@
 //! The connect timer ran out: packets vanish on the way.
 
-use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::configured_quote;
 use crate::read::evidence::Symptom;
 
@@ -18,6 +18,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`upstream timed out (110: ...) while connecting to upstream` is nginx's own timer and a 504; `connect() failed (110: ...)` is the kernel's and a 502 (src/http/ngx_http_upstream.c, ngx_http_upstream_next and test_connect).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_connect_timeout"],
     explains: Symptoms::of(&[Symptom::ConnectTimedOut, Symptom::Unknown]),
+    origin: Origin::of(Family::Network),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[SOMEWHERE, GUNICORN_THERE, SAID],

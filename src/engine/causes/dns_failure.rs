@@ -1,6 +1,6 @@
 //! The upstream's name did not resolve, or no resolver is set.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("dns_failure.said", Standing::Proof);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "nginx answers 502 without any attempt; the number is the resolver's code, not an errno (src/core/ngx_resolver.c, ngx_resolver_strerror).",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::NameNotResolved]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[SAID],

@@ -1,6 +1,6 @@
 //! No local port is left towards this upstream: errno 99.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const IPV6: Rule = Rule::new("ephemeral_ports_exhausted.ipv6", Standing::Possible);
@@ -16,6 +16,7 @@ pub static CAUSE: Cause = Cause {
     facts: "connect() fails with errno 99 (EADDRNOTAVAIL; 49 on BSD) when every local port towards one address and port is taken, mostly by TIME_WAIT.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive"],
     explains: Symptoms::of(&[Symptom::ConnectNoLocalPort]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[IPV6, SAID],

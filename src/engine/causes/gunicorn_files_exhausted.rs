@@ -1,6 +1,6 @@
 //! A Gunicorn worker has no file descriptor left.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::correlate::gunicorn::{Death, Down, Phase};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     facts: "accept() fails with `OSError: [Errno 24] Too many open files`; a sync worker lets it through and ends with `Exception in worker process` and code 255 (gunicorn/workers/sync.py).",
     links: &["https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html#LimitNOFILE="],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut, Symptom::ConnectTimedOut]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker],
     rules: &[AT_BOOT, NEAR],

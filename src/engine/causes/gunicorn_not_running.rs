@@ -1,6 +1,6 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::engine::verdict::Quote;
@@ -33,6 +33,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
+    origin: Origin::any(Origin::NOBODY),
     leaves: Leaves::BySymptom,
     marks: &[Mark::FinalAlone],
     rules: &[REFUSED_AFTER, STALE, NO_GUNICORN, STOPPED, HALTED, SERVES, ELSEWHERE, MISMATCH, UNSEEN],

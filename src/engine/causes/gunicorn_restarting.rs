@@ -1,6 +1,8 @@
 //! A stop, restart or reload is in progress.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Rule, Standing, Symptoms, Trigger};
+use super::{
+    Case, Category, Cause, Claim, Depth, Elsewhere, Family, Leaves, Origin, Rule, Standing, Symptoms, Trigger,
+};
 use crate::engine::case::{conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
@@ -35,6 +37,8 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/deploy.html#systemd",
     ],
     explains: Symptoms::OF_AN_END.or(Symptoms::REFUSED).and(&[Symptom::ResponseTruncated, Symptom::ConnectTimedOut]),
+    // A deploy restarts the server; where the new release cannot start, that is the origin.
+    origin: Origin::after(Family::Server, Depth::Follows),
     leaves: Leaves::NoStatusAt(500),
     marks: &[],
     rules: &[STOP_ALONE, UNIT_ALONE, ABORTED, STARTING, GAP, NOT_BACK, SAME_SECOND, VIOLENT, CUT, RELOAD, LATE_RELOAD],

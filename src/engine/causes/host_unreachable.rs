@@ -1,6 +1,6 @@
 //! No route to the host: errno 113, or it is down.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("host_unreachable.said", Standing::Proof);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "errno 113 (EHOSTUNREACH; 65 on BSD) comes back from a failed neighbour look-up or from ICMP host-unreachable and admin-prohibited.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::ConnectUnreachable]),
+    origin: Origin::of(Family::Network),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[SAID],

@@ -1,6 +1,6 @@
 //! The upstream closed an idle kept-alive connection just as nginx reused it.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{Workers, conclusion};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::address::AddressMatch;
@@ -39,6 +39,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive",
     ],
     explains: Symptoms::CUT_OFF,
+    origin: Origin::ITS_OWN,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
     rules: &[

@@ -1,6 +1,6 @@
 //! The queue of connections that wait for `accept` is full.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Depth, Elsewhere, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -24,6 +24,7 @@ pub static CAUSE: Cause = Cause {
         "https://man7.org/linux/man-pages/man2/listen.2.html",
     ],
     explains: Symptoms::of(&[Symptom::ConnectBacklogFull, Symptom::ConnectTimedOut]),
+    origin: Origin::after(Family::Busy, Depth::FollowsLate),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[SAID, LISTENS, TIMED_OUT],

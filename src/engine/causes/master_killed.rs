@@ -1,6 +1,6 @@
 //! A stale unix socket: the primary process died without cleaning up.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Rule, Standing, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Origin, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::read::evidence::Symptom;
@@ -27,6 +27,7 @@ pub static CAUSE: Cause = Cause {
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF),
+    origin: Origin::of(Family::Server),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[LOST_ALONE, LOST, VANISHED, STOPPING, STALE],

@@ -1,6 +1,6 @@
 //! No route to the network: errno 101.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     facts: "errno 101 (ENETUNREACH; 51 on BSD) is returned by connect() at once when no route matches.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver"],
     explains: Symptoms::of(&[Symptom::ConnectUnreachable, Symptom::ConnectNoLocalPort]),
+    origin: Origin::of(Family::Network),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[IPV6, SAID],

@@ -1,6 +1,6 @@
 //! nginx itself answered with this status; no upstream was asked.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::{Logged, MILLISECOND, Nanos, Symptom};
 
@@ -23,6 +23,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_core_module.html#error_page",
     ],
     explains: Symptoms::of(&[Symptom::Unknown]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::Always(Expected::Never),
     marks: &[Mark::Final],
     rules: &[NOBODY, SILENCE],

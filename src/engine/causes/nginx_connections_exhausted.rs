@@ -1,6 +1,6 @@
 //! nginx's table of connections is full.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("nginx_connections_exhausted.said", Standing::Proof);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`N worker_connections are not enough` at accept leaves no access line at all, while connecting to an upstream it makes a 500 (src/core/ngx_connection.c).",
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_connections"],
     explains: Symptoms::of(&[Symptom::NginxOutOfConnections]),
+    origin: Origin::of(Family::Limits),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[SAID],

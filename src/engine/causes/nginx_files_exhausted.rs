@@ -1,6 +1,6 @@
 //! nginx has no file descriptor left: errno 24.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("nginx_files_exhausted.said", Standing::Proof);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`socket() failed (24: Too many open files)` makes a 500, `accept4() failed (24: ...)` leaves clients waiting (src/event/ngx_event_connect.c, ngx_event_accept.c).",
     links: &["https://nginx.org/en/docs/ngx_core_module.html#worker_rlimit_nofile"],
     explains: Symptoms::of(&[Symptom::NginxOutOfFiles]),
+    origin: Origin::of(Family::Limits),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[SAID],

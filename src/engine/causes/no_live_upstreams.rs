@@ -1,6 +1,6 @@
 //! All servers of the group are in quarantine, and the failure that put them there is not in sight.
 
-use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("no_live_upstreams.said", Standing::Strong);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "A server that failed `max_fails` times (default 1) is left out for `fail_timeout` (default 10 s), by each nginx worker for itself unless the group has a `zone` (src/http/ngx_http_upstream_round_robin.c). A consequence, never a root cause.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#max_fails"],
     explains: Symptoms::of(&[Symptom::NoLiveUpstreams]),
+    origin: Origin::any(Origin::SET_ASIDE),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[SAID],

@@ -1,6 +1,6 @@
 //! What answers does not speak HTTP, or not the HTTP that nginx speaks to it.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{Spoken, conclusion};
 use crate::read::evidence::Symptom;
 
@@ -17,6 +17,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`upstream sent no valid HTTP/1.0 header`: nginx passes the bytes on as HTTP/0.9 and logs status 009 (src/http/modules/ngx_http_proxy_module.c). Over HTTP/2 the first three bytes of the answer are written as a length: `upstream sent too large http2 frame: 4740180` is `HTT` (src/http/modules/ngx_http_proxy_v2_module.c, 1.31.4; RFC 9113, 4.1); error 13 of a refusal is HTTP_1_1_REQUIRED (RFC 9113, 7).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass"],
     explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid, Symptom::ResponseReset, Symptom::ResponseClosedEarly]),
+    origin: Origin::of(Family::NotHttp),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[HTTP1, SAID],

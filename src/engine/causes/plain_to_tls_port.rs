@@ -1,6 +1,6 @@
 //! nginx speaks plain HTTP to a port that wants TLS.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{Spoken, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -24,6 +24,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
     explains: Symptoms::CUT_OFF.and(&[Symptom::ResponseHeaderInvalid]),
+    origin: Origin::of(Family::Tls),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[DEATH, ALERT, SAID],

@@ -1,6 +1,6 @@
 //! The application answered and closed without reading the request body.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{answer_quote, conclusion};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -21,6 +21,7 @@ pub static CAUSE: Cause = Cause {
     facts: "A socket closed with unread bytes sends a reset, and the answer that nginx has not read yet is gone: `writev() failed (104: ...) while sending request to upstream`, over a unix socket `(32: Broken pipe)`. Gunicorn's access log shows the answer.",
     links: &["https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size"],
     explains: Symptoms::CUT_OFF.and(&[Symptom::ResponseTruncated]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     rules: &[REFUSED, ANSWERED, SEND_FAILED, SEND_FAILED_ALIVE, SEND_FAILED_EARLY, RESET],

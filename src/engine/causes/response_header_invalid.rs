@@ -1,6 +1,6 @@
 //! The response header is not valid HTTP.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Depth, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const MAYBE: Rule = Rule::new("response_header_invalid.closed_or_refused", Standing::Hint);
@@ -19,6 +19,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`upstream sent invalid header`, `duplicate header line`, `\"Content-Length\" and \"Transfer-Encoding\" headers at the same time` (src/http/modules/ngx_http_proxy_module.c, 1.21.1 and 1.23.0).",
     links: &["https://nginx.org/en/CHANGES"],
     explains: Symptoms::of(&[Symptom::ResponseHeaderInvalid, Symptom::ResponseClosedEarly]),
+    origin: Origin::after(Family::NotHttp, Depth::Follows),
     leaves: Leaves::Always(Expected::Finished),
     marks: &[Mark::Final],
     rules: &[MAYBE, NOT_HTTP, SAID, FULL, STATUS],

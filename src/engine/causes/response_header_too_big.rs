@@ -1,6 +1,6 @@
 //! The response header does not fit into nginx's buffer.
 
-use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Expected, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("response_header_too_big.said", Standing::Proof);
@@ -21,6 +21,7 @@ pub static CAUSE: Cause = Cause {
         Symptom::ResponseHeaderInvalid,
         Symptom::ResponseClosedEarly,
     ]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::Always(Expected::Finished),
     marks: &[Mark::Final],
     rules: &[SAID, FULL, MAYBE],

@@ -1,6 +1,6 @@
 //! The header was sent, the body was cut; the client saw 200.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::Seen;
 use crate::read::evidence::{NginxError, Symptom};
@@ -22,6 +22,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`upstream prematurely closed connection while reading upstream`: the header is sent, so nginx can only close the connection; the access log shows the upstream's status (src/event/ngx_event_pipe.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_http_version"],
     explains: Symptoms::of(&[Symptom::ResponseTruncated]),
+    origin: Origin::ITS_OWN,
     leaves: Leaves::Always(Expected::Finished),
     marks: &[],
     rules: &[TIMED_OUT, WORKER_ENDED, SAID],

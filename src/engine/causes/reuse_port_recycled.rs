@@ -1,6 +1,6 @@
 //! A recycled worker threw away the connections that waited in its own queue.
 
-use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::engine::correlate::gunicorn::{Death, Phase};
 use crate::read::evidence::SECOND;
@@ -23,6 +23,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#max-requests",
     ],
     explains: Symptoms::CUT_OFF.or(Symptoms::REFUSED),
+    origin: Origin::of(Family::Recycled),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[RECYCLED],

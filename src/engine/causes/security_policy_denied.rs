@@ -1,6 +1,6 @@
 //! SELinux or another security module forbids the connection: errno 13 over TCP, or an AVC denial.
 
-use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Origin, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::host_quote;
 use crate::read::evidence::{Host, Symptom};
 
@@ -22,6 +22,7 @@ pub static CAUSE: Cause = Cause {
         "https://man7.org/linux/man-pages/man2/connect.2.html",
     ],
     explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
+    origin: Origin::of(Family::Denied),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[DENIAL_ALONE, DENIAL, TCP, NO_UPSTREAM],

@@ -1,6 +1,6 @@
 //! nginx's read timer ran out on this URL while others are served.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Family, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::{conclusion, configured_quote};
 use crate::read::evidence::Symptom;
 
@@ -27,6 +27,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_fastcgi_module.html#fastcgi_read_timeout",
     ],
     explains: Symptoms::of(&[Symptom::ResponseTimedOut, Symptom::ResponseTruncated, Symptom::Unknown]),
+    origin: Origin::of(Family::Busy),
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
     rules: &[IN_BODY, SOMEWHERE, ALONE, LINE_CUT, QUEUED, CUT_QUEUED],

@@ -1,6 +1,6 @@
 //! nginx may not use the unix socket: errno 13.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger};
 use crate::read::evidence::{Host, Symptom};
 
 const UNIX: Rule = Rule::new("socket_permission_denied.unix", Standing::Proof);
@@ -23,6 +23,7 @@ pub static CAUSE: Cause = Cause {
         "https://man7.org/linux/man-pages/man7/unix.7.html",
     ],
     explains: Symptoms::of(&[Symptom::ConnectPermissionDenied]),
+    origin: Origin::of(Family::Denied),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[UNIX, DENIED, NO_UPSTREAM],

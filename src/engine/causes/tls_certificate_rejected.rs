@@ -1,6 +1,6 @@
 //! nginx does not trust the upstream's certificate.
 
-use super::{Case, Category, Cause, Claim, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("tls_certificate_rejected.said", Standing::Proof);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`upstream SSL certificate verify error: (18:self-signed certificate)`, `upstream SSL certificate does not match \"NAME\"` with `proxy_ssl_verify on` (src/http/ngx_http_upstream.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_trusted_certificate"],
     explains: Symptoms::of(&[Symptom::TlsCertificateRejected]),
+    origin: Origin::of(Family::Tls),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[SAID],

@@ -1,6 +1,6 @@
 //! The TLS handshake with the upstream failed.
 
-use super::{Case, Category, Cause, Claim, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Depth, Family, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::read::evidence::Symptom;
 
 const SAID: Rule = Rule::new("tls_handshake_failed.said", Standing::Strong);
@@ -15,6 +15,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`SSL_do_handshake() failed (SSL: ...)` and `peer closed connection in SSL handshake` while SSL handshaking to upstream (src/event/ngx_event_openssl.c).",
     links: &["https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_server_name"],
     explains: Symptoms::of(&[Symptom::TlsHandshakeFailed]),
+    origin: Origin::after(Family::Tls, Depth::Follows),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[SAID],

@@ -1,6 +1,6 @@
 //! nginx speaks TLS to a port that does not.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::evidence::Symptom;
 
@@ -31,6 +31,7 @@ pub static CAUSE: Cause = Cause {
         Symptom::ResponseTimedOut,
         Symptom::ClientClosed,
     ]),
+    origin: Origin::of(Family::Tls),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[CLIENT_LEFT, SAID, WORKER_TIMEOUT, TIMED_OUT, NO_ALERT],

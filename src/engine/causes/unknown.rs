@@ -1,6 +1,6 @@
 //! Honest: the evidence is listed. The to-do list for the next cause.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 
 const REFUSED: Rule = Rule::new("unknown.upstream_refused", Standing::Hint);
@@ -19,6 +19,7 @@ pub static CAUSE: Cause = Cause {
     facts: "The formats `combined` and `main` hold no upstream variable, so a status alone does not tell whether nginx or the application made it.",
     links: &["https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables"],
     explains: Symptoms::ANY,
+    origin: Origin::ITS_OWN,
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence],
     rules: &[REFUSED, NOTHING],

@@ -1,6 +1,6 @@
 //! Gunicorn listens, but on another address or socket path than nginx tries.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 use crate::read::address::AddressMatch;
 
@@ -23,6 +23,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass",
     ],
     explains: Symptoms::REFUSED,
+    origin: Origin::of(Family::Server),
     leaves: Leaves::BySymptom,
     marks: &[Mark::Final],
     rules: &[REACHED, ELSEWHERE],

@@ -1,6 +1,6 @@
 //! Closed or reset before a header, and nothing covers why.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::conclusion;
 
 const LIVED: Rule = Rule::new("upstream_closed_early.worker_lived", Standing::Plausible);
@@ -20,6 +20,7 @@ pub static CAUSE: Cause = Cause {
     facts: "nginx writes the same line for a killed, crashed, timed-out or exited worker, a keep-alive race and any other server that closes (src/http/ngx_http_upstream.c, ngx_http_upstream_process_header).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
     explains: Symptoms::CUT_OFF,
+    origin: Origin::any(Origin::ENDS),
     leaves: Leaves::BySymptom,
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
     rules: &[LIVED, NO_END, NO_LOG],

@@ -1,6 +1,6 @@
 //! Gunicorn's workers fail before they can serve.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{Ended, Halts, How, Unsaid, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::Down;
 use crate::read::evidence::{Host, ServerEvent, Symptom};
@@ -42,6 +42,7 @@ pub static CAUSE: Cause = Cause {
     facts: "A worker that fails before it serves exits with code 3 and the whole server halts: `Reason: Worker failed to boot.` (gunicorn/arbiter.py, reap_workers, WORKER_BOOT_ERROR). The same happens after a reload or a mere respawn.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#check-config"],
     explains: Symptoms::REFUSED.or(Symptoms::CUT_OFF).and(&[Symptom::ResponseTimedOut]),
+    origin: Origin::of(Family::Server),
     leaves: Leaves::BySymptom,
     marks: &[Mark::BlamesWorker, Mark::Final],
     rules: &[

@@ -1,6 +1,8 @@
 //! The worker died of a signal of its own making.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{
+    Case, Category, Cause, Claim, Elsewhere, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger,
+};
 use crate::engine::case::{Ended, host_quote};
 use crate::read::evidence::Symptom;
 
@@ -25,6 +27,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.gunicorn.org/en/stable/settings.html#preload-app",
     ],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
+    origin: Origin::of(Family::Crashed),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
     rules: &[CRASH_ALONE, SIGNAL, FAULT_PID, FAULT],

@@ -1,6 +1,8 @@
 //! A worker ended, which a log shows, and nothing says why.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{
+    Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger,
+};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 
 const ALONE: Rule = Rule::new("worker_died.alone", Standing::Likely);
@@ -21,6 +23,7 @@ pub static CAUSE: Cause = Cause {
     facts: "Gunicorn older than 20.1 writes nothing about a worker that a signal ended (gunicorn/arbiter.py, reap_workers); it writes `Booting worker` for the next one. uvicorn writes `Child process [N] died` and not why (uvicorn/supervisors/multiprocess.py).",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#errorlog"],
     explains: Symptoms::CUT_OFF,
+    origin: Origin::any(Origin::ENDS),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::WantsMoreEvidence, Mark::SaysNoReason],
     rules: &[ALONE, REPLACED, HOST_NAMED, HOST],

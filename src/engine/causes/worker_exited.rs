@@ -1,6 +1,8 @@
 //! The application called exit.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms};
+use super::{
+    Case, Category, Cause, Claim, Elsewhere, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms,
+};
 use crate::engine::case::{Ended, How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{BootKind, Phase};
 use crate::read::evidence::{SECOND, Symptom};
@@ -27,6 +29,7 @@ pub static CAUSE: Cause = Cause {
         "https://docs.python.org/3/library/sys.html#sys.exit",
     ],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
+    origin: Origin::of(Family::Exited),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
     rules: &[TOLD, POLITE, DOUBTFUL, SILENT, HOST],

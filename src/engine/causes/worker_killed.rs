@@ -1,6 +1,9 @@
 //! SIGKILL from outside Gunicorn.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{
+    Case, Category, Cause, Claim, Depth, Elsewhere, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms,
+    Trigger,
+};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 use crate::read::evidence::{SECOND, Symptom};
 
@@ -23,6 +26,7 @@ pub static CAUSE: Cause = Cause {
     facts: "Gunicorn writes `Worker (pid:N) was sent SIGKILL! Perhaps out of memory?` (21 and later) or `was terminated due to signal 9` (20.1) for every SIGKILL, its own after a timeout included; 20.0 and older write nothing (gunicorn/arbiter.py, reap_workers).",
     links: &["https://docs.gunicorn.org/en/stable/faq.html#why-are-my-workers-silently-killed"],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
+    origin: Origin::after(Family::Killed, Depth::Follows),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final, Mark::MayLearnMore],
     rules: &[LOG_BEGINS, TOLD, ALONE, HOST_NAMED, HOST],

@@ -1,6 +1,8 @@
 //! SIGKILL with the word of the kernel or of Kubernetes that it was for memory.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{
+    Case, Category, Cause, Claim, Elsewhere, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger,
+};
 use crate::engine::case::{Ended, HostSeen, How, host_quote, is_app_server};
 use crate::engine::correlate::gunicorn::Death;
 use crate::read::evidence::{Host, Symptom};
@@ -29,6 +31,7 @@ pub static CAUSE: Cause = Cause {
         "https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/",
     ],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
+    origin: Origin::of(Family::Killed),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
     rules: &[PROVEN, WORKER, HOST_NAMED, HOST, NAMED_ALONE, ALONE_IN_SIGHT, ALONE],

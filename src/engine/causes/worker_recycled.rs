@@ -1,6 +1,6 @@
 //! A restart by max_requests met a connection that nginx kept alive.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Rule, Standing, Symptoms};
+use super::{Case, Category, Cause, Claim, Elsewhere, Family, Leaves, Origin, Rule, Standing, Symptoms};
 use crate::engine::case::Workers;
 use crate::engine::correlate::gunicorn::Phase;
 use crate::read::evidence::SECOND;
@@ -22,6 +22,7 @@ pub static CAUSE: Cause = Cause {
     facts: "`Autorestarting worker after current request.` (gunicorn/workers/base.py and gthread.py), `Maximum request limit of N exceeded` (uvicorn). The leaving worker closes idle connections; sync workers keep none.",
     links: &["https://docs.gunicorn.org/en/stable/settings.html#max-requests-jitter"],
     explains: Symptoms::CUT_OFF,
+    origin: Origin::of(Family::Recycled),
     leaves: Leaves::BySymptom,
     marks: &[],
     rules: &[REUSE_PORT, SYNC, RECYCLED],

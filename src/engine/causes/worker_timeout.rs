@@ -1,6 +1,8 @@
 //! Gunicorn killed the worker after `--timeout`.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Mark, Rule, Standing, Symptoms, Trigger};
+use super::{
+    Case, Category, Cause, Claim, Elsewhere, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger,
+};
 use crate::engine::case::{Ended, HostSeen, How, conclusion, host_quote};
 use crate::read::evidence::{Host, SECOND, Server, Symptom};
 
@@ -28,6 +30,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
     explains: Symptoms::OF_AN_END.and(&[Symptom::ResponseTruncated]),
+    origin: Origin::of(Family::Busy),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
     rules: &[TLS, TOLD, OTHER_ALONE, OTHER],

@@ -1,6 +1,8 @@
 //! 504 on cheap and dear URLs alike while all workers are busy.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Expected, Leaves, Rule, Standing, Symptoms};
+use super::{
+    Case, Category, Cause, Claim, Depth, Elsewhere, Expected, Family, Leaves, Origin, Rule, Standing, Symptoms,
+};
 use crate::engine::case::{Wait, conclusion};
 use crate::engine::verdict::Quote;
 use crate::read::evidence::Symptom;
@@ -34,6 +36,7 @@ pub static CAUSE: Cause = Cause {
         "https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout",
     ],
     explains: Symptoms::of(&[Symptom::ResponseTimedOut]),
+    origin: Origin::after(Family::Busy, Depth::Follows),
     leaves: Leaves::Always(Expected::Late),
     marks: &[],
     rules: &[LATE_SPAN, MANY, MORE, ALL_TIMED_OUT, HAD_IT, LATE_SPANS, PATHS, PATHS_SERVED, UNSAID],

@@ -1,15 +1,15 @@
-//! Which causes can have one origin.
+//! Which causes can have one origin: what the row of a cause says of it ([`Origin`]), and what an incident is of ([`Scope`]).
 //!
 //! A cause either names an origin of its own kind (its family), or it is what several kinds of origin look like from
 //! nginx: nothing listens, a connection was closed and nothing says why. The first joins what is of its family, the second
-//! what is of any family that it may be of. A cause without a row is a family by itself: what is not known to belong
-//! together is told apart.
+//! what is of any family that it may be of. One that names none is a family by itself ([`Origin::ITS_OWN`]): what is not
+//! known to belong together is told apart.
 
 use crate::engine::causes::{self, Cause};
 
 /// Kinds of origin that several causes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
+pub enum Family {
     /// The application server is not there: it stops, starts, cannot start, or died.
     Server,
     /// Its workers are all busy: something that they wait for does not answer.
@@ -34,67 +34,79 @@ enum Family {
     NotHttp,
 }
 
-use Family::{Busy, Crashed, Denied, Exited, Killed, Limits, Network, NotHttp, Recycled, Server, Tls};
+/// How far from the origin a cause is: of those in one incident the one that is nearest names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// It is an origin.
+    Origin,
+    /// It is what an origin of its family leads to.
+    Follows,
+    /// It is what a cause that follows leads to.
+    FollowsLate,
+    /// It says what happened and not why.
+    SaysNoReason,
+}
+
+/// Which incidents a cause may be of.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The families; none where it is one by itself.
+    families: &'static [Family],
+    /// Where it stands in them.
+    depth: Depth,
+}
+
+use Family::{Busy, Crashed, Denied, Exited, Killed, Network, NotHttp, Recycled, Server, Tls};
+
+impl Origin {
+    /// A family by itself.
+    pub const ITS_OWN: Origin = Origin { families: &[], depth: Depth::Origin };
+    /// Where a worker's end or the server's looks the same to nginx.
+    pub const ENDS: &[Family] = &[Server, Busy, Killed, Crashed, Exited, Recycled];
+    /// Where nobody listens: a restart, or the end of all workers.
+    pub const NOBODY: &[Family] = &[Server, Killed, Crashed, Exited, Recycled];
+    /// What has nginx set a server of a group aside.
+    pub const SET_ASIDE: &[Family] = &[Server, Busy, Killed, Crashed, Exited, Recycled, Network, Denied, Tls, NotHttp];
+
+    /// An origin of this family.
+    pub const fn of(family: Family) -> Origin {
+        Origin::after(family, Depth::Origin)
+    }
+
+    /// What an origin of this family leads to.
+    pub const fn after(family: Family, depth: Depth) -> Origin {
+        Origin { families: family.alone(), depth }
+    }
+
+    /// One that says no reason: it looks the same whichever of these it was.
+    pub const fn any(families: &'static [Family]) -> Origin {
+        Origin { families, depth: Depth::SaysNoReason }
+    }
+}
+
+impl Family {
+    const fn alone(self) -> &'static [Family] {
+        const ALL: [Family; 11] = [
+            Family::Server,
+            Family::Busy,
+            Family::Killed,
+            Family::Crashed,
+            Family::Exited,
+            Family::Recycled,
+            Family::Network,
+            Family::Denied,
+            Family::Limits,
+            Family::Tls,
+            Family::NotHttp,
+        ];
+        let (_, from) = ALL.split_at(self as usize);
+        let (one, _) = from.split_at(1);
+        one
+    }
+}
 
 /// Bits that families with several causes take; each other cause has one behind them.
 const FAMILIES: u32 = 16;
-
-/// How far from the origin a cause is: of those in one incident the one with the smallest depth names it.
-pub(super) type Depth = u8;
-/// It is an origin.
-const ORIGIN: Depth = 0;
-/// It is what an origin of its family leads to.
-const FOLLOWS: Depth = 1;
-/// It is what a cause that follows leads to.
-const FOLLOWS_LATE: Depth = 2;
-/// It says what happened and not why.
-const SAYS_NO_REASON: Depth = 3;
-
-/// Where a worker's end or the server's looks the same to nginx.
-const ENDS: &[Family] = &[Server, Busy, Killed, Crashed, Exited, Recycled];
-/// Where nobody listens: a restart, or the end of all workers.
-const NOBODY: &[Family] = &[Server, Killed, Crashed, Exited, Recycled];
-/// What has nginx set a server of a group aside.
-const SET_ASIDE: &[Family] = &[Server, Busy, Killed, Crashed, Exited, Recycled, Network, Denied, Tls, NotHttp];
-
-/// Which families a cause may be of, and how deep it stands.
-static ROWS: &[(&Cause, &[Family], Depth)] = &[
-    (&causes::worker_boot_failed::CAUSE, &[Server], ORIGIN),
-    (&causes::app_load_failed::CAUSE, &[Server], ORIGIN),
-    (&causes::bind_failed::CAUSE, &[Server], ORIGIN),
-    (&causes::arbiter_crashed::CAUSE, &[Server], ORIGIN),
-    (&causes::master_killed::CAUSE, &[Server], ORIGIN),
-    (&causes::upstream_address_mismatch::CAUSE, &[Server], ORIGIN),
-    // A deploy restarts the server; where the new release cannot start, that is the origin.
-    (&causes::gunicorn_restarting::CAUSE, &[Server], FOLLOWS),
-    (&causes::gunicorn_not_running::CAUSE, NOBODY, SAYS_NO_REASON),
-    (&causes::no_live_upstreams::CAUSE, SET_ASIDE, SAYS_NO_REASON),
-    (&causes::worker_timeout::CAUSE, &[Busy], ORIGIN),
-    (&causes::slow_request::CAUSE, &[Busy], ORIGIN),
-    (&causes::workers_saturated::CAUSE, &[Busy], FOLLOWS),
-    (&causes::listen_backlog_full::CAUSE, &[Busy], FOLLOWS_LATE),
-    (&causes::worker_oom_killed::CAUSE, &[Killed], ORIGIN),
-    (&causes::worker_killed::CAUSE, &[Killed], FOLLOWS),
-    (&causes::worker_crashed::CAUSE, &[Crashed], ORIGIN),
-    (&causes::worker_exited::CAUSE, &[Exited], ORIGIN),
-    (&causes::worker_recycled::CAUSE, &[Recycled], ORIGIN),
-    (&causes::reuse_port_recycled::CAUSE, &[Recycled], ORIGIN),
-    (&causes::worker_died::CAUSE, ENDS, SAYS_NO_REASON),
-    (&causes::upstream_closed_early::CAUSE, ENDS, SAYS_NO_REASON),
-    (&causes::host_unreachable::CAUSE, &[Network], ORIGIN),
-    (&causes::network_unreachable::CAUSE, &[Network], ORIGIN),
-    (&causes::connect_timeout::CAUSE, &[Network], ORIGIN),
-    (&causes::socket_permission_denied::CAUSE, &[Denied], ORIGIN),
-    (&causes::security_policy_denied::CAUSE, &[Denied], ORIGIN),
-    (&causes::nginx_files_exhausted::CAUSE, &[Limits], ORIGIN),
-    (&causes::nginx_connections_exhausted::CAUSE, &[Limits], ORIGIN),
-    (&causes::tls_to_plain_port::CAUSE, &[Tls], ORIGIN),
-    (&causes::plain_to_tls_port::CAUSE, &[Tls], ORIGIN),
-    (&causes::tls_handshake_failed::CAUSE, &[Tls], FOLLOWS),
-    (&causes::tls_certificate_rejected::CAUSE, &[Tls], ORIGIN),
-    (&causes::not_http_upstream::CAUSE, &[NotHttp], ORIGIN),
-    (&causes::response_header_invalid::CAUSE, &[NotHttp], FOLLOWS),
-];
 
 /// The families that an incident may still be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +119,13 @@ pub(super) struct Scope {
 impl Scope {
     /// That of one cause, with how deep it stands.
     pub(super) fn of(cause: &'static Cause) -> (Scope, Depth) {
-        if let Some((_, families, depth)) = ROWS.iter().find(|(known, ..)| *known == cause) {
-            let bits = families.iter().fold(0, |bits, family| bits | 1 << *family as u32);
-            return (Scope { families: bits, settled: families.len() == 1 }, *depth);
+        let Origin { families, depth } = cause.origin;
+        if families.is_empty() {
+            let number = causes::all().iter().position(|known| *known == cause).unwrap_or_default();
+            return (Scope { families: 1 << (FAMILIES + number as u32).min(u128::BITS - 1), settled: true }, depth);
         }
-        let number = causes::all().iter().position(|known| *known == cause).unwrap_or_default();
-        (Scope { families: 1 << (FAMILIES + number as u32).min(u128::BITS - 1), settled: true }, ORIGIN)
+        let bits = families.iter().fold(0, |bits, family| bits | 1 << *family as u32);
+        (Scope { families: bits, settled: families.len() == 1 }, depth)
     }
 
     /// That of both together; `None` where they cannot have one origin.
@@ -128,7 +141,7 @@ impl Scope {
 
     /// True when a process that starts may be its end.
     pub(super) fn is_of_process(self) -> bool {
-        ENDS.iter().any(|family| self.families & 1 << *family as u32 != 0)
+        Origin::ENDS.iter().any(|family| self.families & 1 << *family as u32 != 0)
     }
 
     /// True when its end is the start of a server that was not there.
@@ -186,9 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn each_row_stands_once_and_each_cause_has_a_bit_of_its_own() {
-        let ids: std::collections::BTreeSet<&str> = ROWS.iter().map(|(cause, ..)| cause.id).collect();
-        assert_eq!(ids.len(), ROWS.len());
+    fn each_family_and_each_cause_has_a_bit_of_its_own() {
+        for family in Origin::SET_ASIDE.iter().chain([&Family::Limits]) {
+            assert_eq!(family.alone(), [*family]);
+        }
         assert!(causes::all().len() + (FAMILIES as usize) < u128::BITS as usize);
         assert!((NotHttp as u32) < FAMILIES);
     }

@@ -222,7 +222,7 @@ impl Incidents {
         // The cause that it began with is said of nothing in it any more.
         if open.tally.of(open.label.origin) == 0 {
             open.scope = open.scope.with(scope).unwrap_or(scope);
-            (open.depth, open.origin_at) = (Depth::MAX, Nanos::MAX);
+            (open.depth, open.origin_at) = (Depth::SaysNoReason, Nanos::MAX);
             is_clearer = open.name_origin(verdict, depth);
         } else if let Some(both) = open.scope.with(scope) {
             open.scope = both;
