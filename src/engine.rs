@@ -137,7 +137,7 @@ pub enum Output {
     Verdict(Arc<Verdict>),
     /// An incident opened, changed or closed; while it is open at most about every ten seconds and when it has doubled.
     Incident(Arc<Incident>),
-    /// A request that did not fail got its link; only where [`Settings::link_all`] asks for it.
+    /// A request that did not fail got its link; only where [`Settings::link_all`] asks for it, and before its records go on.
     Good(Arc<GoodRequest>),
 }
 

@@ -3,7 +3,7 @@
 pub mod attributes;
 pub mod incident;
 
-use crate::engine::verdict::Verdict;
+use crate::engine::verdict::{GoodRequest, Link, Verdict};
 use crate::otlp::{Attribute, Encoded, Encoder, LogPatch, NewRecord, SpanEvent, SpanPatch};
 use crate::read::evidence::Nanos;
 use crate::read::text::shown;
@@ -86,15 +86,33 @@ fn with_own(mut out: Encoder, verdict: &Verdict) -> Encoded {
         out.text("why502.incident.uid", &incident.uid);
         out.text("why502.incident.origin", incident.origin.id);
     }
-    out.text("why502.link.method", verdict.link.method.id());
-    // Fourteen is the limit: the candidates where the link is not certain, else how certain it is.
-    if verdict.link.trace.is_none() && !verdict.link.candidates.is_empty() {
-        let candidates: Vec<String> = verdict.link.candidates.iter().map(|id| hex(id)).collect();
-        out.texts("why502.link.candidates", candidates.iter().map(|id| [id.as_str(), "", ""]));
-    } else if verdict.link.confidence > 0.0 {
-        out.double("why502.link.confidence", verdict.link.confidence);
-    }
+    put_link(&verdict.link, &mut out);
     out.finish()
+}
+
+fn put_link(link: &Link, out: &mut Encoder) {
+    out.text("why502.link.method", link.method.id());
+    // Fourteen is the limit: the candidates where the link is not certain, else how certain it is.
+    if link.trace.is_none() && !link.candidates.is_empty() {
+        let candidates: Vec<String> = link.candidates.iter().map(|id| hex(id)).collect();
+        out.texts("why502.link.candidates", candidates.iter().map(|id| [id.as_str(), "", ""]));
+    } else if link.confidence > 0.0 {
+        out.double("why502.link.confidence", link.confidence);
+    }
+}
+
+/// What a held log record of a good request gets: its link alone.
+pub fn link_patch(good: &GoodRequest) -> LogPatch {
+    let link = &good.link;
+    let mut out = Encoder::with_capacity(2, 64 + 48 * link.candidates.len());
+    put_link(link, &mut out);
+    LogPatch {
+        attributes: out.finish(),
+        attributes_if_missing: Encoded::default(),
+        number_if_missing: None,
+        trace_id: link.trace.map(|trace| trace.trace_id),
+        span_id: link.trace.and_then(|trace| trace.span_id),
+    }
 }
 
 /// A verdict as bytes: its attributes are encoded once and stand on every record and span of the failed request, on the

@@ -32,6 +32,7 @@ use crate::read::nginx_conf::NginxConf;
 use crate::read::text::hash64;
 use crate::scan::place::{Rule, Sites};
 use crate::telemetry::Counters;
+use crate::telemetry::metrics::{NO_ROOM, UNLINKED};
 use crate::web::Ring;
 use bytes::Bytes;
 use refused::Refused;
@@ -91,6 +92,8 @@ pub struct Shared {
     streams: Registry,
     /// Access lines that the engine asks for.
     wanted: RwLock<Arc<Wanted>>,
+    /// All of them, where good requests are linked as well.
+    everything: Option<Arc<Wanted>>,
     /// Trace and request ids of which the engine asks for spans.
     named: RwLock<Arc<Wanted>>,
     /// Healthy answers since the engine looked last, by log stream.
@@ -122,6 +125,7 @@ impl Shared {
             sites: sites(config),
             streams: Registry::default(),
             wanted: RwLock::default(),
+            everything: config.processor.link_all.then(|| Arc::new(Wanted::everything())),
             named: RwLock::default(),
             healthy: Mutex::default(),
             samples: Mutex::default(),
@@ -139,6 +143,13 @@ impl Shared {
     /// The access lines that the engine asks for.
     pub fn wanted(&self) -> Arc<Wanted> {
         Arc::clone(&self.wanted.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts access lines that go on without a link because there is no room for them.
+    fn note_unlinked(&self, healthy: &[(Stream, u64)]) {
+        if self.everything.is_some() && !healthy.is_empty() {
+            self.counters.add(UNLINKED, NO_ROOM, healthy.iter().map(|(_, count)| count).sum());
+        }
     }
 
     /// Notes healthy answers; past [`STREAMS_MAX`] streams the engine is not told of more until it looked.
@@ -229,7 +240,7 @@ impl Pipeline {
         let settings = Settings {
             hold,
             settle: Some(SETTLE.min(hold / 4)),
-            link_all: false,
+            link_all: processor.link_all,
             link_threshold: processor.link_threshold,
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,

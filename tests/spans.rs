@@ -7,7 +7,7 @@ use common::backend::Backend;
 use common::client::call;
 use common::eventually;
 use common::process::{Program, explained};
-use common::requests::{attribute, attribute_of, logs};
+use common::requests::{attribute, attribute_of, body, logs, records};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
@@ -309,4 +309,48 @@ fn the_scan_reads_what_instrumentations_write() {
     assert_eq!(time::rfc3339(first.end), "2026-03-04T09:15:03.299Z");
     let scanned = scan(&request, 3, &Wanted::default(), |_| Arc::default());
     assert_eq!((scanned.rows.len(), scanned.left_out, scanned.candidates.len()), (3, cases.len() as u64 - 2, 1));
+}
+
+/// Links of the records that a backend got, by their line: method, and whether a trace is set.
+fn links_of(backend: &Backend, lines: &[String]) -> Vec<(String, bool)> {
+    let records: Vec<_> = backend.seen().iter().flat_map(|seen| records(&seen.message())).collect();
+    let link = |line: &String| {
+        let record = records.iter().find(|record| body(record) == *line).expect("it arrived");
+        (attribute_of(&record.attributes, "why502.link.method"), !record.trace_id.is_empty())
+    };
+    lines.iter().map(link).collect()
+}
+
+#[tokio::test]
+async fn records_of_good_requests_get_their_link_where_all_are_asked_for() {
+    let good = |target: &str, more: &str| relayed(target, more).replace("503", "200");
+    let id = format!(r#","trace_id":"{}""#, "7f".repeat(16));
+    let lines = [good("/a", &id), good("/b", ""), relayed("/c", "")];
+    let run = async |link: &str| {
+        let backend = Backend::always(common::backend::Reply::http(200)).await;
+        let exporter = format!("otlphttp/out: {{endpoint: \"{}\"}}", backend.url());
+        let mut program = Program::run(&explained(&format!("hold: 100ms{link}"), &exporter));
+        let bodies: Vec<&str> = lines.iter().map(String::as_str).collect();
+        ok(&program, Signal::Logs, &logs(&bodies)).await;
+        program.signal("TERM");
+        assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+        (links_of(&backend, &lines), program.stderr())
+    };
+    let owned = |links: [(&str, bool); 3]| links.map(|(method, is_set)| (method.to_owned(), is_set)).to_vec();
+    assert_eq!(run("").await.0, owned([("", false), ("", false), ("none", false)]));
+    let all = run(", link: {records: all}").await.0;
+    assert_eq!(all, owned([("trace_context", true), ("none", false), ("none", false)]));
+    // No room for good ones: they go on at once, are counted, and nobody is refused.
+    let (small, said) = run(", link: {records: all}, limits: {held_bytes: 64KiB}").await;
+    assert_eq!(small, all, "three fit {said}");
+    let many: Vec<String> = (0..40).map(|number| good(&format!("/a/{number}"), &id)).collect();
+    let backend = Backend::always(common::backend::Reply::http(200)).await;
+    let exporter = format!("otlphttp/out: {{endpoint: \"{}\"}}", backend.url());
+    let settings = "hold: 100ms, link: {records: all}, limits: {held_bytes: 64KiB}";
+    let mut program = Program::run(&explained(settings, &exporter));
+    ok(&program, Signal::Logs, &logs(&many.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+    assert_eq!(links_of(&backend, &many), vec![(String::new(), false); 40]);
+    assert!(program.stderr().contains("unlinked_records{held_bytes} 40"), "{}", program.stderr());
 }

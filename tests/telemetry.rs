@@ -104,6 +104,7 @@ async fn counters_say_what_became_of_everything() {
         ("why502_verdicts{cause=gunicorn_not_running}", 1),
         ("why502_incidents{origin=gunicorn_not_running}", 1),
         ("why502_suppressed_verdicts{reason=per_incident}", 0),
+        ("why502_unlinked_records{reason=held_bytes}", 0),
         ("why502_links{method=none}", 1),
         ("why502_recognised_records{format=nginx_error}", 1),
         ("why502_recognised_records{format=none}", 3),

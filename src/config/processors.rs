@@ -40,6 +40,7 @@ pub(super) fn processors(context: &mut Context<'_>, node: Option<&Node>) -> (Pro
     let processor = Processor {
         hold: section.duration(context, "hold"),
         link_threshold: link.number(context, "threshold"),
+        link_all: link.choice(context, "records") == "all",
         enrich_http: enrich.boolean(context, "http"),
         zone: section.zone(context, "time_zone"),
         log_formats: log_formats(context, &section),

@@ -266,6 +266,8 @@ pub struct Processor {
     pub hold: Duration,
     /// A link is set at this confidence or above.
     pub link_threshold: f64,
+    /// Records of good requests get their link as well.
+    pub link_all: bool,
     /// Parsed values go to the names of the semantic conventions.
     pub enrich_http: bool,
     /// Seconds that nginx's local time is ahead of UTC; inferred where `None`.

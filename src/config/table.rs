@@ -190,6 +190,12 @@ pub const SETTINGS: &[Setting] = &[
         "A link to a trace that no id proves is set at this confidence or above.",
     ),
     row(
+        "why502::link::records",
+        Kind::Choice(&["failed", "all"]),
+        "failed",
+        "Whose records get the trace of their request: those of failed requests, or `all`. With `all` each access line waits for its link as long as `hold`, while less than half of `limits::held_bytes` waits; past it good ones go on at once without a link.",
+    ),
+    row(
         "why502::enrich::http",
         Kind::Bool,
         "true",

@@ -232,14 +232,19 @@ impl Engine {
         if let Some(hash) = request.no_longer_awaited() {
             Arc::make_mut(&mut self.wanted).remove(hash);
         }
+        let links = self.settings.link_all;
+        // A good one after all waits for its link, where all have one.
+        let waits = links && request.verdict.is_none() && request.access.is_some();
         // What is decided has let its records go, unless some came since.
-        if request.verdict.is_none() || request.stale {
+        if !waits && (request.verdict.is_none() || request.stale) {
             for (_, ticket) in request.records_in_order() {
                 self.resolve(ticket, request.verdict.clone());
             }
         }
         for access in std::mem::take(&mut request.maybe) {
-            self.resolve(access.ticket, None);
+            if !links {
+                self.resolve(access.ticket, None);
+            }
             self.good_after_all(at, access, None, Vec::new());
         }
         if request.verdict.is_some() {

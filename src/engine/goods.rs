@@ -165,10 +165,13 @@ impl Engine {
             records,
             link,
         };
-        let ticket = good.access.ticket;
         site.goods.linked(key, told.link.trace.is_some());
-        self.resolve(ticket, None);
-        self.outputs.push_back(Output::Good(Arc::new(told)));
+        let told = Arc::new(told);
+        // Before its records go on.
+        self.outputs.push_back(Output::Good(Arc::clone(&told)));
+        for (_, ticket) in &told.records {
+            self.resolve(*ticket, None);
+        }
     }
 }
 

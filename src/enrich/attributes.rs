@@ -226,7 +226,7 @@ pub const ATTRIBUTES: &[Row] = &[
         id: "why502.link.method",
         kind: Kind::Words(Vocabulary::LinkMethods),
         brief: "How the trace of the request was found.",
-        note: "The trace and span id of a log record are set only where it had none and the link is exact or at least as sure as `link::threshold`; an id that a record has is never changed.",
+        note: "The trace and span id of a log record are set only where it had none and the link is exact or at least as sure as `link::threshold`; an id that a record has is never changed. Where `link::records` is `all`, records of good requests have the attributes of their link as well, and no others.",
         examples: &[],
         presence: Presence::Always,
         on: EVERYWHERE,

@@ -207,6 +207,7 @@ impl Correlator {
                 pid: record.evidences.iter().find_map(|evidence| evidence.proof.pid()),
                 pending: record.evidences.len(),
                 verdict: None,
+                good: None,
                 weight,
             });
             let (mut stream, mut rest) = (Some(record.stream), record.evidences.len());
@@ -243,6 +244,7 @@ impl Correlator {
                 pid: None,
                 pending: 1,
                 verdict: None,
+                good: None,
             });
             let ticket = self.items.ticket(slot);
             if let Some(row) = rows.get_mut(span.row) {
@@ -283,7 +285,14 @@ impl Correlator {
                     }
                     self.release_if_done(slot, &mut items);
                 }
-                Output::Good(_) => {}
+                Output::Good(good) => {
+                    for (_, ticket) in &good.records {
+                        let slot = self.items.find(*ticket);
+                        if let Some(item) = slot.and_then(|slot| self.items.get_mut(slot)) {
+                            item.good = Some(Arc::clone(&good));
+                        }
+                    }
+                }
             }
         }
         verdicts.finish();
@@ -391,6 +400,10 @@ impl Correlator {
         let Item { signal, bytes, surroundings, route, .. } = &item;
         let room = room::of_held(bytes.len());
         match (&item.verdict, signal) {
+            (None, Signal::Logs) if item.good.is_some() => {
+                let patch = item.good.as_deref().map(enrich::link_patch).unwrap_or_default();
+                builder.push_with(route, *signal, room, surroundings, |out| patch.apply_to(bytes, out));
+            }
             (None, _) => builder.push_with(route, *signal, room, surroundings, |out| out.extend_from_slice(bytes)),
             (Some(verdict), Signal::Traces) => {
                 let patched = self.enrichment(verdict).span_patch().apply(bytes);

@@ -79,17 +79,22 @@ impl Intake {
     }
 
     fn take_logs(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
-        let wanted = self.shared.wanted();
         let shared = &self.shared;
         let lesson = Lesson::new(&shared.streams);
         let (mut bytes, mut read) = (0, 0);
-        // A request that is refused is read no further than to the record that has no room.
-        let admit = |found: &FoundRecord| {
-            bytes += found.range.len() + ITEM_OVERHEAD;
-            read = found.range.end;
-            self.has_room(bytes) && self.messages.capacity() > 0
-        };
-        let Some(scanned) = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit) else {
+        let scanned = self.scan_all(request, &lesson).or_else(|| {
+            let wanted = shared.wanted();
+            // A request that is refused is read no further than to the record that has no room.
+            let admit = |found: &FoundRecord| {
+                bytes += found.range.len() + ITEM_OVERHEAD;
+                read = found.range.end;
+                self.has_room(bytes) && self.messages.capacity() > 0
+            };
+            let scanned = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit)?;
+            shared.note_unlinked(&scanned.healthy);
+            Some(scanned)
+        });
+        let Some(scanned) = scanned else {
             shared.refused.note(request, bytes, read);
             lesson.forget();
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
@@ -146,6 +151,19 @@ impl Intake {
         permit.send(Message::Records { records: held, route: Arc::clone(route) });
         self.count(scan::Scanned { found: Vec::new(), healthy, samples, recognised, unrecognised });
         Ok(())
+    }
+
+    /// All access lines of a request, where good ones are linked as well and there is room. Those of failing requests keep half of
+    /// it, so that no sender is refused for a good one.
+    fn scan_all(&self, request: &Bytes, lesson: &Lesson<'_>) -> Option<scan::Scanned> {
+        let shared = &self.shared;
+        let everything = shared.everything.as_ref()?;
+        let mut bytes = shared.held_bytes.load(Ordering::Relaxed);
+        let admit = |found: &FoundRecord| {
+            bytes += found.range.len() + ITEM_OVERHEAD;
+            bytes <= shared.held_bytes_max / 2 && self.messages.capacity() > 0
+        };
+        scan::logs(request, &shared.reader, lesson, &shared.sites, everything, admit)
     }
 
     /// What could be no failed request's own goes on at once. Past a limit everything does: a request of traces is never

@@ -8,7 +8,7 @@
 //! around after 1,000,000,000,000 of them, four months at 100,000 a second.
 
 use super::Route;
-use crate::engine::verdict::{Ticket, Verdict};
+use crate::engine::verdict::{GoodRequest, Ticket, Verdict};
 use crate::otlp::{Signal, Surroundings};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub(super) struct Item {
     /// Tickets of its evidence that are not released yet.
     pub(super) pending: usize,
     pub(super) verdict: Option<Arc<Verdict>>,
+    /// The good request that it is of, where such have their link.
+    pub(super) good: Option<Arc<GoodRequest>>,
     /// What it counts of the bytes that may be held.
     pub(super) weight: usize,
 }
@@ -141,6 +143,7 @@ mod tests {
             pid: None,
             pending: 1,
             verdict: None,
+            good: None,
             weight: 0,
         }
     }

@@ -25,6 +25,11 @@ impl Wanted {
         Wanted { open: HashMap::default(), known: hashes.into(), all: false }
     }
 
+    /// Every access line.
+    pub fn everything() -> Wanted {
+        Wanted { all: true, ..Wanted::default() }
+    }
+
     /// True when nothing is wanted, which is the usual case.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty() && self.known.is_empty() && !self.all

@@ -48,6 +48,11 @@ pub const SUPPRESSED: &str = "suppressed_verdicts";
 /// More of its incident were sent than `verdicts::per_incident` allows.
 pub const PER_INCIDENT: &str = "per_incident";
 
+/// The counter of good access lines that got no link, and the one reason that there is.
+pub const UNLINKED: &str = "unlinked_records";
+/// Half of `limits::held_bytes` waits already.
+pub const NO_ROOM: &str = "held_bytes";
+
 /// Every metric.
 pub const METRICS: &[Metric] = &[
     row(
@@ -101,6 +106,13 @@ pub const METRICS: &[Metric] = &[
         "{verdict}",
         &["reason"],
         "Verdicts of which no record of their own was sent, by reason: `per_incident` for those past `verdicts::per_incident`.",
+    ),
+    row(
+        "why502_unlinked_records",
+        Kind::Counter,
+        "{record}",
+        &["reason"],
+        "Access lines of good requests that went on without a link though `link::records` asks for it, by reason: `held_bytes` where half of that limit waits already.",
     ),
     row(
         "why502_own_records",
@@ -203,11 +215,15 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
             }
         });
     }
-    let of = Arc::clone(counters);
-    register(meter, "why502_suppressed_verdicts", move |observer| {
-        let counted = of.labelled().into_iter().find(|(known, _, _)| *known == SUPPRESSED);
-        observer.observe(counted.map_or(0, |(_, _, count)| count), &[KeyValue::new("reason", PER_INCIDENT)]);
-    });
+    for (name, counter, reason) in
+        [("why502_suppressed_verdicts", SUPPRESSED, PER_INCIDENT), ("why502_unlinked_records", UNLINKED, NO_ROOM)]
+    {
+        let of = Arc::clone(counters);
+        register(meter, name, move |observer| {
+            let counted = of.labelled().into_iter().find(|(known, _, _)| *known == counter);
+            observer.observe(counted.map_or(0, |(_, _, count)| count), &[KeyValue::new("reason", reason)]);
+        });
+    }
     let of = Arc::clone(counters);
     register(meter, "why502_recognised_records", move |observer| {
         let (by_format, unrecognised) = of.recognised_counts();
