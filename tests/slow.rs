@@ -240,6 +240,34 @@ fn a_timeout_names_the_line_and_the_span() {
 }
 
 #[test]
+fn a_span_that_the_worker_s_end_took_along_is_missed() {
+    let access = format!(
+        r#"{{"msec":"1772615703.000","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /report HTTP/1.1","status":"502","request_time":"30.000","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"30.000","upstream_bytes_received":"0","trace_id":"{:032x}"}}"#,
+        1
+    );
+    let log = format!(
+        "{START}[2026-03-04 09:15:03 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)\n\
+         [2026-03-04 09:15:03 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?\n"
+    );
+    let child = span(1, 2, 1, 3, (-26.5, 2.5), "SELECT orders", "db.internal");
+    let own = span(1, 1, 9, 2, (-27.0, 3.0), "GET /report", "");
+    let later = span(2, 1, 9, 2, (19.0, 20.0), "GET /other", "");
+    let is_missed = |spans: &[&str]| {
+        let files = [("access.log", access.as_str()), ("gunicorn.log", log.as_str())];
+        let told = told::with_traces(&spans.concat(), &files, |verdict| {
+            let is_told = verdict.evidence.iter().any(|quote| quote.text.contains("the worker's end took it along"));
+            (verdict.cause.id, is_told)
+        });
+        assert!(matches!(told.as_slice(), [("worker_timeout", _)]), "{told:?}");
+        told.iter().any(|(_, is_told)| *is_told)
+    };
+    assert!(is_missed(&[&child, &later]));
+    assert!(!is_missed(&[&child, &own, &later]), "it came");
+    assert!(!is_missed(&[&child]), "it may still come");
+    assert!(!is_missed(&[&later]), "nothing of the trace was sampled");
+}
+
+#[test]
 fn an_incident_draws_the_spans_of_an_example() {
     let directory = tempfile::tempdir().expect("a directory");
     let (access, error) = gave_up();

@@ -161,8 +161,10 @@ pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (V
         Trigger::Death | Trigger::Phase(_) | Trigger::Host(_) => (Link::NONE, None),
     };
     let mut evidence = evidence_of(case, &claim);
-    if evidence.len() < EVIDENCE_MAX {
-        evidence.extend(link::remark(case, &link, span));
+    for remark in [link::swallowed(case, &link, cause), link::remark(case, &link, span)].into_iter().flatten() {
+        if evidence.len() < EVIDENCE_MAX {
+            evidence.push(remark);
+        }
     }
     let mut records = request.records();
     for quote in &evidence {

@@ -102,6 +102,26 @@ pub fn remark(case: &Case<'_>, link: &Link, span: Option<u64>) -> Option<Quote> 
     })
 }
 
+/// A worker that ends takes along the spans that it had not ended yet: then its trace is in sight and the application's own span
+/// of the request is not. Only said where spans have come that ended well after, for exporters send them late.
+pub fn swallowed(case: &Case<'_>, link: &Link, cause: &Cause) -> Option<Quote> {
+    let trace = link.trace.filter(|_| cause.has(Mark::BlamesWorker))?;
+    let asked = Asked::of(case.request);
+    let mut of_trace = case.sight.spans_of_trace(&trace.trace_id).map(|(_, span)| span);
+    let is_own = |span: &SpanRow| span.is_server() && !span.is_from_nginx() && (span.path == 0 || asked.is_of(span));
+    let (mut seen, mut has_own) = (0_u32, false);
+    for span in of_trace.by_ref() {
+        seen += 1;
+        has_own |= is_own(span);
+    }
+    let on_time = case.at.to.saturating_add(EXPORTED_WITHIN);
+    let fits = seen > 0 && !has_own && case.sight.spans_within(on_time, Nanos::MAX).next().is_some();
+    let words = "its trace has no span of the application for this request: the worker's end took it along, with whatever else was not sent yet";
+    fits.then(|| Quote { source: Source::Why502, text: quotable(words.to_owned()), ticket: None })
+}
+
+/// SDKs send spans every 5 s by default (`OTEL_BSP_SCHEDULE_DELAY`), and a collector in between as often as it likes.
+const EXPORTED_WITHIN: Nanos = 8 * SECOND;
 /// Digits of a trace id that are shown in a sentence; the link has all of them.
 const ID_SHOWN: usize = 8;
 /// A span that was over so long before its request began is not of it, whatever the clocks.
