@@ -1,6 +1,6 @@
 //! Two hosts with an nginx and a Gunicorn each, simulated: requests, workers, faults of which the truth is known, and what
-//! shippers make of it (delay, loss, a clock that is off, streams that overtake each other). Whatever comes, the invariants
-//! hold. A few thousand requests by default; `WHY502_SIMULATION=1000000 cargo test --release --test simulation` runs a million.
+//! shippers make of it (delay, loss, a clock that is off, streams that overtake each other). Each request that an application
+//! ended has a server span, by the clock of its host; some are lost, and all come late. Whatever comes, the invariants hold. A few thousand requests by default; `WHY502_SIMULATION=1000000 cargo test --release --test simulation` runs a million.
 
 #![allow(
     clippy::disallowed_methods,
@@ -9,9 +9,11 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use why502::engine::correlate::spans::SpanRow;
 use why502::engine::place::Stream;
-use why502::engine::verdict::{Source, Ticket};
+use why502::engine::verdict::{Link, Source, Ticket};
 use why502::engine::{Decision, Engine, Output, Record, Settings};
+use why502::read::Wanted;
 use why502::read::evidence::{MILLISECOND, Nanos, SECOND};
 use why502::read::formats::{Reader, Reading, SourceMemory};
 use why502::read::time::rfc3339;
@@ -74,6 +76,10 @@ struct Simulation {
     lines: BTreeMap<(u64, u64), VecDeque<Line>>,
     /// How far the clock of each host's Gunicorn is off.
     skew: [Nanos; 2],
+    /// Spans on their way, by when they arrive, each with its host.
+    spans: BTreeMap<(Nanos, u64), (u64, SpanRow)>,
+    /// Requests whose span arrives.
+    traced: BTreeSet<u64>,
 }
 
 impl Simulation {
@@ -91,6 +97,27 @@ impl Simulation {
         self.write(at, host, GUNICORN, None, line);
     }
 
+    /// The server span of a request, which its application began and ended at these times: the SDK sends it within five seconds,
+    /// and one in forty is lost. Its trace is the number of the request.
+    fn span(&mut self, number: u64, host: u64, target: &str, start: Nanos, end: Nanos) {
+        if self.random.below(40) == 0 {
+            return;
+        }
+        self.traced.insert(number);
+        let arrives = end + (self.random.below(5_000) as Nanos) * MILLISECOND;
+        let skew = self.skew[host as usize];
+        let row = SpanRow {
+            trace_id: (u128::from(number) + 1).to_be_bytes(),
+            span_id: (number + 1).to_be_bytes(),
+            start: start + skew,
+            end: end + skew,
+            status: 200,
+            flags: SpanRow::SERVER,
+            ..SpanRow::default()
+        };
+        self.spans.insert((arrives, number), (host, row.asking("GET", target)));
+    }
+
     /// One request that ends at this time: its access line, and nginx's words where it failed.
     fn request(&mut self, at: Nanos, host: u64, status: u16, took: Nanos, words: &str, fault: Fault) {
         let number = self.requests;
@@ -105,12 +132,24 @@ impl Simulation {
             );
             self.write(at, host, ERROR, Some(number), line);
         }
+        // nginx waits a little for the application to begin, and for its last byte.
+        let (wait, last) = (self.random.below(2_000) as Nanos * 1_000, self.random.below(1_500) as Nanos * 1_000);
+        match fault {
+            Fault::None => self.span(number, host, target, at - took + wait, (at - last).max(at - took + wait)),
+            // The view goes on after nginx gave up.
+            Fault::Slow => self.span(number, host, target, at - took + wait, at + 2 * SECOND + last),
+            // Its worker ended before the span, or nobody took the request.
+            Fault::Killed | Fault::TimedOut | Fault::Restart | Fault::Broken => {}
+        }
+        // Of one request in ten the line names the trace: what a skew is, times alone do not tell.
+        let is_named = self.random.below(10) == 0;
+        let id = if is_named { format!(r#","trace_id":"{:032x}""#, number + 1) } else { String::new() };
         let seconds = |time: Nanos| format!("{}.{:03}", time / SECOND, time % SECOND / MILLISECOND);
         let connect = if words.starts_with("connect") { "-" } else { "0.000" };
         let header = if status == 200 { seconds(took) } else { "-".to_owned() };
         let bytes = if status == 200 { 200 } else { 0 };
         let line = format!(
-            r#"{{"msec":"{}","pid":"41{host}","connection":"{number}","remote_addr":"198.51.100.20","request":"GET {target} HTTP/1.1","status":"{status}","body_bytes_sent":"157","request_time":"{took}","upstream_addr":"127.0.0.1:8000","upstream_status":"{status}","upstream_connect_time":"{connect}","upstream_header_time":"{header}","upstream_response_time":"{took}","upstream_bytes_received":"{bytes}"}}"#,
+            r#"{{"msec":"{}","pid":"41{host}","connection":"{number}","remote_addr":"198.51.100.20","request":"GET {target} HTTP/1.1","status":"{status}","body_bytes_sent":"157","request_time":"{took}","upstream_addr":"127.0.0.1:8000","upstream_status":"{status}","upstream_connect_time":"{connect}","upstream_header_time":"{header}","upstream_response_time":"{took}","upstream_bytes_received":"{bytes}"{id}}}"#,
             seconds(at),
             took = seconds(took),
         );
@@ -229,7 +268,14 @@ struct Told {
     of_ticket: BTreeMap<u64, (Option<u64>, u64)>,
     /// The last word on each request: the cause and how sure it is.
     verdicts: BTreeMap<u64, (&'static str, f64)>,
+    /// The request that its trace says it is, by request; of good ones where all are linked.
+    links: BTreeMap<u64, Option<u64>>,
     words: u64,
+}
+
+/// The request that made the trace of a link.
+fn linked(link: &Link) -> Option<u64> {
+    link.trace.map(|trace| (u128::from_be_bytes(trace.trace_id) - 1) as u64)
 }
 
 impl Told {
@@ -256,18 +302,25 @@ impl Told {
                     assert!(requests.len() <= 1, "lines of one request: {verdict:?}");
                     if let Some(request) = requests.first() {
                         self.verdicts.insert(*request, (verdict.cause.id, verdict.confidence));
+                        self.links.insert(*request, linked(&verdict.link));
                     }
                     self.words =
                         self.words.wrapping_mul(31).wrapping_add(why502::read::text::hash64(verdict.uid.as_bytes()));
                 }
-                Output::Incident(_) | Output::Good(_) => {}
+                Output::Good(good) => {
+                    let own = good.records.iter().find(|(source, _)| *source == Source::NginxAccess);
+                    if let Some((Some(request), _)) = own.and_then(|(_, ticket)| self.of_ticket.get(&ticket.0)) {
+                        self.links.insert(*request, linked(&good.link));
+                    }
+                }
+                Output::Incident(_) => {}
             }
         }
     }
 }
 
-/// Simulates so many requests; returns the truth and what was told.
-fn run(seed: u64, requests: u64) -> (BTreeMap<u64, Fault>, Told) {
+/// Simulates so many requests; returns the simulation with its truth, and what was told. With `all` good requests are linked.
+fn run(seed: u64, requests: u64, all: bool) -> (Simulation, Told) {
     let now = 1_772_615_700 * SECOND;
     let mut simulation = Simulation {
         random: Random(seed),
@@ -277,6 +330,8 @@ fn run(seed: u64, requests: u64) -> (BTreeMap<u64, Fault>, Told) {
         pids: 0,
         lines: BTreeMap::new(),
         skew: [0, 0],
+        spans: BTreeMap::new(),
+        traced: BTreeSet::new(),
     };
     simulation.skew[1] = (simulation.random.below(600) as Nanos) * MILLISECOND;
     let mut workers = [Vec::new(), Vec::new()];
@@ -286,7 +341,8 @@ fn run(seed: u64, requests: u64) -> (BTreeMap<u64, Fault>, Told) {
         simulation.healthy(host as u64, now + SECOND, 20);
         next[host] = now + 40 * SECOND;
     }
-    let mut engine = Engine::new(Settings { settle: Some(SECOND), ..Settings::default() });
+    let mut engine = Engine::new(Settings { settle: Some(SECOND), link_all: all, ..Settings::default() });
+    let everything = Wanted::everything();
     let reader = Reader::default();
     let mut memories: BTreeMap<u64, SourceMemory> = BTreeMap::new();
     let (mut told, mut tickets) = (Told::default(), 0);
@@ -310,6 +366,12 @@ fn run(seed: u64, requests: u64) -> (BTreeMap<u64, Fault>, Told) {
             else {
                 break;
             };
+            while let Some(first) = simulation.spans.first_entry().filter(|first| first.key().0 <= arrives) {
+                let ((at, _), (host, row)) = first.remove_entry();
+                engine.handle_timeout(at);
+                told.drain(&mut engine);
+                engine.handle_spans(at, &Stream::on_host(1, &format!("host-{host}")).place, &[row]);
+            }
             simulation.now = arrives;
             engine.handle_timeout(arrives);
             told.drain(&mut engine);
@@ -319,7 +381,8 @@ fn run(seed: u64, requests: u64) -> (BTreeMap<u64, Fault>, Told) {
             }
             let at = Stream::on_host(host * STREAMS + stream + 1, &format!("host-{host}"));
             let memory = memories.entry(at.id).or_default();
-            match reader.read(text.as_bytes(), memory, &engine.wanted()) {
+            let wanted = engine.wanted();
+            match reader.read(text.as_bytes(), memory, if all { &everything } else { &wanted }) {
                 Reading::Proves(_, evidences) => {
                     for evidence in evidences {
                         tickets += 1;
@@ -346,14 +409,23 @@ fn run(seed: u64, requests: u64) -> (BTreeMap<u64, Fault>, Told) {
     told.drain(&mut engine);
     assert_eq!(engine.held_count(), 0);
     assert_eq!(told.held, told.released, "every held record is released");
-    (simulation.truth, told)
+    (simulation, told)
+}
+
+/// Of links that were set the right ones and all, and the requests whose span came.
+fn links(simulation: &Simulation, told: &Told) -> (u64, u64, u64) {
+    let set = told.links.iter().filter_map(|(request, linked)| Some((*request, (*linked)?)));
+    let right = set.clone().filter(|(request, linked)| request == linked).count() as u64;
+    let came = told.links.keys().filter(|request| simulation.traced.contains(request)).count() as u64;
+    (right, set.count() as u64, came)
 }
 
 #[test]
 fn whatever_comes_the_invariants_hold() {
     let requests = std::env::var("WHY502_SIMULATION").ok().and_then(|count| count.parse().ok()).unwrap_or(6_000);
     for seed in 1..4 {
-        let (truth, told) = run(seed, requests);
+        let (simulation, told) = run(seed, requests, false);
+        let truth = &simulation.truth;
         let mut wrong: BTreeMap<(String, &str), u64> = BTreeMap::new();
         let (mut right, mut sure, mut sure_right) = (0_u64, 0_u64, 0_u64);
         for (request, (cause, confidence)) in &told.verdicts {
@@ -374,6 +446,9 @@ fn whatever_comes_the_invariants_hold() {
         eprintln!(
             "seed {seed}: {failed} failed, {found} told, {right} right, {sure_right} of {sure} sure ones; wrong {wrong:?}"
         );
+        let (right_links, set, came) = links(&simulation, &told);
+        eprintln!("seed {seed}: {right_links} of {set} links right, {came} spans of failed requests came");
+        assert_eq!(right_links, set, "seed {seed}: a failed request has no other's trace");
         assert!(found * 1_000 >= failed * 990, "seed {seed}: {found} of {failed} were told");
         assert!(right * 100 >= found * 95, "seed {seed}: {wrong:?}");
         assert!(sure_right * 1_000 >= sure * 985, "seed {seed}: {sure_right} of {sure}: {wrong:?}");
@@ -382,6 +457,20 @@ fn whatever_comes_the_invariants_hold() {
 
 #[test]
 fn the_same_input_gives_the_same_words() {
-    assert_eq!(run(7, 2_000).1.words, run(7, 2_000).1.words);
-    assert_ne!(run(7, 2_000).1.words, run(8, 2_000).1.words);
+    let words = |seed| run(seed, 2_000, false).1.words;
+    assert_eq!(words(7), words(7));
+    assert_ne!(words(7), words(8));
+}
+
+#[test]
+fn links_of_all_requests_are_right() {
+    let requests = std::env::var("WHY502_SIMULATION").ok().and_then(|count| count.parse().ok()).unwrap_or(3_000);
+    for seed in 1..3 {
+        let (simulation, told) = run(seed, requests, true);
+        let (right, set, came) = links(&simulation, &told);
+        eprintln!("seed {seed}: {right} of {set} links right, {came} spans came, {} requests told", told.links.len());
+        assert!(told.links.len() as u64 * 1_000 >= simulation.requests * 990, "each request is told");
+        assert!(right * 1_000 >= set * 995, "seed {seed}: {right} of {set}");
+        assert!(right * 10 >= came * 9, "seed {seed}: {right} of {came}");
+    }
 }
