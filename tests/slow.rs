@@ -240,6 +240,21 @@ fn a_timeout_names_the_line_and_the_span() {
 }
 
 #[test]
+fn full_green_workers_are_shown_by_spans_alone() {
+    let (access, error) = gave_up();
+    let log = START.replace("sync", "gevent");
+    let files = [("access.log", access.as_str()), ("error.log", error.as_str()), ("gunicorn.log", log.as_str())];
+    let told = |span: &str| {
+        told::with_traces(span, &files, |verdict| (verdict.cause.id, verdict.hint().contains("--worker-connections")))
+    };
+    // It waited for 55 of its 60 seconds.
+    assert_eq!(told(&span(1, 1, 9, 2, (5.0, 12.0), "GET /report", "")), [("workers_saturated", true)]);
+    // It was worked on from the start, or nothing tells.
+    assert_eq!(told(&span(1, 1, 9, 2, (-50.0, 12.0), "GET /report", "")), [("slow_request", false)]);
+    assert_eq!(told(""), [("slow_request", false)]);
+}
+
+#[test]
 fn a_span_that_the_worker_s_end_took_along_is_missed() {
     let access = format!(
         r#"{{"msec":"1772615703.000","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /report HTTP/1.1","status":"502","request_time":"30.000","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"0.000","upstream_header_time":"-","upstream_response_time":"30.000","upstream_bytes_received":"0","trace_id":"{:032x}"}}"#,

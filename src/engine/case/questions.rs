@@ -37,6 +37,11 @@ impl<'a> Case<'a> {
         self.instance.map_or(Workers::Unknown, Workers::of)
     }
 
+    /// True where each worker takes so many requests as `worker_connections` allows: gevent's and eventlet's.
+    pub fn has_green_workers(&self) -> bool {
+        self.instance.is_some_and(|instance| ["gevent", "eventlet"].iter().any(|of| instance.worker_class.contains(of)))
+    }
+
     /// True when Gunicorn's log says that it listens where nginx tries.
     pub fn gunicorn_is_there(&self) -> bool {
         self.address >= AddressMatch::Maybe && self.instance.is_some_and(|instance| instance.serves(self.at))

@@ -68,5 +68,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         quotes
             .extend(case.kept_workers_busy().map(|path| conclusion(format!("what kept the workers busy was {path}"))));
     }
-    Claim::with(rule, quotes)
+    let mut claim = Claim::with(rule, quotes)?;
+    claim.hint = case.has_green_workers().then_some(HINT_GREEN);
+    Some(claim)
 }
+
+/// A full worker of this kind takes no more connections and writes nothing of it (`gunicorn/workers/ggevent.py`): only spans and
+/// what times out together tell.
+const HINT_GREEN: &str = "Find what keeps requests open (slow queries, slow calls to others, an exhausted pool of connections) and raise `--worker-connections` or the number of workers; a longer `proxy_read_timeout` only makes the queue longer.";
