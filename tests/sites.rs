@@ -458,7 +458,13 @@ fn a_refusal_is_no_mismatch_because_a_stranger_listens_elsewhere() {
     let (x, y): (Attributes<'_>, Attributes<'_>) =
         (&[("host.name", "host-x"), ("service.name", "shop")], &[("host.name", "host-y"), ("service.name", "billing")]);
     let refused = error("/cart", "127.0.0.1:8000", REFUSED);
-    let deployment = Input::default().log(x, "/var/log/nginx/error.log", &[&refused]);
+    // The error log alone does not tell why nobody listens: that is said with less.
+    let access = access("/cart", "127.0.0.1:8000", false);
+    let deployment = Input::default().log(x, "/var/log/nginx/error.log", &[&refused]).log(
+        x,
+        "/var/log/nginx/access.log",
+        &[&access],
+    );
     let stranger = Input::default().log(y, "/g.log", &[&listening("127.0.0.1:9000", 300)]);
     check("a stranger listens", &deployment, &stranger, &["gunicorn_not_running"]);
 }

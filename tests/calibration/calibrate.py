@@ -61,7 +61,7 @@ def held_out(observations, cells, standing_of):
     _, _, whole = estimate.estimate(cells, standing_of)
     by_unit = collections.defaultdict(list)
     for one in observations:
-        if one.leads:
+        if one.leads and not estimate.is_lenient(one.unit):
             by_unit[one.unit].append(one)
     for unit, of_unit in sorted(by_unit.items()):
         _, _, probability = estimate.estimate(cells, standing_of, without=unit)
@@ -79,10 +79,10 @@ def binned(predictions):
     for one, said, tenth in predictions:
         groups[one.unit, one.view, one.rule, one.completeness].append((said, tenth, one.right))
     bins = [[0.0, 0, 0, 0.0, 0.0] for _ in range(BINS)]
-    for group in groups.values():
+    for (*_, completeness), group in groups.items():
         (said, tenth, _), of = group[0], len(group)
         right = sum(right for *_, right in group)
-        mass = estimate.weight(of)
+        mass = estimate.weight(of, completeness)
         bin = bins[tenth]
         for place, more in enumerate((mass, of, right, mass * said, mass * right / of)):
             bin[place] += more
@@ -192,14 +192,13 @@ def main():
     with open(options.labels) as file:
         labels = json.load(file)
     standing_of = standings(options.program)
-    observed = list(observe.observations(options.program, options.paths, labels))
-    seen = observe.without_lenient(observed)
+    seen = observe.with_lenient_apart(list(observe.observations(options.program, options.paths, labels)))
     cells = estimate.counts(seen)
     predictions = list(held_out(seen, cells, standing_of))
     bins = binned(predictions)
     of_links = links.observations(options.program, options.paths)
     kinds = collections.Counter(kind for kind, _ in observe.inputs(options.paths))
-    posted = len({one.unit for one in observed if one.unit.startswith("posted ")})
+    posted = len({one.unit.removeprefix("lenient ") for one in seen if "posted " in one.unit})
     input = (
         f"{kinds['recording']} recordings, {posted} posted cases and {kinds['report']} reports; "
         f"sha256 {digest(options.paths, options.labels)}"

@@ -21,8 +21,8 @@ COMPLETENESS = (
     "process",
     "outranked",
 )
-# One log of nginx alone: what a rule is worth there tells nothing of what it is worth beside other logs, and the other way
-# around.
+# One log of nginx alone: what a rule is worth there in recordings tells nothing of what it is worth beside other logs, and
+# the other way around. Nothing in it tells the requests of one recording apart: they are one case together.
 ALONE = ("access_alone", "error_alone")
 # Requests of one recording share their fate: how much, as the correlation of two of them. Of so many that say the same,
 # more than 1 / ALIKE independent cases cannot be had.
@@ -30,6 +30,9 @@ ALIKE = 0.5
 # What its standing is worth counts beside a rule's own record as much as so many independent cases: three of three are
 # then worth less than 0.99, whatever the standing.
 PRIOR = 2.5
+# With one log of nginx alone: how often each cause is met in recordings is their maker's choice, which tells the more the less
+# is in sight.
+PRIOR_ALONE = 4.0
 # A rule that was seen in so many independent cases counts for half a rule among those of its standing.
 HALF = 1.0
 # Beside the rules of a standing that were seen with as much in sight: what the standing is worth whatever is in sight, as
@@ -42,9 +45,10 @@ DOUBT = 1.0
 OUTRANKED = 0.1
 
 
-def weight(of):
+def weight(of, completeness=None):
     """Independent cases that so many cases of one recording are worth."""
-    return of / (1.0 + (of - 1.0) * ALIKE) if of > 0 else 0.0
+    alike = 1.0 if completeness in ALONE else ALIKE
+    return of / (1.0 + (of - 1.0) * alike) if of > 0 else 0.0
 
 
 class Count:
@@ -56,11 +60,11 @@ class Count:
         self.of = self.right = 0
         self.weight = self.right_weight = 0.0
 
-    def add(self, of, right, sign=1):
-        self.of += sign * of
-        self.right += sign * right
-        self.weight += sign * weight(of)
-        self.right_weight += sign * weight(of) * right / of
+    def add(self, of, right, completeness):
+        self.of += of
+        self.right += right
+        self.weight += weight(of, completeness)
+        self.right_weight += weight(of, completeness) * right / of
 
 
 def counts(observations):
@@ -73,11 +77,18 @@ def counts(observations):
     return found
 
 
-def total(by_unit, without=None):
+def is_lenient(unit):
+    """True for a posted case that is right whichever of several causes is named."""
+    return unit.startswith("lenient ")
+
+
+def total(cell, by_unit, without=None, of_people=False):
+    """Of all recordings but one, or of what people posted alone, lenient cases with it."""
     count = Count()
     for unit, (of, right) in by_unit.items():
-        if unit != without:
-            count.add(of, right)
+        is_counted = unit.split(" ")[0] in ("lenient", "posted", "report") if of_people else not is_lenient(unit)
+        if unit != without and is_counted:
+            count.add(of, right, cell[1])
     return count
 
 
@@ -116,8 +127,11 @@ def overall(by_cell, sights):
     return monotone([value for value, _ in found], [mass for _, mass in found])
 
 
-def pools(table, standing_of):
-    """What a rule is worth of which only the standing is known: {(standing, completeness): probability}."""
+def pools(table, standing_of, of_people):
+    """What a rule is worth of which only the standing is known: {(standing, completeness): probability}.
+
+    `of_people` are the counts of what people posted: of one log alone, that says what a standing is worth elsewhere.
+    """
     by_cell = collections.defaultdict(list)
     for (rule, completeness), count in table.items():
         if count.of:
@@ -125,7 +139,11 @@ def pools(table, standing_of):
     found = {}
     # One that is outranked is mostly wrong: it tells nothing of what it is worth in the lead.
     led = [completeness for completeness in COMPLETENESS if completeness != "outranked"]
-    of_several = overall(by_cell, [completeness for completeness in led if completeness not in ALONE])
+    elsewhere = collections.defaultdict(list, {cell: counts for cell, counts in by_cell.items() if cell[1] not in ALONE})
+    for (rule, completeness), count in of_people.items():
+        if count.of:
+            elsewhere[standing_of[rule], completeness].append(count)
+    of_several = overall(elsewhere, led)
     of_one = overall(by_cell, ALONE)
     for completeness in COMPLETENESS:
         level = []
@@ -143,18 +161,21 @@ def pools(table, standing_of):
     return found
 
 
-def smoothed(count, prior):
+def smoothed(count, prior, completeness):
     """A rule's own count, smoothed toward what its standing is worth."""
-    return (count.right_weight + PRIOR * prior) / (count.weight + PRIOR)
+    strength = PRIOR_ALONE if completeness in ALONE else PRIOR
+    return (count.right_weight + strength * prior) / (count.weight + strength)
 
 
 def estimate(by_cell, standing_of, without=None):
     """A table out of all recordings but one: what standings are worth, and a function of rule and completeness."""
-    table = {cell: total(by_unit, without) for cell, by_unit in by_cell.items()}
-    of_standing = pools(table, standing_of)
+    table = {cell: total(cell, by_unit, without) for cell, by_unit in by_cell.items()}
+    alone = [(cell, by_unit) for cell, by_unit in by_cell.items() if cell[1] in ALONE]
+    of_people = {cell: total(cell, by_unit, without, of_people=True) for cell, by_unit in alone}
+    of_standing = pools(table, standing_of, of_people)
 
     def probability(rule, completeness):
         prior = of_standing[standing_of[rule], completeness]
-        return smoothed(table.get((rule, completeness), Count()), prior)
+        return smoothed(table.get((rule, completeness), Count()), prior, completeness)
 
     return table, of_standing, probability

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Views of a recording: which access log is read, and which other logs.
 VIEWS = {
@@ -67,10 +67,12 @@ def observed(unit, view, case, verdict, accepted, lenient=False):
         yield Observation(unit, view, case, claim["rule"], completeness, place == 0, right, right and lenient)
 
 
-def without_lenient(observations):
-    """All that tell how often a rule is right: a lenient one only where no recording shows the rule with as much in sight."""
+def with_lenient_apart(observations):
+    """A lenient one tells how often its rule is right only where no recording shows the rule with as much in sight; elsewhere
+    it is put under a unit of its own, by which it is left out there."""
     shown = {(one.rule, one.completeness) for one in observations if one.view != "posted"}
-    return [one for one in observations if not (one.lenient and (one.rule, one.completeness) in shown)]
+    apart = lambda one: one.lenient and (one.rule, one.completeness) in shown
+    return [replace(one, unit="lenient " + one.unit) if apart(one) else one for one in observations]
 
 
 # Recordings
