@@ -38,6 +38,8 @@ pub enum Command {
     Causes(Causes),
     /// Show the incidents and verdicts of a running why502 as they come
     Watch(Watch),
+    /// Ask a running why502 whether it takes data: for the health check of a container, exit code 0 or 1
+    Health(Health),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -222,6 +224,20 @@ pub struct Watch {
     /// How verdicts are written
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
+}
+
+/// Options of `health`.
+#[derive(Debug, Args)]
+pub struct Health {
+    /// Where it answers probes: the endpoint of its extension `health_check`, or that of OTLP over HTTP
+    #[arg(long, value_name = "ENDPOINT", default_value = "http://127.0.0.1:13133", value_parser = endpoint)]
+    pub to: Endpoint,
+    /// Its configuration, which says where it answers
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pub config: Option<PathBuf>,
+    /// Ask whether it lives alone: a full queue is then no failure
+    #[arg(long)]
+    pub live: bool,
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {

@@ -3,6 +3,7 @@
 pub mod causes;
 pub mod completions;
 pub mod explain;
+pub mod health;
 pub mod nginx_conf;
 pub mod parse;
 pub mod preflight;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Validate(options) => validate::run(&options),
         Command::Causes(options) => causes::run(&options),
         Command::Watch(options) => watch::run(&options),
+        Command::Health(options) => health::run(&options),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man(options) => completions::man(&options),
     };
@@ -58,6 +60,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 /// One line on standard error; where nobody listens there is nobody to tell.
 pub fn say(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Tells systemd, where it is the one that started us (`Type=notify`); others are not told anything.
+pub fn tell_service_manager(state: &sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
 }
 
 /// The environment, for the configuration alone.

@@ -18,12 +18,12 @@ pub mod values;
 
 use crate::otlp::Signal;
 use exporters::exporters;
-use extensions::Extensions;
+use extensions::{Extensions, plain_listener};
 use http::uri::Scheme;
 use processors::processors;
-use receivers::receivers;
+use receivers::{check_overlap, receivers};
 use section::{Context, Section, unknown, unknown_key};
-use settings::{Config, MemoryLimit, Pipeline, Telemetry};
+use settings::{Config, MemoryLimit, Pipeline, Scraped, Telemetry};
 use table::{PROCESSORS_NOT_NEEDED, told_of};
 use tree::{Kind, Mistake, Node};
 
@@ -108,7 +108,10 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     context.warnings.extend(unused(&names, &used));
     let telemetry = telemetry(context, service.and_then(|service| member(service, "telemetry")));
     let memory = memory(context, member(root, "memory"));
-    Config { receivers, processor, exporters, pipelines, telemetry, memory, warnings: Vec::new() }
+    let health = extensions.health;
+    let config = Config { receivers, processor, exporters, pipelines, health, telemetry, memory, warnings: Vec::new() };
+    check_overlap(context, &config.listeners().collect::<Vec<_>>());
+    config
 }
 
 fn memory(context: &mut Context<'_>, node: Option<&Node>) -> MemoryLimit {
@@ -280,12 +283,43 @@ fn telemetry(context: &mut Context<'_>, node: Option<&Node>) -> Telemetry {
     let logs = section.section(context, "logs", "telemetry::logs");
     let metrics = section.section(context, "metrics", "telemetry::metrics");
     let plain = |text: &str| endpoint::grpc(text, Scheme::HTTP);
+    let has_metrics = metrics.choice(context, "level") != "none";
     Telemetry {
         level: logs.choice(context, "level").to_owned(),
         logs_endpoint: logs.endpoint(context, "otlp_endpoint", plain),
-        metrics_endpoint: metrics.endpoint(context, "otlp_endpoint", plain),
+        metrics_endpoint: metrics.endpoint(context, "otlp_endpoint", plain).filter(|_| has_metrics),
         metrics_interval: metrics.duration(context, "interval"),
+        prometheus: prometheus(context, &metrics).filter(|_| has_metrics),
     }
+}
+
+/// The one reader that we have, in the collector's words: `readers: [{pull: {exporter: {prometheus: {}}}}]`.
+fn prometheus(context: &mut Context<'_>, metrics: &Section<'_>) -> Option<Scraped> {
+    let mut found = None;
+    for reader in metrics.sections(context, "readers", "reader") {
+        let exporter = reader.section(context, "pull", "reader::pull");
+        let exporter = exporter.section(context, "exporter", "reader::pull::exporter");
+        let prometheus = exporter.section(context, "prometheus", "reader::pull::exporter::prometheus");
+        let place = prometheus.place("port");
+        if !exporter.has("prometheus") {
+            // What stands there instead has been told of.
+            if !reader.has("periodic") {
+                let text = format!("`{}` must be `pull: {{exporter: {{prometheus: {{}}}}}}`", reader.shown());
+                context.mistake(reader.line, text);
+            }
+        } else if found.is_some() {
+            let text = "`service::telemetry::metrics::readers` has a second one for Prometheus; keep one";
+            context.mistake(reader.line, text);
+        } else {
+            let host = prometheus.text(context, "host").unwrap_or_default();
+            let port = prometheus.count(context, "port");
+            let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+            let line = if prometheus.has("port") { place.line } else { prometheus.line };
+            let listener = plain_listener(context, &place.key, format!("{host}:{port}"), line);
+            found = Some(Scraped { listener, key: place.key });
+        }
+    }
+    found
 }
 
 #[cfg(test)]

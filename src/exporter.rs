@@ -264,6 +264,22 @@ impl Exporter {
         }
     }
 
+    /// True while its senders are asked to come back.
+    pub fn is_full(&self) -> bool {
+        match &self.kind {
+            Kind::Queued(sender) => sender.is_full(),
+            Kind::Debug(_) => false,
+        }
+    }
+
+    /// Requests, and items and bytes, that may wait or be on their way; `None` where nothing is queued.
+    pub fn capacity(&self) -> Option<(usize, Amount)> {
+        match &self.kind {
+            Kind::Queued(sender) => Some(sender.capacity()),
+            Kind::Debug(_) => None,
+        }
+    }
+
     /// Takes a request if there is room.
     ///
     /// # Errors

@@ -19,11 +19,12 @@ mod items;
 mod refused;
 mod room;
 mod streams;
+pub mod subject;
 
 use crate::config::settings::Config;
 use crate::engine::place::{Place, Stream};
 use crate::engine::{Settings, UpstreamRule};
-use crate::exporter::Outlet;
+use crate::exporter::{Exporter, Outlet};
 use crate::otlp::{ResourceGroup, Signal};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos};
@@ -267,6 +268,12 @@ impl Pipeline {
     pub fn intake(&self, receiver: usize) -> intake::Intake {
         let routes = self.routes.get(receiver).cloned().unwrap_or_default();
         intake::Intake { shared: Arc::clone(&self.shared), routes, messages: self.messages.clone() }
+    }
+
+    /// What probes ask.
+    pub fn subject(&self, exporters: &[Arc<Exporter>]) -> subject::Subject {
+        let (shared, messages) = (Arc::clone(&self.shared), self.messages.clone());
+        subject::Subject { shared, messages, exporters: exporters.to_vec() }
     }
 
     /// Refuses what comes from now on.

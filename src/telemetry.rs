@@ -1,6 +1,7 @@
 //! Our own telemetry: counters, the log on standard error, and both over OTLP where configured. Never into itself.
 
 pub mod metrics;
+mod process;
 
 use crate::config::settings::{Endpoint, Telemetry as Settings};
 use crate::engine::verdict::Verdict;
@@ -148,6 +149,7 @@ fn index(signal: Signal) -> usize {
 /// What has to be ended at shutdown.
 pub struct Telemetry {
     metrics: Option<SdkMeterProvider>,
+    registry: Option<prometheus::Registry>,
     logs: Option<SdkLoggerProvider>,
 }
 
@@ -170,19 +172,37 @@ pub fn start(
 ) -> Result<Telemetry, TelemetryError> {
     let logs = settings.logs_endpoint.as_ref().map(log_provider).transpose()?;
     log_to_stderr(&settings.level, logs.as_ref());
-    let metrics = match &settings.metrics_endpoint {
-        Some(endpoint) => Some(meter_provider(endpoint, settings, counters, exporters)?),
-        None => None,
+    let registry = settings.prometheus.as_ref().map(|_| prometheus::Registry::new());
+    let metrics = if settings.metrics_endpoint.is_some() || registry.is_some() {
+        Some(meter_provider(settings, registry.as_ref(), counters, exporters)?)
+    } else {
+        None
     };
-    Ok(Telemetry { metrics, logs })
+    Ok(Telemetry { metrics, registry, logs })
+}
+
+/// Every metric in Prometheus's text format.
+fn exposition(registry: &prometheus::Registry) -> String {
+    let mut text = String::new();
+    // Fails on a family without metrics alone, and then what stands before it is still told.
+    if let Err(error) = prometheus::TextEncoder::new().encode_utf8(&registry.gather(), &mut text) {
+        tracing::warn!(%error, "some metrics could not be told");
+    }
+    text
 }
 
 impl Telemetry {
+    /// Makes the text that Prometheus scrapes; `None` where it is not configured.
+    pub fn scrape(&self) -> Option<impl Fn() -> String + Clone + Send + Sync + 'static> {
+        let registry = self.registry.clone()?;
+        Some(move || exposition(&registry))
+    }
+
     /// Sends what is left, at most so long.
     pub async fn shutdown(self, within: Duration) {
         // At shutdown there is nobody left to tell of a failure. Both wait on their thread for a backend that is away, the
         // metrics 5 s whatever they are told, so they do it together and out of the way: the end of the process ends them.
-        let Telemetry { metrics, logs } = self;
+        let Telemetry { metrics, logs, .. } = self;
         let mut ended = Vec::new();
         let mut out_of_the_way = |work: Box<dyn FnOnce() + Send>| {
             let (tell, told) = tokio::sync::oneshot::channel();
@@ -239,16 +259,25 @@ fn log_provider(endpoint: &Endpoint) -> Result<SdkLoggerProvider, TelemetryError
 }
 
 fn meter_provider(
-    endpoint: &Endpoint,
     settings: &Settings,
+    registry: Option<&prometheus::Registry>,
     counters: &Arc<Counters>,
     exporters: &[Arc<Exporter>],
 ) -> Result<SdkMeterProvider, TelemetryError> {
-    let exporter = to(opentelemetry_otlp::MetricExporter::builder().with_tonic(), endpoint).build();
-    let exporter = exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
-    let reader =
-        opentelemetry_sdk::metrics::PeriodicReader::builder(exporter).with_interval(settings.metrics_interval).build();
-    let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(own_resource()).build();
+    let mut provider = SdkMeterProvider::builder().with_resource(own_resource());
+    if let Some(endpoint) = &settings.metrics_endpoint {
+        let exporter = to(opentelemetry_otlp::MetricExporter::builder().with_tonic(), endpoint).build();
+        let exporter = exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+        let reader = opentelemetry_sdk::metrics::PeriodicReader::builder(exporter);
+        provider = provider.with_reader(reader.with_interval(settings.metrics_interval).build());
+    }
+    if let Some(registry) = registry {
+        // Units stand in the names already, and there is one scope.
+        let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone());
+        let exporter = exporter.without_units().scope_info_enabled(false).build();
+        provider = provider.with_reader(exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?);
+    }
+    let provider = provider.build();
     metrics::observe(&provider.meter("why502"), counters, exporters);
     Ok(provider)
 }

@@ -1,8 +1,10 @@
 //! The query API over published verdicts and incidents: `proto/why502/v1/verdicts.proto` and
-//! `proto/why502/v1/incidents.proto` on the gRPC listener, with health and reflection.
+//! `proto/why502/v1/incidents.proto` on the gRPC listener, with health and reflection; over HTTP the probes and
+//! the metrics.
 
 pub mod incidents;
 pub mod limits;
+pub mod probes;
 pub mod ring;
 pub mod service;
 

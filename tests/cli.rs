@@ -2,7 +2,8 @@
 
 use std::process::{Command, Output};
 
-const SUBCOMMANDS: [&str; 9] = ["run", "tail", "explain", "parse", "validate", "causes", "watch", "completions", "man"];
+const SUBCOMMANDS: [&str; 10] =
+    ["run", "tail", "explain", "parse", "validate", "causes", "watch", "completions", "man", "health"];
 
 fn why502(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =

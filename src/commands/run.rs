@@ -6,7 +6,7 @@ use crate::clock;
 use crate::commands::preflight::Learned;
 use crate::commands::reload::Running;
 use crate::commands::signals::{Asked, Signals};
-use crate::commands::{INCOMPLETE, environment, runtime, say, validate};
+use crate::commands::{INCOMPLETE, environment, runtime, say, tell_service_manager, validate};
 use crate::config::settings::{Config, Listener};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
@@ -18,8 +18,10 @@ use crate::receiver::auth::{Guard, Protocol};
 use crate::receiver::serve::{Bound, bind, serve};
 use crate::receiver::{grpc, http};
 use crate::telemetry::{self, Counters};
+use crate::web::probes::{self, Subject};
 use crate::web::{self, Ring};
 use anyhow::Context;
+use sd_notify::NotifyState;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,6 +66,14 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
             sockets.push((index, false, listener.clone(), bind(listener, &key("http")).await?));
         }
     }
+    let health = match &config.health {
+        Some(health) => Some(bind(&health.listener, &health.key).await?),
+        None => None,
+    };
+    let scraped = match &config.telemetry.prometheus {
+        Some(scraped) => Some(bind(&scraped.listener, &scraped.key).await?),
+        None => None,
+    };
     let counters = Arc::new(Counters::default());
     let plan = memory::plan(&config, memory::of_machine(Path::new("/")));
     if plan.is_tight {
@@ -85,8 +95,21 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let ring = Ring::new(config.processor.verdicts_max);
     let reader = Reader::with_access_formats(learned.formats);
     let pipeline = Pipeline::start(&config, reader, learned.nginx, &outlets, ring.clone(), Arc::clone(&counters));
-    let (api, health) = web::routes(ring).await.context("the descriptors of the verdict API")?;
+    let (api, serving) = web::routes(ring).await.context("the descriptors of the verdict API")?;
     announce(&sockets, file.is_none());
+    let subject: Arc<dyn Subject> = Arc::new(pipeline.subject(&exporters));
+    // These answer until the very end.
+    let asked = CancellationToken::new();
+    let answering = TaskTracker::new();
+    if let (Some(bound), Some(settings)) = (health, &config.health) {
+        say(&format!("probes are answered on {}", bound.address));
+        let router = probes::routes(Arc::clone(&subject), Some(&settings.path));
+        answering.spawn(serve(bound, router, asked.clone()));
+    }
+    if let (Some(bound), Some(text)) = (scraped, telemetry.scrape()) {
+        say(&format!("metrics are on http://{}{}", bound.address, probes::METRICS));
+        answering.spawn(serve(bound, probes::metrics(text), asked.clone()));
+    }
     let guards = guards(&sockets)?;
     let mut running = Running::new(file, &config, &sockets, &guards, &exporters);
     let shutdown = CancellationToken::new();
@@ -105,6 +128,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
             let protocol = if is_grpc { Protocol::Grpc } else { Protocol::Http };
             router = guard.before(router, intake, protocol);
         }
+        // Probes show no token, and are told nothing that needs one.
+        if !is_grpc && probes::fit_beside(&listener.paths) {
+            router = router.merge(probes::routes(Arc::clone(&subject), None));
+        }
         // Outermost: what a browser asks before it sends shows no secret.
         if let Some(cors) = &listener.cors {
             router = http::open_to_pages(router, cors);
@@ -112,6 +139,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         servers.spawn(serve(bound, router, shutdown.clone()));
     }
     servers.close();
+    tell_service_manager(&NotifyState::Ready);
     loop {
         let renewal = running.as_ref().and_then(Running::renewal);
         let asked = tokio::select! {
@@ -130,12 +158,13 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         }
     }
     let began = clock::instant();
+    tell_service_manager(&NotifyState::Stopping);
     say(&format!(
         "stopping within {} s: no new requests; open ones get their verdict, queues are flushed; a second signal ends at once",
         SHUTDOWN_MAX.as_secs()
     ));
     let drained = async {
-        web::set_draining(&health).await;
+        web::set_draining(&serving).await;
         pipeline.stop_intake();
         shutdown.cancel();
         // Has a limit of its own, far within ours.
@@ -154,6 +183,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         left = drained => left,
         () = signals.end() => return Ok(ended_at_once()),
     };
+    asked.cancel();
     if left > 0 {
         say(&format!("{left} items were left behind: their backend did not take them in time"));
     }

@@ -3,7 +3,7 @@
 use crate::cli::Tail;
 use crate::clock;
 use crate::commands::signals::{Asked, Signals};
-use crate::commands::{runtime, say};
+use crate::commands::{runtime, say, tell_service_manager};
 use crate::config::settings::{
     ClientTls, Compression, Endpoint, Exporter as Settings, ExporterKind, Queue, Remote, Retry, WhenFull,
 };
@@ -12,6 +12,7 @@ use crate::otlp::{Attribute, NewRecord, RequestWriter, Signal, Surroundings, res
 use crate::tail::{Follower, Line, Positions, PositionsError};
 use crate::telemetry;
 use bytes::Bytes;
+use sd_notify::NotifyState;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
     let surroundings = surroundings(options.service.as_deref());
     let mut told_nothing = false;
     say(&format!("following {} to {}", options.files.join(", "), options.to));
+    tell_service_manager(&NotifyState::Ready);
     let mut waiting = VecDeque::new();
     let mut ending = false;
     while !ending {
@@ -66,6 +68,7 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    tell_service_manager(&NotifyState::Stopping);
     let until = clock::instant() + FLUSH_TIMEOUT;
     finish(&exporter, &mut follower, &surroundings, &mut waiting, &mut kept, until).await;
     let queued = exporter.close(until.saturating_duration_since(clock::instant())).await;

@@ -1,30 +1,38 @@
-//! `extensions`: who may send, and who we are towards a backend, in the collector's words.
+//! `extensions`: who may send, who we are towards a backend, and where probes are answered, in the collector's words.
 
 use super::section::{Context, Section, unknown};
-use super::settings::{Authenticator, Basic, Bearer, NamedFile};
+use super::settings::{Authenticator, Basic, Bearer, HealthCheck, Listener, NamedFile};
 use super::table::{EXTENSIONS_NOT_NEEDED, told_of};
 use super::tree::{Mistake, Node};
 use super::values::Secret;
-use super::{check_name, type_of};
+use super::{check_name, endpoint, receivers, type_of};
 
 /// Types of extensions that why502 has.
-const TYPES: [&str; 2] = ["basicauth", "bearertokenauth"];
+const TYPES: [&str; 3] = ["basicauth", "bearertokenauth", "health_check"];
 
 /// What the section names, by name; `None` is one that is not to be used.
 pub(super) struct Extensions {
     all: Vec<(String, Option<Authenticator>)>,
+    /// The first health check that the service starts.
+    pub(super) health: Option<HealthCheck>,
 }
 
 impl Extensions {
     /// Reads the section, and the list of those that the service starts.
     pub(super) fn read(context: &mut Context<'_>, node: Option<&Node>, listed: &[(String, usize)]) -> Extensions {
         let mut all = Vec::new();
+        let mut health = Health::default();
         for (name, line, value) in node.map_or(&[][..], |node| context.members(node, "extensions")) {
             check_name(context, "extensions", name, *line);
             let shown = format!("extensions::{name}");
             let authenticator = match type_of(name) {
                 "bearertokenauth" => bearer(context, &shown, value).map(Authenticator::Bearer),
                 "basicauth" => basic(context, &shown, value).map(Authenticator::Basic),
+                "health_check" => {
+                    let check = health_check(context, &shown, value);
+                    health.take(context, name, *line, check, listed);
+                    None
+                }
                 other => {
                     match told_of(EXTENSIONS_NOT_NEEDED, other) {
                         Some(words) => {
@@ -51,7 +59,7 @@ impl Extensions {
         for (name, line) in listed.iter().filter(|(name, _)| !names.contains(&name.as_str())) {
             context.mistake(*line, unknown("service::extensions", "entry", name, name, &names));
         }
-        Extensions { all }
+        Extensions { all, health: health.chosen.map(|(_, check)| check) }
     }
 
     /// Who is named by `auth: {authenticator: NAME}` in a section.
@@ -79,6 +87,36 @@ impl Extensions {
                 context.mistake(place.line, text);
                 None
             }
+        }
+    }
+}
+
+/// Which health check is started.
+#[derive(Default)]
+struct Health {
+    chosen: Option<(String, HealthCheck)>,
+}
+
+impl Health {
+    fn take(
+        &mut self,
+        context: &mut Context<'_>,
+        name: &str,
+        line: usize,
+        check: HealthCheck,
+        listed: &[(String, usize)],
+    ) {
+        let Some((_, listed_at)) = listed.iter().find(|(listed, _)| listed == name) else {
+            let text = format!("`extensions::{name}` is not in `service::extensions` and does nothing");
+            context.warnings.push(Mistake { line, text });
+            return;
+        };
+        match &self.chosen {
+            Some((first, _)) => {
+                let text = format!("`service::extensions`: one health check is enough, and `{first}` is one already");
+                context.mistake(*listed_at, text);
+            }
+            None => self.chosen = Some((name.to_owned(), check)),
         }
     }
 }
@@ -141,6 +179,42 @@ fn basic(context: &mut Context<'_>, shown: &str, node: &Node) -> Option<Basic> {
 /// What can stand in a header behind the scheme.
 fn is_sendable(token: &str) -> bool {
     !token.trim().is_empty() && http::HeaderValue::from_str(token).is_ok()
+}
+
+fn health_check(context: &mut Context<'_>, shown: &str, node: &Node) -> HealthCheck {
+    let section = Section::open(context, "health_check", shown, Some(node));
+    let path = section.text(context, "path").unwrap_or_default();
+    // axum takes braces for a pattern, and a route that is there twice ends the program.
+    if !path.starts_with('/') || path.contains(['{', '}', '?', '#', ' ', '*']) {
+        let text = format!("`{shown}::path`: `{path}` is no path such as /healthz, which begins with a slash");
+        context.mistake(section.line_of("path"), text);
+    }
+    let endpoint = section.text(context, "endpoint").unwrap_or_default();
+    let line = section.line_of("endpoint");
+    let key = format!("{shown}::endpoint");
+    HealthCheck { listener: plain_listener(context, &key, endpoint, line), key, path }
+}
+
+/// A socket for probes or scrapes, whose requests have no body.
+pub(super) fn plain_listener(context: &mut Context<'_>, key: &str, endpoint: String, line: usize) -> Listener {
+    let (host, port) = endpoint::listen(&endpoint).unwrap_or_else(|| {
+        context.mistake(line, format!("`{key}`: `{endpoint}` is not HOST:PORT, such as 127.0.0.1:13133"));
+        (String::new(), 0)
+    });
+    Listener {
+        endpoint,
+        host,
+        port,
+        request_bytes_max: 0,
+        requests_max: 1,
+        in_flight_bytes_max: 0,
+        tls: None,
+        auth: None,
+        cors: None,
+        paths: Default::default(),
+        keepalive: receivers::keepalive(context, None),
+        line,
+    }
 }
 
 /// Every file that an authenticator reads.

@@ -57,13 +57,12 @@ pub(super) fn receivers(
         }
         receivers.push(receiver);
     }
-    check_listeners(context, &receivers);
+    check_reach(context, &receivers);
     (receivers, names)
 }
 
-/// Two sockets cannot listen at one address, and one that everybody reaches should be protected.
-fn check_listeners(context: &mut Context<'_>, receivers: &[Receiver]) {
-    let all: Vec<(String, &Listener)> = listeners(receivers).collect();
+/// Two sockets cannot listen at one address.
+pub(super) fn check_overlap(context: &mut Context<'_>, all: &[(String, &Listener)]) {
     for (index, (key, listener)) in all.iter().enumerate() {
         let endpoint = &listener.endpoint;
         if let Some((first, taken)) = all.iter().take(index).find(|(_, before)| overlap(before, listener)) {
@@ -71,6 +70,13 @@ fn check_listeners(context: &mut Context<'_>, receivers: &[Receiver]) {
                 format!("`{key}`: {endpoint} is taken already by `{first}` (line {}); choose another port", taken.line);
             context.mistake(listener.line, text);
         }
+    }
+}
+
+/// What everybody reaches should be protected.
+fn check_reach(context: &mut Context<'_>, receivers: &[Receiver]) {
+    for (_, listener) in listeners(receivers) {
+        let endpoint = &listener.endpoint;
         let shown = listener.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
         let asks = shown || listener.auth.is_some();
         if !asks && matches!(listener.host.as_str(), "0.0.0.0" | "::") {
@@ -244,7 +250,7 @@ fn cors(context: &mut Context<'_>, section: &Section<'_>) -> Option<Cors> {
 }
 
 /// The defaults hold for OTLP over HTTP too, where nothing of it can be set.
-fn keepalive(context: &mut Context<'_>, listener: Option<&Section<'_>>) -> Keepalive {
+pub(super) fn keepalive(context: &mut Context<'_>, listener: Option<&Section<'_>>) -> Keepalive {
     const PARAMETERS: &str = "grpc::keepalive::server_parameters";
     let section = match listener {
         Some(listener) => {

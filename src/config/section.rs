@@ -86,9 +86,23 @@ impl<'n> Section<'n> {
         Section { path, shown: shown.to_owned(), line: node.map_or(0, |node| node.line), members }
     }
 
+    /// A section whose other keys somebody else looks at.
+    pub fn unchecked(path: &'static str, shown: &str, node: Option<&'n Node>) -> Section<'n> {
+        let members = match node.map(|node| &node.kind) {
+            Some(Kind::Map(members)) => members.as_slice(),
+            _ => &[],
+        };
+        Section { path, shown: shown.to_owned(), line: node.map_or(0, |node| node.line), members }
+    }
+
     /// A section inside.
     pub fn section(&self, context: &mut Context<'_>, key: &str, path: &'static str) -> Section<'n> {
         Section::open(context, path, &format!("{}::{key}", self.shown), self.node(key))
+    }
+
+    /// Its whole name, for messages.
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// True when the key stands in the file.

@@ -97,6 +97,8 @@ pub struct Config {
     pub exporters: Vec<Exporter>,
     /// Pipelines.
     pub pipelines: Vec<Pipeline>,
+    /// Answers probes; `None` where the extension is not switched on.
+    pub health: Option<HealthCheck>,
     /// Our own telemetry.
     pub telemetry: Telemetry,
     /// What the whole program may take.
@@ -108,8 +110,30 @@ pub struct Config {
 impl Config {
     /// All sockets that are listened on, each with the key of its endpoint.
     pub fn listeners(&self) -> impl Iterator<Item = (String, &Listener)> {
-        listeners(&self.receivers)
+        let health = self.health.iter().map(|health| (health.key.clone(), &health.listener));
+        let scraped = self.telemetry.prometheus.iter().map(|scraped| (scraped.key.clone(), &scraped.listener));
+        listeners(&self.receivers).chain(health).chain(scraped)
     }
+}
+
+/// The extension `health_check`.
+#[derive(Clone, Debug)]
+pub struct HealthCheck {
+    /// Where probes are answered.
+    pub listener: Listener,
+    /// The key of its endpoint.
+    pub key: String,
+    /// Answers as `/readyz` does, as the collector has it.
+    pub path: String,
+}
+
+/// Where our own metrics are scraped.
+#[derive(Clone, Debug)]
+pub struct Scraped {
+    /// Where `/metrics` is answered.
+    pub listener: Listener,
+    /// The key of its port.
+    pub key: String,
 }
 
 /// All sockets of receivers, each with the key of its endpoint.
@@ -483,6 +507,8 @@ pub struct Telemetry {
     pub metrics_endpoint: Option<Endpoint>,
     /// How often.
     pub metrics_interval: Duration,
+    /// In Prometheus's format, when it asks; off where `None`.
+    pub prometheus: Option<Scraped>,
     /// OTLP over gRPC; off where `None`.
     pub logs_endpoint: Option<Endpoint>,
 }

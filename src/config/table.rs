@@ -430,6 +430,13 @@ pub const SETTINGS: &[Setting] = &[
     row("basicauth::client_auth::username", Kind::Text, "", "User that an exporter sends."),
     row("basicauth::client_auth::password", Kind::Text, "", "Its password."),
     row(
+        "health_check::endpoint",
+        Kind::Endpoint,
+        "127.0.0.1:13133",
+        "Address and port to answer `GET /livez` and `GET /readyz` on, in plain text.",
+    ),
+    row("health_check::path", Kind::Text, "/", "Answers as `/readyz` does, for probes that the collector had."),
+    row(
         "telemetry::logs::level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
         "info",
@@ -441,6 +448,25 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Where our own log goes by OTLP over gRPC; nowhere without it.",
     ),
+    row(
+        "telemetry::metrics::level",
+        Kind::Choice(&["none", "basic", "normal", "detailed"]),
+        "normal",
+        "`none` switches our own metrics off; the others are the same.",
+    ),
+    row(
+        "telemetry::metrics::readers",
+        Kind::Sections,
+        "",
+        "Who gets our own metrics beside `otlp_endpoint`: one entry for Prometheus, nobody without it.",
+    ),
+    row(
+        "reader::pull::exporter::prometheus::host",
+        Kind::Text,
+        "127.0.0.1",
+        "Address to answer `GET /metrics` on, in Prometheus's text format.",
+    ),
+    row("reader::pull::exporter::prometheus::port", Kind::Count(0, 65_535), "8888", "Its port; 0 is any free one."),
     row(
         "telemetry::metrics::otlp_endpoint",
         Kind::Endpoint,
@@ -486,6 +512,11 @@ pub const NOT_NEEDED: &[(&str, &str)] = &[
     ("http::read_header_timeout", "a head must be there within 10 s"),
     ("http::read_timeout", "a body must be there within 30 s"),
     ("http::idle_timeout", "a silent connection is closed after 10 s"),
+    ("health_check::check_collector_pipeline", "readiness looks at the queues in any case"),
+    ("reader::pull::exporter::prometheus::without_scope_info", "there is one scope, and it is not shown"),
+    ("reader::pull::exporter::prometheus::without_units", "a unit is in the name where there is one"),
+    ("reader::pull::exporter::prometheus::without_type_suffix", "counters end in `_total`"),
+    ("reader::pull::exporter::prometheus::with_resource_constant_labels", "the resource is in `target_info`"),
 ];
 
 /// Keys of the collector that would mean something, with what to do instead.
@@ -493,6 +524,10 @@ pub const INSTEAD: &[(&str, &str)] = &[
     ("remote::sending_queue::storage", "the queue is in memory alone; put a collector with `file_storage` behind it"),
     ("remote::sending_queue::wait_for_result", "a request is acknowledged when it is in the queue; take it out"),
     ("remote::authority", "write the name in the certificate as `tls::server_name_override`"),
+    ("health_check::tls", "probes are answered in plain text; take it out"),
+    ("health_check::response_body", "the answer says in a sentence what is wrong; take it out"),
+    ("reader::periodic", "write where metrics go by OTLP as `service::telemetry::metrics::otlp_endpoint`"),
+    ("telemetry::metrics::address", "write `readers: [{pull: {exporter: {prometheus: {host: HOST, port: PORT}}}}]`"),
 ];
 
 /// Processors of the collector that are let stand in a pasted file, with the reason why they do nothing.

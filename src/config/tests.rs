@@ -523,3 +523,67 @@ fn open_listeners_are_told_of() {
         assert!(words.is_none_or(|words| found.iter().all(|text| text.contains(words))), "{listener}: {found:?}");
     }
 }
+
+#[test]
+fn probes_and_scrapes_in_the_words_of_the_collector() {
+    let whole = |extensions: &str, service: &str| {
+        format!(
+            "{HEAD}exporters: {{debug: {{}}}}\nextensions:\n{extensions}\nservice:\n  pipelines: {{logs: {{receivers: [otlp], processors: [why502], exporters: [debug]}}}}\n{service}\n"
+        )
+    };
+    let config = read(
+        &whole(
+            "  health_check: {endpoint: \"${env:POD:-0.0.0.0}:13133\", path: /healthz}",
+            "  extensions: [health_check]\n  telemetry: {metrics: {level: detailed, readers: [{pull: {exporter: {prometheus: {host: '::', port: 8888}}}}]}}",
+        ),
+        &environment,
+    )
+    .expect("valid");
+    let health = config.health.as_ref().expect("probes");
+    assert_eq!(
+        (health.listener.host.as_str(), health.listener.port, health.path.as_str()),
+        ("0.0.0.0", 13133, "/healthz")
+    );
+    let scraped = config.telemetry.prometheus.as_ref().expect("scrapes");
+    assert_eq!((scraped.listener.host.as_str(), scraped.listener.port), ("::", 8888));
+    assert!(config.warnings.is_empty(), "what is open to everybody tells nothing of records: {:?}", config.warnings);
+
+    let defaults = whole(
+        "  health_check:",
+        "  extensions: [health_check]\n  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: }}}]}}",
+    );
+    let config = read(&defaults, &environment).expect("valid");
+    let all: Vec<&str> = config.listeners().map(|(_, listener)| listener.endpoint.as_str()).collect();
+    assert_eq!(all, ["127.0.0.1:4317", "127.0.0.1:13133", "127.0.0.1:8888"]);
+
+    let off = whole(
+        "  health_check:",
+        "  telemetry: {metrics: {level: none, readers: [{pull: {exporter: {prometheus: {}}}}]}}",
+    );
+    let config = read(&off, &environment).expect("valid");
+    assert!(config.health.is_none() && config.telemetry.prometheus.is_none());
+    let told: Vec<&str> = config.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    assert_eq!(told, ["`extensions::health_check` is not in `service::extensions` and does nothing"]);
+
+    check(
+        &whole(
+            "  health_check: {endpoint: 127.0.0.1:4317, path: healthz, tls: {}, port: 1}\n  k8s_observer: {}\n  health_check/2:",
+            "  extensions: [health_check, health_check/2, helth_check, k8s_observer]\n  telemetry:\n    metrics:\n      address: :8888\n      readers:\n        - pull: {exporter: {prometheus: {prot: 1, port: 99999}}}\n        - pull: {exporter: {prometheus: {}}}\n        - periodic: {}\n        - {}",
+        ),
+        &[
+            "5: `extensions::health_check::endpoint`: 127.0.0.1:4317 is taken already by `receivers::otlp::protocols::grpc::endpoint` (line 1); choose another port",
+            "5: `extensions::health_check::path`: `healthz` is no path such as /healthz, which begins with a slash",
+            "5: `extensions::health_check::tls` is not supported by why502: probes are answered in plain text; take it out",
+            "5: `extensions::health_check` has no key `port`; did you mean `path`?",
+            "6: `extensions` has no extension `k8s_observer`; it has basicauth, bearertokenauth, health_check; leave others to the collector in front or behind",
+            "10: `service::extensions` has no entry `helth_check`; did you mean `health_check`?",
+            "10: `service::extensions`: one health check is enough, and `health_check` is one already",
+            "13: `service::telemetry::metrics::address` is not supported by why502: write `readers: [{pull: {exporter: {prometheus: {host: HOST, port: PORT}}}}]`",
+            "15: `service::telemetry::metrics::readers::1::pull::exporter::prometheus::port`: `99999` is not a whole number, 0 to 65535",
+            "15: `service::telemetry::metrics::readers::1::pull::exporter::prometheus` has no key `prot`; did you mean `port`?",
+            "16: `service::telemetry::metrics::readers` has a second one for Prometheus; keep one",
+            "17: `service::telemetry::metrics::readers::3::periodic` is not supported by why502: write where metrics go by OTLP as `service::telemetry::metrics::otlp_endpoint`",
+            "18: `service::telemetry::metrics::readers::4` must be `pull: {exporter: {prometheus: {}}}`",
+        ],
+    );
+}

@@ -153,6 +153,11 @@ impl Backlog {
         self.limits = limits;
     }
 
+    /// The limits that hold now.
+    pub(super) fn limits(&self) -> Queue {
+        self.limits
+    }
+
     /// What becomes of a request for which there is no room.
     pub(super) fn when_full(&self) -> WhenFull {
         self.limits.when_full

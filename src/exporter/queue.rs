@@ -25,6 +25,9 @@ use tokio_util::task::TaskTracker;
 /// At shutdown a wait that the backend asked for is kept if it is no longer than this.
 const WAIT_AT_THE_END: Duration = Duration::from_secs(5);
 
+/// A queue of bytes is called full when less than this part of it is free, so that a probe does not say yes and no by turns.
+const FULL_SHARE: usize = 32;
+
 /// What delivers a request.
 pub trait Deliver: Send + Sync + 'static {
     /// One try. `request` is protobuf of a signal with so many items.
@@ -202,6 +205,20 @@ impl Sender {
     pub fn waiting(&self) -> (usize, Amount) {
         let backlog = self.shared.backlog();
         (backlog.waiting(), backlog.queued())
+    }
+
+    /// True when a request of common size would be refused.
+    pub fn is_full(&self) -> bool {
+        let backlog = self.shared.backlog();
+        let bytes = backlog.limits().bytes_max / FULL_SHARE;
+        let need = Amount { items: 1, bytes };
+        backlog.when_full() == WhenFull::Refuse && !backlog.has_room(Signal::Logs, need, self.shared.joined_max())
+    }
+
+    /// Requests that may wait, and items and bytes of those and of what is on its way.
+    pub fn capacity(&self) -> (usize, Amount) {
+        let limits = self.shared.backlog().limits();
+        (limits.requests_max, Amount { items: limits.items_max, bytes: limits.bytes_max })
     }
 
     /// Delivers what waits, at most so long; returns how many items were left behind, which are counted as dropped.

@@ -17,7 +17,7 @@ use crate::exporter::backlog::Amount;
 use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
-use crate::telemetry::metrics::{OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
+use crate::telemetry::metrics::{OF_ORIGIN, OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -353,6 +353,12 @@ impl Correlator {
 
     fn publish_incident(&mut self, now: Nanos, incident: &Arc<Incident>, builder: &mut Builder) {
         let surroundings = self.incidents.surroundings(incident);
+        let [come, gone] = self.incidents.moved(incident);
+        for (counter, origin) in OF_ORIGIN.into_iter().zip([come, gone]) {
+            if let Some(origin) = origin {
+                self.shared.counters.add(counter, origin, 1);
+            }
+        }
         match incident.state {
             State::Opened => self.shared.counters.add("incidents", incident.label.origin.id, 1),
             State::Changed => {}

@@ -1,7 +1,7 @@
 //! What the pipeline remembers of incidents that are open: whose resource their records have, and how many verdicts of
 //! each were sent.
 
-use crate::engine::incident::Incident;
+use crate::engine::incident::{Incident, State};
 use crate::engine::verdict::Verdict;
 use crate::otlp::Surroundings;
 use std::collections::BTreeMap;
@@ -21,13 +21,15 @@ struct Known {
 #[derive(Debug)]
 pub(super) struct Incidents {
     known: BTreeMap<String, Known>,
+    /// Their origins as they were told last: one may become clearer while it goes on.
+    origins: BTreeMap<String, &'static str>,
     /// Records of verdicts of one incident that are sent.
     sent_max: Option<u64>,
 }
 
 impl Incidents {
     pub(super) fn new(sent_max: Option<u64>) -> Incidents {
-        Incidents { known: BTreeMap::new(), sent_max }
+        Incidents { known: BTreeMap::new(), origins: BTreeMap::new(), sent_max }
     }
 
     /// Notes a verdict; true when a record of its own shall be sent.
@@ -52,6 +54,21 @@ impl Incidents {
     /// Whose resource the records of an incident have.
     pub(super) fn surroundings(&self, incident: &Incident) -> Option<Surroundings> {
         self.known.get(&incident.label.uid).map(|known| known.surroundings.clone())
+    }
+
+    /// The origin that an incident has come under, and the one that it has left, where that is new.
+    pub(super) fn moved(&mut self, incident: &Incident) -> [Option<&'static str>; 2] {
+        let (uid, origin) = (&incident.label.uid, incident.label.origin.id);
+        if incident.state == State::Closed {
+            return [None, self.origins.remove(uid)];
+        }
+        if self.origins.len() >= KNOWN_MAX && !self.origins.contains_key(uid) {
+            return [None; 2];
+        }
+        match self.origins.insert(uid.clone(), origin) {
+            Some(before) if before == origin => [None; 2],
+            before => [Some(origin), before],
+        }
     }
 
     /// It has closed.

@@ -1,11 +1,13 @@
 //! The metrics: their table, and where each number comes from.
 
 use super::Counters;
+use super::process::Process;
 use crate::exporter::Exporter;
 use crate::otlp::Signal;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ const fn row(
 pub const OWN_RECORDS: &str = "own_records";
 /// The counter of verdicts of which no record was sent, and the one reason that there is.
 pub const SUPPRESSED: &str = "suppressed_verdicts";
+/// The counters of incidents that came under an origin and that left it: what is between them goes on now.
+pub const OF_ORIGIN: [&str; 2] = ["incidents_come", "incidents_gone"];
 /// More of its incident were sent than `verdicts::per_incident` allows.
 pub const PER_INCIDENT: &str = "per_incident";
 
@@ -99,6 +103,13 @@ pub const METRICS: &[Metric] = &[
         "{incident}",
         &["origin"],
         "Incidents that opened, by the cause that they began with.",
+    ),
+    row(
+        "why502_incidents_open",
+        Kind::Gauge,
+        "{incident}",
+        &["origin"],
+        "Incidents that go on now, by their origin as far as it is known.",
     ),
     row(
         "why502_suppressed_verdicts",
@@ -187,6 +198,23 @@ pub const METRICS: &[Metric] = &[
         &["exporter"],
         "Bytes that wait for the backend or are on their way to it.",
     ),
+    row(
+        "why502_exporter_queue_capacity",
+        Kind::Gauge,
+        "{request}",
+        &["exporter"],
+        "Requests that may wait for the backend; not told where `sizer` is not `requests`.",
+    ),
+    row(
+        "why502_exporter_queue_bytes_capacity",
+        Kind::Gauge,
+        "By",
+        &["exporter"],
+        "Bytes that may wait for the backend or be on their way to it.",
+    ),
+    row("why502_process_uptime_seconds", Kind::Counter, "s", &[], "How long the process runs."),
+    row("why502_process_cpu_seconds", Kind::Counter, "s", &[], "CPU time of the process, user and kernel."),
+    row("why502_process_memory_rss_bytes", Kind::Gauge, "By", &[], "Resident memory of the process."),
 ];
 
 /// Registers every metric with where its value comes from.
@@ -225,6 +253,16 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
         });
     }
     let of = Arc::clone(counters);
+    register(meter, "why502_incidents_open", move |observer| {
+        let labelled = of.labelled();
+        let [come, gone] = OF_ORIGIN;
+        for (_, origin, count) in labelled.iter().filter(|(name, _, _)| *name == come) {
+            let left = labelled.iter().find(|(name, of, _)| *name == gone && of == origin);
+            let open = count.saturating_sub(left.map_or(0, |(_, _, count)| *count));
+            observer.observe(open, &[KeyValue::new("origin", *origin)]);
+        }
+    });
+    let of = Arc::clone(counters);
     register(meter, "why502_recognised_records", move |observer| {
         let (by_format, unrecognised) = of.recognised_counts();
         for (format, count) in by_format {
@@ -247,6 +285,23 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
     of_exporters(meter, "why502_exporter_queue_items", exporters, |exporter| exporter.waiting().1.items);
     of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1.bytes as u64);
     of_exporters(meter, "why502_exporter_taken_items", exporters, |exporter| exporter.stats.taken_count());
+    let of = exporters.to_vec();
+    register(meter, "why502_exporter_queue_capacity", move |observer| {
+        for exporter in &of {
+            if let Some((requests, _)) = exporter.capacity().filter(|(requests, _)| *requests != usize::MAX) {
+                observer.observe(requests as u64, &[named(exporter)]);
+            }
+        }
+    });
+    let of = exporters.to_vec();
+    register(meter, "why502_exporter_queue_bytes_capacity", move |observer| {
+        for exporter in &of {
+            if let Some((_, amount)) = exporter.capacity() {
+                observer.observe(amount.bytes as u64, &[named(exporter)]);
+            }
+        }
+    });
+    of_process(meter);
     let of = exporters.to_vec();
     register(meter, "why502_exporter_dropped_items", move |observer| {
         for exporter in &of {
@@ -271,6 +326,17 @@ fn of_exporters(
     });
 }
 
+fn of_process(meter: &Meter) {
+    let process = Process::now();
+    register_seconds(meter, "why502_process_uptime_seconds", move || Some(process.uptime()));
+    register_seconds(meter, "why502_process_cpu_seconds", move || process.cpu());
+    register(meter, "why502_process_memory_rss_bytes", move |observer| {
+        if let Some(bytes) = process.resident_bytes() {
+            observer.observe(bytes, &[]);
+        }
+    });
+}
+
 fn named(exporter: &Exporter) -> KeyValue {
     KeyValue::new("exporter", exporter.name.clone())
 }
@@ -290,13 +356,25 @@ fn register(meter: &Meter, name: &str, callback: impl Fn(&dyn AsyncInstrument<u6
     }
 }
 
+/// Registers a counter of the table that is a time.
+fn register_seconds(meter: &Meter, name: &str, value: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+    let Some(metric) = METRICS.iter().find(|metric| metric.name == name) else { return };
+    let builder = meter.f64_observable_counter(metric.name).with_unit(metric.unit).with_description(metric.brief);
+    let callback = move |observer: &dyn AsyncInstrument<f64>| {
+        if let Some(time) = value() {
+            observer.observe(time.as_secs_f64(), &[]);
+        }
+    };
+    builder.with_callback(callback).build();
+}
+
 /// All counters in one line, for the log at shutdown.
 pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
     let mut words = Vec::new();
     for signal in Signal::ALL {
         words.push(format!("accepted {} {}", counters.accepted_count(signal), signal.items()));
     }
-    for (name, label, count) in counters.labelled() {
+    for (name, label, count) in counters.labelled().into_iter().filter(|(name, _, _)| !OF_ORIGIN.contains(name)) {
         words.push(format!("{name}{{{label}}} {count}"));
     }
     for (why, count) in counters.unwatched_counts().filter(|(_, count)| *count > 0) {

@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 11] = [
+const SECTIONS: [(&str, &str, &str); 13] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -35,6 +35,11 @@ const SECTIONS: [(&str, &str, &str); 11] = [
     ),
     ("pipeline", "service::pipelines::logs, traces, metrics", "Several of a signal have a `/name` behind it."),
     (
+        "health_check",
+        "extensions::health_check",
+        "Probes over HTTP. `/livez` fails when only a restart helps, `/readyz` also while senders are asked to come back, with the reason; a backend that is down fails neither before its queue is full. Both are answered by OTLP over HTTP as well.",
+    ),
+    (
         "bearertokenauth",
         "extensions::bearertokenauth",
         "A token in a header, for `auth::authenticator` of a receiver or an exporter. Name it under `service::extensions`.",
@@ -46,6 +51,11 @@ const SECTIONS: [(&str, &str, &str); 11] = [
     ),
     ("memory", "memory", "One ceiling for everything."),
     ("telemetry", "service::telemetry", "why502's own telemetry."),
+    (
+        "reader",
+        "service::telemetry::metrics::readers",
+        "Each entry of the list. The metrics are those of [telemetry.md](telemetry.md), counters with `_total` behind their name.",
+    ),
 ];
 
 pub(crate) fn markdown() -> String {

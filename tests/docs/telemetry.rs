@@ -10,7 +10,8 @@ pub(crate) fn markdown() -> String {
     out.push_str(
         "# Telemetry\n\n\
          What why502 tells of itself: metrics and its own log, by OTLP over gRPC to the `otlp_endpoint` of\n\
-         [`service::telemetry`](configuration.md), and nowhere without it. Counters are cumulative from the start of the process. What\n\
+         [`service::telemetry`](configuration.md), and nowhere without it; metrics also to Prometheus, on the `/metrics` of its\n\
+         `readers`, where the names of counters end in `_total`. Counters are cumulative from the start of the process. What\n\
          was accepted is sent, rejected by the backend, dropped, or still held or queued. Of each exporter, at any time, taken = sent +\n\
          rejected + dropped + `queue_items`; of all that goes to one, accepted + own records = taken + held. `debug` takes no items.\n\n\
          | metric | kind | unit | attributes | what |\n|---|---|---|---|---|\n",

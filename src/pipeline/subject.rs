@@ -1,0 +1,40 @@
+//! What probes are told of the pipeline: does its engine live, and is there room for what comes.
+
+use super::{Shared, correlator::Message};
+use crate::exporter::Exporter;
+use crate::web::probes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::mpsc;
+
+/// Looks at the pipeline from outside.
+#[derive(Debug)]
+pub struct Subject {
+    pub(super) shared: Arc<Shared>,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) exporters: Vec<Arc<Exporter>>,
+}
+
+impl probes::Subject for Subject {
+    fn dead(&self) -> Option<String> {
+        // At the end of a shutdown it is closed as well.
+        let is_over = self.messages.is_closed() && !self.shared.draining.load(Ordering::Relaxed);
+        is_over.then(|| "the engine has ended; only a restart helps".to_owned())
+    }
+
+    fn busy(&self) -> Option<String> {
+        let shared = &self.shared;
+        if shared.draining.load(Ordering::Relaxed) {
+            return Some("shutting down".to_owned());
+        }
+        if let Some(full) = self.exporters.iter().find(|exporter| exporter.is_full()) {
+            return Some(format!("the queue of exporters::{} is full; senders are asked to come back", full.name));
+        }
+        if shared.held_bytes.load(Ordering::Relaxed) >= shared.held_bytes_max {
+            let text =
+                "as many records wait for their verdict as `limits::held_bytes` allows; senders are asked to come back";
+            return Some(text.to_owned());
+        }
+        (self.messages.capacity() == 0).then(|| "the engine is behind; senders are asked to come back".to_owned())
+    }
+}
