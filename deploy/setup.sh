@@ -8,6 +8,10 @@
 #   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
 #   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
 #   need_sdks      OpenTelemetry for Go, Python, Node and Java, of tests/interop/sdk
+#   need_helm      .work/bin/helm of tests/cluster/helm
+#   need_apiserver .work/bin/kube-apiserver of tests/cluster/apiserver, and etcd
+#   need_debian    packages of the distribution, each with a program that it brings: `need_debian prometheus promtool`
+#   static_program why502 as one static file without debug information, made by cargo; prints its path
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work="$root/.work"
@@ -188,4 +192,51 @@ need_sdks() {
 
 build_go_sdk() {
   (cd "$1" && go_build "$2" .)
+}
+
+need_helm() { go_program helm "$root/tests/cluster/helm" build_helm; }
+
+build_helm() {
+  (cd "$1" && go_build "$2" helm.sh/helm/v3/cmd/helm)
+}
+
+need_apiserver() {
+  need_debian etcd-server etcd
+  go_program kube-apiserver "$root/tests/cluster/apiserver" build_apiserver
+}
+
+# Its version is what clients are told, and without one it does not start.
+build_apiserver() {
+  local version=k8s.io/component-base/version.gitVersion
+  version="$version=$(sed -n 's/^require k8s.io\/kubernetes //p' "$1/go.mod")"
+  (cd "$1" && GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' CGO_ENABLED=0 nice -n 10 go build -trimpath -ldflags "-s -w -X $version" -o "$2" k8s.io/kubernetes/cmd/kube-apiserver)
+}
+
+# Of Debian's nothing is started: the tests have their own.
+need_debian() {
+  while [ $# -gt 0 ]; do
+    command -v "$2" >/dev/null || apt_install "$1"
+    shift 2
+  done
+}
+
+# The target is named so that build scripts and macros, which cannot be static, are built for the machine as ever.
+static_program() {
+  local host target_dir built
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  target_dir="${CARGO_TARGET_DIR:-$root/target}"
+  say 'building why502 as one static file (some minutes the first time)'
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --quiet --target "$host" --bin why502 || return 1
+  built="$target_dir/$host/release"
+  split_program "$built/why502" "$built/split" || return 1
+  printf '%s\n' "$built/split/why502"
+}
+
+# split_program PROGRAM FOLDER: the program without debug information, which is beside it in why502.debug and found by the
+# name that the program has of it.
+split_program() {
+  mkdir -p "$2"
+  objcopy --only-keep-debug --compress-debug-sections=zlib "$1" "$2/why502.debug" || return 1
+  objcopy --strip-all "$1" "$2/why502" || return 1
+  (cd "$2" && objcopy --add-gnu-debuglink=why502.debug why502)
 }

@@ -2,10 +2,12 @@
 
 use super::Counters;
 use super::process::Process;
+use crate::engine::causes;
 use crate::exporter::Exporter;
 use crate::otlp::Signal;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +58,10 @@ pub const PER_INCIDENT: &str = "per_incident";
 pub const UNLINKED: &str = "unlinked_records";
 /// Half of `limits::held_bytes` waits already.
 pub const NO_ROOM: &str = "held_bytes";
+/// Why requests are refused, as far as it is a sender's or an operator's concern.
+const REFUSALS: [&str; 3] = ["malformed", "overloaded", "too_large"];
+/// Why items are lost behind a queue, as far as a backend or an operator can make it so.
+const LOSSES: [&str; 4] = ["queue_full", "refused", "shutdown", "too_large"];
 
 /// Every metric.
 pub const METRICS: &[Metric] = &[
@@ -229,16 +235,22 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
         register(meter, accepted, move |observer| observer.observe(of.accepted_count(signal), &[]));
         of_exporters(meter, sent, exporters, move |exporter| exporter.stats.sent_count(signal));
     }
-    for (name, counter, label) in [
-        ("why502_receiver_refused_requests", "refused", "reason"),
-        ("why502_verdicts", "verdicts", "cause"),
-        ("why502_links", "links", "method"),
-        ("why502_own_records", OWN_RECORDS, "kind"),
-        ("why502_incidents", "incidents", "origin"),
+    let causes: Vec<&'static str> = causes::all().iter().map(|cause| cause.id).collect();
+    for (name, counter, label, known) in [
+        ("why502_receiver_refused_requests", "refused", "reason", REFUSALS.to_vec()),
+        ("why502_verdicts", "verdicts", "cause", causes.clone()),
+        ("why502_links", "links", "method", Vec::new()),
+        ("why502_own_records", OWN_RECORDS, "kind", vec!["verdict", "incident"]),
+        ("why502_incidents", "incidents", "origin", causes),
     ] {
         let of = Arc::clone(counters);
         register(meter, name, move |observer| {
-            for (_, value, count) in of.labelled().into_iter().filter(|(known, _, _)| *known == counter) {
+            // What Prometheus sees first at 1 has not grown for it: what may be counted is 0 until then.
+            let mut counts: BTreeMap<&'static str, u64> = known.iter().map(|value| (*value, 0)).collect();
+            counts.extend(
+                of.labelled().into_iter().filter(|(of, _, _)| *of == counter).map(|(_, value, count)| (value, count)),
+            );
+            for (value, count) in counts {
                 observer.observe(count, &[KeyValue::new(label, value)]);
             }
         });
@@ -305,7 +317,10 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
     let of = exporters.to_vec();
     register(meter, "why502_exporter_dropped_items", move |observer| {
         for exporter in &of {
-            for (reason, count) in exporter.stats.dropped_counts() {
+            let known = if exporter.capacity().is_some() { LOSSES.as_slice() } else { &[] };
+            let mut counts: BTreeMap<&'static str, u64> = known.iter().map(|reason| (*reason, 0)).collect();
+            counts.extend(exporter.stats.dropped_counts());
+            for (reason, count) in counts {
                 observer.observe(count, &[named(exporter), KeyValue::new("reason", reason)]);
             }
         }
