@@ -4,9 +4,9 @@
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh
-need_rust
+# The embedded default of `why502 run` has these.
+need_ports 4317 4318
 need_nginx
 need_python
-say "building why502 (some minutes the first time)"
-cargo build --release --quiet
-WHY502_BIN="$root/target/release/why502" exec "$work/venv/bin/python" deploy/demo.py "$@"
+need_why502
+exec "$work/venv/bin/python" deploy/demo.py "$@"

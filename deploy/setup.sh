@@ -9,8 +9,11 @@
 #   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
 #   need_sdks      OpenTelemetry for Go, Python, Node and Java, of tests/interop/sdk
 #   need_helm      .work/bin/helm of tests/cluster/helm
-#   need_apiserver .work/bin/kube-apiserver of tests/cluster/apiserver, and etcd
+#   need_apiserver .work/bin/kube-apiserver of tests/cluster/apiserver, etcd, and definitions of other kinds
+#   need_kustomize .work/bin/kustomize of tests/cluster/kustomize
 #   need_debian    packages of the distribution, each with a program that it brings: `need_debian prometheus promtool`
+#   need_why502    WHY502_BIN, a program that is there already, else one that cargo builds, which shows how far it is
+#   need_ports     that nobody listens on these ports of the loopback
 #   static_program why502 as one static file without debug information, made by cargo; prints its path
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -200,9 +203,25 @@ build_helm() {
   (cd "$1" && go_build "$2" helm.sh/helm/v3/cmd/helm)
 }
 
+need_kustomize() { go_program kustomize "$root/tests/cluster/kustomize" build_kustomize; }
+
+build_kustomize() {
+  (cd "$1" && go_build "$2" sigs.k8s.io/kustomize/kustomize/v5)
+}
+
 need_apiserver() {
-  need_debian etcd-server etcd
+  local sources name
+  need_debian etcd-server etcd openssl openssl
   go_program kube-apiserver "$root/tests/cluster/apiserver" build_apiserver
+  if [ ! -f "$work/bin/prometheus-operator/monitoring.coreos.com_prometheusrules.yaml" ]; then
+    need_go
+    sources=$(cd "$root/tests/cluster/definitions" && GOWORK=off go mod download -json github.com/prometheus-operator/prometheus-operator | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+    [ -d "$sources" ] || die "the definitions of the Prometheus operator could not be fetched"
+    mkdir -p "$work/bin/prometheus-operator"
+    for name in servicemonitors prometheusrules; do
+      cp --no-preserve=mode "$sources/example/prometheus-operator-crd/monitoring.coreos.com_$name.yaml" "$work/bin/prometheus-operator/"
+    done
+  fi
 }
 
 # Its version is what clients are told, and without one it does not start.
@@ -217,6 +236,42 @@ need_debian() {
   while [ $# -gt 0 ]; do
     command -v "$2" >/dev/null || apt_install "$1"
     shift 2
+  done
+}
+
+# One that WHY502_BIN names, that was built of these sources, or that is installed in this version.
+need_why502() {
+  local built="${CARGO_TARGET_DIR:-$root/target}/release/why502" version installed
+  if [ -n "${WHY502_BIN:-}" ]; then
+    [ -x "$WHY502_BIN" ] || die "WHY502_BIN names $WHY502_BIN, which is no program"
+    say "using $WHY502_BIN"
+    return 0
+  fi
+  if [ -x "$built" ] && [ -z "$(find "$root/src" "$root/proto" "$root/Cargo.toml" "$root/Cargo.lock" "$root/build.rs" -newer "$built" -print -quit)" ]; then
+    say "using $built, which is as new as its sources"
+    export WHY502_BIN=$built
+    return 0
+  fi
+  version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n1)
+  installed=$(command -v why502 || true)
+  if [ -n "$installed" ] && [ "$("$installed" --version 2>/dev/null)" = "why502 $version" ]; then
+    say "using $installed, which is $version as well"
+    export WHY502_BIN=$installed
+    return 0
+  fi
+  need_rust
+  say "building why502: some 300 crates, on two cores 8 to 15 minutes the first time; WHY502_BIN=PROGRAM takes one that is built"
+  (cd "$root" && cargo build --release --bin why502) || die "why502 could not be built"
+  export WHY502_BIN=$built
+}
+
+# Before anything that takes long.
+need_ports() {
+  local port
+  for port in "$@"; do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+      die "port $port is taken: stop the program that has it (ss -ltnp 'sport = :$port' names it), then start again"
+    fi
   done
 }
 

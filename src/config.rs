@@ -235,6 +235,14 @@ fn pipelines(
                 context.warnings.push(Mistake { line: debug.1, text });
             }
         }
+        if signal != Signal::Traces {
+            for (exporter, line) in section.list(context, "exporters") {
+                if type_of(&exporter) == "jaeger" {
+                    let text = format!("`{shown}::exporters`: Jaeger takes traces alone; take `{exporter}` out");
+                    context.mistake(line, text);
+                }
+            }
+        }
         pipelines.push(Pipeline { name: name.clone(), signal, receivers, explained, exporters });
     }
     pipelines

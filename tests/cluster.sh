@@ -13,6 +13,7 @@ need_debian prometheus promtool buildah buildah systemd systemd-analyze binutils
 need_collector
 need_jaeger
 need_helm
+need_kustomize
 need_apiserver
 "$work/venv/bin/python" -c 'import yaml' 2>/dev/null || "$work/venv/bin/pip" install -q --disable-pip-version-check pyyaml
 

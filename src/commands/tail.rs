@@ -295,5 +295,6 @@ fn remote(to: &Endpoint) -> Remote {
             max_elapsed_time: Duration::ZERO,
         },
         request_bytes_max: 4 << 20,
+        request_items_max: None,
     }
 }

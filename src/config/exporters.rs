@@ -1,10 +1,13 @@
 //! `exporters`: where everything goes.
 
+mod datadog;
+
 use super::extensions::Extensions;
 use super::section::{Context, Section, unknown};
 use super::settings::{
     Authenticator, ClientTls, Compression, Endpoint, Exporter, ExporterKind, NamedFile, Queue, Remote, Retry, WhenFull,
 };
+use super::table::keys_under;
 use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, type_of};
 use crate::otlp::Signal;
@@ -27,10 +30,14 @@ pub(super) fn exporters(
         check_name(context, "exporters", name, *line);
         let shown = format!("exporters::{name}");
         let kind = match type_of(name) {
-            "otlp" | "otlp_grpc" => Some(ExporterKind::Grpc(remote(context, extensions, &shown, value, *line, false))),
-            "otlphttp" | "otlp_http" => {
-                Some(ExporterKind::Http(remote(context, extensions, &shown, value, *line, true)))
+            "otlp" | "otlp_grpc" => {
+                Some(ExporterKind::Grpc(remote(context, extensions, &shown, value, *line, Preset::Grpc)))
             }
+            "otlphttp" | "otlp_http" => {
+                Some(ExporterKind::Http(remote(context, extensions, &shown, value, *line, Preset::Http)))
+            }
+            "datadog" => Some(ExporterKind::Http(remote(context, extensions, &shown, value, *line, Preset::Datadog))),
+            "jaeger" => Some(ExporterKind::Grpc(remote(context, extensions, &shown, value, *line, Preset::Jaeger))),
             "file" => {
                 let section = Section::open(context, "file", &shown, Some(value));
                 let path = section.file(context, "path");
@@ -56,7 +63,13 @@ pub(super) fn exporters(
             other => {
                 context.mistake(
                     *line,
-                    unknown("exporters", "exporter", name, other, &["otlp", "otlphttp", "file", "debug"]),
+                    unknown(
+                        "exporters",
+                        "exporter",
+                        name,
+                        other,
+                        &["otlp", "otlphttp", "datadog", "jaeger", "file", "debug"],
+                    ),
                 );
                 None
             }
@@ -68,15 +81,32 @@ pub(super) fn exporters(
     (exporters, names)
 }
 
+/// What a remote exporter is for: any backend that speaks OTLP, or one of which we know the endpoint, key and limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preset {
+    Grpc,
+    Http,
+    Datadog,
+    Jaeger,
+}
+
+impl Preset {
+    /// Keys that it has beside those of every remote exporter.
+    fn keys(self) -> Vec<&'static str> {
+        if self == Preset::Datadog { keys_under("datadog") } else { Vec::new() }
+    }
+}
+
 fn remote(
     context: &mut Context<'_>,
     extensions: &Extensions,
     shown: &str,
     node: &Node,
     line: usize,
-    http: bool,
+    preset: Preset,
 ) -> Remote {
-    let section = Section::open(context, "remote", shown, Some(node));
+    let section = Section::open_with(context, "remote", &preset.keys(), shown, Some(node));
+    let http = matches!(preset, Preset::Http | Preset::Datadog);
     if !http {
         for key in [LOGS, TRACES, METRICS, "encoding"] {
             if section.has(key) {
@@ -89,14 +119,34 @@ fn remote(
     }
     let tls = section.section(context, "tls", "remote::tls");
     let scheme = if tls.boolean(context, "insecure") { Scheme::HTTP } else { Scheme::HTTPS };
-    let endpoints = if http {
+    let mut endpoints = if http {
         urls(context, &section)
     } else {
         let endpoint = section.endpoint(context, "endpoint", |text| endpoint::grpc(text, scheme.clone()));
         [endpoint.clone(), endpoint.clone(), endpoint]
     };
+    let mut headers = section.headers(context, "headers");
+    let mut request_bytes_max = section.bytes(context, "max_request_bytes");
+    let mut request_items_max =
+        section.has_value("max_request_items").then(|| section.count(context, "max_request_items") as u64);
+    match preset {
+        Preset::Grpc | Preset::Http => {}
+        Preset::Datadog => {
+            let own = Section::unchecked("datadog", shown, Some(node));
+            datadog::preset(context, &own, &section, &mut endpoints, &mut headers);
+            if !section.has_value("max_request_bytes") {
+                request_bytes_max = datadog::REQUEST_BYTES_MAX;
+            }
+            request_items_max = request_items_max.or(Some(datadog::REQUEST_ITEMS_MAX));
+        }
+        // Of the three signals it has traces alone.
+        Preset::Jaeger => {
+            let [logs, _, metrics] = &mut endpoints;
+            (*logs, *metrics) = (None, None);
+        }
+    }
     let keys = if http { &["endpoint", LOGS, TRACES, METRICS][..] } else { &["endpoint"] };
-    if !keys.iter().any(|key| section.has_value(key)) {
+    if preset != Preset::Datadog && !keys.iter().any(|key| section.has_value(key)) {
         let such = if http { "https://otlp.example.com" } else { "tempo:4317" };
         context.mistake(line, format!("`{shown}` needs an `endpoint`, such as {such}"));
     }
@@ -127,7 +177,7 @@ fn remote(
     }
     Remote {
         endpoints,
-        headers: section.headers(context, "headers"),
+        headers,
         auth: auth(context, extensions, &section),
         proxy: proxy(context, &section),
         compression: compression(context, &section, http),
@@ -150,7 +200,8 @@ fn remote(
             max_interval: retry.duration(context, "max_interval"),
             max_elapsed_time: retry.duration(context, "max_elapsed_time"),
         },
-        request_bytes_max: section.bytes(context, "max_request_bytes"),
+        request_bytes_max,
+        request_items_max,
         dead_letter: dead_letter(context, &section),
     }
 }

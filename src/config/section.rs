@@ -67,8 +67,20 @@ pub struct Section<'n> {
 impl<'n> Section<'n> {
     /// Opens a section and reports unknown keys.
     pub fn open(context: &mut Context<'_>, path: &'static str, shown: &str, node: Option<&'n Node>) -> Section<'n> {
+        Section::open_with(context, path, &[], shown, node)
+    }
+
+    /// The same where keys of `others` may stand as well, which somebody else reads.
+    pub fn open_with(
+        context: &mut Context<'_>,
+        path: &'static str,
+        others: &[&'static str],
+        shown: &str,
+        node: Option<&'n Node>,
+    ) -> Section<'n> {
         let members = node.map_or(&[][..], |node| context.members(node, shown));
-        let known = keys_under(path);
+        let mut known = others.to_vec();
+        known.extend(keys_under(path));
         for (key, line, _) in members {
             let whole = format!("{path}::{key}");
             if let Some(words) = told_of(NOT_NEEDED, &whole) {
@@ -297,6 +309,17 @@ impl<'n> Section<'n> {
             }
         }
         pairs
+    }
+
+    /// A secret that is sent as a header: its value stays out of every message.
+    pub fn secret(&self, context: &mut Context<'_>, key: &str) -> Option<Secret> {
+        let text = self.text(context, key).filter(|text| !text.is_empty())?;
+        if http::HeaderValue::from_str(&text).is_err() {
+            let place = self.place(key);
+            context.mistake(place.line, format!("`{}`: take line breaks and control characters out", place.key));
+            return None;
+        }
+        Some(Secret::new(text))
     }
 
     /// Header names and secret values.

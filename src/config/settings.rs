@@ -400,6 +400,8 @@ pub struct Remote {
     pub retry: Retry,
     /// Largest request before compression.
     pub request_bytes_max: usize,
+    /// Most items of a request; any number where `None`.
+    pub request_items_max: Option<u64>,
     /// Where what the backend refuses for good is written, and how many bytes at most.
     pub dead_letter: Option<(NamedFile, usize)>,
 }

@@ -59,7 +59,7 @@ fn all_mistakes_at_once() {
             "4: `exporters::otlp/a` needs an `endpoint`, such as tempo:4317",
             "5: `exporters::otlphttp::endpoint`: `host:4318` needs a scheme, http:// or https://",
             "5: `exporters::otlphttp::timeout`: `10` is not a duration such as 8s or 1m30s, 10ms to 10m",
-            "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, file, debug",
+            "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, datadog, jaeger, file, debug",
             "9: `service::pipelines::logs::processors`: why502 has no processor `tail_sampling`; put it into the collector in front or behind",
             "9: `service::pipelines::logs::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
             "10: `service::pipelines` has no pipeline `profiles`; it has logs, traces, metrics",
@@ -237,7 +237,7 @@ exporters: {debug: {}, monkey: {}, otpl/a: {}}
 service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
 ",
         &[
-            "2: `exporters` has no exporter `monkey`; it has otlp, otlphttp, file, debug",
+            "2: `exporters` has no exporter `monkey`; it has otlp, otlphttp, datadog, jaeger, file, debug",
             "2: `exporters` has no exporter `otpl/a`; did you mean `otlp`?",
         ],
     );
@@ -584,6 +584,57 @@ fn probes_and_scrapes_in_the_words_of_the_collector() {
             "16: `service::telemetry::metrics::readers` has a second one for Prometheus; keep one",
             "17: `service::telemetry::metrics::readers::3::periodic` is not supported by why502: write where metrics go by OTLP as `service::telemetry::metrics::otlp_endpoint`",
             "18: `service::telemetry::metrics::readers::4` must be `pull: {exporter: {prometheus: {}}}`",
+        ],
+    );
+}
+
+#[test]
+fn presets_of_backends() {
+    let whole = |exporters: &str, pipelines: &str| {
+        format!("{HEAD}exporters:\n{exporters}\nservice:\n  pipelines:\n{pipelines}\n")
+    };
+    let logs =
+        |exporter: &str| format!("    logs: {{receivers: [otlp], processors: [why502], exporters: [{exporter}]}}");
+    let traces =
+        |exporter: &str| format!("    traces: {{receivers: [otlp], processors: [why502], exporters: [{exporter}]}}");
+    let remote = |text: &str| match read(text, &environment).expect(text).exporters.remove(0).kind {
+        ExporterKind::Grpc(remote) | ExporterKind::Http(remote) => remote,
+        other => panic!("{other:?}"),
+    };
+    let url = |endpoint: &Option<settings::Endpoint>| endpoint.as_ref().map(|endpoint| endpoint.url.to_string());
+
+    let datadog = remote(&whole("  datadog: {site: datadoghq.eu, key: \"${env:KEY}\", timeout: 3s}", &logs("datadog")));
+    let expected = ["logs", "traces", "metrics"].map(|signal| Some(format!("https://otlp.datadoghq.eu/v1/{signal}")));
+    assert_eq!(datadog.endpoints.each_ref().map(url), expected);
+    assert_eq!((datadog.headers[0].0.as_str(), datadog.headers[0].1.reveal()), ("dd-api-key", "s3cret"));
+    assert_eq!((datadog.request_bytes_max, datadog.request_items_max), (3_000_000, Some(1_000)));
+    assert_eq!(datadog.timeout.as_secs(), 3);
+    assert!(!format!("{datadog:?}").contains("s3cret"));
+    let set = "  datadog/eu: {endpoint: 'http://127.0.0.1:1', key: k, max_request_bytes: 1MiB, max_request_items: 5}";
+    let set = remote(&whole(set, &logs("datadog/eu")));
+    assert_eq!(url(&set.endpoints[1]).as_deref(), Some("http://127.0.0.1:1/v1/traces"));
+    assert_eq!((set.request_bytes_max, set.request_items_max), (1 << 20, Some(5)));
+
+    let jaeger = remote(&whole("  jaeger: {endpoint: 'jaeger:4317', tls: {insecure: true}}", &traces("jaeger")));
+    let expected = [None, Some("http://jaeger:4317/".to_owned()), None];
+    assert_eq!(jaeger.endpoints.each_ref().map(url), expected);
+    assert_eq!(jaeger.request_items_max, None);
+
+    check(
+        &whole(
+            "  datadog: {site: datadoghq.co, kye: k, api: {key: k}, encoding: json}\n  datadog/2: {site: datadoghq.eu, endpoint: 'https://x', key: \"${env:KEY}\\n\"}\n  jaeger: {}",
+            &format!("{}\n{}", logs("datadog, datadog/2, jaeger"), traces("jaeger")),
+        ),
+        &[
+            "4: `exporters::datadog::api` is not supported by why502: write `site` and `key` without `api` above them",
+            "4: `exporters::datadog::encoding`: Datadog takes `proto` alone; take it out",
+            "4: `exporters::datadog::key` is missing; write `key: ${env:DD_API_KEY}`",
+            "4: `exporters::datadog::site`: `datadoghq.co` is not one of datadoghq.com, us3.datadoghq.com, us5.datadoghq.com, ap1.datadoghq.com, ap2.datadoghq.com, datadoghq.eu",
+            "4: `exporters::datadog` has no key `kye`; did you mean `key`?",
+            "5: `exporters::datadog/2::endpoint` and `site` say the same; keep one",
+            "5: `exporters::datadog/2::key`: take line breaks and control characters out",
+            "6: `exporters::jaeger` needs an `endpoint`, such as tempo:4317",
+            "9: `service::pipelines::logs::exporters`: Jaeger takes traces alone; take `jaeger` out",
         ],
     );
 }

@@ -107,5 +107,6 @@ pub fn queue_settings() -> Remote {
             max_elapsed_time: Duration::ZERO,
         },
         request_bytes_max: 4 << 20,
+        request_items_max: None,
     }
 }

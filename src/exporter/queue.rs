@@ -67,6 +67,18 @@ struct Backend {
     deliver: Arc<dyn Deliver>,
     retry: Retry,
     request_bytes_max: usize,
+    request_items_max: u64,
+}
+
+impl Backend {
+    fn of(remote: &Remote, deliver: Arc<dyn Deliver>) -> Backend {
+        Backend {
+            deliver,
+            retry: remote.retry,
+            request_bytes_max: remote.request_bytes_max,
+            request_items_max: remote.request_items_max.unwrap_or(u64::MAX),
+        }
+    }
 }
 
 impl std::fmt::Debug for Backend {
@@ -94,7 +106,7 @@ pub fn start(
     let shared = Arc::new(Shared {
         backlog: Mutex::new(Backlog::new(remote.queue, memory)),
         news: Notify::new(),
-        backend: Mutex::new(Backend { deliver, retry: remote.retry, request_bytes_max: remote.request_bytes_max }),
+        backend: Mutex::new(Backend::of(remote, deliver)),
         changed: Notify::new(),
         sizes: Sizes::default(),
         pause: Mutex::default(),
@@ -195,7 +207,7 @@ impl Sender {
     /// Goes on with other settings and another client; what waits to be tried again is tried at once.
     pub fn change(&self, remote: &Remote, deliver: Arc<dyn Deliver>) {
         let shared = &self.shared;
-        *shared.backend() = Backend { deliver, retry: remote.retry, request_bytes_max: remote.request_bytes_max };
+        *shared.backend() = Backend::of(remote, deliver);
         shared.backlog().change(remote.queue);
         *shared.pause.lock().unwrap_or_else(PoisonError::into_inner) = None;
         shared.changed.notify_waiters();
@@ -314,6 +326,12 @@ impl Shared {
         let mut parts = VecDeque::from([request]);
         while let Some(part) = parts.pop_front() {
             self.wait_for_pause().await;
+            if part.items > self.backend().request_items_max
+                && let Some(smaller) = batch::shrink(&part, usize::MAX)
+            {
+                prepend(&mut parts, smaller);
+                continue;
+            }
             let limit = self.limit();
             if part.request.len() > limit && (part.items > 1 || part.request.len() > self.request_bytes_max()) {
                 let cut = batch::fit(part, limit);

@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 13] = [
+const SECTIONS: [(&str, &str, &str); 14] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -26,7 +26,12 @@ const SECTIONS: [(&str, &str, &str); 13] = [
     (
         "remote",
         "exporters::otlp and exporters::otlphttp",
-        "OTLP over gRPC and over HTTP; `otlp_grpc` and `otlp_http` are the same. Several of a kind have a `/name` behind it.",
+        "OTLP over gRPC and over HTTP; `otlp_grpc` and `otlp_http` are the same. Several of a kind have a `/name` behind it. `jaeger` is `otlp` for traces alone.",
+    ),
+    (
+        "datadog",
+        "exporters::datadog",
+        "Datadog's intake of OTLP over HTTP, with its key and its limits (`max_request_bytes` is 3 MB there, `max_request_items` 1000). It has the keys of `otlphttp` beside these.",
     ),
     (
         "file",
