@@ -49,7 +49,7 @@ def test_started_and_ended_in_a_kubelets_order_no_line_is_lost(tmp_path, monkeyp
     assert tail["args"][-1] == "/logs/*.log"
     # In this folder other programs log as well.
     logs = [str(tmp_path / name) for name in ("access.log", "error.log", "gunicorn.log")]
-    lines = [*tail["args"][:-1], *logs, "--to", f"http://127.0.0.1:{grpc}"]
+    lines = [*[word.replace("/state/", f"{tmp_path}/") for word in tail["args"][:-1]], *logs, "--to", f"http://127.0.0.1:{grpc}"]
     follower = Process([binary(), *lines], tmp_path / "tail.out")
     back = Gunicorn(tmp_path, f"127.0.0.1:{free_port()}", "--graceful-timeout", "3")
     front = Nginx(tmp_path, back.bind)
