@@ -231,7 +231,7 @@ build_apiserver() {
   (cd "$1" && GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' CGO_ENABLED=0 nice -n 10 go build -trimpath -ldflags "-s -w -X $version" -o "$2" k8s.io/kubernetes/cmd/kube-apiserver)
 }
 
-# Of Debian's nothing is started: the tests have their own.
+# The distribution may start what it installs; the tests start their own, on other ports.
 need_debian() {
   while [ $# -gt 0 ]; do
     command -v "$2" >/dev/null || apt_install "$1"
