@@ -71,6 +71,20 @@ service:
     traces: {receivers: [otlp], processors: [why502], exporters: [otlp]}
 """
 
+# The same with every request on the disk before it is acknowledged.
+JOURNAL_CONFIG = WHY502_CONFIG.replace("compression: none", "compression: none, sending_queue: {storage: journal}")
+JOURNAL_CONFIG += "journal: {directory: FOLDER/journal, max_bytes: 4GiB}\n"
+
+
+def syncs_a_second(folder, size=4_096, count=300):
+    """What the disk itself does: so much appended and synced, one after the other."""
+    with open(folder / "syncs", "wb", buffering=0) as file:
+        began = time.monotonic()
+        for _ in range(count):
+            file.write(b"x" * size)
+            os.fdatasync(file.fileno())
+        return count / (time.monotonic() - began)
+
 
 def free_port():
     with socket.socket() as probe:
@@ -105,8 +119,8 @@ def command_of(subject, port, sink, folder):
     if subject == "proxy":
         return [COMPARE, "proxy", "--listen", f"127.0.0.1:{port}", "--to", f"http://127.0.0.1:{sink}"]
     config = folder / f"{subject}.yaml"
-    text = COLLECTOR_CONFIG if subject == "collector" else WHY502_CONFIG
-    config.write_text(text.replace("PORT", str(port)).replace("SINK", str(sink)))
+    text = {"collector": COLLECTOR_CONFIG, "journal": JOURNAL_CONFIG}.get(subject, WHY502_CONFIG)
+    config.write_text(text.replace("PORT", str(port)).replace("SINK", str(sink)).replace("FOLDER", str(folder)))
     return [COLLECTOR, "--config", config] if subject == "collector" else [WHY502, "run", "--config", config]
 
 
@@ -170,7 +184,7 @@ def run_once(subject, load, records, seconds, folder):
         result["rss_first_third_mib"] = statistics.median(sampler.samples[:third] or [0.0])
         result["rss_last_third_mib"] = statistics.median(sampler.samples[-third:] or [0.0])
         process.send_signal(signal.SIGTERM)
-        if process.wait(timeout=60) != 0 and subject == "why502":
+        if process.wait(timeout=60) != 0 and subject in ("why502", "journal"):
             raise SystemExit(f"error: {subject} ended with {process.returncode}")
         sink.send_signal(signal.SIGTERM)
         took = json.loads(sink.communicate(timeout=60)[0])
@@ -196,15 +210,19 @@ def main():
     parser.add_argument("--only", help="loads, by comma: " + ", ".join(LOADS))
     parser.add_argument("--json", type=pathlib.Path, help="where the figures go as JSON, beside the table")
     parser.add_argument("--without-collector", action="store_true")
+    parser.add_argument("--journal", action="store_true", help="why502 with a journal as well, in the folder for temporary files")
     options = parser.parse_args()
     global WHY502
     WHY502 = options.why502 or WHY502
     loads = options.only.split(",") if options.only else list(LOADS)
     if unknown := [load for load in loads if load not in LOADS]:
         parser.error(f"no load is named {unknown[0]}; there are {', '.join(LOADS)}")
-    subjects = ["proxy", "why502"] + ([] if options.without_collector else ["collector"])
+    subjects = ["proxy", "why502"] + (["journal"] if options.journal else [])
+    subjects += [] if options.without_collector else ["collector"]
     figures = {load: {subject: [] for subject in subjects} for load in loads}
     with tempfile.TemporaryDirectory() as folder:
+        if options.journal:
+            print(f"the disk alone: {syncs_a_second(pathlib.Path(folder)):,.0f} syncs of 4 KiB a second")
         for number in range(options.rounds):
             for load in loads:
                 # Side by side: a noisy minute hits all of a round.

@@ -40,6 +40,8 @@ pub enum Command {
     Watch(Watch),
     /// Ask a running why502 whether it takes data: for the health check of a container, exit code 0 or 1
     Health(Health),
+    /// Look into the directory of a journal, check it, or repair it
+    Journal(Journal),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -47,6 +49,28 @@ pub enum Command {
     },
     /// Print a page of the manual, or write all of them
     Man(Man),
+}
+
+/// What is done with a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JournalAction {
+    /// Show what is in it and what each exporter lacks; a running why502 may have it open
+    Inspect,
+    /// Read all of it: exit code 0 when it is sound, 1 when something is damaged
+    Verify,
+    /// Keep what can be read and set aside what cannot; no why502 may have it open
+    Repair,
+}
+
+/// Options of `journal`.
+#[derive(Debug, Args)]
+pub struct Journal {
+    /// What to do
+    #[arg(value_enum)]
+    pub action: JournalAction,
+    /// The directory: `journal::directory` of the configuration
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 /// Options of `man`.

@@ -4,6 +4,7 @@ pub mod causes;
 pub mod completions;
 pub mod explain;
 pub mod health;
+pub mod journal;
 pub mod nginx_conf;
 pub mod parse;
 pub mod preflight;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Causes(options) => causes::run(&options),
         Command::Watch(options) => watch::run(&options),
         Command::Health(options) => health::run(&options),
+        Command::Journal(options) => journal::run(&options),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man(options) => completions::man(&options),
     };

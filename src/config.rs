@@ -23,7 +23,7 @@ use http::uri::Scheme;
 use processors::processors;
 use receivers::{check_overlap, receivers};
 use section::{Context, Section, unknown, unknown_key};
-use settings::{Config, MemoryLimit, Pipeline, Scraped, Telemetry};
+use settings::{Config, Journal, MemoryLimit, Pipeline, Scraped, Telemetry};
 use table::{PROCESSORS_NOT_NEEDED, told_of};
 use tree::{Kind, Mistake, Node};
 
@@ -44,7 +44,7 @@ service:
     traces: {receivers: [otlp], processors: [why502], exporters: [debug]}
 ";
 
-const ROOT_KEYS: [&str; 6] = ["receivers", "processors", "exporters", "extensions", "memory", "service"];
+const ROOT_KEYS: [&str; 7] = ["receivers", "processors", "exporters", "extensions", "memory", "journal", "service"];
 
 /// Reads a configuration.
 ///
@@ -88,6 +88,7 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     let (receivers, receiver_names) = receivers(context, member(root, "receivers"), &extensions);
     let (processor, processor_names) = processors(context, member(root, "processors"));
     let (exporters, exporter_names) = exporters(context, member(root, "exporters"), &extensions);
+    let journal = journal(context, member(root, "journal"), &exporters, root.line);
     if let Some(service) = service {
         for (key, line, _) in context.members(service, "service") {
             const KEYS: [&str; 3] = ["pipelines", "telemetry", "extensions"];
@@ -109,7 +110,8 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     let telemetry = telemetry(context, service.and_then(|service| member(service, "telemetry")));
     let memory = memory(context, member(root, "memory"));
     let health = extensions.health;
-    let config = Config { receivers, processor, exporters, pipelines, health, telemetry, memory, warnings: Vec::new() };
+    let warnings = Vec::new();
+    let config = Config { receivers, processor, exporters, pipelines, health, telemetry, memory, journal, warnings };
     check_overlap(context, &config.listeners().collect::<Vec<_>>());
     config
 }
@@ -284,6 +286,41 @@ fn unused(names: &Names<'_>, used: &[String]) -> Vec<Mistake> {
         .filter(|(path, _)| !used.contains(path))
         .map(|(path, line)| Mistake { line, text: format!("`{path}` is in no pipeline and does nothing") })
         .collect()
+}
+
+/// The journal, where an exporter asks for it.
+fn journal(
+    context: &mut Context<'_>,
+    node: Option<&Node>,
+    exporters: &[settings::Exporter],
+    line: usize,
+) -> Option<Journal> {
+    let section = Section::open(context, "journal", "journal", node);
+    let directory = section.file(context, "directory");
+    let bytes_max = section.bytes(context, "max_bytes") as u64;
+    let asks = exporters.iter().find(|exporter| exporter.is_journaled());
+    match (asks, directory) {
+        (Some(_), Some(directory)) => Some(Journal { directory, bytes_max }),
+        (Some(exporter), None) => {
+            let line = node.map_or(line, |node| node.line);
+            let text = format!(
+                "`exporters::{}::sending_queue::storage` is `journal`, and `journal::directory` is missing; write `journal: {{directory: DIRECTORY}}` at the top of the file",
+                exporter.name
+            );
+            context.mistake(line, text);
+            None
+        }
+        (None, directory) => {
+            if let Some(node) = node {
+                let text = match directory {
+                    Some(_) => "`journal` does nothing: no exporter has `sending_queue: {storage: journal}`",
+                    None => "`journal` needs a `directory`, and exporters with `sending_queue: {storage: journal}`",
+                };
+                context.warnings.push(Mistake { line: node.line, text: text.to_owned() });
+            }
+            None
+        }
+    }
 }
 
 fn telemetry(context: &mut Context<'_>, node: Option<&Node>) -> Telemetry {

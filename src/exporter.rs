@@ -27,6 +27,7 @@ use crate::auth::AuthError;
 use crate::config::settings::{Exporter as Settings, ExporterKind, Remote};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
+use crate::journal::{Account, Journal, Marks};
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use crate::pem::PemError;
@@ -51,6 +52,14 @@ pub trait Outlet: Send + Sync {
     fn give_back(&self, _amount: Amount) {}
     /// Takes a request without waiting, whether room was kept for it or not; what it cannot take it counts itself.
     fn send(&self, signal: Signal, request: Bytes, items: u64);
+    /// The same of what the journal holds: the outlet notes what becomes of it.
+    fn send_marked(&self, signal: Signal, request: Bytes, items: u64, _marks: Marks) {
+        self.send(signal, request, items);
+    }
+    /// Its part of the journal, where what it is given waits on disk as well.
+    fn account(&self) -> Option<&Account> {
+        None
+    }
     /// Takes a verdict; most outlets do nothing with it.
     fn verdict(&self, verdict: &Arc<Verdict>);
     /// Takes an incident; most outlets do nothing with it.
@@ -193,7 +202,7 @@ enum Kind {
 }
 
 impl Exporter {
-    /// Starts its tasks. Must be called inside the runtime.
+    /// Starts its tasks, without a limit or a journal. Must be called inside the runtime.
     ///
     /// # Errors
     /// One sentence with what to do.
@@ -206,24 +215,37 @@ impl Exporter {
     /// # Errors
     /// One sentence with what to do.
     pub fn start_within(settings: &Settings, memory: &Memory) -> Result<Exporter, StartError> {
+        Exporter::start_with(settings, memory, None)
+    }
+
+    /// The same with a journal. What is sent to a backend that it knows is noted there.
+    ///
+    /// # Errors
+    /// One sentence with what to do.
+    pub fn start_with(
+        settings: &Settings,
+        memory: &Memory,
+        journal: Option<&Arc<Journal>>,
+    ) -> Result<Exporter, StartError> {
         let memory = memory.clone();
         let stats = Arc::new(Stats::default());
         let name = settings.name.clone();
+        let account = journal.and_then(|journal| Account::of(journal, &name));
         let kind = match &settings.kind {
             ExporterKind::Grpc(remote) => {
                 let client = grpc::Client::new(&name, remote)?;
                 let dead = dead_letters(&name, remote)?;
-                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory))
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory, account))
             }
             ExporterKind::Http(remote) => {
                 let client = http::Client::new(&name, remote)?;
                 let dead = dead_letters(&name, remote)?;
-                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory))
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory, account))
             }
             ExporterKind::File(named) => {
                 let writer = file::File::open(&name, &named.path)?;
                 let settings = file::queue_settings();
-                Kind::Queued(queue::start(&name, &settings, Arc::new(writer), Arc::clone(&stats), None, memory))
+                Kind::Queued(queue::start(&name, &settings, Arc::new(writer), Arc::clone(&stats), None, memory, None))
             }
             ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),
         };
@@ -314,7 +336,20 @@ impl Outlet for Exporter {
 
     fn send(&self, signal: Signal, request: Bytes, items: u64) {
         if let Kind::Queued(sender) = &self.kind {
-            sender.send(signal, request, items);
+            sender.send(signal, request, items, Marks::default());
+        }
+    }
+
+    fn send_marked(&self, signal: Signal, request: Bytes, items: u64, marks: Marks) {
+        if let Kind::Queued(sender) = &self.kind {
+            sender.send(signal, request, items, marks);
+        }
+    }
+
+    fn account(&self) -> Option<&Account> {
+        match &self.kind {
+            Kind::Queued(sender) => sender.account(),
+            Kind::Debug(_) => None,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod enrich;
 pub mod explain;
 pub mod exporter;
+pub mod journal;
 pub mod memory;
 pub mod otlp;
 pub mod pem;

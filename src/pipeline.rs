@@ -12,11 +12,14 @@
 //! held; past the limits senders are asked to come back before anything of their request is used. On shutdown:
 //! receivers stop, the engine gives every open request its verdict, exporters drain.
 
+mod builder;
 pub mod correlator;
 mod incidents;
 pub mod intake;
 mod items;
+mod origin;
 mod refused;
+mod replay;
 mod room;
 mod streams;
 pub mod subject;
@@ -25,6 +28,7 @@ use crate::config::settings::Config;
 use crate::engine::place::{Place, Stream};
 use crate::engine::{Settings, UpstreamRule};
 use crate::exporter::{Exporter, Outlet};
+use crate::journal::{Account, Journal, Marks};
 use crate::otlp::{ResourceGroup, Signal};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos};
@@ -67,12 +71,26 @@ impl Route {
     pub fn is_empty(&self) -> bool {
         self.plain.is_empty() && self.explained.is_empty()
     }
+
+    /// All of them, in the order in which they are asked for room.
+    fn outlets(&self) -> impl Iterator<Item = &Arc<dyn Outlet>> {
+        self.explained.iter().chain(&self.plain)
+    }
+
+    /// The journal, where an outlet waits on disk.
+    fn journal(&self) -> Option<&Arc<Journal>> {
+        self.outlets().find_map(|outlet| outlet.account()).map(Account::journal)
+    }
 }
 
-/// Gives each the same request.
-fn send_all(outlets: &[Arc<dyn Outlet>], signal: Signal, request: &Bytes, items: u64) {
+/// Gives each the same request, with what it is made of.
+fn send_all(outlets: &[Arc<dyn Outlet>], signal: Signal, request: &Bytes, items: u64, marks: &Marks) {
     for outlet in outlets {
-        outlet.send(signal, request.clone(), items);
+        if marks.is_empty() {
+            outlet.send(signal, request.clone(), items);
+        } else {
+            outlet.send_marked(signal, request.clone(), items, marks.clone());
+        }
     }
 }
 
@@ -107,6 +125,8 @@ pub struct Shared {
     pub held_bytes_max: usize,
     /// Requests of logs that had no room.
     refused: Refused,
+    /// Requests on their way to the journal and the engine.
+    taking: origin::Taking,
     /// The same of spans.
     pub held_span_bytes: AtomicUsize,
     /// Limit of [`Shared::held_span_bytes`].
@@ -133,6 +153,7 @@ impl Shared {
             held_bytes: AtomicUsize::new(0),
             held_bytes_max: config.processor.held_bytes_max,
             refused: Refused::default(),
+            taking: origin::Taking::default(),
             held_span_bytes: AtomicUsize::new(0),
             held_span_bytes_max: config.processor.held_span_bytes_max,
             queued_rows: AtomicUsize::new(0),
@@ -217,6 +238,8 @@ fn sites(config: &Config) -> Sites {
 pub struct Pipeline {
     shared: Arc<Shared>,
     routes: Vec<[Arc<Route>; 3]>,
+    /// Names of the receivers.
+    receivers: Vec<Arc<str>>,
     messages: mpsc::Sender<correlator::Message>,
     correlator: tokio::task::JoinHandle<()>,
 }
@@ -261,13 +284,15 @@ impl Pipeline {
             processor.verdicts_per_incident,
         );
         let correlator = tokio::spawn(correlator.run(inbox));
-        Pipeline { shared, routes, messages, correlator }
+        let receivers = config.receivers.iter().map(|receiver| receiver.name.as_str().into()).collect();
+        Pipeline { shared, routes, receivers, messages, correlator }
     }
 
     /// What a receiver hands its requests to; `receiver` is its index in the configuration.
     pub fn intake(&self, receiver: usize) -> intake::Intake {
         let routes = self.routes.get(receiver).cloned().unwrap_or_default();
-        intake::Intake { shared: Arc::clone(&self.shared), routes, messages: self.messages.clone() }
+        let name = self.receivers.get(receiver).cloned().unwrap_or_else(|| "".into());
+        intake::Intake { shared: Arc::clone(&self.shared), name, routes, messages: self.messages.clone() }
     }
 
     /// What probes ask.

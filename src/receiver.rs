@@ -51,6 +51,9 @@ pub enum Refusal {
         /// When.
         retry_after: Duration,
     },
+    /// It cannot be written to the disk, where it would have to be before it is acknowledged; the sender shall come back.
+    #[error("{0}; send it again later")]
+    NotKept(String),
     /// No pipeline has this signal.
     #[error("no pipeline has this signal here; add one under service::pipelines")]
     Disabled,
@@ -81,6 +84,7 @@ impl Refusal {
             Refusal::Malformed(_) => "malformed",
             Refusal::TooLarge(_) => "too_large",
             Refusal::Overloaded { .. } => "overloaded",
+            Refusal::NotKept(_) => "not_kept",
             Refusal::Disabled => "signal_disabled",
             Refusal::ShuttingDown => "shutting_down",
             Refusal::ContentType => "content_type",
@@ -94,7 +98,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Refusal::Overloaded { retry_after } => Some(*retry_after),
-            Refusal::ShuttingDown | Refusal::Broken(_) => Some(Duration::from_secs(1)),
+            Refusal::ShuttingDown | Refusal::Broken(_) | Refusal::NotKept(_) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -57,11 +57,13 @@ async fn counters_say_what_became_of_everything() {
     let script = vec![Reply::http(503), Reply::Http(200, Vec::new(), partial), Reply::http(400)];
     let backend = Backend::start(script).await;
     let exporter = format!(
-        "otlphttp/out: {{endpoint: \"{}\", encoding: json, retry_on_failure: {{initial_interval: 1ms}}}}",
+        "otlphttp/out: {{endpoint: \"{}\", encoding: json, retry_on_failure: {{initial_interval: 1ms}}, sending_queue: {{storage: journal}}}}",
         backend.url()
     );
+    let directory = tempfile::tempdir().expect("a directory");
     let config = format!(
-        "{}  telemetry: {{metrics: {{otlp_endpoint: \"{}\", interval: 1s}}, logs: {{otlp_endpoint: \"{}\"}}}}\n",
+        "journal: {{directory: \"{}\"}}\n{}  telemetry: {{metrics: {{otlp_endpoint: \"{}\", interval: 1s}}, logs: {{otlp_endpoint: \"{}\"}}}}\n",
+        directory.path().join("journal").display(),
         explained("hold: 100ms", &exporter),
         collector.url(),
         collector.url()
@@ -117,6 +119,11 @@ async fn counters_say_what_became_of_everything() {
         ("why502_exporter_queue_size{exporter=otlphttp/out}", 0),
         ("why502_exporter_queue_items{exporter=otlphttp/out}", 0),
         ("why502_exporter_queue_bytes{exporter=otlphttp/out}", 0),
+        ("why502_journal_appended_requests{}", 5),
+        ("why502_journal_waiting_requests{exporter=otlphttp/out}", 0),
+        ("why502_journal_refused_requests{}", 0),
+        ("why502_journal_replayed_items{}", 0),
+        ("why502_journal_torn_bytes{}", 0),
     ];
     let last = expected.map(|(name, value)| (name.to_owned(), value));
     let all = || {

@@ -10,6 +10,7 @@ use crate::commands::{INCOMPLETE, environment, runtime, say, tell_service_manage
 use crate::config::settings::{Config, Listener};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
+use crate::journal::{self, Account, Journal, Limits, Opening};
 use crate::memory::{self, Memory};
 use crate::pipeline::Pipeline;
 use crate::read::formats::Reader;
@@ -83,11 +84,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         );
     }
     let memory = Memory::new(plan.data);
-    let exporters = config
-        .exporters
-        .iter()
-        .map(|settings| Exporter::start_within(settings, &memory))
-        .collect::<Result<Vec<_>, _>>()?;
+    let journal = open_journal(&config)?;
+    let of_journal = journal.as_ref().map(|(journal, _)| journal);
+    let start = |settings| Exporter::start_with(settings, &memory, of_journal);
+    let exporters = config.exporters.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
     let telemetry = telemetry::start(&config.telemetry, &counters, &exporters)?;
     let outlets: Vec<Arc<dyn Outlet>> =
@@ -96,6 +96,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let reader = Reader::with_access_formats(learned.formats);
     let pipeline = Pipeline::start(&config, reader, learned.nginx, &outlets, ring.clone(), Arc::clone(&counters));
     let (api, serving) = web::routes(ring).await.context("the descriptors of the verdict API")?;
+    if let Some((journal, opening)) = &journal {
+        opening.warnings.iter().for_each(|warning| tracing::warn!("the journal: {warning}"));
+        replay(&pipeline, journal).await?;
+    }
     announce(&sockets, file.is_none());
     let subject: Arc<dyn Subject> = Arc::new(pipeline.subject(&exporters));
     // These answer until the very end.
@@ -174,7 +178,13 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         }
         let time = for_delivery(began.elapsed());
         let closing: Vec<_> = exporters.iter().map(|exporter| exporter.close(time)).collect();
-        let left: u64 = futures(closing).await.into_iter().sum();
+        let left = futures(closing).await.into_iter().zip(&exporters);
+        // What the journal has is not left behind.
+        let left: u64 = left.filter(|(_, exporter)| exporter.account().is_none()).map(|(left, _)| left).sum();
+        if let Some((journal, _)) = &journal {
+            // Writes down what is delivered.
+            tokio::task::block_in_place(|| journal.close());
+        }
         tracing::info!("{}", telemetry::metrics::snapshot(&counters, &exporters));
         telemetry.shutdown(for_telemetry(began.elapsed())).await;
         left
@@ -184,6 +194,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         () = signals.end() => return Ok(ended_at_once()),
     };
     asked.cancel();
+    let kept: u64 = exporters.iter().filter_map(|exporter| exporter.account()).map(Account::open_count).sum();
+    if kept > 0 {
+        say(&format!("{kept} requests stay in the journal; the next start sends them"));
+    }
     if left > 0 {
         say(&format!("{left} items were left behind: their backend did not take them in time"));
     }
@@ -201,6 +215,30 @@ async fn after(pause: Option<Duration>) {
         Some(pause) => tokio::time::sleep(pause).await,
         None => std::future::pending().await,
     }
+}
+
+/// The journal, where an exporter asks for one, and what there is to say of it.
+fn open_journal(config: &Config) -> anyhow::Result<Option<(Arc<Journal>, Opening)>> {
+    let Some(settings) = &config.journal else { return Ok(None) };
+    let asking = config.exporters.iter().filter(|exporter| exporter.is_journaled());
+    let names: Vec<String> = asking.map(|exporter| exporter.name.clone()).collect();
+    let hold = i64::try_from(config.processor.hold.as_nanos()).unwrap_or(i64::MAX);
+    let limits = Limits::of(settings.bytes_max, hold);
+    let directory = &settings.directory.path;
+    let opened = journal::open_directory(directory, limits, &names);
+    opened.map(Some).map_err(|error| anyhow::anyhow!("{}", error.in_directory(directory)))
+}
+
+/// Hands over what the last run did not deliver.
+async fn replay(pipeline: &Pipeline, journal: &Arc<Journal>) -> anyhow::Result<()> {
+    let replayed = pipeline.replay(journal).await.context("the journal")?;
+    if replayed.items > 0 {
+        tracing::info!("{} items of the journal were not delivered by the last run; they go first", replayed.items);
+    }
+    if replayed.lost > 0 {
+        tracing::warn!("{} items of the journal are lost: no pipeline has their signal any more", replayed.lost);
+    }
+    Ok(())
 }
 
 /// What is left for verdicts and backends when so much of a shutdown has passed.

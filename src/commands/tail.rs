@@ -286,6 +286,7 @@ fn remote(to: &Endpoint) -> Remote {
             when_full: WhenFull::Refuse,
         },
         dead_letter: None,
+        is_journaled: false,
         retry: Retry {
             enabled: true,
             initial_interval: Duration::from_millis(500),

@@ -203,6 +203,7 @@ fn remote(
         request_bytes_max,
         request_items_max,
         dead_letter: dead_letter(context, &section),
+        is_journaled: storage(context, &queue),
     }
 }
 
@@ -270,6 +271,21 @@ fn queue_of(context: &mut Context<'_>, queue: &Section<'_>) -> Queue {
         _ => limits.requests_max = size,
     }
     limits
+}
+
+/// Whether the queue is kept on disk.
+fn storage(context: &mut Context<'_>, queue: &Section<'_>) -> bool {
+    if queue.text(context, "storage").is_some_and(|name| type_of(&name) == "file_storage") {
+        let place = queue.place("storage");
+        let text = format!(
+            "`{}`: why502 has no `file_storage` but a journal of its own; write `storage: journal` here and \
+             `journal: {{directory: DIRECTORY}}` at the top of the file",
+            place.key
+        );
+        context.mistake(place.line, text);
+        return false;
+    }
+    queue.choice(context, "storage") == "journal"
 }
 
 fn dead_letter(context: &mut Context<'_>, section: &Section<'_>) -> Option<(NamedFile, usize)> {

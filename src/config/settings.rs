@@ -103,6 +103,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What the whole program may take.
     pub memory: MemoryLimit,
+    /// Where requests are kept until their backends have them; none where no exporter asks for it.
+    pub journal: Option<Journal>,
     /// What works and may not be meant.
     pub warnings: Vec<super::tree::Mistake>,
 }
@@ -348,6 +350,11 @@ pub struct Exporter {
 }
 
 impl Exporter {
+    /// Whether it waits for its backend on disk.
+    pub fn is_journaled(&self) -> bool {
+        self.remote().is_some_and(|remote| remote.is_journaled)
+    }
+
     /// Its backend, where it has one across the network.
     pub fn remote(&self) -> Option<&Remote> {
         match &self.kind {
@@ -404,6 +411,8 @@ pub struct Remote {
     pub request_items_max: Option<u64>,
     /// Where what the backend refuses for good is written, and how many bytes at most.
     pub dead_letter: Option<(NamedFile, usize)>,
+    /// What is acknowledged for it is in the journal until it has it.
+    pub is_journaled: bool,
 }
 
 /// Compression of requests.
@@ -498,6 +507,15 @@ pub struct Pipeline {
     pub explained: bool,
     /// Indices of [`Config::exporters`].
     pub exporters: Vec<usize>,
+}
+
+/// The journal.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// Its directory.
+    pub directory: NamedFile,
+    /// Bytes of all its segments together.
+    pub bytes_max: u64,
 }
 
 /// Our own telemetry.

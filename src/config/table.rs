@@ -371,6 +371,12 @@ pub const SETTINGS: &[Setting] = &[
         "refuse",
         "What becomes of a request when the queue is full: its sender is asked to come back before anything of it is used (UNAVAILABLE with RetryInfo, 503 with Retry-After), it is dropped and counted, or the oldest that wait are. Where a pipeline has several exporters, all that refuse must have room.",
     ),
+    row(
+        "remote::sending_queue::storage",
+        Kind::Choice(&["memory", "journal"]),
+        "memory",
+        "Where what waits is kept. `journal`: a request for this backend is acknowledged when it is on the disk, and what the backend does not have when the program ends, however it ends, is sent after the next start. `queue_bytes` is the limit in both cases.",
+    ),
     row("remote::sending_queue::num_consumers", Kind::Count(1, 1_000), "10", "Requests on their way at once."),
     row("remote::retry_on_failure::enabled", Kind::Bool, "true", "Whether what may be sent again is."),
     row("remote::retry_on_failure::initial_interval", Kind::Duration("1ms", "1h"), "5s", "Before the second try."),
@@ -457,6 +463,18 @@ pub const SETTINGS: &[Setting] = &[
     ),
     row("health_check::path", Kind::Text, "/", "Answers as `/readyz` does, for probes that the collector had."),
     row(
+        "journal::directory",
+        Kind::Path,
+        "",
+        "Directory of the journal, on a local disk; made where it is missing. It belongs to one running why502 alone.",
+    ),
+    row(
+        "journal::max_bytes",
+        Kind::Bytes("8MiB", "64GiB"),
+        "1GiB",
+        "Bytes that it takes of the disk at most. Past it senders are asked to come back until backends have what is there.",
+    ),
+    row(
         "telemetry::logs::level",
         Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
         "info",
@@ -541,7 +559,6 @@ pub const NOT_NEEDED: &[(&str, &str)] = &[
 
 /// Keys of the collector that would mean something, with what to do instead.
 pub const INSTEAD: &[(&str, &str)] = &[
-    ("remote::sending_queue::storage", "the queue is in memory alone; put a collector with `file_storage` behind it"),
     ("remote::sending_queue::wait_for_result", "a request is acknowledged when it is in the queue; take it out"),
     ("remote::authority", "write the name in the certificate as `tls::server_name_override`"),
     ("remote::api", "write `site` and `key` without `api` above them"),

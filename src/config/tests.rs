@@ -497,9 +497,39 @@ service:
     check(
         &pasted.replace("block_on_overflow: true", "storage: file_storage"),
         &[
-            "12: `exporters::otlp/out::sending_queue::storage` is not supported by why502: the queue is in memory alone; put a collector with `file_storage` behind it",
+            "12: `exporters::otlp/out::sending_queue::storage`: why502 has no `file_storage` but a journal of its own; write `storage: journal` here and `journal: {directory: DIRECTORY}` at the top of the file",
         ],
     );
+}
+
+#[test]
+fn a_journal_and_who_asks_for_it_go_together() {
+    let text = |journal: &str, queue: &str| {
+        format!(
+            "receivers: {{otlp: {{protocols: {{grpc: {{}}}}}}}}\n{journal}\n\
+             exporters: {{otlp: {{endpoint: \"a:1\", sending_queue: {{{queue}}}}}}}\n\
+             service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [otlp]}}}}}}\n"
+        )
+    };
+    let sound =
+        read(&text("journal: {directory: /j, max_bytes: 64MiB}", "storage: journal"), &environment).expect("sound");
+    assert_eq!(sound.warnings, []);
+    let journal = sound.journal.expect("a journal");
+    assert_eq!((journal.directory.path.display().to_string(), journal.bytes_max), ("/j".to_owned(), 64 << 20));
+    check(
+        &text("", "storage: journal"),
+        &[
+            "1: `exporters::otlp::sending_queue::storage` is `journal`, and `journal::directory` is missing; write `journal: {directory: DIRECTORY}` at the top of the file",
+        ],
+    );
+    check(
+        &text("journal: {directory: /j}", "storage: disk"),
+        &["3: `exporters::otlp::sending_queue::storage`: `disk` is not one of memory, journal"],
+    );
+    let idle = read(&text("journal: {directory: /j}", ""), &environment).expect("it works");
+    assert!(idle.journal.is_none());
+    let told: Vec<String> = idle.warnings.into_iter().map(|warning| warning.text).collect();
+    assert_eq!(told, ["`journal` does nothing: no exporter has `sending_queue: {storage: journal}`"]);
 }
 
 #[test]

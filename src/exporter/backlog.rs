@@ -10,6 +10,7 @@
 //! wait, so that `queue_size` means requests as they will be sent, and no buffer of a connection is kept for a few bytes.
 
 use crate::config::settings::{Queue, WhenFull};
+use crate::journal::Marks;
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use bytes::Bytes;
@@ -31,6 +32,8 @@ pub struct Waiting {
     pub request: Bytes,
     /// Items in it.
     pub items: u64,
+    /// What it is made of, where that is in the journal.
+    pub marks: Marks,
 }
 
 /// So much of the room of a queue.
@@ -67,6 +70,7 @@ struct Entry {
     signal: Signal,
     items: u64,
     body: Body,
+    marks: Marks,
 }
 
 #[derive(Debug)]
@@ -86,8 +90,9 @@ impl Entry {
     }
 
     /// OTLP requests join as bytes: their only field is repeated.
-    fn append(&mut self, more: &[u8], items: u64) {
+    fn append(&mut self, more: &[u8], items: u64, marks: Marks) {
         self.items += items;
+        self.marks.join(marks);
         let need = self.len() + more.len();
         // Twice as much each time, but nothing that the last request of a full one would leave empty: it is not counted.
         let capacity = (2 * need).min(JOINED_ENOUGH + COPIED_MAX).max(need);
@@ -112,7 +117,7 @@ impl Entry {
             Body::Whole(bytes) => bytes,
             Body::Joined(bytes) => Bytes::from(bytes),
         };
-        Waiting { signal: self.signal, request, items: self.items }
+        Waiting { signal: self.signal, request, items: self.items, marks: self.marks }
     }
 }
 
@@ -215,13 +220,13 @@ impl Backlog {
 
     /// Puts a request at the end, whether there is room or not.
     pub(super) fn push(&mut self, waiting: Waiting, request_bytes_max: usize) {
-        let Waiting { signal, request, items } = waiting;
+        let Waiting { signal, request, items, marks } = waiting;
         self.queued.add(Amount { items, bytes: request.len() });
         self.count();
         let known = self.entries.iter_mut().rev().take(SIGNALS).find(|entry| entry.signal == signal);
         match known.filter(|entry| joins(entry, request.len(), request_bytes_max)) {
-            Some(entry) => entry.append(&request, items),
-            None => self.entries.push_back(Entry { signal, items, body: Body::Whole(request) }),
+            Some(entry) => entry.append(&request, items, marks),
+            None => self.entries.push_back(Entry { signal, items, body: Body::Whole(request), marks }),
         }
     }
 
@@ -235,17 +240,17 @@ impl Backlog {
             }
             let Some(next) = self.entries.pop_front() else { break };
             let next = next.taken();
-            first.append(&next.request, next.items);
+            first.append(&next.request, next.items, next.marks);
         }
         Some(first.taken())
     }
 
-    /// Drops the oldest request; returns its items.
-    pub(super) fn drop_oldest(&mut self) -> Option<u64> {
+    /// Drops the oldest request; returns its items and what it was made of.
+    pub(super) fn drop_oldest(&mut self) -> Option<(u64, Marks)> {
         let entry = self.entries.pop_front()?;
         self.queued.take(Amount { items: entry.items, bytes: entry.len() });
         self.count();
-        Some(entry.items)
+        Some((entry.items, entry.marks))
     }
 
     /// So much of what was taken out is settled.
@@ -275,7 +280,7 @@ mod tests {
     }
 
     fn of(signal: Signal, bytes: usize, items: u64) -> Waiting {
-        Waiting { signal, request: vec![b'x'; bytes].into(), items }
+        Waiting { signal, request: vec![b'x'; bytes].into(), items, marks: Marks::default() }
     }
 
     #[test]
@@ -330,7 +335,7 @@ mod tests {
             "reserved room pushes nothing out"
         );
         assert!(!backlog.has_room(Signal::Logs, Amount { items: 1, bytes: 1_001 }, MIB));
-        assert_eq!((backlog.drop_oldest(), backlog.drop_oldest()), (Some(7), None));
+        assert_eq!((backlog.drop_oldest(), backlog.drop_oldest()), (Some((7, Marks::default())), None));
         assert_eq!(backlog.queued(), Amount::default());
     }
 
@@ -346,7 +351,7 @@ mod tests {
         assert!(!second.has_room(Signal::Logs, need(1_000), MIB));
         first.give_back(need(5_000));
         assert!(second.has_room(Signal::Logs, need(1_000), MIB));
-        assert_eq!(second.drop_oldest(), Some(1));
+        assert_eq!(second.drop_oldest(), Some((1, Marks::default())));
         assert_eq!(memory.used().0, 0, "all of it is given back");
     }
 }

@@ -1,6 +1,7 @@
 //! Requests cut to the size that a backend takes.
 
 use super::backlog::Waiting;
+use crate::journal::Marks;
 use crate::otlp::{Signal, check, split};
 use bytes::Bytes;
 
@@ -50,5 +51,6 @@ fn halve(request: &Waiting) -> Option<Vec<Waiting>> {
 
 fn counted(signal: Signal, request: Vec<u8>) -> Waiting {
     let items = check(signal, &request).map_or(0, |counts| counts.items);
-    Waiting { signal, items, request: Bytes::from(request) }
+    // The whole is settled when its last part is, and carries what it was made of.
+    Waiting { signal, items, request: Bytes::from(request), marks: Marks::default() }
 }

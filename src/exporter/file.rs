@@ -97,6 +97,7 @@ pub fn queue_settings() -> Remote {
             when_full: WhenFull::Refuse,
         },
         dead_letter: None,
+        is_journaled: false,
         retry: Retry {
             enabled: true,
             initial_interval: Duration::from_secs(1),

@@ -10,6 +10,7 @@ use super::sizes::{LEARNED_MIN, Sizes};
 use super::told::{Kind, LOSS_ENDED, Told};
 use crate::clock;
 use crate::config::settings::{Remote, Retry, WhenFull};
+use crate::journal::{Account, Marks};
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use bytes::Bytes;
@@ -60,6 +61,8 @@ struct Shared {
     stats: Arc<Stats>,
     told: Told,
     dead: Option<DeadLetters>,
+    /// Where what is delivered is noted.
+    account: Option<Account>,
 }
 
 /// What may change while the program runs.
@@ -102,6 +105,7 @@ pub fn start(
     stats: Arc<Stats>,
     dead: Option<DeadLetters>,
     memory: Memory,
+    account: Option<Account>,
 ) -> Sender {
     let shared = Arc::new(Shared {
         backlog: Mutex::new(Backlog::new(remote.queue, memory)),
@@ -114,6 +118,7 @@ pub fn start(
         stats,
         told: Told::new(name),
         dead,
+        account,
     });
     let tasks = TaskTracker::new();
     let now = CancellationToken::new();
@@ -132,7 +137,7 @@ impl Sender {
     /// The request back when the queue is full or closed.
     pub fn offer(&self, signal: Signal, request: Bytes, items: u64) -> Result<(), Bytes> {
         let shared = &self.shared;
-        let waiting = Waiting { signal, request, items };
+        let waiting = Waiting { signal, request, items, marks: Marks::default() };
         let limit = shared.joined_max();
         {
             let mut backlog = shared.backlog();
@@ -172,32 +177,36 @@ impl Sender {
     }
 
     /// Puts a request for which there is room into the queue; in a queue that drops, what there is no room for is dropped.
-    pub fn send(&self, signal: Signal, request: Bytes, items: u64) {
+    pub fn send(&self, signal: Signal, request: Bytes, items: u64, marks: Marks) {
         let shared = &self.shared;
         shared.stats.taken(items);
         if shared.closing.is_cancelled() {
-            shared.stats.dropped("shutdown", items);
+            if marks.is_empty() {
+                shared.stats.dropped("shutdown", items);
+            }
             return;
         }
-        let waiting = Waiting { signal, request, items };
+        let waiting = Waiting { signal, request, items, marks };
         let (need, limit) = (waiting.amount(), shared.joined_max());
-        let mut lost = 0;
+        let (mut lost, mut lost_marks) = (0, Marks::default());
         {
             let mut backlog = shared.backlog();
             match backlog.when_full() {
                 WhenFull::Refuse => backlog.push(waiting, limit),
                 WhenFull::DropNewest if backlog.has_room(signal, need, limit) => backlog.push(waiting, limit),
-                WhenFull::DropNewest => lost = items,
+                WhenFull::DropNewest => (lost, lost_marks) = (items, waiting.marks),
                 WhenFull::DropOldest => {
                     while !backlog.has_room(signal, need, limit) {
-                        let Some(oldest) = backlog.drop_oldest() else { break };
+                        let Some((oldest, marks)) = backlog.drop_oldest() else { break };
                         lost += oldest;
+                        lost_marks.join(marks);
                     }
                     backlog.push(waiting, limit);
                 }
             }
         }
         shared.news.notify_one();
+        shared.done(&lost_marks);
         if lost > 0 {
             shared.stats.dropped("queue_full", lost);
             shared.told.lost(lost, signal.items(), "its queue is full");
@@ -233,7 +242,8 @@ impl Sender {
         (limits.requests_max, Amount { items: limits.items_max, bytes: limits.bytes_max })
     }
 
-    /// Delivers what waits, at most so long; returns how many items were left behind, which are counted as dropped.
+    /// Delivers what waits, at most so long; returns how many items were left behind, which are counted as dropped unless they
+    /// are in the journal.
     pub async fn close(&self, deadline: Duration) -> u64 {
         self.shared.closing.cancel();
         self.shared.news.notify_waiters();
@@ -247,11 +257,16 @@ impl Sender {
             backlog.settled(left);
             left.items
         };
-        if left > 0 {
+        if left > 0 && self.shared.account.is_none() {
             self.shared.stats.dropped("shutdown", left);
         }
         self.shared.told.look(true);
         left
+    }
+
+    /// Its part of the journal.
+    pub fn account(&self) -> Option<&Account> {
+        self.shared.account.as_ref()
     }
 }
 
@@ -320,9 +335,22 @@ impl Shared {
         }
     }
 
+    /// True at the end where what is not delivered stays in the journal.
+    fn is_kept(&self) -> bool {
+        self.account.is_some() && self.closing.is_cancelled()
+    }
+
+    /// What these were made of is delivered, or lost for good and counted.
+    fn done(&self, marks: &Marks) {
+        if let Some(account) = &self.account {
+            account.done(marks);
+        }
+    }
+
     /// Sends a request until it is taken or given up.
-    async fn settle(&self, request: Waiting) {
+    async fn settle(&self, mut request: Waiting) {
         let mut left = request.amount();
+        let marks = std::mem::take(&mut request.marks);
         let mut parts = VecDeque::from([request]);
         while let Some(part) = parts.pop_front() {
             self.wait_for_pause().await;
@@ -341,22 +369,26 @@ impl Shared {
                         let why = format!("an item is larger than `max_request_bytes` ({})", self.request_bytes_max());
                         self.lose(&one, "too_large", &why).await;
                         self.count_down(&mut left, one.amount());
-                    } else if let Some(smaller) = self.deliver(&one).await {
-                        prepend(&mut parts, smaller);
                     } else {
-                        self.count_down(&mut left, one.amount());
+                        match self.deliver(&one).await {
+                            End::Settled => self.count_down(&mut left, one.amount()),
+                            End::Cut(smaller) => prepend(&mut parts, smaller),
+                            End::Kept => return,
+                        }
                     }
                 }
                 prepend(&mut parts, cut.parts);
                 continue;
             }
             match self.deliver(&part).await {
-                Some(smaller) => prepend(&mut parts, smaller),
-                None => self.count_down(&mut left, part.amount()),
+                End::Settled => self.count_down(&mut left, part.amount()),
+                End::Cut(smaller) => prepend(&mut parts, smaller),
+                End::Kept => return,
             }
         }
         // What surrounds items is repeated in parts, so that their bytes are not those of the whole.
         self.backlog().settled(left);
+        self.done(&marks);
     }
 
     /// Frees the room of a part, at most what is left of the whole.
@@ -367,8 +399,8 @@ impl Shared {
         self.backlog().settled(freed);
     }
 
-    /// Sends one request; returns its parts when it is too large for the backend.
-    async fn deliver(&self, part: &Waiting) -> Option<Vec<Waiting>> {
+    /// Sends one request until something has become of it.
+    async fn deliver(&self, part: &Waiting) -> End {
         let mut backoff = Backoff::new(self.backend().retry);
         let began = clock::instant();
         loop {
@@ -377,12 +409,14 @@ impl Shared {
             let error = match deliver.deliver(part.signal, part.request.clone()).await {
                 Ok(delivered) => {
                     self.delivered(part, &delivered);
-                    return None;
+                    return End::Settled;
                 }
                 Err(error) => error,
             };
             self.stats.failed();
             let wait = match error.then {
+                // The next start sends it.
+                Then::Retry(_) if self.is_kept() => return End::Kept,
                 Then::Retry(after)
                     if !self.closing.is_cancelled() || after.is_none_or(|after| after < WAIT_AT_THE_END) =>
                 {
@@ -396,7 +430,7 @@ impl Shared {
                 Then::Shrink => {
                     let is_learned = self.sizes.too_large(part.request.len());
                     match batch::shrink(part, if is_learned { self.limit() } else { usize::MAX }) {
-                        Some(parts) => return Some(parts),
+                        Some(parts) => return End::Cut(parts),
                         // So small that its size is not the reason: what comes next would be lost in the same way.
                         None if !is_learned => self.pause(),
                         None => {}
@@ -406,13 +440,14 @@ impl Shared {
             };
             let Some((wait, is_named)) = wait else {
                 self.lose(part, error.reason, &error.text).await;
-                return None;
+                return End::Settled;
             };
             self.stats.retried();
             let text = format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64());
             self.told.trouble(Kind::Trouble, &text);
             // At the end there is no time for a long wait that nobody asked for.
-            let ends_early = !is_named && wait > WAIT_AT_THE_END && !self.closing.is_cancelled();
+            let is_long = self.account.is_some() || !is_named && wait > WAIT_AT_THE_END;
+            let ends_early = is_long && !self.closing.is_cancelled();
             self.wait(wait, ends_early).await;
         }
     }
@@ -484,6 +519,16 @@ impl Shared {
             self.wait(wait, true).await;
         }
     }
+}
+
+/// What became of a request.
+enum End {
+    /// It was delivered, or lost and counted.
+    Settled,
+    /// It is too large for the backend: its parts.
+    Cut(Vec<Waiting>),
+    /// The program ends, and the journal has it.
+    Kept,
 }
 
 fn prepend(parts: &mut VecDeque<Waiting>, more: Vec<Waiting>) {

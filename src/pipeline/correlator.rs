@@ -1,9 +1,11 @@
 //! The engine's side: one task that owns the engine and the bytes of what it holds.
 
+use super::builder::Builder;
 use super::incidents;
 use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
-use super::{Route, Shared, room, send_all};
+use super::origin::Origin;
+use super::{Route, Shared, room};
 use crate::clock;
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
@@ -14,29 +16,28 @@ use crate::engine::{Decision, Engine, Output, Record, Settings};
 use crate::enrich::{self, Common, Enrichment};
 use crate::exporter::Outlet;
 use crate::exporter::backlog::Amount;
-use crate::otlp::{Attribute, RequestWriter, Signal, Surroundings, resource, scope};
+use crate::journal::Marks;
+use crate::otlp::{Attribute, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::telemetry::metrics::{OF_ORIGIN, OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Without anything due the task looks up so often, to note healthy traffic.
 const IDLE: Duration = Duration::from_secs(1);
+/// With a journal timers are looked at no more often than this.
+const HELD_BACK: Duration = Duration::from_millis(1);
 /// Messages that are taken before the engine looks at its timers.
 const MESSAGES_MAX: usize = 64;
 /// Verdicts whose bytes are kept, some 2 KiB each.
 const ENRICHMENTS_MAX: usize = 64;
-/// Requests that are built out of released items are closed past this length; exporters join and split on their own.
-const REQUEST_BYTES_MAX: usize = 1 << 20;
-/// What a released item takes about, with a verdict on it: room is made for so much before it is written.
-const ITEM_BYTES: usize = 1_536;
 
 /// One record that proves something.
 #[derive(Debug)]
@@ -68,6 +69,8 @@ pub struct Spans {
     pub held: Vec<HeldSpan>,
     /// Where they go.
     pub route: Arc<Route>,
+    /// The request that they came in.
+    pub origin: Origin,
 }
 
 /// A span that waits.
@@ -90,9 +93,15 @@ pub enum Message {
         records: Vec<HeldRecord>,
         /// Where they go.
         route: Arc<Route>,
+        /// The request that they came in.
+        origin: Origin,
     },
     /// What the spans of a request prove, and those that wait.
     Spans(Box<Spans>),
+    /// A replay goes on: this is the time at which its next request came. It is told when that is done.
+    Replay(Nanos, oneshot::Sender<()>),
+    /// The replay is over; time is that of the clock again.
+    Live,
     /// Give every open request its verdict and end.
     Finish,
 }
@@ -113,6 +122,16 @@ pub struct Correlator {
     wanted: Arc<Wanted>,
     named: Arc<Wanted>,
     own_scope: Surroundings,
+    /// Outlets wait on disk: time is that at which requests came (`origin.rs`).
+    is_journaled: bool,
+    /// The latest time so far, where that is so.
+    time: Nanos,
+    /// A replay goes on.
+    is_replaying: bool,
+    /// Routes of verdicts about requests that were replayed, by who lacks one of their records.
+    replay_routes: BTreeMap<Vec<bool>, Arc<Route>>,
+    /// Who lacks a verdict of an incident, by its uid, while a replay goes on.
+    replay_incidents: BTreeMap<String, Vec<bool>>,
 }
 
 impl Correlator {
@@ -126,6 +145,7 @@ impl Correlator {
         enrich_http: bool,
         per_incident: Option<u64>,
     ) -> Correlator {
+        let is_journaled = verdict_outlets.iter().any(|outlet| outlet.account().is_some());
         let own_resource = resource(&[Attribute::new("service.name", "why502")]);
         Correlator {
             engine: Engine::new(settings),
@@ -141,6 +161,11 @@ impl Correlator {
             wanted: Arc::default(),
             named: Arc::default(),
             own_scope: Surroundings::new(&own_resource, &scope("why502", env!("CARGO_PKG_VERSION"))),
+            is_journaled,
+            time: Nanos::MIN,
+            is_replaying: false,
+            replay_routes: BTreeMap::new(),
+            replay_incidents: BTreeMap::new(),
         }
     }
 
@@ -152,8 +177,11 @@ impl Correlator {
         tokio::pin!(sleep);
         let mut finishing = false;
         while !finishing {
-            let due = self.engine.poll_timeout();
-            let wake = clock::instant() + due.map_or(IDLE, |(due, _)| clock::until(due).min(IDLE));
+            // In a replay time only goes on with what is replayed.
+            let due = self.engine.poll_timeout().filter(|_| !self.is_replaying);
+            // Time may wait for a request that is on its way to the disk: it is looked at again soon, not at once.
+            let least = if self.is_journaled { HELD_BACK } else { Duration::ZERO };
+            let wake = clock::instant() + due.map_or(IDLE, |(due, _)| clock::until(due).clamp(least, IDLE));
             // A timer that is set too early only costs a look, and moving it for each message would cost more.
             if wake < armed || sleep.is_elapsed() {
                 armed = wake;
@@ -167,15 +195,37 @@ impl Correlator {
                 }
             };
             finishing = count == Some(0);
-            let now = clock::now();
+            let now = self.now();
             self.note_healthy(now);
             for message in messages.drain(..) {
                 match message {
-                    Message::Records { records, route } => self.take_records(now, records, &route),
-                    Message::Spans(spans) => self.take_spans(now, *spans),
+                    Message::Records { records, route, origin } => {
+                        let now = self.time_of(origin, now);
+                        self.take_records(now, records, &route, origin);
+                    }
+                    Message::Spans(spans) => {
+                        let now = self.time_of(spans.origin, now);
+                        self.take_spans(now, *spans);
+                    }
+                    Message::Replay(arrived, done) => {
+                        self.is_replaying = true;
+                        self.go_on_to(arrived);
+                        // Who waits for it may have gone.
+                        let _ = done.send(());
+                    }
+                    Message::Live => {
+                        self.is_replaying = false;
+                        self.replay_incidents.clear();
+                    }
                     Message::Finish => finishing = true,
                 }
             }
+            let by_clock = if self.is_replaying { self.time } else { self.shared.taking.now() };
+            // What is behind in the queue came before: it is for that to let time go on.
+            if !self.is_journaled || inbox.is_empty() {
+                self.time = self.time.max(by_clock);
+            }
+            let now = self.now();
             self.engine.handle_timeout(now);
             self.release(now);
         }
@@ -183,6 +233,25 @@ impl Correlator {
         self.engine.finish(now);
         self.release(now);
         self.let_go_of_everything();
+    }
+
+    /// The time of the clock, or that of the requests.
+    fn now(&self) -> Nanos {
+        if self.is_journaled { self.time } else { clock::now() }
+    }
+
+    /// When a request came, as far as the engine needs to know.
+    fn time_of(&mut self, origin: Origin, now: Nanos) -> Nanos {
+        origin.arrived.map_or(now, |arrived| self.go_on_to(arrived))
+    }
+
+    /// Lets time go on to when a request came: what was due before is done first, then and in every replay.
+    fn go_on_to(&mut self, arrived: Nanos) -> Nanos {
+        self.time = self.time.max(arrived);
+        self.note_healthy(self.time);
+        self.engine.handle_timeout(self.time);
+        self.release(self.time);
+        self.time
     }
 
     fn note_healthy(&mut self, now: Nanos) {
@@ -195,7 +264,7 @@ impl Correlator {
         }
     }
 
-    fn take_records(&mut self, now: Nanos, records: Vec<HeldRecord>, route: &Arc<Route>) {
+    fn take_records(&mut self, now: Nanos, records: Vec<HeldRecord>, route: &Arc<Route>, origin: Origin) {
         let mut builder = Builder::default();
         for record in records {
             let weight = record.weight;
@@ -209,6 +278,7 @@ impl Correlator {
                 verdict: None,
                 good: None,
                 weight,
+                origin,
             });
             let (mut stream, mut rest) = (Some(record.stream), record.evidences.len());
             for evidence in record.evidences {
@@ -230,7 +300,7 @@ impl Correlator {
     }
 
     fn take_spans(&mut self, now: Nanos, spans: Spans) {
-        let Spans { mut rows, groups, slow, held, route } = spans;
+        let Spans { mut rows, groups, slow, held, route, origin } = spans;
         let count = rows.len() + slow.len();
         // Before the rows, which may decide what they explain.
         self.engine.handle_slow(slow);
@@ -245,6 +315,7 @@ impl Correlator {
                 pending: 1,
                 verdict: None,
                 good: None,
+                origin,
             });
             let ticket = self.items.ticket(slot);
             if let Some(row) = rows.get_mut(span.row) {
@@ -260,21 +331,21 @@ impl Correlator {
     /// Does what the engine says.
     fn release(&mut self, now: Nanos) {
         let mut outputs = Vec::new();
-        // Surroundings of verdicts first: the records that they are of are still here.
-        let mut surroundings = VecDeque::new();
+        // What verdicts are about first: their records are still here.
+        let mut about = VecDeque::new();
         while let Some(output) = self.engine.poll_output() {
             if let Output::Verdict(verdict) = &output {
-                surroundings.push_back(self.surroundings_of(verdict));
+                about.push_back(self.about(verdict));
             }
             outputs.push(output);
         }
         let mut items = Builder::for_items(outputs.len());
-        let mut verdicts = Builder::for_items(surroundings.len());
+        let mut verdicts = Builder::for_items(about.len());
         for output in outputs {
             match output {
                 Output::Verdict(verdict) => {
-                    let surroundings = surroundings.pop_front();
-                    self.publish(now, &verdict, surroundings.as_ref(), &mut verdicts);
+                    let about = about.pop_front().unwrap_or_else(|| self.about(&verdict));
+                    self.publish(now, &verdict, about, &mut verdicts);
                 }
                 Output::Incident(incident) => self.publish_incident(now, &incident, &mut verdicts),
                 Output::Release { ticket, verdict } => {
@@ -309,6 +380,43 @@ impl Correlator {
         }
     }
 
+    /// Whose resource the record of a verdict has, where it goes, and the requests that it is about: it is delivered with
+    /// them, so that neither a crash nor a replay parts it from them.
+    fn about(&mut self, verdict: &Verdict) -> About {
+        let held = verdict.records.iter().filter_map(|(_, ticket)| self.items.get(self.items.find(*ticket)?));
+        let held: Vec<&Item> = held.collect();
+        let mut marks = Marks::default();
+        marks.extend(held.iter().filter_map(|item| item.origin.position));
+        let surroundings = self.surroundings_of(verdict);
+        let lacks = |outlet: &Arc<dyn Outlet>| {
+            let is_live = held.iter().any(|item| !item.origin.is_replayed);
+            held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet))
+        };
+        let mask: Vec<bool> = self.verdict_route.explained.iter().map(lacks).collect();
+        if self.is_replaying
+            && let Some(incident) = &verdict.incident
+        {
+            let known = self.replay_incidents.entry(incident.uid.clone()).or_default();
+            known.resize(mask.len(), false);
+            known.iter_mut().zip(&mask).for_each(|(known, lacks)| *known |= lacks);
+        }
+        let route = self.part_of_verdict_route(mask);
+        About { surroundings, marks, route }
+    }
+
+    /// The outlets of verdicts of which the mask says so.
+    fn part_of_verdict_route(&mut self, mask: Vec<bool>) -> Arc<Route> {
+        if !mask.contains(&false) {
+            return Arc::clone(&self.verdict_route);
+        }
+        let part = |mask: &Vec<bool>| {
+            let lacking = self.verdict_route.explained.iter().zip(mask).filter(|(_, lacks)| **lacks);
+            let explained = lacking.map(|(outlet, _)| Arc::clone(outlet)).collect();
+            Arc::new(Route { plain: Vec::new(), explained })
+        };
+        Arc::clone(self.replay_routes.entry(mask).or_insert_with_key(part))
+    }
+
     fn surroundings_of(&self, verdict: &Verdict) -> Surroundings {
         // The resource of the access line says best whose failure it is.
         let rank = |source: &Source| (*source != Source::NginxAccess, *source != Source::NginxError);
@@ -324,29 +432,26 @@ impl Correlator {
         }
     }
 
-    fn publish(
-        &mut self,
-        now: Nanos,
-        verdict: &Arc<Verdict>,
-        surroundings: Option<&Surroundings>,
-        builder: &mut Builder,
-    ) {
+    fn publish(&mut self, now: Nanos, verdict: &Arc<Verdict>, about: About, builder: &mut Builder) {
         self.shared.counters.verdict(verdict);
         self.ring.publish(Arc::clone(verdict));
         for outlet in &self.verdict_outlets {
             outlet.verdict(verdict);
         }
-        if self.verdict_route.explained.is_empty() {
+        let About { surroundings, marks, route } = about;
+        if route.explained.is_empty() {
             return;
         }
-        let surroundings = surroundings.cloned().unwrap_or_else(|| self.own_scope.clone());
         if !self.incidents.note(verdict, &surroundings) {
             self.shared.counters.add(SUPPRESSED, PER_INCIDENT, 1);
             return;
         }
         let enrichment = self.enrichment(verdict);
         self.shared.counters.add(OWN_RECORDS, "verdict", 1);
-        builder.push_with(&self.verdict_route, Signal::Logs, Amount::default(), &surroundings, |out| {
+        for account in route.explained.iter().filter_map(|outlet| outlet.account()) {
+            account.add(&marks);
+        }
+        builder.push_with(&route, Signal::Logs, Amount::default(), marks, &surroundings, |out| {
             enrichment.put_verdict_record(verdict, now, out);
         });
     }
@@ -368,12 +473,16 @@ impl Correlator {
         for outlet in &self.verdict_outlets {
             outlet.incident(incident);
         }
-        if !self.verdict_route.explained.is_empty() {
+        // Those who have its verdicts were told that it opened. That it closed they were not.
+        let known = self.replay_incidents.get(&incident.label.uid).filter(|_| incident.state != State::Closed);
+        let mask = known.cloned().unwrap_or_default();
+        let route = self.part_of_verdict_route(mask);
+        if !route.explained.is_empty() {
             let record = enrich::incident::record(incident, now);
             let surroundings = surroundings.unwrap_or_else(|| self.own_scope.clone());
             let room = Amount::default();
             self.shared.counters.add(OWN_RECORDS, "incident", 1);
-            builder.push_with(&self.verdict_route, Signal::Logs, room, &surroundings, |out| {
+            builder.push_with(&route, Signal::Logs, room, Marks::default(), &surroundings, |out| {
                 out.extend_from_slice(&record)
             });
         }
@@ -397,6 +506,7 @@ impl Correlator {
             return;
         }
         let Some(item) = self.items.remove(slot) else { return };
+        let marks = Marks::of(item.origin.position);
         let held_bytes = match item.signal {
             Signal::Traces => &self.shared.held_span_bytes,
             Signal::Logs | Signal::Metrics => &self.shared.held_bytes,
@@ -408,16 +518,18 @@ impl Correlator {
         match (&item.verdict, signal) {
             (None, Signal::Logs) if item.good.is_some() => {
                 let patch = item.good.as_deref().map(enrich::link_patch).unwrap_or_default();
-                builder.push_with(route, *signal, room, surroundings, |out| patch.apply_to(bytes, out));
+                builder.push_with(route, *signal, room, marks, surroundings, |out| patch.apply_to(bytes, out));
             }
-            (None, _) => builder.push_with(route, *signal, room, surroundings, |out| out.extend_from_slice(bytes)),
+            (None, _) => {
+                builder.push_with(route, *signal, room, marks, surroundings, |out| out.extend_from_slice(bytes));
+            }
             (Some(verdict), Signal::Traces) => {
                 let patched = self.enrichment(verdict).span_patch().apply(bytes);
-                builder.push_with(route, *signal, room, surroundings, |out| out.extend_from_slice(&patched));
+                builder.push_with(route, *signal, room, marks, surroundings, |out| out.extend_from_slice(&patched));
             }
             (Some(verdict), _) => {
                 let patch = self.enrichment(verdict).log_patch(self.enrich_http, item.pid);
-                builder.push_with(route, *signal, room, surroundings, |out| patch.apply_to(bytes, out));
+                builder.push_with(route, *signal, room, marks, surroundings, |out| patch.apply_to(bytes, out));
             }
         }
     }
@@ -435,57 +547,13 @@ impl Correlator {
     }
 }
 
-/// Puts released items into requests, in order, one request for each run of items with one route.
-#[derive(Default)]
-struct Builder {
-    writer: Option<(Arc<Route>, Signal, RequestWriter, u64)>,
-    /// What its items counted in the queues while they waited.
-    room: Amount,
-    /// Items that are still to come, as far as is known.
-    expected: usize,
+/// What a verdict is about.
+struct About {
+    surroundings: Surroundings,
+    marks: Marks,
+    route: Arc<Route>,
 }
 
-impl Builder {
-    /// For so many items or fewer.
-    fn for_items(expected: usize) -> Builder {
-        Builder { expected, ..Builder::default() }
-    }
-
-    fn push_with(
-        &mut self,
-        route: &Arc<Route>,
-        signal: Signal,
-        room: Amount,
-        surroundings: &Surroundings,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let fits = self.writer.as_ref().is_some_and(|(known, of, writer, _)| {
-            Arc::ptr_eq(known, route) && *of == signal && writer.bytes_len() < REQUEST_BYTES_MAX
-        });
-        if !fits {
-            self.finish();
-        }
-        let expected = self.expected;
-        let (_, _, writer, items) = self.writer.get_or_insert_with(|| {
-            let bytes = expected.saturating_mul(ITEM_BYTES).min(REQUEST_BYTES_MAX + 2 * ITEM_BYTES);
-            (Arc::clone(route), signal, RequestWriter::with_capacity(bytes), 0)
-        });
-        writer.push_with(surroundings, write);
-        self.expected = self.expected.saturating_sub(1);
-        *items += 1;
-        self.room.items += room.items;
-        self.room.bytes += room.bytes;
-    }
-
-    fn finish(&mut self) {
-        if let Some((route, signal, writer, items)) = self.writer.take() {
-            let mut request = writer.finish();
-            if request.capacity() > 2 * request.len() {
-                // It may wait in a queue, which counts what is in it alone.
-                request.shrink_to_fit();
-            }
-            send_all(&route.explained, signal, &Bytes::from(request), items);
-            room::let_go(&route, std::mem::take(&mut self.room));
-        }
-    }
+fn has(route: &Route, outlet: &Arc<dyn Outlet>) -> bool {
+    route.explained.iter().any(|known| Arc::ptr_eq(known, outlet))
 }

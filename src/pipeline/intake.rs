@@ -1,10 +1,12 @@
 //! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
 
 use super::correlator::{HeldRecord, HeldSpan, Message, Spans};
+use super::origin::{Origin, Taken, pieces};
 use super::room::{self, Room};
 use super::streams::Lesson;
 use super::{Route, Shared, send_all};
 use crate::exporter::backlog::Amount;
+use crate::journal::{Append, Marks};
 use crate::otlp::{self, Edits, Request, Signal, Surroundings};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan::{self, FoundRecord};
@@ -12,7 +14,7 @@ use crate::telemetry::Unwatched;
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -23,6 +25,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Intake {
     pub(super) shared: Arc<Shared>,
+    /// The receiver's name.
+    pub(super) name: Arc<str>,
     /// By signal in the order of [`Signal::ALL`].
     pub(super) routes: [Arc<Route>; 3],
     pub(super) messages: mpsc::Sender<Message>,
@@ -30,7 +34,7 @@ pub struct Intake {
 
 impl Consumer for Intake {
     async fn consume(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
-        self.take(signal, request)
+        self.take(signal, request).await
     }
 
     fn refused(&self, refusal: &Refusal) {
@@ -38,14 +42,83 @@ impl Consumer for Intake {
     }
 }
 
+/// A request that was looked at, and of which nothing is used yet.
+pub(super) struct Prepared<'s> {
+    /// The pieces of it that go to each explained outlet.
+    pub(super) pieces: usize,
+    what: What<'s>,
+}
+
+enum What<'s> {
+    /// All of it goes on as it came.
+    Whole(Option<scan::Scanned>),
+    /// Some records wait.
+    Records {
+        rest: Option<(Bytes, u64)>,
+        held: Vec<HeldRecord>,
+        scanned: scan::Scanned,
+        permit: Option<mpsc::Permit<'s, Message>>,
+        held_bytes: Reserved<'s>,
+    },
+    /// The engine is told of spans, some of which wait.
+    Spans {
+        rest: Option<(Bytes, u64)>,
+        spans: Box<Spans>,
+        permit: Option<mpsc::Permit<'s, Message>>,
+        held_bytes: Reserved<'s>,
+        rows: Reserved<'s>,
+    },
+}
+
+/// Counted room, given back unless it is used.
+struct Reserved<'s> {
+    counter: &'s AtomicUsize,
+    amount: usize,
+}
+
+impl<'s> Reserved<'s> {
+    /// Counts so much.
+    fn of(counter: &'s AtomicUsize, amount: usize) -> Reserved<'s> {
+        counter.fetch_add(amount, Ordering::Relaxed);
+        Reserved { counter, amount }
+    }
+
+    /// Somebody else gives it back.
+    fn used(mut self) {
+        self.amount = 0;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if self.amount > 0 {
+            self.counter.fetch_sub(self.amount, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether limits hold: what was acknowledged before the start is never refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limited {
+    /// It may be refused.
+    Yes,
+    /// It may not.
+    No,
+}
+
 impl Intake {
-    fn take(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
+    /// The outlets of a signal.
+    pub(super) fn route(&self, signal: Signal) -> &Arc<Route> {
         let [logs, traces, metrics] = &self.routes;
-        let route = match signal {
+        match signal {
             Signal::Logs => logs,
             Signal::Traces => traces,
             Signal::Metrics => metrics,
-        };
+        }
+    }
+
+    async fn take(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
+        let route = self.route(signal);
         if route.is_empty() {
             return Err(Refusal::Disabled);
         }
@@ -66,19 +139,94 @@ impl Intake {
         let Some(_room) = Room::reserve(route, signal, need) else {
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         };
-        if !route.explained.is_empty() {
-            match signal {
-                Signal::Logs => self.take_logs(route, &request, items)?,
-                Signal::Traces => self.take_traces(route, &request, items),
-                Signal::Metrics => send_all(&route.explained, signal, &request, items),
+        let journal = route.journal();
+        let taken = journal.map(|_| self.shared.taking.begin());
+        let arrived = taken.as_ref().map(Taken::arrived);
+        let is_explained = !route.explained.is_empty();
+        let prepared = self.prepare(is_explained, signal, &request, items, Limited::Yes)?;
+        // Everything else that could refuse it has been asked: what is on the disk is then acknowledged.
+        let position = match journal {
+            Some(journal) => {
+                let arrived = arrived.unwrap_or_default();
+                let append = Append { receiver: &self.name, signal, items, arrived, request: &request };
+                let kept = journal.append(append).await.map_err(|why| Refusal::NotKept(why.to_string()))?;
+                Some(kept.used(&pieces(route, prepared.pieces)))
             }
-        }
-        send_all(&route.plain, signal, &request, items);
+            None => None,
+        };
+        self.hand_over(route, signal, &request, items, prepared, Origin { position, arrived, is_replayed: false });
         self.shared.counters.accepted(signal, items);
         Ok(())
     }
 
-    fn take_logs(&self, route: &Arc<Route>, request: &Bytes, items: u64) -> Result<(), Refusal> {
+    /// Looks at a request and cuts out what waits; nothing of it is used yet, and what was reserved is given back with it.
+    pub(super) fn prepare(
+        &self,
+        is_explained: bool,
+        signal: Signal,
+        request: &Bytes,
+        items: u64,
+        limited: Limited,
+    ) -> Result<Prepared<'_>, Refusal> {
+        match signal {
+            Signal::Logs if is_explained => self.prepare_logs(request, items, limited),
+            Signal::Traces if is_explained => Ok(self.prepare_traces(request, items, limited)),
+            _ => Ok(Prepared { pieces: 1, what: What::Whole(None) }),
+        }
+    }
+
+    /// Uses it. Returns what is still to be told to the engine, where no place in its queue was kept.
+    pub(super) fn hand_over(
+        &self,
+        route: &Arc<Route>,
+        signal: Signal,
+        request: &Bytes,
+        items: u64,
+        prepared: Prepared<'_>,
+        origin: Origin,
+    ) -> Option<Message> {
+        let marks = Marks::of(origin.position);
+        send_all(&route.plain, signal, request, items, &marks);
+        let send_rest = |rest: Option<(Bytes, u64)>| {
+            if let Some((rest, items)) = rest {
+                send_all(&route.explained, signal, &rest, items, &marks);
+            }
+        };
+        let (message, permit) = match prepared.what {
+            What::Whole(scanned) => {
+                scanned.into_iter().for_each(|scanned| self.count(scanned));
+                send_all(&route.explained, signal, request, items, &marks);
+                return None;
+            }
+            What::Records { rest, held, scanned, permit, held_bytes } => {
+                held_bytes.used();
+                send_rest(rest);
+                room::hold(route, room::of_all_held(held.iter().map(|record| record.bytes.len())));
+                self.shared.counters.held_more(held.len() as u64);
+                self.count(scanned);
+                (Message::Records { records: held, route: Arc::clone(route), origin }, permit)
+            }
+            What::Spans { rest, mut spans, permit, held_bytes, rows } => {
+                held_bytes.used();
+                rows.used();
+                send_rest(rest);
+                room::hold(route, room::of_all_held(spans.held.iter().map(|span| span.bytes.len())));
+                self.shared.counters.held_more(spans.held.len() as u64);
+                spans.route = Arc::clone(route);
+                spans.origin = origin;
+                (Message::Spans(spans), permit)
+            }
+        };
+        match permit {
+            Some(permit) => {
+                permit.send(message);
+                None
+            }
+            None => Some(message),
+        }
+    }
+
+    fn prepare_logs(&self, request: &Bytes, items: u64, limited: Limited) -> Result<Prepared<'_>, Refusal> {
         let shared = &self.shared;
         let lesson = Lesson::new(&shared.streams);
         let (mut bytes, mut read) = (0, 0);
@@ -88,21 +236,19 @@ impl Intake {
             let admit = |found: &FoundRecord| {
                 bytes += found.range.len() + ITEM_OVERHEAD;
                 read = found.range.end;
-                self.has_room(bytes) && self.messages.capacity() > 0
+                limited == Limited::No || self.has_room(bytes) && self.messages.capacity() > 0
             };
             let scanned = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit)?;
             shared.note_unlinked(&scanned.healthy);
             Some(scanned)
         });
-        let Some(scanned) = scanned else {
+        let Some(mut scanned) = scanned else {
             shared.refused.note(request, bytes, read);
             lesson.forget();
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         };
         if scanned.found.is_empty() {
-            self.count(scanned);
-            send_all(&route.explained, Signal::Logs, request, items);
-            return Ok(());
+            return Ok(Prepared { pieces: 1, what: What::Whole(Some(scanned)) });
         }
         let mut edits = Edits::new();
         let left = scanned.found.iter().map(|found| found.range.len()).sum();
@@ -111,9 +257,7 @@ impl Intake {
         let mut bytes = 0;
         let mut last_shells = None;
         let found_count = scanned.found.len() as u64;
-        let (healthy, samples) = (scanned.healthy, scanned.samples);
-        let (recognised, unrecognised) = (scanned.recognised, scanned.unrecognised);
-        for found in scanned.found {
+        for found in std::mem::take(&mut scanned.found) {
             let Some(item) = request.get(found.range.clone()) else { continue };
             edits.remove(found.range);
             // What surrounds a record counts once for all records in it: it is as long as the sender likes.
@@ -132,25 +276,23 @@ impl Intake {
             });
         }
         // Before anything of the request is used: its sender shall send all of it again.
-        let permit = match self.admit(bytes) {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                shared.refused.note(request, bytes, request.len());
-                lesson.forget();
-                return Err(refusal);
-            }
+        let permit = match limited {
+            Limited::No => None,
+            Limited::Yes => match self.admit(bytes) {
+                Ok(permit) => Some(permit),
+                Err(refusal) => {
+                    shared.refused.note(request, bytes, request.len());
+                    lesson.forget();
+                    return Err(refusal);
+                }
+            },
         };
         shared.refused.forget(request);
-        self.shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let held_bytes = Reserved::of(&shared.held_bytes, bytes);
         let rest = items.saturating_sub(found_count);
-        if rest > 0 {
-            send_all(&route.explained, Signal::Logs, &Bytes::from(edits.apply(request)), rest);
-        }
-        room::hold(route, room::of_all_held(held.iter().map(|record| record.bytes.len())));
-        self.shared.counters.held_more(held.len() as u64);
-        permit.send(Message::Records { records: held, route: Arc::clone(route) });
-        self.count(scan::Scanned { found: Vec::new(), healthy, samples, recognised, unrecognised });
-        Ok(())
+        let rest = (rest > 0).then(|| (Bytes::from(edits.apply(request)), rest));
+        let pieces = held.len() + usize::from(rest.is_some());
+        Ok(Prepared { pieces, what: What::Records { rest, held, scanned, permit, held_bytes } })
     }
 
     /// All access lines of a request, where good ones are linked as well and there is room. Those of failing requests keep half of
@@ -168,17 +310,16 @@ impl Intake {
 
     /// What could be no failed request's own goes on at once. Past a limit everything does: a request of traces is never
     /// refused, its spans are then neither linked nor patched.
-    fn take_traces(&self, route: &Arc<Route>, request: &Bytes, items: u64) {
+    fn prepare_traces(&self, request: &Bytes, items: u64, limited: Limited) -> Prepared<'_> {
         let (named, rows_max) = (self.shared.named(), ROWS_MAX.min(items as usize));
         let scanned = scan::spans::scan(request, rows_max, &named, |resource| self.shared.place(resource));
         if scanned.left_out > 0 {
             self.shared.counters.unwatched(Unwatched::Queue, scanned.left_out);
         }
-        let Some(permit) = self.room_for_rows(&scanned) else {
-            send_all(&route.explained, Signal::Traces, request, items);
-            return;
+        let Some((permit, queued_rows)) = self.room_for_rows(&scanned, limited) else {
+            return Prepared { pieces: 1, what: What::Whole(None) };
         };
-        let kept = self.within_budget(scanned.candidates);
+        let (kept, held_bytes) = self.within_budget(scanned.candidates);
         let surroundings = if kept.is_empty() { Vec::new() } else { surroundings_of(request, &kept) };
         let mut edits = Edits::new();
         let mut held = Vec::with_capacity(kept.len());
@@ -187,53 +328,63 @@ impl Intake {
             edits.remove(range);
             held.push(HeldSpan { row, bytes, surroundings });
         }
-        let rest = items.saturating_sub(held.len() as u64);
-        if held.is_empty() {
-            send_all(&route.explained, Signal::Traces, request, items);
-        } else if rest > 0 {
-            send_all(&route.explained, Signal::Traces, &Bytes::from(edits.apply(request)), rest);
-        }
-        room::hold(route, room::of_all_held(held.iter().map(|span| span.bytes.len())));
-        self.shared.counters.held_more(held.len() as u64);
+        let left = items.saturating_sub(held.len() as u64);
+        let rest = if held.is_empty() {
+            Some((request.clone(), items))
+        } else {
+            (left > 0).then(|| (Bytes::from(edits.apply(request)), left))
+        };
+        let pieces = held.len() + usize::from(rest.is_some());
         let (rows, groups, slow) = (scanned.rows, scanned.groups, scanned.slow);
-        permit.send(Message::Spans(Box::new(Spans { rows, groups, slow, held, route: Arc::clone(route) })));
+        let spans = Box::new(Spans { rows, groups, slow, held, route: Arc::default(), origin: Origin::default() });
+        Prepared { pieces, what: What::Spans { rest, spans, permit, held_bytes, rows: queued_rows } }
     }
 
     /// Room in the queue for the rows of a request. Half of the queue is left to log records, whose senders would be asked to
     /// come back.
-    fn room_for_rows(&self, scanned: &scan::spans::Scanned) -> Option<mpsc::Permit<'_, Message>> {
+    fn room_for_rows(
+        &self,
+        scanned: &scan::spans::Scanned,
+        limited: Limited,
+    ) -> Option<(Option<mpsc::Permit<'_, Message>>, Reserved<'_>)> {
         // A slow span takes no more than two rows, with its name, and is rare.
         let count = scanned.rows.len() + scanned.slow.len();
         if count == 0 {
             return None;
         }
-        let queued = self.shared.queued_rows.fetch_add(count, Ordering::Relaxed);
-        let fits = queued.saturating_add(count) <= ROWS_QUEUED_MAX;
+        let reserved = Reserved::of(&self.shared.queued_rows, count);
+        if limited == Limited::No {
+            return Some((None, reserved));
+        }
+        let fits = self.shared.queued_rows.load(Ordering::Relaxed) <= ROWS_QUEUED_MAX;
         let has_room = fits && self.messages.capacity() > self.messages.max_capacity() / 2;
         let permit = if has_room { self.messages.try_reserve().ok() } else { None };
         if permit.is_none() {
-            self.shared.queued_rows.fetch_sub(count, Ordering::Relaxed);
             self.shared.counters.unwatched(Unwatched::Queue, count as u64);
         }
-        permit
+        permit.map(|permit| (Some(permit), reserved))
     }
 
     /// As many of the spans as there is room for, the first ones.
-    fn within_budget(&self, mut candidates: Vec<(usize, Range<usize>)>) -> Vec<(usize, Range<usize>)> {
+    fn within_budget(&self, mut candidates: Vec<(usize, Range<usize>)>) -> (Vec<(usize, Range<usize>)>, Reserved<'_>) {
         let before = candidates.len();
+        let counter = &self.shared.held_span_bytes;
+        let mut reserved = Reserved::of(counter, 0);
         candidates.retain(|(_, range)| {
             let weight = range.len() + SPAN_OVERHEAD;
-            let held = self.shared.held_span_bytes.fetch_add(weight, Ordering::Relaxed);
+            let held = counter.fetch_add(weight, Ordering::Relaxed);
             let fits = held.saturating_add(weight) <= self.shared.held_span_bytes_max;
-            if !fits {
-                self.shared.held_span_bytes.fetch_sub(weight, Ordering::Relaxed);
+            if fits {
+                reserved.amount += weight;
+            } else {
+                counter.fetch_sub(weight, Ordering::Relaxed);
             }
             fits
         });
         if candidates.len() < before {
             self.shared.counters.unwatched(Unwatched::Budget, (before - candidates.len()) as u64);
         }
-        candidates
+        (candidates, reserved)
     }
 
     fn admit(&self, bytes: usize) -> Result<mpsc::Permit<'_, Message>, Refusal> {

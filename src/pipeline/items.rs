@@ -8,6 +8,7 @@
 //! around after 1,000,000,000,000 of them, four months at 100,000 a second.
 
 use super::Route;
+use super::origin::Origin;
 use crate::engine::verdict::{GoodRequest, Ticket, Verdict};
 use crate::otlp::{Signal, Surroundings};
 use bytes::Bytes;
@@ -37,6 +38,8 @@ pub(super) struct Item {
     pub(super) good: Option<Arc<GoodRequest>>,
     /// What it counts of the bytes that may be held.
     pub(super) weight: usize,
+    /// The request that it came in.
+    pub(super) origin: Origin,
 }
 
 /// A slot of [`Items`].
@@ -145,6 +148,7 @@ mod tests {
             verdict: None,
             good: None,
             weight: 0,
+            origin: Origin::default(),
         }
     }
 

@@ -197,7 +197,9 @@ fn code_of(refusal: &Refusal) -> tonic::Code {
         // gRPC's own rule for it, where OTLP has none ("Compressed-Flag" in its compression.md).
         Refusal::EncodingUnnamed => tonic::Code::Internal,
         Refusal::Unauthenticated(_) => tonic::Code::Unauthenticated,
-        Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => tonic::Code::Unavailable,
+        Refusal::Overloaded { .. } | Refusal::NotKept(_) | Refusal::ShuttingDown | Refusal::Broken(_) => {
+            tonic::Code::Unavailable
+        }
         Refusal::Disabled | Refusal::Encoding(_) | Refusal::ContentType => tonic::Code::Unimplemented,
     }
 }

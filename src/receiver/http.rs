@@ -86,7 +86,9 @@ fn refuse(refusal: &Refusal, format: Format) -> Response {
     let status = match refusal {
         Refusal::Malformed(_) | Refusal::EncodingUnnamed => StatusCode::BAD_REQUEST,
         Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::Overloaded { .. } | Refusal::ShuttingDown | Refusal::Broken(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Overloaded { .. } | Refusal::NotKept(_) | Refusal::ShuttingDown | Refusal::Broken(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Refusal::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Refusal::Disabled => StatusCode::NOT_FOUND,
         Refusal::Encoding(_) | Refusal::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

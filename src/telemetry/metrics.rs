@@ -3,7 +3,8 @@
 use super::Counters;
 use super::process::Process;
 use crate::engine::causes;
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Outlet};
+use crate::journal::{Counts, Journal};
 use crate::otlp::Signal;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
@@ -221,6 +222,44 @@ pub const METRICS: &[Metric] = &[
     row("why502_process_uptime_seconds", Kind::Counter, "s", &[], "How long the process runs."),
     row("why502_process_cpu_seconds", Kind::Counter, "s", &[], "CPU time of the process, user and kernel."),
     row("why502_process_memory_rss_bytes", Kind::Gauge, "By", &[], "Resident memory of the process."),
+    row(
+        "why502_journal_waiting_requests",
+        Kind::Gauge,
+        "{request}",
+        &["exporter"],
+        "Requests in the journal that the backend does not have.",
+    ),
+    row("why502_journal_bytes", Kind::Gauge, "By", &[], "Bytes that the journal takes of the disk."),
+    row(
+        "why502_journal_appended_requests",
+        Kind::Counter,
+        "{request}",
+        &[],
+        "Requests that were written to the journal and synced before they were acknowledged.",
+    ),
+    row("why502_journal_appended_bytes", Kind::Counter, "By", &[], "Their bytes, with what the journal adds."),
+    row("why502_journal_syncs", Kind::Counter, "{sync}", &[], "Syncs of the disk for them: one for all that wait."),
+    row(
+        "why502_journal_refused_requests",
+        Kind::Counter,
+        "{request}",
+        &[],
+        "Requests that could not be written to the journal; their senders were asked to come back.",
+    ),
+    row(
+        "why502_journal_replayed_items",
+        Kind::Counter,
+        "{item}",
+        &[],
+        "Items that the last run had acknowledged and not delivered: they are in no `accepted` of this one.",
+    ),
+    row(
+        "why502_journal_torn_bytes",
+        Kind::Counter,
+        "By",
+        &[],
+        "Bytes that were being written when the last run ended: cut off, none of them acknowledged.",
+    ),
 ];
 
 /// Registers every metric with where its value comes from.
@@ -297,6 +336,7 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
     of_exporters(meter, "why502_exporter_queue_items", exporters, |exporter| exporter.waiting().1.items);
     of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1.bytes as u64);
     of_exporters(meter, "why502_exporter_taken_items", exporters, |exporter| exporter.stats.taken_count());
+    of_journal(meter, exporters);
     let of = exporters.to_vec();
     register(meter, "why502_exporter_queue_capacity", move |observer| {
         for exporter in &of {
@@ -325,6 +365,35 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
             }
         }
     });
+}
+
+/// The journal is that of any exporter that has one.
+fn of_journal(meter: &Meter, exporters: &[Arc<Exporter>]) {
+    let Some(journal) = journal_of(exporters) else { return };
+    type Count = (&'static str, fn(&Counts) -> u64);
+    let counts: [Count; 7] = [
+        ("why502_journal_bytes", Counts::disk_bytes),
+        ("why502_journal_appended_requests", Counts::appended),
+        ("why502_journal_appended_bytes", Counts::bytes),
+        ("why502_journal_syncs", Counts::syncs),
+        ("why502_journal_refused_requests", Counts::refused),
+        ("why502_journal_replayed_items", Counts::replayed),
+        ("why502_journal_torn_bytes", Counts::torn_bytes),
+    ];
+    for (name, count) in counts {
+        let journal = Arc::clone(&journal);
+        register(meter, name, move |observer| observer.observe(count(journal.counts()), &[]));
+    }
+    let of = exporters.to_vec();
+    register(meter, "why502_journal_waiting_requests", move |observer| {
+        for (exporter, account) in of.iter().filter_map(|exporter| Some((exporter, exporter.account()?))) {
+            observer.observe(account.open_count(), &[named(exporter)]);
+        }
+    });
+}
+
+fn journal_of(exporters: &[Arc<Exporter>]) -> Option<Arc<Journal>> {
+    exporters.iter().find_map(|exporter| exporter.account()).map(|account| Arc::clone(account.journal()))
 }
 
 fn of_exporters(
@@ -405,6 +474,12 @@ pub fn snapshot(counters: &Counters, exporters: &[Arc<Exporter>]) -> String {
         for (reason, count) in exporter.stats.dropped_counts() {
             words.push(format!("{} dropped{{{reason}}} {count}", exporter.name));
         }
+    }
+    if let Some(journal) = journal_of(exporters) {
+        let counts = journal.counts();
+        words.push(format!("journal appended {} requests", counts.appended()));
+        words.push(format!("journal synced {} times", counts.syncs()));
+        words.push(format!("journal replayed {} items", counts.replayed()));
     }
     words.join(", ")
 }

@@ -34,6 +34,8 @@ pub(crate) enum Reply {
     GrpcUnknownCode(&'static str),
     /// Too large, as the protocol says it, for a longer message; success for others.
     TooLargeAbove(usize),
+    /// One of so many is refused for the moment, at random; success for others.
+    OneIn(u32),
     /// The connection ends without an answer.
     Close,
     /// Nothing, for longer than any test runs.
@@ -208,6 +210,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
     let reply = scripted.or_else(|| shared.after.lock().expect("unbroken").clone());
     let reply = match reply {
         Some(Reply::TooLargeAbove(bytes_max)) if raw.len() <= bytes_max => None,
+        Some(Reply::OneIn(many)) if rand::random_range(0..many) > 0 => None,
+        Some(Reply::OneIn(_)) if is_grpc => Some(Reply::Grpc(Code::Unavailable, None)),
+        Some(Reply::OneIn(_)) => Some(Reply::http(503)),
         Some(Reply::TooLargeAbove(_)) if is_grpc => Some(Reply::Grpc(Code::ResourceExhausted, None)),
         Some(Reply::TooLargeAbove(_)) => Some(Reply::http(413)),
         other => other,
@@ -236,7 +241,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
             Ok(answer)
         }
         // Told apart above.
-        Some(Reply::TooLargeAbove(_)) => Ok(plain(413, content_type, Vec::new(), Vec::new())),
+        Some(Reply::TooLargeAbove(_) | Reply::OneIn(_)) => Ok(plain(413, content_type, Vec::new(), Vec::new())),
         Some(Reply::Close) => Err(std::io::Error::other("as scripted")),
         Some(Reply::Hang) => std::future::pending().await,
     }

@@ -82,7 +82,7 @@ impl Program {
             };
             Some((address("gRPC")?, address("HTTP)")?))
         };
-        super::eventually(|| "it listens".to_owned(), || found().is_some()).await;
+        super::eventually(|| format!("it listens; it said: {}", self.stderr()), || found().is_some()).await;
         found().expect("found before")
     }
 

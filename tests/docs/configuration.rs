@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 14] = [
+const SECTIONS: [(&str, &str, &str); 15] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -37,6 +37,11 @@ const SECTIONS: [(&str, &str, &str); 14] = [
         "file",
         "exporters::file",
         "OTLP JSON, one request a line. The exporter `debug` has no keys: verdicts for people on standard output.",
+    ),
+    (
+        "journal",
+        "journal",
+        "Where requests for exporters with `sending_queue: {storage: journal}` are kept until they are delivered; see [journal.md](journal.md).",
     ),
     ("pipeline", "service::pipelines::logs, traces, metrics", "Several of a signal have a `/name` behind it."),
     (

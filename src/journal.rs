@@ -1,0 +1,453 @@
+//! The journal: what is acknowledged is on the disk before, and stays there until every backend has it.
+//!
+//! ```text
+//!  append ─► staged ─► writer's thread: write, fdatasync ─► acknowledgement      one append for a request, one sync for many
+//!    │                                                          │
+//!    └─ position ─► pieces ─► queues, holds ─► backends ─► ledger: done          one cursor for each backend
+//!                                                             └─► cursors file, segments that nobody needs are removed
+//! ```
+//!
+//! The directory:
+//!
+//! ```text
+//!  lock                               held (flock) by the one process that may write
+//!  cursors                            how far each backend is (`cursors.rs`)
+//!  00000000000000000001.segment       requests from position 1 on
+//!  00000000000000004711.segment       the newest; only ever appended to, and each start begins a new one
+//! ```
+//!
+//! A segment, numbers little endian, sums CRC-32C:
+//!
+//! ```text
+//!  header, 32 bytes     "why502\nj" 8 | version u32 | salt u32 | first position u64 | 0 u32 | sum of these u32
+//!  frame, 56 bytes      sum of the rest of the head, begun with the salt u32 | sum of the body u32 | length of the body u32
+//!                       | length of the receiver's name u16 | signal u8 | 0 u8 | position u64 | position of the frame before u64
+//!                       | synced up to u64 | arrived, Unix ns i64 | items u64
+//!        body           name of the receiver | protobuf of the request
+//!  frame ...
+//! ```
+//!
+//! Invariants: nothing is acknowledged before its sync returned; after a sync that failed nothing is written any more, since
+//! the kernel may have dropped the pages and would say yes the next time; a name that was made, changed or taken away is
+//! synced as well; what cannot be read is said with its place and never skipped in silence.
+
+mod check;
+mod cursors;
+mod directory;
+mod frame;
+mod ledger;
+mod marks;
+mod open;
+mod scan;
+mod segment;
+pub mod storage;
+mod writer;
+
+#[cfg(test)]
+mod simulated;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Repaired, Report, inspect, repair};
+pub use directory::open_directory;
+pub use frame::{Append, Entry, VERSION};
+pub use ledger::Cursor;
+pub use marks::Marks;
+pub use scan::{Damage, Found};
+
+use crate::read::evidence::Nanos;
+use ledger::{Ledger, context_of};
+use segment::{Next, Opened, Segment};
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use storage::Storage;
+use writer::Writer;
+
+/// Why a journal cannot be opened. Each says what to do next; [`JournalError::in_directory`] adds where.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The system refuses something.
+    #[error("cannot {operation} {name}: {source}{}", advice(.source))]
+    Io {
+        /// `read`, `write`.
+        operation: &'static str,
+        /// The file.
+        name: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "it belongs to user {owner} and why502 runs as user {own}; run it as that user, or name a directory of its own"
+    )]
+    Foreign {
+        /// The user of the directory.
+        owner: u32,
+        /// Our own.
+        own: u32,
+    },
+    /// Another process writes there.
+    #[error("another process has it open; end that one, or name another directory: two cannot share one")]
+    Locked,
+    /// Another version of the format.
+    #[error(
+        "{name} is of format version {found} and this program reads version {VERSION}; start the program that wrote it until everything is delivered, or name another directory"
+    )]
+    Version {
+        /// The file.
+        name: String,
+        /// Its version.
+        found: u32,
+    },
+    /// Acknowledged requests cannot be read.
+    #[error(
+        "{} is damaged at byte {}: requests {} to {} were acknowledged and cannot be read; `why502 journal verify DIR` shows all damage, `why502 journal repair DIR` keeps what can be read and sets the rest aside", .0.name, .0.offset, .0.missing.start, .0.missing.end - 1
+    )]
+    Damaged(Damage),
+    /// The file of cursors cannot be read.
+    #[error(
+        "the file `cursors` is damaged, so that nobody knows what is delivered; `why502 journal repair DIR` makes it anew, and what is in the journal is then delivered again"
+    )]
+    Cursors,
+    /// The thread that writes cannot be started.
+    #[error("the thread that writes cannot be started: {0}; raise the limit of processes of this user")]
+    Thread(io::Error),
+}
+
+impl JournalError {
+    fn io(operation: &'static str, name: &str, source: io::Error) -> JournalError {
+        JournalError::Io { operation, name: name.to_owned(), source }
+    }
+
+    /// The whole sentence.
+    pub fn in_directory(&self, directory: &std::path::Path) -> String {
+        let shown = directory.display().to_string();
+        format!("the journal {shown}: {}", self.to_string().replace(" DIR`", &format!(" {shown}`")))
+    }
+}
+
+/// What to do about an error of the system.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free space there, or name a directory on a larger disk",
+        ErrorKind::ReadOnlyFilesystem => "; mount it writable, or name a directory elsewhere",
+        ErrorKind::PermissionDenied => "; let the user of why502 read and write there",
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "; name a directory, not a file",
+        _ => "; check the disk, or name a directory on another one",
+    }
+}
+
+/// Why a request is not kept, and so not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// All bytes that the journal may take are needed still.
+    #[error("the journal is full ({bytes} of {bytes_max} bytes wait for a backend)")]
+    Full {
+        /// Those on disk.
+        bytes: u64,
+        /// Those of the setting.
+        bytes_max: u64,
+    },
+    /// The disk does not take it, but may later.
+    #[error("the journal cannot be written: {0}")]
+    Disk(String),
+    /// A sync failed: nothing is acknowledged until the next start.
+    #[error("the disk did not confirm what was written to the journal: {0}; check the disk, then start why502 anew")]
+    Poisoned(String),
+    /// The program is ending.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of all segments together.
+    pub bytes_max: u64,
+    /// A segment of so many bytes is closed; a larger request has one of its own.
+    pub segment_bytes: u64,
+    /// How long what is delivered stays for the engine to see it again.
+    pub context: Nanos,
+}
+
+/// Segments are as many as this where all bytes are used, so that what is delivered makes room soon.
+const SEGMENTS: u64 = 16;
+/// The smallest and the largest segment; a new one costs two syncs.
+const SEGMENT_BYTES: (u64, u64) = (1 << 20, 64 << 20);
+
+impl Limits {
+    /// Of a journal of so many bytes, for an engine that holds records so long.
+    pub fn of(bytes_max: u64, hold: Nanos) -> Limits {
+        let (least, most) = SEGMENT_BYTES;
+        Limits { bytes_max, segment_bytes: (bytes_max / SEGMENTS).clamp(least, most), context: context_of(hold) }
+    }
+}
+
+/// Numbers for our own telemetry.
+#[derive(Debug, Default)]
+pub struct Counts {
+    appended: AtomicU64,
+    syncs: AtomicU64,
+    bytes: AtomicU64,
+    refused: AtomicU64,
+    replayed: AtomicU64,
+    torn_bytes: AtomicU64,
+    disk_bytes: AtomicU64,
+}
+
+macro_rules! counted {
+    ($($(#[$doc:meta])* $get:ident, $add:ident, $field:ident;)*) => {
+        impl Counts {
+            $(
+                $(#[$doc])*
+                pub fn $get(&self) -> u64 {
+                    self.$field.load(Ordering::Relaxed)
+                }
+
+                pub(crate) fn $add(&self, count: u64) {
+                    self.$field.fetch_add(count, Ordering::Relaxed);
+                }
+            )*
+        }
+    };
+}
+
+counted! {
+    /// Requests that were appended and synced.
+    appended, add_appended, appended;
+    /// Syncs that acknowledged something.
+    syncs, add_syncs, syncs;
+    /// Bytes that were appended, with their heads.
+    bytes, add_bytes, bytes;
+    /// Requests that could not be kept.
+    refused, add_refused, refused;
+    /// Items that a start found undelivered.
+    replayed, add_replayed, replayed;
+    /// Bytes that no request was read from, left by a crash.
+    torn_bytes, add_torn_bytes, torn_bytes;
+}
+
+impl Counts {
+    /// Bytes of all segments at the moment.
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// An open journal.
+pub struct Journal {
+    writer: Arc<Writer>,
+    /// Positions below it were there at the start.
+    replay_end: u64,
+    /// The names of what was there at the start, in order.
+    old: Vec<Found>,
+    backends: Vec<String>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Journal({} backends)", self.backends.len())
+    }
+}
+
+/// What a start found.
+#[derive(Clone, Debug, Default)]
+pub struct Opening {
+    /// Sentences for the log.
+    pub warnings: Vec<String>,
+}
+
+impl Journal {
+    /// Opens a journal for backends of these names.
+    ///
+    /// # Errors
+    /// Every reason why it may not be written, and [`JournalError::Damaged`] where acknowledged requests are missing.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        limits: Limits,
+        backends: &[String],
+    ) -> Result<(Arc<Journal>, Opening), JournalError> {
+        let open::Recovered { writer, old, opening, next } = open::open(storage, limits, backends)?;
+        let writer = Arc::new(writer);
+        let of_thread = Arc::clone(&writer);
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || of_thread.run());
+        let thread = thread.map_err(JournalError::Thread)?;
+        let journal =
+            Journal { writer, replay_end: next, old, backends: backends.to_vec(), thread: Mutex::new(Some(thread)) };
+        Ok((Arc::new(journal), opening))
+    }
+
+    /// Keeps a request: when this returns, it is on the disk.
+    ///
+    /// # Errors
+    /// Then it must not be acknowledged.
+    pub async fn append(&self, append: Append<'_>) -> Result<Kept, NotKept> {
+        let staged = self.writer.stage(append);
+        let (position, synced) = staged.inspect_err(|_| self.writer.counts().add_refused(1))?;
+        // From here on: where the sender goes away, or the disk fails, nobody is owed anything.
+        let kept = Kept { writer: Arc::clone(&self.writer), position, is_used: false };
+        let result = synced.await.unwrap_or(Err(NotKept::Closed));
+        result.inspect_err(|_| self.writer.counts().add_refused(1))?;
+        Ok(kept)
+    }
+
+    /// Says in how many pieces a request of before goes to which backends.
+    pub fn open_pieces(&self, position: u64, pieces: &[(usize, u32)]) {
+        self.ledger().open(position, pieces);
+    }
+
+    /// Numbers for our own telemetry.
+    pub fn counts(&self) -> &Counts {
+        self.writer.counts()
+    }
+
+    /// What the start found undelivered, oldest first, and before it what the engine must see again to judge it as before;
+    /// empty where every backend has everything.
+    pub fn replay(&self) -> Replay {
+        let lowest = self.ledger().lowest();
+        let needs = |found: &&Found| found.last().is_some_and(|last| last >= lowest);
+        let mut replay = Replay { journal: Arc::clone(&self.writer), segments: Vec::new(), open: None, from: i64::MAX };
+        if lowest >= self.replay_end {
+            return replay;
+        }
+        // When the oldest of those that somebody lacks came; found by reading, as its segment may be long.
+        let oldest = self.old.iter().find(needs).and_then(|found| self.writer.arrival(&found.name, lowest));
+        replay.from = oldest.unwrap_or(Nanos::MIN).saturating_sub(self.writer.limits().context);
+        let seen = |found: &&Found| found.arrived.is_some_and(|(_, newest)| newest >= replay.from);
+        replay.segments = self.old.iter().filter(seen).rev().map(|found| found.name.clone()).collect();
+        replay
+    }
+
+    /// Writes down how far everybody is, and ends. What is not delivered by then is replayed by the next start.
+    pub fn close(&self) {
+        self.writer.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's thread ended early");
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.writer.ledger()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The part of the journal that is about one backend.
+#[derive(Clone, Debug)]
+pub struct Account {
+    journal: Arc<Journal>,
+    backend: usize,
+}
+
+impl Account {
+    /// Of the backend of this name; `None` where the journal has none.
+    pub fn of(journal: &Arc<Journal>, name: &str) -> Option<Account> {
+        let backend = journal.backends.iter().position(|known| known == name)?;
+        Some(Account { journal: Arc::clone(journal), backend })
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Which backend it is.
+    pub fn backend(&self) -> usize {
+        self.backend
+    }
+
+    /// One more piece of each of these that the backend lacks.
+    pub fn add(&self, marks: &Marks) {
+        if !marks.is_empty() {
+            self.journal.ledger().add(self.backend, marks);
+        }
+    }
+
+    /// These pieces are delivered, or lost for good and counted.
+    pub fn done(&self, marks: &Marks) {
+        if !marks.is_empty() {
+            self.journal.ledger().done(self.backend, marks);
+        }
+    }
+
+    /// Whether the backend lacks a request.
+    pub fn lacks(&self, position: u64) -> bool {
+        self.journal.ledger().lacks(self.backend, position)
+    }
+
+    /// Requests that the backend lacks.
+    pub fn open_count(&self) -> u64 {
+        self.journal.ledger().open_count(self.backend)
+    }
+}
+
+/// A request that is on the disk. Where it is dropped unused, nobody was told that it is, and it is forgotten.
+pub struct Kept {
+    writer: Arc<Writer>,
+    position: u64,
+    is_used: bool,
+}
+
+impl Kept {
+    /// Its position, with the number of pieces that it goes in to which backends.
+    pub fn used(mut self, pieces: &[(usize, u32)]) -> u64 {
+        self.is_used = true;
+        self.writer.ledger().open(self.position, pieces);
+        self.position
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.writer.ledger().open(self.position, &[]);
+        }
+    }
+}
+
+/// Reads what was there at the start.
+pub struct Replay {
+    journal: Arc<Writer>,
+    /// The next one last.
+    segments: Vec<String>,
+    open: Option<Segment>,
+    /// What came before is not needed.
+    from: Nanos,
+}
+
+impl Replay {
+    /// True where there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// The next request. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When a segment that could be read at the start cannot be read any more.
+    pub fn read_next(&mut self) -> Result<Option<Entry>, JournalError> {
+        loop {
+            let Some(segment) = &mut self.open else {
+                let Some(name) = self.segments.pop() else { return Ok(None) };
+                match Segment::open(self.journal.storage(), &name)? {
+                    Opened::Segment(segment) => self.open = Some(segment),
+                    Opened::Headless(_) => {}
+                }
+                continue;
+            };
+            match segment.next().map_err(|source| JournalError::io("read", "a segment", source))? {
+                Next::Entry(_, _, entry) if entry.arrived >= self.from => return Ok(Some(entry)),
+                Next::Entry(..) | Next::Broken(_) => {}
+                Next::End => self.open = None,
+            }
+        }
+    }
+}
