@@ -16,6 +16,7 @@ pub mod correlator;
 mod incidents;
 pub mod intake;
 mod items;
+mod lines;
 mod refused;
 mod room;
 mod streams;

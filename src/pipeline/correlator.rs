@@ -3,6 +3,7 @@
 use super::incidents;
 use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
+use super::lines;
 use super::{Route, Shared, room, send_all};
 use crate::clock;
 use crate::engine::correlate::slow::SlowSpan;
@@ -19,6 +20,7 @@ use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::telemetry::metrics::{OF_ORIGIN, OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
+use crate::web::details::{KeptLine, LINES_MAX};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -199,11 +201,13 @@ impl Correlator {
         let mut builder = Builder::default();
         for record in records {
             let weight = record.weight;
+            let process = if self.ring.details.is_on() { self.line_of_process(now, &record) } else { None };
             let slot = self.items.insert(Item {
                 signal: Signal::Logs,
                 bytes: record.bytes,
                 surroundings: record.surroundings,
                 route: Arc::clone(route),
+                stamp: record.evidences.first().and_then(|evidence| evidence.stamp),
                 pid: record.evidences.iter().find_map(|evidence| evidence.proof.pid()),
                 pending: record.evidences.len(),
                 verdict: None,
@@ -217,6 +221,9 @@ impl Correlator {
                 // Most records prove one thing, and counting who shares a place costs more than looking at it.
                 let of_this = if rest == 0 { stream.take() } else { stream.clone() };
                 let Some(stream) = of_this else { break };
+                if let Some((source, line)) = &process {
+                    self.ring.details.note_process(ticket, stream.id, *source, line.clone());
+                }
                 let record = Record { ticket, stream, observed: record.observed, evidence };
                 if self.engine.handle_record(now, record) == Decision::Pass
                     && let Some(item) = self.items.get_mut(slot)
@@ -241,6 +248,7 @@ impl Correlator {
                 bytes: span.bytes,
                 surroundings: span.surroundings,
                 route: Arc::clone(&route),
+                stamp: None,
                 pid: None,
                 pending: 1,
                 verdict: None,
@@ -265,6 +273,7 @@ impl Correlator {
         while let Some(output) = self.engine.poll_output() {
             if let Output::Verdict(verdict) = &output {
                 surroundings.push_back(self.surroundings_of(verdict));
+                self.keep_details(now, verdict);
             }
             outputs.push(output);
         }
@@ -307,6 +316,36 @@ impl Correlator {
             self.named = Arc::clone(&named);
             self.shared.publish_named(named);
         }
+    }
+
+    /// A line about a process, as the page shows it.
+    fn line_of_process(&self, now: Nanos, record: &HeldRecord) -> Option<(Source, KeptLine)> {
+        let source = record.evidences.iter().find_map(lines::process)?;
+        Some((source, lines::of_process(record, now)))
+    }
+
+    /// Keeps for the page what only is in sight while the records are held.
+    fn keep_details(&self, now: Nanos, verdict: &Arc<Verdict>) {
+        let details = &self.ring.details;
+        let before = (verdict.revision > 0).then(|| self.ring.verdicts.get(&verdict.uid)).flatten();
+        if !details.is_on() || !details.count(now, verdict, before.as_deref()) {
+            return;
+        }
+        let quoted = verdict.evidence.iter().filter_map(|quote| quote.ticket);
+        let mut tickets: Vec<Ticket> = quoted.chain(verdict.records.iter().map(|(_, ticket)| *ticket)).collect();
+        // Those that decided come first, should there be more than are kept.
+        tickets.truncate(4 * LINES_MAX);
+        let mut kept: Vec<(Ticket, Arc<KeptLine>)> = Vec::with_capacity(tickets.len().min(LINES_MAX));
+        for ticket in tickets {
+            if kept.len() >= LINES_MAX || kept.iter().any(|(known, _)| *known == ticket) {
+                continue;
+            }
+            let held = || self.items.get(self.items.find(ticket)?).map(|item| lines::of_request(item, verdict.time));
+            kept.extend(details.process(ticket).or_else(|| held().map(Arc::new)).map(|line| (ticket, line)));
+        }
+        let trace = verdict.link.trace;
+        let spans = trace.map(|trace| self.engine.slow_spans(&trace.trace_id).to_vec()).unwrap_or_default();
+        details.keep(verdict, kept, spans);
     }
 
     fn surroundings_of(&self, verdict: &Verdict) -> Surroundings {
@@ -403,6 +442,9 @@ impl Correlator {
         };
         held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
         self.shared.counters.held_less(1);
+        if let Some(verdict) = item.verdict.as_ref().filter(|_| item.signal == Signal::Traces) {
+            self.ring.details.add_span(&verdict.uid, || lines::span(&item));
+        }
         let Item { signal, bytes, surroundings, route, .. } = &item;
         let room = room::of_held(bytes.len());
         match (&item.verdict, signal) {
