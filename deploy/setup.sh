@@ -6,6 +6,7 @@
 #   need_python    .work/venv with Gunicorn, Flask and OpenTelemetry; `need_python test` adds pytest
 #   need_go        Go 1.25 or later
 #   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
+#   need_browser   Chromium with its driver, axe-core, and what drives them
 #   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
 #   need_sdks      OpenTelemetry for Go, Python, Node and Java, of tests/interop/sdk
 #   need_helm      .work/bin/helm of tests/cluster/helm
@@ -294,4 +295,19 @@ split_program() {
   objcopy --only-keep-debug --compress-debug-sections=zlib "$1" "$2/why502.debug" || return 1
   objcopy --strip-all "$1" "$2/why502" || return 1
   (cd "$2" && objcopy --add-gnu-debuglink=why502.debug why502)
+}
+
+# Chromium with its driver, the clients of the page's tests, and axe-core, which looks for what stands in the way of people.
+need_browser() {
+  local axe=4.14.1 missing=()
+  command -v chromium >/dev/null || missing+=(chromium)
+  command -v chromedriver >/dev/null || missing+=(chromium-driver)
+  command -v script >/dev/null || missing+=(bsdutils)
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+  "$work/venv/bin/python" -c 'import selenium, mcp, jsonschema, yaml' 2>/dev/null \
+    || "$work/venv/bin/pip" install -q --disable-pip-version-check 'selenium>=4,<5' 'mcp>=2,<3' jsonschema pyyaml
+  [ -f "$work/axe/node_modules/axe-core/axe.min.js" ] && return 0
+  command -v npm >/dev/null || apt_install npm
+  mkdir -p "$work/axe"
+  (cd "$work/axe" && npm install --silent --no-audit --no-fund "axe-core@$axe" >&2) || die "npm could not fetch axe-core"
 }

@@ -1,10 +1,12 @@
 //! The command line: every subcommand with its options.
 
+use crate::config::moment::{EXPECTED, moment};
 use crate::config::settings::{Endpoint, Place};
 use crate::read::formats::log_format::LogFormatError;
 use crate::read::formats::{LogFormat, gunicorn_format as of_gunicorn};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use http::uri::Scheme;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Tells why NGINX answered 502.
@@ -19,6 +21,26 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The arguments with `--group` made whole: a file that follows it is no word of its own.
+pub fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut given = given.peekable();
+    let mut all = Vec::new();
+    while let Some(argument) = given.next() {
+        // A word of letters is one that was mistyped, where it is none of ours.
+        let is_letters = |next: &str| !next.is_empty() && next.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let is_word = |next: &OsString| next.to_str().is_some_and(is_letters);
+        if argument == "--group" && !given.peek().is_some_and(is_word) {
+            all.push("--group=cause".into());
+        } else if argument == "--" {
+            all.push(argument);
+            all.extend(given.by_ref());
+        } else {
+            all.push(argument);
+        }
+    }
+    all
 }
 
 /// Subcommands.
@@ -42,6 +64,10 @@ pub enum Command {
     Health(Health),
     /// Look into the directory of a journal, check it, or repair it
     Journal(Journal),
+    /// Answer an agent's questions about log files by the Model Context Protocol
+    Mcp(Mcp),
+    /// Print a JSON Schema: of the configuration, or of `explain --format json`
+    Schema(Schema),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -73,12 +99,55 @@ pub struct Journal {
     pub directory: PathBuf,
 }
 
+/// Options of `mcp`.
+#[derive(Debug, Args)]
+pub struct Mcp {
+    /// Log files, globs, directories: all that may be read, whatever the agent asks for
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// OTLP JSON as the collector's file exporter writes it
+    #[arg(long, value_name = "FILE")]
+    pub traces: Vec<String>,
+    /// Listen here over HTTP (`/mcp`), on the loopback alone; standard input and output without it
+    #[arg(long, value_name = "ENDPOINT")]
+    pub http: Option<String>,
+    /// How far local time in nginx's error log is ahead of UTC (+02:00); inferred without it
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = zone)]
+    pub time_zone: Option<i64>,
+    /// Text of the nginx `log_format` directive that the access logs have; may be repeated
+    #[arg(long, value_name = "TEXT", value_parser = log_format)]
+    pub log_format: Vec<LogFormat>,
+    /// Text of Gunicorn's `access_log_format`; may be repeated
+    #[arg(long, value_name = "TEXT", value_parser = gunicorn_format)]
+    pub gunicorn_format: Vec<GunicornFormat>,
+    /// An nginx configuration: its log formats are then known, and its upstreams and timeouts count as evidence
+    #[arg(long, value_name = "FILE")]
+    pub nginx_conf: Option<PathBuf>,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// What is described
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// The configuration
+    Configuration,
+    /// One line of `explain --format json`
+    Explain,
+}
+
 /// Options of `man`.
 #[derive(Debug, Args)]
 pub struct Man {
     /// The subcommand that the page is about; about all of them without it
     pub command: Option<String>,
-    /// Write every page into this folder: `why502.1`, `why502-run.1` and so on
+    /// Write every page into this folder, which is made where it is missing: `why502.1`, `why502-run.1` and so on
     #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
     pub out: Option<PathBuf>,
 }
@@ -94,7 +163,7 @@ pub struct Run {
 /// Options of `tail`.
 #[derive(Debug, Args)]
 pub struct Tail {
-    /// Files or globs; a file may appear later
+    /// Files or globs; a file may appear later; `-` is standard input, and it ends with it
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// OTLP/gRPC endpoint
@@ -152,14 +221,17 @@ pub struct Explain {
     /// How the report is written
     #[arg(long, value_enum, default_value = "text")]
     pub format: ReportFormat,
+    /// Write the report into this file as one page of HTML for a ticket: styles are in it, and it loads and runs nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub html: Option<PathBuf>,
     /// How far local time in nginx's error log is ahead of UTC (+02:00); inferred without it
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = zone)]
     pub time_zone: Option<i64>,
     /// Only this cause; may be repeated
     #[arg(long, value_name = "ID", value_parser = cause)]
     pub cause: Vec<String>,
-    /// Only what failed at or after this time: 2026-11-22T07:14:39Z, 2026-11-22 (UTC where no offset is written), or 2h for
-    /// so long ago
+    /// Only what failed at or after this time, as logs have it or as you say it: 2026-11-22T07:14:39Z, 22/Nov/2026:07:14:39
+    /// +0000, 2026/11/22 07:14, 1795331679, 07:14, yesterday, or 2h for so long ago; UTC where no offset is written
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub since: Option<i64>,
     /// Only what failed before this time
@@ -174,8 +246,8 @@ pub struct Explain {
     /// Good requests too, each with its trace
     #[arg(long)]
     pub all: bool,
-    /// How the report is grouped
-    #[arg(long, value_enum, default_value = "none")]
+    /// How the report is grouped; by cause where no word follows
+    #[arg(long, value_enum, default_value = "none", num_args = 0..=1, default_missing_value = "cause")]
     pub group: Group,
     /// Text of the nginx `log_format` directive that the access logs have; may be repeated
     #[arg(long, value_name = "TEXT", value_parser = log_format)]
@@ -302,54 +374,7 @@ fn zone(text: &str) -> Result<i64, String> {
 }
 
 fn time(text: &str) -> Result<i64, String> {
-    moment(text, crate::clock::now()).ok_or_else(|| {
-        "a time such as 2026-11-22T07:14:39Z or 2026-11-22T07:14+01:00, a day such as 2026-11-22, or how long ago, such as 90m, 2h or 3d".to_owned()
-    })
-}
-
-/// Nanoseconds since 1970 of a time that somebody typed. UTC where no offset is written, as in the report.
-fn moment(text: &str, now: i64) -> Option<i64> {
-    let ago = match text.strip_suffix('d').map(str::parse::<u32>) {
-        Some(Ok(days)) => Some(std::time::Duration::from_secs(u64::from(days) * 86_400)),
-        _ => crate::config::values::duration(text).filter(|_| text != "0"),
-    };
-    if let Some(ago) = ago {
-        return now.checked_sub(i64::try_from(ago.as_nanos()).ok()?);
-    }
-    let (date, rest) = text.split_at_checked(10)?;
-    let date = numbers(date, '-', &[4, 2, 2])?;
-    let (clock, offset) = match rest.strip_prefix(['T', 't', ' ']) {
-        None if rest.is_empty() => ("00:00", "Z"),
-        None => return None,
-        Some(rest) => {
-            rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && !":.".contains(c)).unwrap_or(rest.len()))
-        }
-    };
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let clock = numbers(clock, ':', &[2, 2, 2]).or_else(|| numbers(clock, ':', &[2, 2]))?;
-    let offset = match offset.trim_start() {
-        "" => 0,
-        offset => crate::config::values::zone(offset)?,
-    };
-    if fraction.is_empty() || fraction.len() > 9 || fraction.bytes().any(|byte| !byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
-    let ([year, month, day], [hour, minute, rest @ ..]) = (date.as_slice(), clock.as_slice()) else { return None };
-    let second = rest.first().copied().unwrap_or(0);
-    let utc = crate::read::time::from_utc(i64::from(*year), *month, *day, *hour, *minute, second)?;
-    utc.checked_add(nanos)?.checked_sub(offset.checked_mul(crate::read::evidence::SECOND)?)
-}
-
-/// Numbers of so many digits each.
-fn numbers(text: &str, between: char, digits: &[usize]) -> Option<Vec<u32>> {
-    let parts: Vec<&str> = text.split(between).collect();
-    let fits = parts.len() == digits.len()
-        && parts
-            .iter()
-            .zip(digits)
-            .all(|(part, count)| part.len() == *count && part.bytes().all(|b| b.is_ascii_digit()));
-    if fits { parts.into_iter().map(|part| part.parse().ok()).collect() } else { None }
+    moment(text, crate::clock::now()).ok_or_else(|| EXPECTED.to_owned())
 }
 
 fn cause(text: &str) -> Result<String, String> {
@@ -367,45 +392,21 @@ fn cause(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::time::rfc3339;
 
     #[test]
-    fn times_as_people_type_them() {
-        let now = moment("2026-11-22T12:00:00Z", 0).expect("a time");
-        let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(moment(text, now).map(rfc3339).as_deref(), expected, "{text}");
+    fn group_needs_no_value() {
+        let check = |given: &str, group: Group, files: &[&str]| {
+            let all = arguments(given.split(' ').map(OsString::from));
+            let Ok(Cli { command: Command::Explain(explain) }) = Cli::try_parse_from(all) else { panic!("{given}") };
+            assert_eq!((explain.group, explain.files), (group, files.iter().map(|file| (*file).to_owned()).collect()));
         };
-        check("2026-11-22T07:14:39Z", Some("2026-11-22T07:14:39Z"));
-        check("2026-11-22 07:14:39.250", Some("2026-11-22T07:14:39.250Z"));
-        check("2026-11-22T07:14+01:00", Some("2026-11-22T06:14:00Z"));
-        check("2026-11-22 07:14:39 -0530", Some("2026-11-22T12:44:39Z"));
-        check("2026-11-22 07:14 UTC", Some("2026-11-22T07:14:00Z"));
-        check("2026-11-22", Some("2026-11-22T00:00:00Z"));
-        check("2h", Some("2026-11-22T10:00:00Z"));
-        check("1h30m", Some("2026-11-22T10:30:00Z"));
-        check("3d", Some("2026-11-19T12:00:00Z"));
-        for wrong in [
-            "",
-            "0",
-            "now",
-            "10:15",
-            "2026-11-22T",
-            "2026-11-22Z",
-            "2026-13-01",
-            "2026-02-30",
-            "2026-11-22T25:00",
-            "2026-11-22T07:14:39Zjunk",
-            "2026-11-22T07:14:39 CET",
-            "2026-11-22T07:14:39+0200 junk",
-            "2026-11-22T7:14",
-            "2026-1-22",
-            "20261122",
-            "2026-11-22T07:14:39.",
-            "2026-11-22T07:14:39.1.2",
-            "99999999999999999h",
-            "\u{e4}026-11-22",
-        ] {
-            check(wrong, None);
-        }
+        check("why502 explain a.log", Group::None, &["a.log"]);
+        check("why502 explain a.log --group", Group::Cause, &["a.log"]);
+        check("why502 explain --group a.log b.log", Group::Cause, &["a.log", "b.log"]);
+        check("why502 explain --group cause a.log", Group::Cause, &["a.log"]);
+        check("why502 explain --group none a.log", Group::None, &["a.log"]);
+        check("why502 explain --group=none a.log", Group::None, &["a.log"]);
+        check("why502 explain --group --each a.log", Group::Cause, &["a.log"]);
+        check("why502 explain -- --group", Group::None, &["--group"]);
     }
 }

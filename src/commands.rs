@@ -5,15 +5,18 @@ pub mod completions;
 pub mod explain;
 pub mod health;
 pub mod journal;
+pub mod mcp;
 pub mod nginx_conf;
 pub mod parse;
 pub mod preflight;
 mod reload;
 pub mod run;
+pub mod schema;
 mod signals;
 pub mod tail;
 pub mod validate;
 pub mod watch;
+mod wrap;
 
 use crate::cli::{Cli, Command, GunicornFormat};
 use crate::read::formats::LogFormat;
@@ -39,6 +42,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Watch(options) => watch::run(&options),
         Command::Health(options) => health::run(&options),
         Command::Journal(options) => journal::run(&options),
+        Command::Mcp(options) => mcp::run(&options),
+        Command::Schema(options) => schema::run(&options),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man(options) => completions::man(&options),
     };

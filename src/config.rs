@@ -8,13 +8,16 @@ pub mod changes;
 pub mod endpoint;
 mod exporters;
 mod extensions;
+pub mod moment;
 mod processors;
 mod receivers;
+pub mod schema;
 pub mod section;
 pub mod settings;
 pub mod table;
 pub mod tree;
 pub mod values;
+pub mod web;
 
 use crate::otlp::Signal;
 use exporters::exporters;
@@ -44,7 +47,8 @@ service:
     traces: {receivers: [otlp], processors: [why502], exporters: [debug]}
 ";
 
-const ROOT_KEYS: [&str; 7] = ["receivers", "processors", "exporters", "extensions", "memory", "journal", "service"];
+const ROOT_KEYS: [&str; 8] =
+    ["receivers", "processors", "exporters", "extensions", "memory", "journal", "service", "web"];
 
 /// Reads a configuration.
 ///
@@ -65,9 +69,11 @@ pub fn draft(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result
     let root = tree::read(text)?;
     let mut context = Context { mistakes: Vec::new(), warnings: Vec::new(), environment };
     let mut config = read_root(&mut context, &root);
-    // Two that read the same are about two entries; both are told.
+    // What is read twice is told once: two that read the same are of one line, and mended by one look at it.
     context.mistakes.sort();
+    context.mistakes.dedup();
     context.warnings.sort();
+    context.warnings.dedup();
     config.warnings = context.warnings;
     Ok((config, context.mistakes))
 }
@@ -109,9 +115,11 @@ fn read_root(context: &mut Context<'_>, root: &Node) -> Config {
     context.warnings.extend(unused(&names, &used));
     let telemetry = telemetry(context, service.and_then(|service| member(service, "telemetry")));
     let memory = memory(context, member(root, "memory"));
+    let web = web::web(context, member(root, "web"), &extensions);
     let health = extensions.health;
     let warnings = Vec::new();
-    let config = Config { receivers, processor, exporters, pipelines, health, telemetry, memory, journal, warnings };
+    let config =
+        Config { receivers, processor, exporters, pipelines, health, telemetry, memory, journal, web, warnings };
     check_overlap(context, &config.listeners().collect::<Vec<_>>());
     config
 }

@@ -27,6 +27,7 @@ use crate::engine::incident::{Incident, State};
 use crate::engine::span_watch::may_be_own;
 use crate::engine::verdict::{GoodRequest, Verdict};
 use crate::engine::{Decision, Engine, Output, Settings};
+use crate::page::rows::{Row, rows};
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
@@ -84,6 +85,13 @@ pub struct Explained<'a> {
     pub verdict: &'a Verdict,
     /// Where its records stand.
     pub places: &'a Places,
+}
+
+impl Explained<'_> {
+    /// Its lines and conclusions, as reports show them.
+    pub fn rows(&self) -> Vec<Row> {
+        rows(self.verdict, |ticket| self.places.get(ticket).map(Place::shown))
+    }
 }
 
 /// An incident that is over, with where the words about its origin stand.

@@ -10,6 +10,6 @@ use why502::cli::Cli;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(why502::cli::arguments(std::env::args_os()));
     why502::commands::run(cli)
 }

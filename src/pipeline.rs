@@ -17,6 +17,7 @@ pub mod correlator;
 mod incidents;
 pub mod intake;
 mod items;
+mod lines;
 mod origin;
 mod refused;
 mod replay;

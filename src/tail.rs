@@ -10,8 +10,10 @@ mod positions;
 mod siblings;
 
 pub use positions::{Positions, PositionsError};
+mod piped;
 
 use followed::{CHUNK_BYTES, Followed, Id, Left, Name, id};
+use piped::Piped;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,9 @@ const TURN_BYTES: usize = 1 << 20;
 const TURN_BYTES_OF_ALL: usize = 16 << 20;
 /// Files followed at once, and files that are known again when they were left.
 const FILES_MAX: usize = 4_096;
+
+/// Stands for standard input.
+const PIPE: &str = "-";
 
 /// One line with the file that it stands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Follower {
     patterns: Vec<String>,
     from_start: bool,
     first_turn: bool,
+    /// Standard input, where `-` is among the patterns.
+    piped: Option<Piped>,
     /// By the order in which they were found, which is that of their lines where one took the other's name.
     files: BTreeMap<u64, Followed>,
     found: u64,
@@ -53,12 +60,16 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows what these paths and globs name, now and later.
-    pub fn new(patterns: Vec<String>, from_start: bool) -> Follower {
+    /// Follows what these paths and globs name, now and later; `-` is standard input.
+    pub fn new(mut patterns: Vec<String>, from_start: bool) -> Follower {
+        let is_piped = patterns.iter().any(|pattern| pattern == PIPE);
+        patterns.retain(|pattern| pattern != PIPE);
+        let piped = is_piped.then(Piped::start).and_then(Result::ok);
         Follower {
             patterns,
             from_start,
             first_turn: true,
+            piped,
             files: BTreeMap::new(),
             found: 0,
             left: Vec::new(),
@@ -83,7 +94,12 @@ impl Follower {
 
     /// Files that are followed at the moment.
     pub fn count(&self) -> usize {
-        self.files.len()
+        self.files.len() + usize::from(self.piped.is_some())
+    }
+
+    /// True when nothing but standard input was to be followed, and it has ended.
+    pub fn is_over(&self) -> bool {
+        self.patterns.is_empty() && self.piped.as_ref().is_none_or(|piped| piped.is_over)
     }
 
     /// What is new about files that cannot be followed, as sentences.
@@ -95,6 +111,7 @@ impl Follower {
     /// there may be more at once.
     pub fn turn(&mut self, lines: &mut Vec<Line>) -> bool {
         self.look_for_files();
+        let piped = self.piped.as_mut().is_some_and(|piped| piped.turn(TURN_BYTES, lines, &mut self.cut));
         let mut over = Vec::new();
         // Files that have more; what came to stand under the same name waits for its turn.
         let mut unfinished: BTreeSet<PathBuf> = BTreeSet::new();
@@ -131,7 +148,7 @@ impl Follower {
             self.left.push(followed.leave(lines));
         }
         self.first_turn = false;
-        !unfinished.is_empty()
+        piped || !unfinished.is_empty()
     }
 
     /// Gives out last lines without a line end: nothing more is coming.

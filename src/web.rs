@@ -2,8 +2,10 @@
 //! `proto/why502/v1/incidents.proto` on the gRPC listener, with health and reflection; over HTTP the probes and
 //! the metrics.
 
+pub mod details;
 pub mod incidents;
 pub mod limits;
+pub mod page;
 pub mod probes;
 pub mod ring;
 pub mod service;

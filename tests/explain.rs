@@ -246,7 +246,7 @@ fn wrong_usage() {
     for arguments in [
         &[][..],
         &["access.log", "--cause", "worker_timeot"],
-        &["access.log", "--since", "yesterday"],
+        &["access.log", "--since", "tomorrow"],
         &["access.log", "--since", "2026-03-04T09:00:00Z", "--until", "2026-03-04T09:00:00Z"],
         &["access.log", "--limit", "many"],
         &["access.log", "--group", "colour"],

@@ -235,3 +235,16 @@ async fn logs_that_are_rotated_faster_than_they_are_looked_at_lose_no_line() {
     tail.signal("TERM");
     assert!(tail.ended().await.success(), "{}", tail.stderr());
 }
+
+#[tokio::test]
+async fn standard_input_is_sent_to_its_end() {
+    let backend = Backend::start(Vec::new()).await;
+    let script = "printf 'one\\ntwo\\n'; sleep 0.3; printf 'three'";
+    let command = format!("({script}) | {} tail - --to {}", env!("CARGO_BIN_EXE_why502"), backend.address);
+    let run = move || std::process::Command::new("sh").args(["-c", &command]).output();
+    let ended = tokio::task::spawn_blocking(run);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(60), ended).await.expect("it ends");
+    let ended = ended.expect("no panic").expect("a shell");
+    assert!(ended.status.success(), "{ended:?}");
+    arrived(&backend, &["one", "two", "three"]).await;
+}

@@ -25,6 +25,7 @@ pub fn man(options: &Man) -> anyhow::Result<ExitCode> {
     let mut all = Cli::command().disable_help_subcommand(true);
     all.build();
     if let Some(folder) = &options.out {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         clap_mangen::generate_to(all, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
         return Ok(ExitCode::SUCCESS);
     }

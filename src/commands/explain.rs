@@ -1,16 +1,21 @@
 //! `why502 explain`: files in, every failed request with its cause out.
 
 use crate::cli::{Explain, Group, ReportFormat};
+use crate::commands::wrap::{self, Wrapped};
 use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say, unknown_names};
-use crate::explain::report::{Filter, Report, Writer, json::Json, markdown::Markdown, text::Text};
+use crate::explain::report::{
+    Filter, Finished, Outside, Report, Writer, html::Html, json::Json, markdown::Markdown, text::Text,
+};
 use crate::explain::{self, Options};
 use crate::read::evidence::SECOND;
 use crate::read::formats::{AccessFormats, Reader};
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::printable;
 use anyhow::Context;
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,14 +49,17 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     };
     let stdout = anstream::stdout();
     let colours = stdout.current_choice() != anstream::ColorChoice::Never;
-    let report: Box<dyn Report> = match options.format {
-        ReportFormat::Text => Box::new(Text { colours }),
-        ReportFormat::Json => Box::new(Json),
-        ReportFormat::Markdown => Box::new(Markdown),
+    let report: Box<dyn Report> = match (&options.html, options.format) {
+        (Some(_), _) => Box::new(Html),
+        (None, ReportFormat::Text) => Box::new(Text { colours }),
+        (None, ReportFormat::Json) => Box::new(Json),
+        (None, ReportFormat::Markdown) => Box::new(Markdown),
     };
-    let mut out: Box<dyn Write> = match options.format {
-        ReportFormat::Text => Box::new(BufWriter::new(stdout.lock())),
-        ReportFormat::Json | ReportFormat::Markdown => Box::new(BufWriter::new(io::stdout().lock())),
+    let mut out: Box<dyn Write> = match (&options.html, options.format, wrap::width()) {
+        (Some(path), ..) => Box::new(BufWriter::new(created(path)?)),
+        (None, ReportFormat::Text, Some(width)) => Box::new(BufWriter::new(Wrapped::new(stdout.lock(), width))),
+        (None, ReportFormat::Text, None) => Box::new(BufWriter::new(stdout.lock())),
+        (None, ReportFormat::Json | ReportFormat::Markdown, _) => Box::new(BufWriter::new(io::stdout().lock())),
     };
     // JSON lines come while it reads: on the same screen the bar would stand among them.
     let bar = (options.format != ReportFormat::Json || !io::stdout().is_terminal()).then(Bar::new).flatten();
@@ -83,11 +91,23 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     if let Some(more) = problems.len().checked_sub(PROBLEMS_MAX).filter(|more| *more > 0) {
         say(&format!("{more} more problems of this kind are not listed"));
     }
-    let hidden = written.context("the report")?;
+    let Finished { hidden, outside } = written.context("the report")?;
+    if let Some(path) = &options.html {
+        say(&format!("the report is in {}", path.display()));
+    }
+    if let Some(words) = outside.and_then(Outside::words) {
+        say(&format!("note: {words}"));
+    }
     if hidden > 0 {
         say(&format!("note: {hidden} more failed requests are not shown; a larger --limit shows them"));
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(INCOMPLETE) })
+}
+
+/// A file for the report, made anew.
+fn created(path: &Path) -> anyhow::Result<File> {
+    File::create(path)
+        .with_context(|| format!("cannot write {}; check the path and who may write there", path.display()))
 }
 
 /// nginx's configuration. What is wrong with it is a problem, not an end.

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often files of tokens and passwords are looked at.
 const SECRETS_INTERVAL: Duration = Duration::from_secs(60);
+/// Stands for the page where others have the name of their receiver, which begins with `otlp`.
+const PAGE: &str = "web";
 /// As much of a file as any reader of certificates and tokens takes.
 const CONTENT_BYTES_MAX: u64 = 4 << 20;
 
@@ -63,6 +65,12 @@ impl Running {
         let exporters = exporters.to_vec();
         let seen = contents(config);
         Some(Running { path, text, certificates, guards, seen, config: config.clone(), exporters })
+    }
+
+    /// The page as well.
+    pub(super) fn add_page(&mut self, bound: &Bound, guard: Option<&Guard>) {
+        self.certificates.extend(bound.certificates().map(|certificates| (PAGE.to_owned(), false, certificates)));
+        self.guards.extend(guard.map(|guard| (PAGE.to_owned(), false, guard.clone())));
     }
 
     /// Reads everything anew.
@@ -145,6 +153,9 @@ impl Running {
 }
 
 fn listener<'c>(config: &'c Config, receiver: &str, is_grpc: bool) -> Option<&'c Listener> {
+    if receiver == PAGE {
+        return config.web.as_ref().map(|web| &web.listener);
+    }
     let of = config.receivers.iter().find(|known| known.name == receiver)?;
     if is_grpc { of.grpc.as_ref() } else { of.http.as_ref() }
 }

@@ -7,7 +7,7 @@ use crate::commands::preflight::Learned;
 use crate::commands::reload::Running;
 use crate::commands::signals::{Asked, Signals};
 use crate::commands::{INCOMPLETE, environment, runtime, say, tell_service_manager, validate};
-use crate::config::settings::{Config, Listener};
+use crate::config::settings::{Config, Listener, Web};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
 use crate::journal::{self, Account, Journal, Limits, Opening};
@@ -75,6 +75,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         Some(scraped) => Some(bind(&scraped.listener, &scraped.key).await?),
         None => None,
     };
+    let page = bind_page(&config).await?;
     let counters = Arc::new(Counters::default());
     let plan = memory::plan(&config, memory::of_machine(Path::new("/")));
     if plan.is_tight {
@@ -93,14 +94,15 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let outlets: Vec<Arc<dyn Outlet>> =
         exporters.iter().map(|exporter| Arc::clone(exporter) as Arc<dyn Outlet>).collect();
     let ring = Ring::new(config.processor.verdicts_max);
+    let ring = if page.is_ok() { ring.with_details() } else { ring };
     let reader = Reader::with_access_formats(learned.formats);
     let pipeline = Pipeline::start(&config, reader, learned.nginx, &outlets, ring.clone(), Arc::clone(&counters));
-    let (api, serving) = web::routes(ring).await.context("the descriptors of the verdict API")?;
+    let (api, serving) = web::routes(ring.clone()).await.context("the descriptors of the verdict API")?;
     if let Some((journal, opening)) = &journal {
         opening.warnings.iter().for_each(|warning| tracing::warn!("the journal: {warning}"));
         replay(&pipeline, journal).await?;
     }
-    announce(&sockets, file.is_none());
+    announce(&sockets, &page, file.is_none());
     let subject: Arc<dyn Subject> = Arc::new(pipeline.subject(&exporters));
     // These answer until the very end.
     let asked = CancellationToken::new();
@@ -116,6 +118,9 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     }
     let guards = guards(&sockets)?;
     let mut running = Running::new(file, &config, &sockets, &guards, &exporters);
+    if let (Some(running), Ok((_, bound, guard))) = (&mut running, &page) {
+        running.add_page(bound, guard.as_ref());
+    }
     let shutdown = CancellationToken::new();
     let servers = TaskTracker::new();
     for ((index, is_grpc, listener, bound), guard) in sockets.into_iter().zip(guards) {
@@ -140,6 +145,11 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         if let Some(cors) = &listener.cors {
             router = http::open_to_pages(router, cors);
         }
+        servers.spawn(serve(bound, router, shutdown.clone()));
+    }
+    if let Ok((settings, bound, guard)) = page {
+        let router = web::page::routes(ring, &settings, shutdown.clone());
+        let router = if let Some(guard) = guard { guard.before_page(router) } else { router };
         servers.spawn(serve(bound, router, shutdown.clone()));
     }
     servers.close();
@@ -274,12 +284,34 @@ async fn futures<F: Future<Output = u64>>(closing: Vec<F>) -> Vec<u64> {
     results.into_iter().flatten().collect()
 }
 
-fn announce(sockets: &[(usize, bool, Listener, Bound)], is_embedded: bool) {
+/// The socket of the page with who asks there; why there is none.
+type Page = Result<(Web, Bound, Option<Guard>), Option<String>>;
+
+/// Listens for the page. A port that is taken is no reason not to start where nobody asked for the page: another why502 may
+/// run here.
+async fn bind_page(config: &Config) -> anyhow::Result<Page> {
+    let Some(web) = &config.web else { return Ok(Err(None)) };
+    match bind(&web.listener, "web::endpoint").await {
+        Ok(bound) => Ok(Ok((web.clone(), bound, web.listener.auth.as_ref().map(Guard::of).transpose()?))),
+        Err(error) if web.is_written => Err(error.into()),
+        Err(error) => Ok(Err(Some(error.to_string()))),
+    }
+}
+
+fn announce(sockets: &[(usize, bool, Listener, Bound)], page: &Page, is_embedded: bool) {
     let places: Vec<String> = sockets
         .iter()
         .map(|(_, is_grpc, _, bound)| format!("{} ({})", bound.address, if *is_grpc { "gRPC" } else { "HTTP" }))
         .collect();
     say(&format!("why502 {} takes OTLP on {}", env!("CARGO_PKG_VERSION"), places.join(" and ")));
+    match page {
+        Ok((_, bound, _)) => {
+            let scheme = if bound.certificates().is_some() { "https" } else { "http" };
+            say(&format!("the page for people is at {scheme}://{}/", bound.address));
+        }
+        Err(Some(problem)) => say(&format!("no page: {problem}")),
+        Err(None) => {}
+    }
     if is_embedded {
         say(
             "no configuration: verdicts appear here and nothing leaves this machine; `why502 run --config FILE` forwards",

@@ -60,6 +60,9 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
         }
         queue(&exporter, &mut waiting, &mut kept);
         kept.keep(&exporter);
+        if follower.is_over() && waiting.is_empty() {
+            break;
+        }
         if !more || !waiting.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(TURN) => {}

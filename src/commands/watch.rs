@@ -148,7 +148,20 @@ fn text(verdict: &Verdict) -> String {
     for quote in &verdict.evidence {
         out.push_str(&format!("    {}\n", printable(quote)));
     }
-    out.push_str(&format!("  what to do: {}\n\n", printable(&verdict.hint)));
+    out.push_str(&format!("  what to do: {}\n", printable(&verdict.hint)));
+    let link = verdict.link.clone().unwrap_or_default();
+    if !link.trace_id.is_empty() {
+        let sure =
+            if link.method == "timing" { format!(", {}% sure", percent(link.confidence)) } else { String::new() };
+        out.push_str(&format!(
+            "  trace: {} {dim}({}{sure}){dim:#}\n",
+            printable(&link.trace_id),
+            printable(&link.method)
+        ));
+    } else if !link.candidates.is_empty() {
+        out.push_str(&format!("  could be trace {}\n", printable(&link.candidates.join(" or "))));
+    }
+    out.push('\n');
     out
 }
 
@@ -211,4 +224,31 @@ fn object(verdict: &Verdict) -> Value {
         "link": {"method": link.method, "confidence": link.confidence, "candidates": link.candidates},
         "sentence": verdict.sentence,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::api::Link;
+
+    #[test]
+    fn the_trace_is_shown() {
+        let check = |link: Option<Link>, expected: &str| {
+            let verdict = Verdict { link, method: "GET".to_owned(), target: "/x".to_owned(), ..Verdict::default() };
+            let shown = anstream::adapter::strip_str(&text(&verdict)).to_string();
+            assert_eq!(shown.lines().filter(|line| line.contains("trace")).collect::<Vec<_>>().join("\n"), expected);
+        };
+        let of = |method: &str, trace: &str, candidates: &[&str]| Link {
+            method: method.to_owned(),
+            confidence: 0.97,
+            trace_id: trace.to_owned(),
+            candidates: candidates.iter().map(|id| (*id).to_owned()).collect(),
+            ..Link::default()
+        };
+        check(None, "");
+        check(Some(of("none", "", &[])), "");
+        check(Some(of("trace_context", "4bf9", &[])), "  trace: 4bf9 (trace_context)");
+        check(Some(of("timing", "4bf9", &["4bf9"])), "  trace: 4bf9 (timing, 97% sure)");
+        check(Some(of("timing", "", &["4bf9", "5c"])), "  could be trace 4bf9 or 5c");
+    }
 }

@@ -68,7 +68,10 @@ fn is_live(key: &str, keys: &BTreeMap<String, String>) -> bool {
             // To switch TLS on or off is another matter than another certificate.
             keys.contains_key(&format!("receivers::{name}::protocols::{protocol}::tls::cert_file"))
         }
-        ["receivers", _, "protocols", _, "auth", "authenticator"] => keys.contains_key(key),
+        ["web", "tls", ..] => keys.contains_key("web::tls::cert_file"),
+        ["web", "auth", "authenticator"] | ["receivers", _, "protocols", _, "auth", "authenticator"] => {
+            keys.contains_key(key)
+        }
         ["extensions", name, ..] => keys.keys().any(|known| known.starts_with(&format!("extensions::{name}::"))),
         _ => false,
     }

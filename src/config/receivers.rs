@@ -120,7 +120,7 @@ fn listener(
     let min_version = tls.tls_version(context);
     let reload_interval = tls.has_value("reload_interval").then(|| tls.duration(context, "reload_interval"));
     let tls = identity.map(|identity| ServerTls { identity, client_ca_file, min_version, reload_interval });
-    let auth = auth(context, extensions, &section, path);
+    let auth = auth(context, extensions, &section, if path == "grpc" { "grpc::auth" } else { "http::auth" });
     if auth.is_some() && tls.is_none() {
         let text = format!("`{shown}::auth` without `tls`: whoever can listen on the way reads the secret");
         context.warnings.push(Mistake { line: section.line_of("auth"), text });
@@ -169,13 +169,13 @@ fn listener(
     }
 }
 
-fn auth(
+pub(super) fn auth(
     context: &mut Context<'_>,
     extensions: &Extensions,
     section: &Section<'_>,
     path: &'static str,
 ) -> Option<Authenticator> {
-    let found = extensions.of(context, section, if path == "grpc" { "grpc::auth" } else { "http::auth" })?;
+    let found = extensions.of(context, section, path)?;
     if let Authenticator::Basic(basic) = &found
         && basic.file.is_none()
         && basic.inline.is_none()

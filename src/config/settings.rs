@@ -105,16 +105,19 @@ pub struct Config {
     pub memory: MemoryLimit,
     /// Where requests are kept until their backends have them; none where no exporter asks for it.
     pub journal: Option<Journal>,
+    /// The page for people; off where `None`.
+    pub web: Option<Web>,
     /// What works and may not be meant.
     pub warnings: Vec<super::tree::Mistake>,
 }
 
 impl Config {
-    /// All sockets that are listened on, each with the key of its endpoint.
+    /// All sockets that are listened on, each with the key of its endpoint; the page where somebody asked for it.
     pub fn listeners(&self) -> impl Iterator<Item = (String, &Listener)> {
         let health = self.health.iter().map(|health| (health.key.clone(), &health.listener));
         let scraped = self.telemetry.prometheus.iter().map(|scraped| (scraped.key.clone(), &scraped.listener));
-        listeners(&self.receivers).chain(health).chain(scraped)
+        let page = self.web.iter().filter(|web| web.is_written).map(|web| ("web::endpoint".to_owned(), &web.listener));
+        listeners(&self.receivers).chain(health).chain(scraped).chain(page)
     }
 }
 
@@ -283,6 +286,17 @@ pub enum TlsVersion {
     Tls12,
     /// RFC 8446.
     Tls13,
+}
+
+/// The page for people.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// Where it listens.
+    pub listener: Listener,
+    /// False where nobody asked for it: then a port that is taken is no reason not to start.
+    pub is_written: bool,
+    /// Names that it may be asked for by, beside `localhost` and addresses; in lower case.
+    pub hosts: Vec<String>,
 }
 
 /// The processor.

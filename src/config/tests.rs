@@ -668,3 +668,20 @@ fn presets_of_backends() {
         ],
     );
 }
+
+#[test]
+fn a_mistake_is_told_once() {
+    check(
+        "\
+receivers: {otlp: {protocols: {grpc: {}}}}
+exporters: {debug: {}}
+service:
+  pipelines:
+    logs: {receivers: [otlp], exporters: debug, processors: \"${env:NONE}\"}
+",
+        &[
+            "5: `service::pipelines::logs::exporters` must be a list such as [a, b]",
+            "5: `service::pipelines::logs::processors` must be a list such as [a, b]",
+        ],
+    );
+}

@@ -58,6 +58,8 @@ pub struct Label {
     pub origin: &'static Cause,
     /// The application server that it is about.
     pub peer: Peer,
+    /// What to do, where the failure that names the origin asks for something of its own.
+    pub asks: Option<&'static str>,
 }
 
 impl Label {
@@ -68,7 +70,7 @@ impl Label {
 
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
-        self.peer.hint(self.origin)
+        self.asks.unwrap_or_else(|| self.peer.hint(self.origin))
     }
 }
 

@@ -33,6 +33,17 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Source; 7] = [
+        Source::NginxError,
+        Source::NginxAccess,
+        Source::Gunicorn,
+        Source::GunicornAccess,
+        Source::Host,
+        Source::Trace,
+        Source::Why502,
+    ];
+
     /// The word before the colon of a quote.
     pub fn id(self) -> &'static str {
         match self {

@@ -1,6 +1,8 @@
 //! Where the records behind tickets stand: file, line and text.
 
 use crate::engine::verdict::{Source, Ticket, Verdict};
+use crate::page::rows::Line;
+use crate::read::evidence::Nanos;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -12,12 +14,21 @@ const RECENT_MAX: usize = 65_536;
 /// Where one record stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// When it was written, by the clock of nginx; `None` where no stamp is known.
+    pub at: Option<Nanos>,
     /// The file as it was named on the command line.
     pub file: Arc<str>,
     /// Line number, from 1.
     pub line: u64,
     /// The line as it stands in the file, cut at a few KiB; empty where no report shows it.
     pub text: String,
+}
+
+impl Place {
+    /// The line as reports show it.
+    pub fn shown(&self) -> Line<'_> {
+        Line { at: self.at, place: format!("{}:{}", self.file, self.line).into(), text: &self.text }
+    }
 }
 
 /// Where the records of one verdict stand.

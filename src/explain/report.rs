@@ -5,35 +5,26 @@
 //! failures.
 
 mod good;
+pub mod html;
 pub mod incidents;
 pub mod json;
 pub mod markdown;
+pub mod schema;
 mod spill;
 pub mod summary;
 pub mod text;
-mod timeline;
 mod waterfall;
 
 use super::places::Places;
 use super::{Explained, Outage, Told, Totals};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::{GoodRequest, Verdict};
+use crate::page::words::when;
 use crate::read::evidence::Nanos;
-use crate::read::time::rfc3339;
 use incidents::Incidents;
 use spill::Spill;
 use std::io::{self, Write};
 use summary::{Row, Summary};
-
-/// A time as it is printed, without a year where nobody knows one; `None` where no line of its file had a stamp.
-fn when(time: Nanos) -> Option<String> {
-    let text = rfc3339(time);
-    if text.starts_with(YEAR_OF_NONE) {
-        return text.get(YEAR_OF_NONE.len()..).map(str::to_owned);
-    }
-    // Before all logs: the place of what has no time.
-    (time >= 0).then_some(text)
-}
 
 /// ` first to last` of a cause.
 fn span(row: &Row) -> String {
@@ -43,9 +34,6 @@ fn span(row: &Row) -> String {
         _ => NO_TIME.to_owned(),
     }
 }
-
-/// What a stamp without a year has where no line of any file tells of one ([`crate::read::evidence::Stamp`]).
-const YEAR_OF_NONE: &str = "1972-";
 
 const NO_TIME: &str = "at an unknown time";
 
@@ -75,6 +63,12 @@ impl Filter {
             && self.until.is_none_or(|until| verdict.time < until)
     }
 
+    /// True when only its time keeps the verdict out.
+    fn is_of_other_time(&self, verdict: &Verdict) -> bool {
+        let anytime = Filter { since: None, until: None, ..self.clone() };
+        !self.fits(verdict) && anytime.fits(verdict)
+    }
+
     /// True when the incident is shown: some failure of it may be.
     pub fn fits_incident(&self, incident: &Incident) -> bool {
         let has = |id: &String| incident.tally.causes.rows().iter().any(|(cause, _)| cause == id);
@@ -91,6 +85,42 @@ pub struct Again {
     pub more: u64,
     /// When the last of them was.
     pub last: Nanos,
+}
+
+/// Failures that lie outside of `--since` and `--until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// How many.
+    pub count: u64,
+    /// When the first of them was.
+    pub first: Nanos,
+    /// When the last of them was.
+    pub last: Nanos,
+}
+
+impl Outside {
+    fn note(known: &mut Option<Outside>, time: Nanos) {
+        let outside = known.get_or_insert(Outside { count: 0, first: time, last: time });
+        outside.count += 1;
+        (outside.first, outside.last) = (outside.first.min(time), outside.last.max(time));
+    }
+
+    /// Where all of them are, for who asked for another time.
+    pub fn words(self) -> Option<String> {
+        let failures = summary::counted(self.count, "failure lies", "failures lie");
+        let (first, last) = (when(self.first)?, when(self.last)?);
+        let times = if first == last { format!("at {first}") } else { format!("from {first} to {last}") };
+        Some(format!("nothing failed within --since and --until; {failures} outside of it, {times}"))
+    }
+}
+
+/// What is told when a report has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Failures that the limit left out of it without a word in it.
+    pub hidden: u64,
+    /// Failures of another time, where none is shown.
+    pub outside: Option<Outside>,
 }
 
 /// One way to write the report. The parts are called in the order in which they stand here.
@@ -157,6 +187,7 @@ pub struct Writer<'a> {
     out: &'a mut dyn Write,
     spill: Spill,
     incidents: Incidents,
+    outside: Option<Outside>,
 }
 
 impl std::fmt::Debug for Writer<'_> {
@@ -169,7 +200,7 @@ impl<'a> Writer<'a> {
     /// A report of what the filter lets through.
     pub fn new(report: &'a dyn Report, filter: &'a Filter, out: &'a mut dyn Write) -> Writer<'a> {
         let each = filter.each || report.is_bare();
-        Writer { report, filter, out, spill: Spill::new(each), incidents: Incidents::default() }
+        Writer { report, filter, out, spill: Spill::new(each), incidents: Incidents::default(), outside: None }
     }
 
     /// Takes what comes next.
@@ -201,6 +232,9 @@ impl<'a> Writer<'a> {
     /// When it cannot be written, to the output or to the temporary file.
     pub fn verdict(&mut self, explained: &Explained<'_>) -> io::Result<()> {
         let fits = self.filter.fits(explained.verdict);
+        if !fits && explained.verdict.revision == 0 && self.filter.is_of_other_time(explained.verdict) {
+            Outside::note(&mut self.outside, explained.verdict.time);
+        }
         self.spill.add(explained, fits, self.report, self.filter)
     }
 
@@ -215,11 +249,11 @@ impl<'a> Writer<'a> {
         if fits { self.report.good(self.out, good, places) } else { Ok(()) }
     }
 
-    /// Ends the report; returns how many verdicts the limit left out of it without a word in it.
+    /// Ends the report.
     ///
     /// # Errors
     /// When it cannot be written, or the temporary file cannot be read.
-    pub fn finish(mut self, totals: &Totals) -> io::Result<u64> {
+    pub fn finish(mut self, totals: &Totals) -> io::Result<Finished> {
         let mut summary = self.spill.summary()?;
         self.report.head(self.out, &summary, totals)?;
         let (shown, left_out) = self.incidents.shown(self.filter.each || self.report.is_bare());
@@ -242,6 +276,7 @@ impl<'a> Writer<'a> {
         let hidden = summary.total.saturating_sub(shown);
         self.report.end(self.out, &summary, hidden)?;
         self.out.flush()?;
-        Ok(if self.report.is_bare() { hidden } else { 0 })
+        let outside = self.outside.filter(|_| summary.total == 0);
+        Ok(Finished { hidden: if self.report.is_bare() { hidden } else { 0 }, outside })
     }
 }

@@ -293,16 +293,20 @@ impl<'a> Stream<'a> {
                 }
             }
             Reading::Proves(_, evidences) => {
-                let text = if context.keeps_texts { text_of(record) } else { String::new() };
-                let place = Arc::new(Place { file: Arc::clone(&input.name), line: number, text });
+                let mut place = None;
                 for mut evidence in evidences {
                     self.complete_stamp(&mut evidence, context.survey);
+                    let place = place.get_or_insert_with(|| {
+                        let at = evidence.stamp.filter(|stamp| stamp.year_known).map(|stamp| stamp.nanos);
+                        let text = if context.keeps_texts { text_of(record) } else { String::new() };
+                        Arc::new(Place { at, file: Arc::clone(&input.name), line: number, text })
+                    });
                     if evidence.stamp.is_none() && self.order == Nanos::MIN {
                         self.order = context.survey.first(self.identity.id).unwrap_or(Nanos::MIN);
                     }
                     let order = self.order_of(&evidence);
                     let stream = self.stream_of(context.survey, || Origin::of(&evidence));
-                    let what = What::Evidence(Box::new(evidence), Arc::clone(&place));
+                    let what = What::Evidence(Box::new(evidence), Arc::clone(place));
                     self.ahead.push_back(Ahead { order, stream, what });
                 }
             }

@@ -363,7 +363,7 @@ pub(super) fn valid_id<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 }
 
 /// The last occurrence of a length-delimited field.
-fn last_bytes(message: &[u8], number: u32) -> Option<&[u8]> {
+pub(super) fn last_bytes(message: &[u8], number: u32) -> Option<&[u8]> {
     Fields::new(message).filter(|field| field.number == number).last().map(|field| field.wire.bytes())
 }
 

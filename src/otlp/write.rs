@@ -1,7 +1,8 @@
 //! Whole new records and requests, and items on their way again with all that surrounded them.
 
 use super::encoded::{Encoded, put_text};
-use super::value::{Attribute, message};
+use super::value::{Attribute, Attributes, message};
+use super::view::last_bytes;
 use super::wire::{close_field, field_len, put_bytes, put_fixed64, put_long_message, put_number, varint_len};
 use std::sync::Arc;
 
@@ -128,6 +129,11 @@ impl Surroundings {
     /// The fields of the resource group but its scopes, as they go on the wire.
     pub fn resource_shell(&self) -> &Arc<[u8]> {
         &self.resource_shell
+    }
+
+    /// Attributes of the resource.
+    pub fn resource_attributes(&self) -> Attributes<'_> {
+        Attributes::new(last_bytes(&self.resource_shell, 1).unwrap_or_default(), 1, 0)
     }
 
     /// The fields of the scope group but its items, as they go on the wire.

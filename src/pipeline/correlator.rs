@@ -4,6 +4,7 @@ use super::builder::Builder;
 use super::incidents;
 use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
+use super::lines;
 use super::origin::Origin;
 use super::{Route, Shared, room};
 use crate::clock;
@@ -22,6 +23,7 @@ use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::telemetry::metrics::{OF_ORIGIN, OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
+use crate::web::details::{KeptLine, LINES_MAX};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -268,11 +270,13 @@ impl Correlator {
         let mut builder = Builder::default();
         for record in records {
             let weight = record.weight;
+            let process = if self.ring.details.is_on() { self.line_of_process(now, &record) } else { None };
             let slot = self.items.insert(Item {
                 signal: Signal::Logs,
                 bytes: record.bytes,
                 surroundings: record.surroundings,
                 route: Arc::clone(route),
+                stamp: record.evidences.first().and_then(|evidence| evidence.stamp),
                 pid: record.evidences.iter().find_map(|evidence| evidence.proof.pid()),
                 pending: record.evidences.len(),
                 verdict: None,
@@ -287,6 +291,9 @@ impl Correlator {
                 // Most records prove one thing, and counting who shares a place costs more than looking at it.
                 let of_this = if rest == 0 { stream.take() } else { stream.clone() };
                 let Some(stream) = of_this else { break };
+                if let Some((source, line)) = &process {
+                    self.ring.details.note_process(ticket, stream.id, *source, line.clone());
+                }
                 let record = Record { ticket, stream, observed: record.observed, evidence };
                 if self.engine.handle_record(now, record) == Decision::Pass
                     && let Some(item) = self.items.get_mut(slot)
@@ -311,6 +318,7 @@ impl Correlator {
                 bytes: span.bytes,
                 surroundings: span.surroundings,
                 route: Arc::clone(&route),
+                stamp: None,
                 pid: None,
                 pending: 1,
                 verdict: None,
@@ -336,6 +344,7 @@ impl Correlator {
         while let Some(output) = self.engine.poll_output() {
             if let Output::Verdict(verdict) = &output {
                 about.push_back(self.about(verdict));
+                self.keep_details(now, verdict);
             }
             outputs.push(output);
         }
@@ -415,6 +424,36 @@ impl Correlator {
             Arc::new(Route { plain: Vec::new(), explained })
         };
         Arc::clone(self.replay_routes.entry(mask).or_insert_with_key(part))
+    }
+
+    /// A line about a process, as the page shows it.
+    fn line_of_process(&self, now: Nanos, record: &HeldRecord) -> Option<(Source, KeptLine)> {
+        let source = record.evidences.iter().find_map(lines::process)?;
+        Some((source, lines::of_process(record, now)))
+    }
+
+    /// Keeps for the page what only is in sight while the records are held.
+    fn keep_details(&self, now: Nanos, verdict: &Arc<Verdict>) {
+        let details = &self.ring.details;
+        let before = (verdict.revision > 0).then(|| self.ring.verdicts.get(&verdict.uid)).flatten();
+        if !details.is_on() || !details.count(now, verdict, before.as_deref()) {
+            return;
+        }
+        let quoted = verdict.evidence.iter().filter_map(|quote| quote.ticket);
+        let mut tickets: Vec<Ticket> = quoted.chain(verdict.records.iter().map(|(_, ticket)| *ticket)).collect();
+        // Those that decided come first, should there be more than are kept.
+        tickets.truncate(4 * LINES_MAX);
+        let mut kept: Vec<(Ticket, Arc<KeptLine>)> = Vec::with_capacity(tickets.len().min(LINES_MAX));
+        for ticket in tickets {
+            if kept.len() >= LINES_MAX || kept.iter().any(|(known, _)| *known == ticket) {
+                continue;
+            }
+            let held = || self.items.get(self.items.find(ticket)?).map(|item| lines::of_request(item, verdict.time));
+            kept.extend(details.process(ticket).or_else(|| held().map(Arc::new)).map(|line| (ticket, line)));
+        }
+        let trace = verdict.link.trace;
+        let spans = trace.map(|trace| self.engine.slow_spans(&trace.trace_id).to_vec()).unwrap_or_default();
+        details.keep(verdict, kept, spans);
     }
 
     fn surroundings_of(&self, verdict: &Verdict) -> Surroundings {
@@ -513,6 +552,9 @@ impl Correlator {
         };
         held_bytes.fetch_sub(item.weight, Ordering::Relaxed);
         self.shared.counters.held_less(1);
+        if let Some(verdict) = item.verdict.as_ref().filter(|_| item.signal == Signal::Traces) {
+            self.ring.details.add_span(&verdict.uid, || lines::span(&item));
+        }
         let Item { signal, bytes, surroundings, route, .. } = &item;
         let room = room::of_held(bytes.len());
         match (&item.verdict, signal) {

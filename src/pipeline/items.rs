@@ -11,6 +11,7 @@ use super::Route;
 use super::origin::Origin;
 use crate::engine::verdict::{GoodRequest, Ticket, Verdict};
 use crate::otlp::{Signal, Surroundings};
+use crate::read::evidence::Stamp;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(super) struct Item {
     pub(super) bytes: Bytes,
     pub(super) surroundings: Surroundings,
     pub(super) route: Arc<Route>,
+    /// The stamp of a record's first evidence.
+    pub(super) stamp: Option<Stamp>,
     /// The process that wrote a record.
     pub(super) pid: Option<u32>,
     /// Tickets of its evidence that are not released yet.
@@ -143,6 +146,7 @@ mod tests {
             bytes: Bytes::new(),
             surroundings: Surroundings::new(&[], &[]),
             route: Arc::default(),
+            stamp: None,
             pid: None,
             pending: 1,
             verdict: None,

@@ -8,10 +8,10 @@ use crate::config::values::Secret;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use subtle::{Choice, ConstantTimeEq};
@@ -69,6 +69,24 @@ impl Guard {
         let ask = move |request: Request, next: Next| {
             let (guard, consumer) = (self.clone(), consumer.clone());
             async move { guard.ask(request, next, consumer, protocol).await }
+        };
+        router.layer(axum::middleware::from_fn(ask))
+    }
+
+    /// Puts itself before the page for people, which answers in words.
+    pub fn before_page(self, router: Router) -> Router {
+        let ask = move |request: Request, next: Next| {
+            let guard = self.clone();
+            async move {
+                let asked = Arc::clone(&guard.0.read().unwrap_or_else(PoisonError::into_inner));
+                if asked.is_shown(request.headers()).await {
+                    return next.run(request).await;
+                }
+                let words = "This page asks who you are: `web::auth` of its configuration says how.\n";
+                let mut response = (StatusCode::UNAUTHORIZED, words).into_response();
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, asked.challenge());
+                response
+            }
         };
         router.layer(axum::middleware::from_fn(ask))
     }

@@ -42,6 +42,11 @@ pub struct Scanned {
     pub nameless: u64,
 }
 
+/// A span that is already known to be of interest, with its name, however long it took; `None` without valid ids.
+pub fn named(bytes: &[u8], service: &[u8]) -> Option<SlowSpan> {
+    label::slow(bytes, 0, service)
+}
+
 /// Reads the spans of a request that has passed [`crate::otlp::check`], and of its server and client spans at most so many.
 /// `named` is what [`crate::engine::Engine::named`] says, `place` where the spans of a resource were made.
 pub fn scan(

@@ -95,6 +95,12 @@ pub(super) async fn keep_places(State(limits): State<Limits>, request: Request, 
     }
 }
 
+/// Keeps a place until the answer has been sent.
+pub(super) fn until_sent(response: Response, permit: OwnedSemaphorePermit) -> Response {
+    let place = Place { _permit: Arc::new(permit) };
+    response.map(|body| axum::body::Body::new(Placed { body, rest: Bytes::new(), _place: place }))
+}
+
 /// A body with the place that it takes, in pieces.
 ///
 /// What a body has given away waits in the connection for a reader that is slow, and the body ends there and then. In

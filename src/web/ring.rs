@@ -2,6 +2,7 @@
 
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
+use crate::web::details::Details;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
@@ -98,12 +99,19 @@ pub struct Ring {
     pub verdicts: Newest<Verdict>,
     /// The incidents.
     pub incidents: Newest<Incident>,
+    /// What the page keeps beside them; nothing until it is switched on.
+    pub details: Details,
 }
 
 impl Ring {
     /// A ring of at most so many verdicts.
     pub fn new(limit: usize) -> Ring {
-        Ring { verdicts: Newest::new(limit), incidents: Newest::new(INCIDENTS_MAX) }
+        Ring { verdicts: Newest::new(limit), incidents: Newest::new(INCIDENTS_MAX), details: Details::default() }
+    }
+
+    /// The same for a page that will be served.
+    pub fn with_details(self) -> Ring {
+        Ring { details: Details::on(), ..self }
     }
 
     /// Adds a verdict.

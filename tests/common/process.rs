@@ -164,6 +164,7 @@ service:
     logs: {{receivers: [otlp], processors: [why502], exporters: [{name}]}}
     traces: {{receivers: [otlp], processors: [why502], exporters: [{name}]}}
     metrics: {{receivers: [otlp], exporters: [{name}]}}
+web: {{endpoint: \"\"}}
 "
     )
 }

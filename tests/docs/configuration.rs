@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 15] = [
+const SECTIONS: [(&str, &str, &str); 16] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -60,6 +60,11 @@ const SECTIONS: [(&str, &str, &str); 15] = [
         "User and password (RFC 7617), in the same way. Good ones are asked of bcrypt once.",
     ),
     ("memory", "memory", "One ceiling for everything."),
+    (
+        "web",
+        "web",
+        "The page for people. One that others can reach asks who they are: without `auth::authenticator` (`basicauth` for browsers) or `tls::client_ca_file` it is refused.",
+    ),
     ("telemetry", "service::telemetry", "why502's own telemetry."),
     (
         "reader",
@@ -89,7 +94,7 @@ pub(crate) fn markdown() -> String {
                 continue;
             };
             let default = if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
-            let listens = matches!(section, "grpc" | "http");
+            let listens = matches!(section, "grpc" | "http" | "web");
             let (kind, range) = if listens && setting.kind == Kind::Endpoint {
                 ("`host:port`", String::new())
             } else {

@@ -16,7 +16,7 @@ use why502::read::formats::Reader;
 
 fn label() -> Arc<Label> {
     let origin = causes::by_id("worker_timeout").expect("a cause");
-    Arc::new(Label { peer: Default::default(), uid: "9c1f07d2be8e4b60a5a4d8f20c6e7b13".to_owned(), origin })
+    Arc::new(Label { asks: None, peer: Default::default(), uid: "9c1f07d2be8e4b60a5a4d8f20c6e7b13".to_owned(), origin })
 }
 
 /// A verdict of which everything is known.

@@ -74,6 +74,13 @@ fn sentence(half: &str) -> String {
 }
 
 #[test]
+fn schemas_are_documented() {
+    let text = |schema: serde_json::Value| format!("{schema:#}\n");
+    compare("docs/explain.schema.json", &text(why502::explain::report::schema::schema()));
+    compare("docs/configuration.schema.json", &text(why502::config::schema::schema()));
+}
+
+#[test]
 fn causes_are_documented() {
     compare("docs/causes.md", &causes::markdown());
 }

@@ -9,7 +9,7 @@ fn sources(folder: &Path, all: &mut String) {
         let path = entry.path();
         if path.is_dir() {
             sources(&path, all);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
             all.push_str(&fs::read_to_string(&path).expect("a source"));
         }
     }
@@ -25,7 +25,8 @@ fn every_test_that_it_names_is_there() {
     let names: Vec<&str> = quoted.filter(|name| name.matches('_').count() > 1 && !name.contains("::")).collect();
     assert!(names.len() > 20, "{names:?}");
     for name in names {
-        assert!(all.contains(&format!("fn {name}(")), "`{name}` is no test");
+        let is_there = [format!("fn {name}("), format!("def {name}(")].iter().any(|words| all.contains(words));
+        assert!(is_there, "`{name}` is no test");
     }
     let claims = text.lines().filter(|line| line.starts_with("- cannot")).count();
     let shown = text.split("\n- ").filter(|claim| claim.starts_with("cannot") && claim.contains('`')).count();

@@ -2,7 +2,7 @@
 
 use super::{Case, Trigger};
 use crate::engine::correlate::Interval;
-use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance};
+use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance, Phase};
 use crate::engine::outcome;
 use crate::read::address::AddressMatch;
 use crate::read::evidence::{Logged, MILLISECOND, Nanos, SECOND, Symptom};
@@ -179,6 +179,16 @@ impl<'a> Case<'a> {
         self.instances().any(covers)
             && !self.boots().rev().any(|boot| boot.kind == BootKind::Silent && near(boot.at))
             && !self.deaths().rev().take(256).any(|death| near(death.to))
+    }
+
+    /// What to do about a request that was refused while Gunicorn had begun to start and did not listen yet: to start it is no
+    /// help then.
+    pub fn while_starting(&self) -> Option<&'static str> {
+        let is_starting = self.instance?.before(self.at).is_some_and(|change| change.phase == Phase::Starting);
+        is_starting.then_some(
+            "Gunicorn was starting and did not listen yet: wait until it says `Listening at`. So that requests wait instead of \
+             failing, let systemd hold the socket (socket activation), or send it requests only when it is ready.",
+        )
     }
 
     /// True when a Gunicorn's log is in sight, and nothing says that it is another upstream's; also where a line of Gunicorn's

@@ -47,5 +47,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     // The bare status tells who closed, not whether that was the trouble: a crawler that leaves, an application that hangs.
     let bare = case.error().is_none()
         && case.access().is_some_and(|access| !access.has_upstream && !access.request_time.is_logged());
-    Claim::of(if bare { BARE } else { SAID })
+    if bare {
+        let words = "499 is nginx's own word for a client that went away first; how long it had waited is not logged";
+        return Claim::with(BARE, vec![conclusion(words)]);
+    }
+    Claim::of(SAID)
 }

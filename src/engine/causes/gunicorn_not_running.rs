@@ -69,7 +69,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         }
         // Its workers have sockets of their own, and its log says that it is there.
         None if instance.reuse_port && instance.serves(case.at) => Claim::of(SERVES),
-        None => Claim::of(UNSEEN),
+        None => {
+            let mut claim = Claim::of(UNSEEN)?;
+            claim.hint = case.while_starting();
+            Some(claim)
+        }
     }
 }
 

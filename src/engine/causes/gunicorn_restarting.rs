@@ -102,7 +102,11 @@ fn in_the_gap(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
         quotes
     };
     match &before.phase {
-        Phase::Starting => Claim::with(STARTING, both(before, comes_back)),
+        Phase::Starting => {
+            let mut claim = Claim::with(STARTING, both(before, comes_back))?;
+            claim.hint = case.while_starting();
+            Some(claim)
+        }
         phase if is_stop(phase) && comes_back.is_some() => Claim::with(GAP, both(before, comes_back)),
         phase if is_stop(phase) && before.at.near(case.at, 0, 3 * SECOND) => Claim::with(NOT_BACK, both(before, None)),
         // The stamps of one second do not tell which came first.

@@ -145,6 +145,10 @@ impl Open {
             self.began_with = path.or(self.began_with.take());
         }
         if !is_better {
+            if self.label.origin == verdict.cause && self.label.asks.is_some_and(|asks| verdict.asks != Some(asks)) {
+                // What is to be done about some of them is not what is to be done about all.
+                self.label = Arc::new(Label { asks: None, ..Label::clone(&self.label) });
+            }
             return false;
         }
         (self.depth, self.origin_at) = (depth, verdict.time);
@@ -152,7 +156,12 @@ impl Open {
         if self.label.origin == verdict.cause {
             return false;
         }
-        self.label = Arc::new(Label { uid: self.label.uid.clone(), origin: verdict.cause, peer: verdict.peer });
+        self.label = Arc::new(Label {
+            uid: self.label.uid.clone(),
+            origin: verdict.cause,
+            peer: verdict.peer,
+            asks: verdict.asks,
+        });
         true
     }
 }
@@ -419,7 +428,12 @@ fn label_of(trail: &Trail, verdict: &Verdict) -> Arc<Label> {
     let high = hash64(&words);
     words.push(b'#');
     let origin: &'static Cause = verdict.cause;
-    Arc::new(Label { uid: format!("{high:016x}{:016x}", hash64(&words)), origin, peer: verdict.peer })
+    Arc::new(Label {
+        uid: format!("{high:016x}{:016x}", hash64(&words)),
+        origin,
+        peer: verdict.peer,
+        asks: verdict.asks,
+    })
 }
 
 /// What says most of why: not nginx's own words, where there are others.

@@ -60,6 +60,16 @@ impl Report for Json {
     }
 }
 
+/// The object of one verdict.
+pub fn value(explained: &Explained<'_>) -> serde_json::Value {
+    serde_json::to_value(object(explained)).unwrap_or_default()
+}
+
+/// The object of one incident.
+pub fn incident_value(outage: &Outage) -> serde_json::Value {
+    serde_json::to_value(of_incident(outage)).unwrap_or_default()
+}
+
 fn line(out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
     let mut line = Vec::with_capacity(LINE_BYTES);
     object.serialize(&mut Serializer::with_formatter(&mut line, Visible))?;

@@ -2,8 +2,8 @@
 
 use super::incidents::{failed, lines};
 use super::summary::{Row, Summary, counted, grouped, sentence};
-use super::text::{read, time_of, times, what};
-use super::{Again, Report, timeline, waterfall, when};
+use super::text::{none, read, time_of, times, what};
+use super::{Again, Report, waterfall, when};
 use crate::engine::verdict::percent;
 use crate::enrich::hex;
 use crate::explain::{Explained, Outage, Totals};
@@ -21,7 +21,8 @@ impl Report for Markdown {
 
     fn head(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()> {
         if summary.total == 0 {
-            return writeln!(out, "## why502: no failed request\n\nIn {}.", read(totals));
+            let heading = if totals.files == 0 { "nothing was read" } else { "no failed request" };
+            return writeln!(out, "## why502: {heading}\n\n{}", none(totals));
         }
         writeln!(out, "## why502: {}\n\nIn {}.\n", summary.sentence(), read(totals))
     }
@@ -102,7 +103,7 @@ impl Report for Markdown {
             time_of(verdict),
             verdict.cause.id
         )?;
-        for row in timeline::rows(explained) {
+        for row in explained.rows() {
             let mark = if row.deciding { "►" } else { " " };
             let colon = if row.place.is_none() && row.deciding { ":" } else { "" };
             let place = row.place.map_or_else(String::new, |place| format!("{} ", fenced(&place)));

@@ -1,6 +1,7 @@
 //! Counts by cause: what a person reads first.
 
 use crate::engine::causes::Cause;
+pub use crate::page::words::{counted, grouped, sentence};
 use crate::read::evidence::Nanos;
 use std::collections::BTreeMap;
 
@@ -76,40 +77,5 @@ impl Summary {
             (0, _) => of_others,
             _ => format!("{requests} and {of_others}"),
         }
-    }
-}
-
-/// `1,234 lines`.
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(count), if count == 1 { one } else { many })
-}
-
-/// Half a sentence as a whole one.
-pub fn sentence(half: &str) -> String {
-    let mut chars = half.chars();
-    chars.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), chars.as_str()))
-}
-
-/// `1,234,567`.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers() {
-        let texts = [0, 12, 999, 1_000, 12_345, 1_234_567].map(grouped);
-        assert_eq!(texts, ["0", "12", "999", "1,000", "12,345", "1,234,567"]);
     }
 }

@@ -3,10 +3,11 @@
 
 use super::incidents::{failed, lines};
 use super::summary::{Row, Summary, counted, sentence};
-use super::{Again, NO_TIME, Report, span, timeline, waterfall, when};
+use super::{Again, NO_TIME, Report, span, waterfall, when};
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::explain::{Explained, Outage, Totals};
+use crate::page::rows;
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::text::{printable, shortened};
 use anstyle::{AnsiColor, Style};
@@ -30,12 +31,11 @@ impl Report for Text {
     }
 
     fn head(&self, out: &mut dyn Write, summary: &Summary, totals: &Totals) -> io::Result<()> {
-        let read = read(totals);
         if summary.total == 0 {
-            writeln!(out, "No failed request in {read}.")?;
+            writeln!(out, "{}", none(totals))?;
             return unrecognised(out, totals);
         }
-        writeln!(out, "{BOLD}{} in {read}{BOLD:#}\n", summary.sentence())?;
+        writeln!(out, "{BOLD}{} in {}{BOLD:#}\n", summary.sentence(), read(totals))?;
         unrecognised(out, totals)
     }
 
@@ -80,7 +80,7 @@ impl Report for Text {
         writeln!(out, "{DIM}{}{DIM:#} {status}{BOLD}{what}{BOLD:#}{client}", time_of(verdict))?;
         let percent = percent(verdict.confidence);
         writeln!(out, "  {RED}{}{RED:#} {DIM}({percent}% sure){DIM:#}: {}", verdict.cause.id, verdict.summary())?;
-        for row in timeline::rows(explained) {
+        for row in explained.rows() {
             self.row(out, &row)?;
         }
         if let Some(trace) = verdict.link.trace {
@@ -118,7 +118,7 @@ impl Report for Text {
 }
 
 impl Text {
-    fn row(&self, out: &mut dyn Write, row: &timeline::Row) -> io::Result<()> {
+    fn row(&self, out: &mut dyn Write, row: &rows::Row) -> io::Result<()> {
         let mark = if row.deciding { "►" } else { " " };
         write!(out, "  {mark} ")?;
         if let Some(place) = &row.place {
@@ -169,6 +169,14 @@ pub(super) fn read(totals: &Totals) -> String {
     let spans =
         if totals.spans == 0 { String::new() } else { format!(" and {}", counted(totals.spans, "span", "spans")) };
     format!("{lines} of {files}{spans}")
+}
+
+/// That nothing failed, or that nothing is known of it.
+pub(super) fn none(totals: &Totals) -> String {
+    if totals.files == 0 {
+        return "Nothing was read, so nothing is known.".to_owned();
+    }
+    format!("No failed request in {}.", read(totals))
 }
 
 fn unrecognised(out: &mut dyn Write, totals: &Totals) -> io::Result<()> {

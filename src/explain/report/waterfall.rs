@@ -2,6 +2,7 @@
 
 use crate::engine::correlate::slow::{SlowSpan, seconds, slowest};
 use crate::enrich::hex;
+use crate::page::spans::in_order;
 use crate::read::evidence::Nanos;
 use crate::read::text::{printable, shortened};
 
@@ -21,7 +22,7 @@ pub(super) fn rows(spans: &[SlowSpan]) -> Vec<String> {
     let (_, Some(slowest)) = slowest(spans) else { return Vec::new() };
     let mut rows = vec![format!("of trace {trace}, those of a second or more")];
     let ordered = in_order(spans);
-    for span in ordered.iter().take(ROWS_MAX) {
+    for span in ordered.iter().take(ROWS_MAX).map(|(span, _)| span) {
         let mark = if slowest.span_id == span.span_id { "►" } else { " " };
         let label = shortened(&printable(&span.label), LABEL_CHARS_MAX);
         rows.push(format!("{mark} {} {:>7} s  {label}", bar(span, first, last), seconds(span.took())));
@@ -40,25 +41,6 @@ fn bar(span: &SlowSpan, first: Nanos, last: Nanos) -> String {
     let from = column(span.start).clamp(0, WIDTH - 1);
     let to = column(span.end).clamp(from + 1, WIDTH);
     (0..WIDTH).map(|at| if (from..to).contains(&at) { '█' } else { '·' }).collect()
-}
-
-/// Each span behind its parent, in order of their beginning. A span whose parent is not among them, or is its own
-/// descendant, is told where its time comes.
-fn in_order(spans: &[SlowSpan]) -> Vec<&SlowSpan> {
-    let mut left: Vec<&SlowSpan> = spans.iter().collect();
-    left.sort_by_key(|span| (span.start, std::cmp::Reverse(span.end), span.span_id));
-    let has_parent = |span: &SlowSpan, of: &[&SlowSpan]| of.iter().any(|other| other.span_id == span.parent_span_id);
-    let mut ordered: Vec<&SlowSpan> = Vec::with_capacity(left.len());
-    while !left.is_empty() {
-        // The newest span told whose child is left goes on; else the first root; else the first of a circle.
-        let child = ordered.iter().rev().find_map(|parent| {
-            left.iter().position(|span| span.parent_span_id == parent.span_id && span.span_id != parent.span_id)
-        });
-        let root = || left.iter().position(|span| !has_parent(span, &left));
-        let next = child.or_else(root).unwrap_or(0);
-        ordered.push(left.remove(next));
-    }
-    ordered
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The lines of one failed request from all files in order of time, the deciding words found in them.
 
 use crate::engine::verdict::{Quote, Source, Ticket, Verdict};
-use crate::explain::Explained;
+use crate::read::evidence::Nanos;
 use crate::read::text::{printable, shortened};
+use std::borrow::Cow;
 
 /// Lines of one request that are shown; a request that was tried a hundred times has hundreds. Those that decided, at
 /// most five, always are.
@@ -12,33 +13,48 @@ const LINE_CHARS_MAX: usize = 220;
 /// Characters shown before deciding words that stand far inside a line.
 const LEAD_CHARS: usize = 60;
 
-/// One line of a timeline. Everything is printable: no control character of a log is left.
+/// A line of a log that was kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Row {
-    /// It decided.
-    pub(super) deciding: bool,
-    /// `error.log:12`; `None` for what is no line: a conclusion of why502.
-    pub(super) place: Option<String>,
-    /// Who wrote it.
-    pub(super) source: &'static str,
-    /// The line up to its deciding words.
-    pub(super) before: String,
-    /// The deciding words; empty where there are none in the line.
-    pub(super) words: String,
-    /// The rest of the line.
-    pub(super) after: String,
-    /// What else was read from the line and decided.
-    pub(super) told: Vec<String>,
+pub struct Line<'a> {
+    /// When it was written, as it says itself; `None` where it does not.
+    pub at: Option<Nanos>,
+    /// Where it stands: `error.log:12`, or the file that a collector names; empty where nothing does.
+    pub place: Cow<'a, str>,
+    /// Its text as it came, cut to some KiB.
+    pub text: &'a str,
 }
 
-/// The rows of a verdict: lines in order of time, conclusions last.
-pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
-    let verdict = explained.verdict;
+/// One line of a timeline. Everything is printable: no control character of a log is left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The record; `None` for what is none.
+    pub ticket: Option<Ticket>,
+    /// When it was written; `None` for a conclusion, and where no stamp is known.
+    pub at: Option<Nanos>,
+    /// It decided.
+    pub deciding: bool,
+    /// `error.log:12`; `None` for what is no line: a conclusion of why502.
+    pub place: Option<String>,
+    /// Who wrote it.
+    pub source: &'static str,
+    /// The line up to its deciding words.
+    pub before: String,
+    /// The deciding words; empty where there are none in the line.
+    pub words: String,
+    /// The rest of the line.
+    pub after: String,
+    /// What else was read from the line and decided.
+    pub told: Vec<String>,
+}
+
+/// The rows of a verdict: lines in order of time, conclusions last. `find` knows the lines that were kept.
+pub fn rows<'l>(verdict: &Verdict, find: impl Fn(Ticket) -> Option<Line<'l>>) -> Vec<Row> {
     let mut records = verdict.records.clone();
     // Tickets are numbered in order of time.
     records.sort_by_key(|(_, ticket)| *ticket);
     records.dedup_by_key(|(_, ticket)| *ticket);
-    let mut rows: Vec<Row> = records.iter().filter_map(|(source, ticket)| line(explained, *source, *ticket)).collect();
+    let mut rows: Vec<Row> =
+        records.iter().filter_map(|(source, ticket)| line(verdict, *source, *ticket, find(*ticket))).collect();
     let mut left = LINES_MAX;
     let before = rows.len();
     rows.retain(|row| {
@@ -50,12 +66,9 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
     let conclusions = verdict.evidence.iter().filter(|quote| quote.ticket.is_none());
     rows.extend(conclusions.map(|quote| Row {
         deciding: true,
-        place: None,
         source: quote.source.id(),
         before: printable(&quote.text),
-        words: String::new(),
-        after: String::new(),
-        told: Vec::new(),
+        ..Row::default()
     }));
     if hidden > 0 {
         let before = format!("{hidden} more lines are not shown");
@@ -64,24 +77,59 @@ pub(super) fn rows(explained: &Explained<'_>) -> Vec<Row> {
     rows
 }
 
-fn line(explained: &Explained<'_>, source: Source, ticket: Ticket) -> Option<Row> {
-    let quotes: Vec<&Quote> = explained.verdict.evidence.iter().filter(|quote| quote.ticket == Some(ticket)).collect();
-    let place = explained.places.get(ticket);
-    let text = place.map(|place| printable(&place.text)).unwrap_or_default();
+/// The words that decided, where that is all that is shown of their line.
+pub fn quoted(quote: &Quote, line: Option<Line<'_>>) -> Row {
+    Row {
+        ticket: quote.ticket,
+        at: line.as_ref().and_then(|line| line.at),
+        deciding: true,
+        place: line.map(|line| printable(&line.place)).filter(|place| !place.is_empty()),
+        source: quote.source.id(),
+        words: printable(&quote.text),
+        ..Row::default()
+    }
+}
+
+/// A line that says something beside what decided.
+pub fn plain(ticket: Ticket, source: Source, line: &Line<'_>) -> Row {
+    Row {
+        ticket: Some(ticket),
+        at: line.at,
+        place: Some(printable(&line.place)).filter(|place| !place.is_empty()),
+        source: source.id(),
+        before: shortened(&printable(line.text), LINE_CHARS_MAX),
+        ..Row::default()
+    }
+}
+
+/// Rows in order of their time; what has none stays behind what it followed.
+pub fn in_order(rows: &mut [Row]) {
+    let mut last = Nanos::MIN;
+    rows.sort_by_cached_key(|row| {
+        last = row.at.unwrap_or(last);
+        last
+    });
+}
+
+fn line(verdict: &Verdict, source: Source, ticket: Ticket, kept: Option<Line<'_>>) -> Option<Row> {
+    let quotes: Vec<&Quote> = verdict.evidence.iter().filter(|quote| quote.ticket == Some(ticket)).collect();
+    let text = kept.as_ref().map(|line| printable(line.text)).unwrap_or_default();
     let mut found = None;
     let mut told = Vec::new();
     for quote in &quotes {
-        let (words, rest) = words_in(&text, quote, explained.verdict);
+        let (words, rest) = words_in(&text, quote, verdict);
         found = found.or(words);
         told.extend(rest.filter(|rest| !told.contains(rest)));
     }
-    if place.is_none() && told.is_empty() {
+    if kept.is_none() && told.is_empty() {
         return None;
     }
     let (before, words, after) = window(&text, found);
     Some(Row {
+        ticket: Some(ticket),
         deciding: !quotes.is_empty(),
-        place: place.map(|place| format!("{}:{}", printable(&place.file), place.line)),
+        at: kept.as_ref().and_then(|line| line.at),
+        place: kept.map(|line| printable(&line.place)).filter(|place| !place.is_empty()),
         source: source.id(),
         before,
         words,
