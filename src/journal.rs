@@ -308,14 +308,16 @@ impl Journal {
     pub fn replay(&self) -> Replay {
         let lowest = self.ledger().lowest();
         let needs = |found: &&Found| found.last().is_some_and(|last| last >= lowest);
-        let mut replay = Replay { journal: Arc::clone(&self.writer), segments: Vec::new(), open: None, from: i64::MAX };
+        let journal = Arc::clone(&self.writer);
+        let mut replay = Replay { journal, segments: Vec::new(), open: None, lowest, from: i64::MAX };
         if lowest >= self.replay_end {
             return replay;
         }
         // When the oldest of those that somebody lacks came; found by reading, as its segment may be long.
         let oldest = self.old.iter().find(needs).and_then(|found| self.writer.arrival(&found.name, lowest));
         replay.from = oldest.unwrap_or(Nanos::MIN).saturating_sub(self.writer.limits().context);
-        let seen = |found: &&Found| found.arrived.is_some_and(|(_, newest)| newest >= replay.from);
+        let from = replay.from;
+        let seen = |found: &&Found| needs(found) || found.arrived.is_some_and(|(_, newest)| newest >= from);
         replay.segments = self.old.iter().filter(seen).rev().map(|found| found.name.clone()).collect();
         replay
     }
@@ -419,7 +421,9 @@ pub struct Replay {
     /// The next one last.
     segments: Vec<String>,
     open: Option<Segment>,
-    /// What came before is not needed.
+    /// What somebody may lack begins here.
+    lowest: u64,
+    /// What came before this and is delivered is not needed.
     from: Nanos,
 }
 
@@ -444,7 +448,10 @@ impl Replay {
                 continue;
             };
             match segment.next().map_err(|source| JournalError::io("read", "a segment", source))? {
-                Next::Entry(_, _, entry) if entry.arrived >= self.from => return Ok(Some(entry)),
+                // Whatever the clock said: what somebody may lack is never left out.
+                Next::Entry(_, _, entry) if entry.position >= self.lowest || entry.arrived >= self.from => {
+                    return Ok(Some(entry));
+                }
                 Next::Entry(..) | Next::Broken(_) => {}
                 Next::End => self.open = None,
             }

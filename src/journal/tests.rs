@@ -310,6 +310,22 @@ async fn damage_at_the_very_end_and_missing_segments_are_seen_as_well() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_put_back_loses_nothing() {
+    let disk = Simulated::new(9);
+    let (journal, _) = open(&disk, LIMITS);
+    for (number, arrived) in [(0, 5_000), (1, 9_000), (2, 100), (3, 200)] {
+        let request = request(number);
+        journal.append(append(&request, arrived)).await.expect("it is kept").used(&[(0, 1), (1, 1)]);
+    }
+    account(&journal, 0).done(&Marks::of(Some(1)));
+    account(&journal, 1).done(&Marks::of(Some(1)));
+    journal.close();
+    let (journal, _) = open(&disk, LIMITS);
+    let positions: Vec<u64> = replayed(&journal).iter().map(|entry| entry.position).collect();
+    assert_eq!(positions, [2, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_backend_that_comes_or_goes_is_told_of() {
     let disk = Simulated::new(8);
     let (journal, _) = open(&disk, LIMITS);

@@ -34,6 +34,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Without anything due the task looks up so often, to note healthy traffic.
 const IDLE: Duration = Duration::from_secs(1);
+/// Requests that came at once reach the engine within less than this of each other's times; more is another clock.
+const PUT_BACK: Nanos = 60 * SECOND;
 /// With a journal timers are looked at no more often than this.
 const HELD_BACK: Duration = Duration::from_millis(1);
 /// Messages that are taken before the engine looks at its timers.
@@ -225,7 +227,7 @@ impl Correlator {
             let by_clock = if self.is_replaying { self.time } else { self.shared.taking.now() };
             // What is behind in the queue came before: it is for that to let time go on.
             if !self.is_journaled || inbox.is_empty() {
-                self.time = self.time.max(by_clock);
+                self.time = later(self.time, by_clock);
             }
             let now = self.now();
             self.engine.handle_timeout(now);
@@ -249,7 +251,7 @@ impl Correlator {
 
     /// Lets time go on to when a request came: what was due before is done first, then and in every replay.
     fn go_on_to(&mut self, arrived: Nanos) -> Nanos {
-        self.time = self.time.max(arrived);
+        self.time = later(self.time, arrived);
         self.note_healthy(self.time);
         self.engine.handle_timeout(self.time);
         self.release(self.time);
@@ -587,6 +589,11 @@ impl Correlator {
         }
         builder.finish();
     }
+}
+
+/// The later time, unless it is because the clock was put back: nobody waits for it to come around again.
+fn later(time: Nanos, other: Nanos) -> Nanos {
+    if other.saturating_add(PUT_BACK) < time { other } else { time.max(other) }
 }
 
 /// What a verdict is about.
