@@ -2,8 +2,21 @@
 
 use std::process::{Command, Output};
 
-const SUBCOMMANDS: [&str; 12] =
-    ["run", "tail", "explain", "parse", "validate", "causes", "watch", "mcp", "schema", "completions", "man", "health"];
+const SUBCOMMANDS: [&str; 13] = [
+    "run",
+    "tail",
+    "explain",
+    "parse",
+    "validate",
+    "causes",
+    "watch",
+    "mcp",
+    "schema",
+    "completions",
+    "man",
+    "health",
+    "journal",
+];
 
 fn why502(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =

@@ -141,7 +141,8 @@ async fn finished_text(config: &str) -> String {
 
 #[tokio::test]
 async fn a_backend_of_an_unknown_name_is_told_of_while_it_runs() {
-    let program = Program::run(&explained("", "otlp/out: {endpoint: \"http://no-such-host.invalid:4317\"}"));
+    let config = explained("", "otlp/out: {endpoint: \"http://no-such-host.invalid:4317\"}");
+    let program = Program::run(&format!("{config}web: {{endpoint: \"\"}}\n"));
     let (grpc, _) = program.addresses().await;
     send(grpc, Signal::Logs, &requests::logs(&["x"])).await;
     eventually("it says so", || program.stderr().contains("cannot connect to no-such-host.invalid:4317")).await;

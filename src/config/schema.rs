@@ -45,6 +45,7 @@ pub fn schema() -> Value {
         }), "Where everything goes."),
         "extensions": named(Value::Object(extensions), "Who may send, and who we are towards a backend."),
         "memory": of("memory"),
+        "journal": of("journal"),
         "web": of("web"),
         "service": section(json!({
             "pipelines": named(json!({"^(logs|traces|metrics)(/.+)?$": pipeline}), "What goes where."),

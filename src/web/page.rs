@@ -1,7 +1,7 @@
 //! The page of `why502 run`: incidents and failed requests for people, on a listener of its own.
 //!
-//! Each request is looked at first ([`guard`]): by which name the page was asked for, whether there is room. Each answer
-//! is a whole document that needs no script; one that is open is told when to load itself anew ([`events`]). It only reads
+//! Each request is looked at first (`guard`): by which name the page was asked for, whether there is room. Each answer
+//! is a whole document that needs no script; one that is open is told when to load itself anew (`events`). It only reads
 //! what the ring keeps, has no state of its own, and changes nothing.
 
 mod events;

@@ -164,7 +164,6 @@ service:
     logs: {{receivers: [otlp], processors: [why502], exporters: [{name}]}}
     traces: {{receivers: [otlp], processors: [why502], exporters: [{name}]}}
     metrics: {{receivers: [otlp], exporters: [{name}]}}
-web: {{endpoint: \"\"}}
 "
     )
 }

@@ -1,4 +1,4 @@
-//! Which causes can have one origin: what the row of a cause says of it ([`Origin`]), and what an incident is of ([`Scope`]).
+//! Which causes can have one origin: what the row of a cause says of it ([`Origin`]), and what an incident is of (`Scope`).
 //!
 //! A cause either names an origin of its own kind (its family), or it is what several kinds of origin look like from
 //! nginx: nothing listens, a connection was closed and nothing says why. The first joins what is of its family, the second
