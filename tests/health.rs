@@ -131,8 +131,12 @@ async fn while_it_drains_it_lives_and_is_not_ready() {
 #[tokio::test]
 async fn prometheus_gets_every_metric_of_the_table() {
     let backend = Backend::start(Vec::new()).await;
-    let exporter = format!("otlphttp/out: {{endpoint: \"{}\"}}", backend.url());
-    let mut program = Program::run(&watched("hold: 100ms", &exporter));
+    // With a journal, which has metrics of its own.
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = format!("journal: {{directory: {}}}\n", directory.path().join("journal").display());
+    let queue = "sending_queue: {storage: journal}";
+    let exporter = format!("otlphttp/out: {{endpoint: \"{}\", {queue}}}", backend.url());
+    let mut program = Program::run(&format!("{journal}{}", watched("hold: 100ms", &exporter)));
     let (grpc, http) = program.addresses().await;
     let (probes, scraped) = asked(&program).await;
     for connection in [1, 2] {

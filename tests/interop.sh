@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # The third command: installs what is missing, then runs why502 with the real OpenTelemetry Collector in front of it and
-# The third command: installs what is missing, then runs why502 with the real OpenTelemetry Collector in front of it and
 # behind it, with real Jaeger behind it, with the SDKs of four languages, and its page in a real Chromium. The first two are
 # built from Go modules into .work/, once, which takes some ten minutes. Arguments go to pytest. Ends with `N passed, N failed`.
 set -u

@@ -43,7 +43,7 @@ check 'licences, bans, sources' deny
 check 'the estimate of confidences' python3 tests/calibration/calibrate.py --self-test
 
 # The tests of the crate: their own counts are added up.
-cargo test 2>&1 | tee "$log" | grep -E '^(test result|error|test .* FAILED|failures:|---- )|panicked at'
+cargo test --no-fail-fast 2>&1 | tee "$log" | grep -E '^(test result|error|test .* FAILED|failures:|---- )|panicked at'
 crate=${PIPESTATUS[0]}
 counts=$(awk '/^test result/ {p += $4; f += $6} END {print p + 0, f + 0}' "$log")
 passed=$((passed + ${counts% *}))
