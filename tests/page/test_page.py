@@ -348,3 +348,18 @@ def running_events(running):
         return urllib.request.urlopen(running.page + "/events", timeout=5).status
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def test_many_tabs_and_pages_behind_the_back_button_leave_a_connection_for_the_next(why502, browser):
+    running = why502()
+    stage.report_fails(running, time.time() - 2)
+    text = told(running, words="worker_timeout")
+    window = browser(**DESK)
+    window.driver.set_page_load_timeout(20)
+    # A browser has six connections to one server, and a page that renews itself keeps one.
+    for _ in range(8):
+        window.driver.switch_to.new_window("tab")
+        for path in ("/", links(text, "incident")[0], "/search"):
+            window.open(running.page + path)
+    assert window.js("return document.querySelectorAll('main').length") == 1
+    assert window.complaints() == []

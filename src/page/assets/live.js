@@ -52,20 +52,41 @@ function changed() {
 document.addEventListener("visibilitychange", turn);
 
 if (document.querySelector("[data-live]")) {
-  const events = new EventSource("/events");
+  let events = null;
   let lost = false;
-  events.addEventListener("open", () => {
-    told("");
-    if (lost) changed();
-    lost = false;
+  const listen = () => {
+    if (events || document.visibilityState === "hidden") return;
+    events = new EventSource("/events");
+    events.addEventListener("open", () => {
+      told("");
+      if (lost) changed();
+      lost = false;
+    });
+    events.addEventListener("changed", changed);
+    events.addEventListener("error", () => {
+      if (!lost) told(`why502 does not answer since ${stamp()} UTC. What you see is from before; it is tried again and again.`);
+      lost = true;
+      // Refused (too many watch already): the browser does not try again by itself.
+      if (events && events.readyState === EventSource.CLOSED) told("This page does not renew itself: too many are open, or why502 asks who you are. Load it again.");
+    });
+  };
+  // A browser has six connections to one server: pages that nobody sees, in other tabs and behind the back button, must not
+  // keep theirs, or the seventh waits for ever.
+  const rest = () => {
+    if (events) events.close();
+    events = null;
+  };
+  addEventListener("pagehide", rest);
+  addEventListener("pageshow", (event) => {
+    listen();
+    if (event.persisted) changed();
   });
-  events.addEventListener("changed", changed);
-  events.addEventListener("error", () => {
-    if (!lost) told(`why502 does not answer since ${stamp()} UTC. What you see is from before; it is tried again and again.`);
-    lost = true;
-    // Refused (too many watch already): the browser does not try again by itself.
-    if (events.readyState === EventSource.CLOSED) told("This page does not renew itself: too many are open, or why502 asks who you are. Load it again.");
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") return rest();
+    listen();
+    changed();
   });
+  listen();
 }
 
 document.addEventListener("keydown", (event) => {
