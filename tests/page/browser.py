@@ -26,6 +26,8 @@ class Browser:
             options.add_argument("--blink-settings=scriptEnabled=false")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+        # A page that never comes is a failure, and not one that lasts for ever.
+        self.driver.set_page_load_timeout(30)
         self.cdp = self.driver.execute_cdp_cmd
         # A window is not narrower than 500 pixels, a telephone is.
         self.cdp("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
