@@ -60,6 +60,8 @@ def a_failure(tmp_path, started):
     front = started(Nginx(tmp_path, back.bind))
     assert front.get("/") == 200
     back.stop()
+    # Gunicorn\'s last lines are a restart\'s first, were the request to come at once.
+    time.sleep(1.2)
     assert front.get("/cart") == 502
     time.sleep(0.2)
     return {"access.log": front.access, "error.log": front.error, "gunicorn.log": back.log}
