@@ -92,6 +92,11 @@ impl Follower {
         Positions::of(self.left.iter().cloned().chain(followed))
     }
 
+    /// Files that were taken up so far.
+    pub fn found(&self) -> u64 {
+        self.found
+    }
+
     /// Files that are followed at the moment.
     pub fn count(&self) -> usize {
         self.files.len() + usize::from(self.piped.is_some())
@@ -236,7 +241,9 @@ impl Follower {
         let before = self.files.values().filter(|followed| followed.path == log);
         let Some(before) = before.filter_map(Followed::made).max() else { return };
         let known: BTreeSet<Id> = self.files.values().map(|followed| followed.id).collect();
-        for path in siblings::between(log, before, newest, &known) {
+        let positions = self.positions();
+        let of_log: Vec<Left> = positions.left().filter(|left| left.path == log).collect();
+        for path in siblings::between(log, before, newest, &known, &of_log) {
             self.follow_as(&path, log, false);
         }
     }
@@ -464,6 +471,8 @@ mod tests {
         append(&path, "one\n");
         let mut follower = Follower::new(vec![path.display().to_string()], true);
         assert_eq!(turn(&mut follower), ["one"]);
+        // Somebody keeps a copy, which is no log of its own.
+        std::fs::copy(&path, directory.path().join("a.log.bak")).expect("copies");
         for number in 0..3 {
             append(&path, &format!("more {number}\n"));
             // The clock of a file system may have steps of some milliseconds.

@@ -5,7 +5,7 @@ mod common;
 
 use common::backend::{Backend, Reply};
 use common::eventually;
-use common::process::Program;
+use common::process::{Program, finished};
 use common::requests;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -247,4 +247,27 @@ async fn standard_input_is_sent_to_its_end() {
     let ended = ended.expect("no panic").expect("a shell");
     assert!(ended.status.success(), "{ended:?}");
     arrived(&backend, &["one", "two", "three"]).await;
+}
+
+#[tokio::test]
+async fn a_run_that_saw_no_new_line_is_gone_on_from_as_well() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (path, kept) = (directory.path().join("access.log"), directory.path().join("positions.json"));
+    append(&path, "of long ago\n");
+    let backend = Backend::start(Vec::new()).await;
+    let (log, positions, to) = (path.display().to_string(), kept.display().to_string(), backend.address.to_string());
+    let arguments = ["tail", &log, "--to", &to, "--positions", &positions];
+    let mut idle = Program::start(&arguments);
+    eventually("it has looked", || kept.exists()).await;
+    idle.signal("KILL");
+    idle.ended().await;
+    append(&path, "meanwhile\n");
+    let mut tail = Program::start(&arguments);
+    arrived(&backend, &["meanwhile"]).await;
+    tail.signal("TERM");
+    assert!(tail.ended().await.success(), "{}", tail.stderr());
+    arrived(&backend, &["meanwhile"]).await;
+    let nowhere = directory.path().join("none/positions.json").display().to_string();
+    let (code, _, said) = finished(&["tail", &log, "--to", &to, "--positions", &nowhere]).await;
+    assert!(code != 0 && said.contains("check its folder"), "{said}");
 }

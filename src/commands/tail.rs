@@ -59,6 +59,9 @@ async fn follow(options: &Tail) -> anyhow::Result<ExitCode> {
             say("no such file yet; waiting for one to appear");
         }
         queue(&exporter, &mut waiting, &mut kept);
+        if waiting.is_empty() {
+            kept.look(&follower);
+        }
         kept.keep(&exporter);
         if follower.is_over() && waiting.is_empty() {
             break;
@@ -114,6 +117,8 @@ struct Kept {
     queued: u64,
     /// How far the files were given out when so many lines were settled, the oldest first.
     ahead: VecDeque<(u64, Positions)>,
+    /// Files that were taken up when their positions were looked at last.
+    found: Option<u64>,
     written: Option<Positions>,
     /// When it was written last, and whether that it cannot be was told.
     at: Option<Instant>,
@@ -125,14 +130,16 @@ impl Kept {
         if let Some(path) = path {
             match Positions::read(path)? {
                 Some(positions) => follower.go_on(&positions),
-                // That it can be written is found out now and not when it is needed.
-                None => follower.positions().write(path)?,
+                // That it can be written is found out now and not when it is needed. It is there once files were looked at:
+                // what such a run did not know is new to the next one.
+                None => Positions::try_to_write(path)?,
             }
         }
         Ok(Kept {
             path: path.map(Path::to_owned),
             queued: 0,
             ahead: VecDeque::new(),
+            found: None,
             written: None,
             at: None,
             is_told: false,
@@ -143,6 +150,14 @@ impl Kept {
         self.queued += items;
         if self.path.is_some() {
             self.ahead.extend(positions.map(|positions| (self.queued, positions)));
+        }
+    }
+
+    /// A file that was taken up and has given nothing out yet, as one that is begun at its end, has its position as well.
+    fn look(&mut self, follower: &Follower) {
+        if self.path.is_some() && self.found != Some(follower.found()) {
+            self.found = Some(follower.found());
+            self.queued(0, Some(follower.positions()));
         }
     }
 

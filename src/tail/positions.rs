@@ -98,6 +98,15 @@ impl Positions {
         Ok(Some(Positions(left)))
     }
 
+    /// Finds out whether a file of them can be written beside this path; none is.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn try_to_write(path: &Path) -> Result<(), PositionsError> {
+        let made = tempfile::NamedTempFile::new_in(folder_of(path));
+        made.map(drop).map_err(|source| PositionsError::File { path: path.to_owned(), source })
+    }
+
     /// Writes them where they are found again after a crash.
     ///
     /// # Errors
@@ -111,7 +120,7 @@ impl Positions {
             first: BASE64_STANDARD.encode(&left.first),
         });
         let written = Written { version: VERSION, files: files.collect() };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         let write = || -> std::io::Result<()> {
             let mut beside = tempfile::NamedTempFile::new_in(folder)?;
             serde_json::to_writer(&mut beside, &written)?;
@@ -122,4 +131,8 @@ impl Positions {
         };
         write().map_err(|source| PositionsError::File { path: path.to_owned(), source })
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -29,15 +29,27 @@ pub(super) fn moved(left: &[Left]) -> Vec<(PathBuf, PathBuf)> {
     found
 }
 
-/// Files of a log that were made after `before` and before `newest`, in the order in which they were made. Nothing where the
-/// file system does not say when a file was made.
-pub(super) fn between(log: &Path, before: SystemTime, newest: &Metadata, known: &BTreeSet<Id>) -> Vec<PathBuf> {
+/// Files of a log that were made after `before` and before `newest`, in the order in which they were made: none that is
+/// `known`, and none that begins as one `of_log` does, which is a copy of it. Nothing where the file system does not say when
+/// a file was made.
+pub(super) fn between(
+    log: &Path,
+    before: SystemTime,
+    newest: &Metadata,
+    known: &BTreeSet<Id>,
+    of_log: &[Left],
+) -> Vec<PathBuf> {
     let Ok(end) = newest.created() else { return Vec::new() };
     let mut found: Vec<(SystemTime, PathBuf)> = beside(log)
         .into_iter()
         .filter(|(_, metadata)| !known.contains(&id(metadata)) && id(metadata) != id(newest))
         .filter_map(|(path, metadata)| Some((metadata.created().ok()?, path)))
         .filter(|(made, _)| *made > before && *made <= end)
+        .filter(|(_, path)| {
+            let is_copy =
+                |first: &[u8]| of_log.iter().any(|left| !left.first.is_empty() && first.starts_with(&left.first));
+            first(path).is_some_and(|first| !is_copy(&first))
+        })
         .collect();
     found.sort();
     found.into_iter().map(|(_, path)| path).collect()
