@@ -366,3 +366,27 @@ async fn every_compression_is_read_by_another_why502() {
     }
     eventually("all arrive", || backend.bodies().len() == sent).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_passwords_keeps_nobody_out_who_is_known() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let backend = Backend::start(Vec::new()).await;
+    // Dear enough that tries pile up.
+    let hash = bcrypt::hash("s3cret-a", 11).expect("hashes");
+    let file = write(directory.path(), "htpasswd", &format!("ana:{hash}\n"));
+    let extension = format!("basicauth: {{htpasswd: {{file: {}}}}}", file.display());
+    let program = run(directory.path(), &guarded(&extension, "basicauth", &to(&backend)));
+    let (grpc, http) = program.addresses().await;
+    let good = format!("Basic {}", BASE64_STANDARD.encode("ana:s3cret-a"));
+    assert_eq!(over_http(http, &[("authorization", &good)]).await, 200);
+    let mut tries = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let value = format!("Basic {}", BASE64_STANDARD.encode(format!("ana:{number}")));
+        tries.spawn(async move { over_http(http, &[("authorization", &value)]).await });
+    }
+    let first = tries.join_next().await.expect("one of them").expect("an answer");
+    assert_eq!(first, 503, "those for whom there is no place are told at once, before any is hashed to its end");
+    assert_eq!(over_http(http, &[("authorization", &good)]).await, 200);
+    assert_eq!(over_grpc(grpc, &[("authorization", &good)]).await, Code::Ok);
+    assert!(!tries.is_empty(), "some still wait");
+}

@@ -14,18 +14,26 @@ use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::Semaphore;
 
 /// Good credentials that are known without hashing again. bcrypt takes tens of milliseconds by design, and senders say
 /// the same each time.
-const KNOWN_MAX: usize = 64;
+const KNOWN_MAX: usize = 1_024;
 /// Passwords that are hashed at once: whoever tries some keeps one core busy, and nobody who is known waits for it.
 const HASHED_AT_ONCE: usize = 1;
+/// Requests that wait for that, some seconds of it; more are asked to come back, so that nobody fills the memory with them.
+const WAITING_MAX: usize = 64;
+/// When these shall come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Longest value that is looked at.
 const VALUE_BYTES_MAX: usize = 4 << 10;
 /// kubelet asks here without a token, and learns nothing but whether it serves.
 const OPEN_PATH: &str = "/grpc.health.v1.Health/";
+
+/// What the page says meanwhile.
+const BUSY: &str = "Too many say who they are at once; ask again in a second.\n";
 
 /// Which protocol answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +44,24 @@ pub enum Protocol {
     Http,
 }
 
+/// What a request shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// Something that is good here.
+    Good,
+    /// Nothing, or nothing that is.
+    Nothing,
+    /// Something that cannot be looked at now.
+    Untold,
+}
+
 /// Asks each request for what it must show. What is good may be exchanged while requests come in.
 #[derive(Clone)]
 pub struct Guard(Arc<RwLock<Arc<Asked>>>);
 
 enum Asked {
     Bearer { header: HeaderName, scheme: String, tokens: Vec<Secret> },
-    Basic { users: BTreeMap<String, Password>, known: Mutex<VecDeque<Secret>>, hashing: Semaphore },
+    Basic { users: BTreeMap<String, Password>, known: Mutex<VecDeque<Secret>>, hashing: Semaphore, waiting: Semaphore },
 }
 
 impl Guard {
@@ -79,8 +98,10 @@ impl Guard {
             let guard = self.clone();
             async move {
                 let asked = Arc::clone(&guard.0.read().unwrap_or_else(PoisonError::into_inner));
-                if asked.is_shown(request.headers()).await {
-                    return next.run(request).await;
+                match asked.shown(request.headers()).await {
+                    Shown::Good => return next.run(request).await,
+                    Shown::Untold => return (StatusCode::SERVICE_UNAVAILABLE, BUSY).into_response(),
+                    Shown::Nothing => {}
                 }
                 let words = "This page asks who you are: `web::auth` of its configuration says how.\n";
                 let mut response = (StatusCode::UNAUTHORIZED, words).into_response();
@@ -96,17 +117,26 @@ impl Guard {
             return next.run(request).await;
         }
         let asked = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
-        if asked.is_shown(request.headers()).await {
-            return next.run(request).await;
-        }
-        let refusal = Refusal::Unauthenticated(asked.place().as_str().to_owned());
+        let refusal = match asked.shown(request.headers()).await {
+            Shown::Good => return next.run(request).await,
+            Shown::Nothing => Refusal::Unauthenticated(asked.place().as_str().to_owned()),
+            Shown::Untold => Refusal::Overloaded { retry_after: RETRY_AFTER },
+        };
         consumer.refused(&refusal);
         let mut response = match protocol {
             Protocol::Grpc => grpc::denied(&request, &refusal),
             Protocol::Http => otlp_http::denied(&request, &refusal),
         };
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, asked.challenge());
+        if matches!(refusal, Refusal::Unauthenticated(_)) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, asked.challenge());
+        }
         response
+    }
+}
+
+impl Shown {
+    fn of(is_good: bool) -> Shown {
+        if is_good { Shown::Good } else { Shown::Nothing }
     }
 }
 
@@ -122,6 +152,7 @@ impl Asked {
                 users: auth::users(basic)?,
                 known: Mutex::default(),
                 hashing: Semaphore::new(HASHED_AT_ONCE),
+                waiting: Semaphore::new(WAITING_MAX),
             },
         })
     }
@@ -143,23 +174,42 @@ impl Asked {
         HeaderValue::try_from(words).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
     }
 
-    async fn is_shown(&self, headers: &HeaderMap) -> bool {
+    async fn shown(&self, headers: &HeaderMap) -> Shown {
         // Several of one name could be read differently by a proxy before us.
         let mut values = headers.get_all(self.place()).iter();
-        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let (Some(value), None) = (values.next(), values.next()) else { return Shown::Nothing };
         let value = value.as_bytes();
         if value.len() > VALUE_BYTES_MAX {
-            return false;
+            return Shown::Nothing;
         }
         match self {
-            Asked::Bearer { scheme, tokens, .. } => behind(value, scheme).is_some_and(|token| is_one_of(token, tokens)),
-            Asked::Basic { users, known, hashing } => {
-                let Some(shown) = behind(value, "Basic") else { return false };
-                let is_known = {
-                    let known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                    is_one_of(shown, known.iter())
+            Asked::Bearer { scheme, tokens, .. } => {
+                Shown::of(behind(value, scheme).is_some_and(|token| is_one_of(token, tokens)))
+            }
+            Asked::Basic { users, known, hashing, waiting } => {
+                let Some(shown) = behind(value, "Basic") else { return Shown::Nothing };
+                if is_known(shown, known) {
+                    return Shown::Good;
+                }
+                let Some((user, password)) = decoded(shown) else { return Shown::Nothing };
+                // Somebody who is not there costs as much as somebody who is: names cannot be found out by the time.
+                let somebody = || users.values().find(|kept| matches!(kept, Password::Bcrypt(_)));
+                let hash = match users.get(&user).or_else(somebody) {
+                    None => return Shown::Nothing,
+                    Some(Password::Plain(plain)) => return Shown::of(is_one_of(password.as_bytes(), [plain])),
+                    Some(Password::Bcrypt(hash)) => hash.clone(),
                 };
-                is_known || is_good(shown, users, known, hashing).await
+                let Ok(_place) = waiting.try_acquire() else { return Shown::Untold };
+                let Ok(_turn) = hashing.acquire().await else { return Shown::Untold };
+                // A sender that has just started says it several times at once.
+                if is_known(shown, known) {
+                    return Shown::Good;
+                }
+                let is_right = is_hashed(password, hash).await && users.contains_key(&user);
+                if is_right {
+                    keep(shown, known);
+                }
+                Shown::of(is_right)
             }
         }
     }
@@ -184,32 +234,28 @@ fn is_one_of<'s>(shown: &[u8], secrets: impl IntoIterator<Item = &'s Secret>) ->
     found.into()
 }
 
-async fn is_good(
-    shown: &[u8],
-    users: &BTreeMap<String, Password>,
-    known: &Mutex<VecDeque<Secret>>,
-    hashing: &Semaphore,
-) -> bool {
-    let words = BASE64_STANDARD.decode(shown).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some((user, password)) = words.as_deref().and_then(|words| words.split_once(':')) else { return false };
-    // Somebody who is not there costs as much as somebody who is: names cannot be found out by the time.
-    let somebody = users.values().find(|kept| matches!(kept, Password::Bcrypt(_)));
-    let is_there = users.contains_key(user);
-    let hash = match users.get(user).or(somebody) {
-        None => return false,
-        Some(Password::Plain(plain)) => return is_one_of(password.as_bytes(), [plain]),
-        Some(Password::Bcrypt(hash)) => hash.clone(),
-    };
-    let Ok(_turn) = hashing.acquire().await else { return false };
-    let password = password.to_owned();
-    let hashed = tokio::task::spawn_blocking(move || bcrypt::verify(password, hash.reveal()).unwrap_or(false));
-    let is_right = hashed.await.unwrap_or(false) && is_there;
-    if is_right && let Ok(text) = std::str::from_utf8(shown) {
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN_MAX {
-            known.pop_front();
-        }
-        known.push_back(Secret::new(text.to_owned()));
+fn is_known(shown: &[u8], known: &Mutex<VecDeque<Secret>>) -> bool {
+    is_one_of(shown, known.lock().unwrap_or_else(PoisonError::into_inner).iter())
+}
+
+/// Keeps what is good; the oldest gives its place.
+fn keep(shown: &[u8], known: &Mutex<VecDeque<Secret>>) {
+    let Ok(text) = std::str::from_utf8(shown) else { return };
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= KNOWN_MAX {
+        known.pop_front();
     }
-    is_right
+    known.push_back(Secret::new(text.to_owned()));
+}
+
+/// User and password.
+fn decoded(shown: &[u8]) -> Option<(String, String)> {
+    let words = String::from_utf8(BASE64_STANDARD.decode(shown).ok()?).ok()?;
+    words.split_once(':').map(|(user, password)| (user.to_owned(), password.to_owned()))
+}
+
+/// True when a password is that of a hash.
+async fn is_hashed(password: String, hash: Secret) -> bool {
+    let hashed = tokio::task::spawn_blocking(move || bcrypt::verify(password, hash.reveal()).unwrap_or(false));
+    hashed.await.unwrap_or(false)
 }
