@@ -25,6 +25,8 @@ const REQUEST_BYTES: usize = 4 << 10;
 const SPAN_BYTES: usize = 128;
 /// One verdict that is kept for the query API.
 const VERDICT_BYTES: usize = 4 << 10;
+/// What the page keeps beside verdicts: its lines, those about processes, and documents that are being sent.
+const PAGE: usize = 8 * MIB;
 /// With less than this for data, senders would come back more often than be served.
 const DATA_MIN: usize = 16 * MIB;
 
@@ -49,6 +51,14 @@ pub struct Plan {
     pub is_tight: bool,
 }
 
+impl Plan {
+    /// The largest request that can be taken. Received and decompressed it must fit into what there is, or it would be
+    /// asked to come back for ever.
+    pub fn request_bytes_max(&self) -> usize {
+        self.data / 2
+    }
+}
+
 /// Shares of a limit.
 pub fn plan(config: &Config, machine: Option<usize>) -> Plan {
     let limit = match config.memory {
@@ -65,7 +75,8 @@ pub fn plan(config: &Config, machine: Option<usize>) -> Plan {
     } else {
         0
     };
-    let left = limit.saturating_sub(PROGRAM).saturating_sub(tables);
+    let page = if config.web.is_some() { PAGE } else { 0 };
+    let left = limit.saturating_sub(PROGRAM).saturating_sub(tables).saturating_sub(page);
     // Allocators round up and keep what is free, and what is sent is compressed beside what is queued.
     let data = left / 3 * 2;
     Plan { limit, data: data.max(DATA_MIN), is_tight: data < DATA_MIN }
@@ -185,7 +196,7 @@ mod tests {
         assert_eq!(whole.limit, 512 * MIB);
         assert!(whole.data > 200 * MIB && whole.data < 300 * MIB, "{whole:?}");
         assert_eq!(plan(&config, Some(1_000 * MIB)).limit, 900 * MIB);
-        config.memory = MemoryLimit::Bytes(72 * MIB);
+        config.memory = MemoryLimit::Bytes(80 * MIB);
         assert!(plan(&config, Some(1)).is_tight);
         config.processor.requests_max = 1_000;
         config.processor.spans_max = 10_000;

@@ -6,6 +6,7 @@ mod process;
 use crate::config::settings::{Endpoint, Telemetry as Settings};
 use crate::engine::verdict::Verdict;
 use crate::exporter::Exporter;
+use crate::memory::Memory;
 use crate::otlp::Signal;
 use crate::scan::FORMATS;
 use http::uri::Scheme;
@@ -169,12 +170,13 @@ pub fn start(
     settings: &Settings,
     counters: &Arc<Counters>,
     exporters: &[Arc<Exporter>],
+    memory: &Memory,
 ) -> Result<Telemetry, TelemetryError> {
     let logs = settings.logs_endpoint.as_ref().map(log_provider).transpose()?;
     log_to_stderr(&settings.level, logs.as_ref());
     let registry = settings.prometheus.as_ref().map(|_| prometheus::Registry::new());
     let metrics = if settings.metrics_endpoint.is_some() || registry.is_some() {
-        Some(meter_provider(settings, registry.as_ref(), counters, exporters)?)
+        Some(meter_provider(settings, registry.as_ref(), counters, exporters, memory)?)
     } else {
         None
     };
@@ -263,6 +265,7 @@ fn meter_provider(
     registry: Option<&prometheus::Registry>,
     counters: &Arc<Counters>,
     exporters: &[Arc<Exporter>],
+    memory: &Memory,
 ) -> Result<SdkMeterProvider, TelemetryError> {
     let mut provider = SdkMeterProvider::builder().with_resource(own_resource());
     if let Some(endpoint) = &settings.metrics_endpoint {
@@ -278,7 +281,7 @@ fn meter_provider(
         provider = provider.with_reader(exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?);
     }
     let provider = provider.build();
-    metrics::observe(&provider.meter("why502"), counters, exporters);
+    metrics::observe(&provider.meter("why502"), counters, exporters, memory);
     Ok(provider)
 }
 

@@ -5,10 +5,10 @@ mod common;
 
 use bytes::Bytes;
 use common::backend::{Backend, Reply};
-use common::client::{call, frame};
+use common::client::{call, frame, post};
 use common::hop::{Hop, relay};
 use common::process::{Program, explained, finished, write};
-use common::requests;
+use common::{eventually, requests};
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
@@ -199,4 +199,18 @@ async fn a_peer_that_is_gone_is_asked_and_then_closed() {
     let hop = hop("time: 1s, timeout: 1s").await;
     let told = frames(&told_to_a_silent_peer(hop.grpc).await);
     assert!(told.ends_with(&[PING, GOAWAY]), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_the_limit_of_memory_does_to_requests_is_said() {
+    let text = explained("limits: {requests: 500, spans: 5000}", "debug: {}");
+    let program = Program::run(&format!("memory: {{limit: 96MiB}}\n{text}"));
+    let (_, http) = program.addresses().await;
+    let words = "MiB at most, not 64: a larger one does not fit into `memory::limit`, 96 MiB";
+    eventually(|| program.stderr(), || program.stderr().matches(words).count() == 2).await;
+    let large = requests::logs(&[&"x".repeat(24 << 20)]);
+    assert_eq!(post(http, "/v1/logs", "application/x-protobuf", large).await.status, 413);
+    // The least that is allowed leaves nothing beside the engine as it is by default.
+    let tight = Program::run(&format!("memory: {{limit: 64MiB}}\n{}", explained("", "debug: {}")));
+    eventually(|| tight.stderr(), || tight.stderr().contains("leave too little for data beside the engine")).await;
 }

@@ -11,7 +11,7 @@ use crate::config::settings::{Config, Listener, Web};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
 use crate::journal::{self, Account, Journal, Limits, Opening};
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, Plan};
 use crate::pipeline::Pipeline;
 use crate::read::formats::Reader;
 use crate::receiver::admission::Admission;
@@ -78,19 +78,14 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let page = bind_page(&config).await?;
     let counters = Arc::new(Counters::default());
     let plan = memory::plan(&config, memory::of_machine(Path::new("/")));
-    if plan.is_tight {
-        tracing::warn!(
-            "{} MiB leave too little for data beside the engine; raise `memory::limit` (or the container's), or lower `why502::limits`",
-            plan.limit >> 20
-        );
-    }
+    tell_of(&plan, &sockets);
     let memory = Memory::new(plan.data);
     let journal = open_journal(&config)?;
     let of_journal = journal.as_ref().map(|(journal, _)| journal);
     let start = |settings| Exporter::start_with(settings, &memory, of_journal);
     let exporters = config.exporters.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
-    let telemetry = telemetry::start(&config.telemetry, &counters, &exporters)?;
+    let telemetry = telemetry::start(&config.telemetry, &counters, &exporters, &memory)?;
     let outlets: Vec<Arc<dyn Outlet>> =
         exporters.iter().map(|exporter| Arc::clone(exporter) as Arc<dyn Outlet>).collect();
     let ring = Ring::new(config.processor.verdicts_max);
@@ -125,8 +120,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let servers = TaskTracker::new();
     for ((index, is_grpc, listener, bound), guard) in sockets.into_iter().zip(guards) {
         let intake = pipeline.intake(index);
-        // Received and decompressed, the largest request must fit into what there is, or it would be refused for ever.
-        let bytes = listener.request_bytes_max.min(plan.data / 2);
+        let bytes = listener.request_bytes_max.min(plan.request_bytes_max());
         let admission = Admission::of(&listener, memory.clone());
         let mut router = if is_grpc {
             grpc::routes(intake.clone(), bytes, admission, api.clone(), &web::SERVICES)
@@ -201,7 +195,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     };
     let left = tokio::select! {
         left = drained => left,
-        () = signals.end() => return Ok(ended_at_once()),
+        () = signals.end() => return Ok(ended_at_once(journal.is_some())),
     };
     asked.cancel();
     let kept: u64 = exporters.iter().filter_map(|exporter| exporter.account()).map(Account::open_count).sum();
@@ -212,6 +206,26 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         say(&format!("{left} items were left behind: their backend did not take them in time"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the limit of memory does to the rest of the configuration. Our own log is not there yet.
+fn tell_of(plan: &Plan, sockets: &[(usize, bool, Listener, Bound)]) {
+    if plan.is_tight {
+        say(&format!(
+            "{} MiB leave too little for data beside the engine; raise `memory::limit` (or the container's), or lower `why502::limits`",
+            plan.limit >> 20
+        ));
+    }
+    let most = plan.request_bytes_max();
+    for (_, _, listener, bound) in sockets.iter().filter(|(_, _, listener, _)| listener.request_bytes_max > most) {
+        say(&format!(
+            "{} takes requests of {} MiB at most, not {}: a larger one does not fit into `memory::limit`, {} MiB",
+            bound.address,
+            most >> 20,
+            listener.request_bytes_max >> 20,
+            plan.limit >> 20
+        ));
+    }
 }
 
 /// Who asks at each socket.
@@ -261,8 +275,9 @@ fn for_telemetry(elapsed: Duration) -> Duration {
     SHUTDOWN_MAX.saturating_sub(elapsed)
 }
 
-fn ended_at_once() -> ExitCode {
-    say("ended at once; what was held or queued is lost");
+fn ended_at_once(has_journal: bool) -> ExitCode {
+    let kept = if has_journal { ", but for what the journal has: the next start sends it" } else { "" };
+    say(&format!("ended at once; what was held or queued is lost{kept}"));
     ExitCode::from(130)
 }
 

@@ -5,6 +5,7 @@ use super::process::Process;
 use crate::engine::causes;
 use crate::exporter::{Exporter, Outlet};
 use crate::journal::{Counts, Journal};
+use crate::memory::Memory;
 use crate::otlp::Signal;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
@@ -219,6 +220,20 @@ pub const METRICS: &[Metric] = &[
         &["exporter"],
         "Bytes that may wait for the backend or be on their way to it.",
     ),
+    row(
+        "why502_memory_data_bytes",
+        Kind::Gauge,
+        "By",
+        &[],
+        "Bytes of bodies that come in, and of what waits or is on its way out, all queues together.",
+    ),
+    row(
+        "why502_memory_data_bytes_capacity",
+        Kind::Gauge,
+        "By",
+        &[],
+        "How many may be: what `memory::limit` leaves for data. Past it senders are asked to come back.",
+    ),
     row("why502_process_uptime_seconds", Kind::Counter, "s", &[], "How long the process runs."),
     row("why502_process_cpu_seconds", Kind::Counter, "s", &[], "CPU time of the process, user and kernel."),
     row("why502_process_memory_rss_bytes", Kind::Gauge, "By", &[], "Resident memory of the process."),
@@ -263,7 +278,11 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Registers every metric with where its value comes from.
-pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<Exporter>]) {
+pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<Exporter>], memory: &Memory) {
+    let of = memory.clone();
+    register(meter, "why502_memory_data_bytes", move |observer| observer.observe(of.used().0 as u64, &[]));
+    let of = memory.clone();
+    register(meter, "why502_memory_data_bytes_capacity", move |observer| observer.observe(of.used().1 as u64, &[]));
     for signal in Signal::ALL {
         let [accepted, sent] = match signal {
             Signal::Logs => ["why502_receiver_accepted_log_records", "why502_exporter_sent_log_records"],
