@@ -99,18 +99,12 @@ pub struct Journal {
     pub directory: PathBuf,
 }
 
-/// Options of `mcp`.
+/// How log files are read that are named on the command line.
 #[derive(Debug, Args)]
-pub struct Mcp {
-    /// Log files, globs, directories: all that may be read, whatever the agent asks for
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<String>,
+pub struct Reading {
     /// OTLP JSON as the collector's file exporter writes it
     #[arg(long, value_name = "FILE")]
     pub traces: Vec<String>,
-    /// Listen here over HTTP (`/mcp`), on the loopback alone; standard input and output without it
-    #[arg(long, value_name = "ENDPOINT")]
-    pub http: Option<String>,
     /// How far local time in nginx's error log is ahead of UTC (+02:00); inferred without it
     #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = zone)]
     pub time_zone: Option<i64>,
@@ -123,6 +117,20 @@ pub struct Mcp {
     /// An nginx configuration: its log formats are then known, and its upstreams and timeouts count as evidence
     #[arg(long, value_name = "FILE")]
     pub nginx_conf: Option<PathBuf>,
+}
+
+/// Options of `mcp`.
+#[derive(Debug, Args)]
+pub struct Mcp {
+    /// Log files, globs, directories: all that may be read, whatever the agent asks for
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Listen here over HTTP (`/mcp`), on the loopback alone; standard input and output without it
+    #[arg(long, value_name = "ENDPOINT")]
+    pub http: Option<String>,
+    /// What is read beside them, and how
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Options of `schema`.
@@ -215,18 +223,12 @@ pub struct Explain {
     /// Log files of any mix, globs, directories; `-` is standard input; gzip and zstd are read
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
-    /// OTLP JSON as the collector's file exporter writes it
-    #[arg(long, value_name = "FILE")]
-    pub traces: Vec<String>,
     /// How the report is written
     #[arg(long, value_enum, default_value = "text")]
     pub format: ReportFormat,
     /// Write the report into this file as one page of HTML for a ticket: styles are in it, and it loads and runs nothing
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     pub html: Option<PathBuf>,
-    /// How far local time in nginx's error log is ahead of UTC (+02:00); inferred without it
-    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = zone)]
-    pub time_zone: Option<i64>,
     /// Only this cause; may be repeated
     #[arg(long, value_name = "ID", value_parser = cause)]
     pub cause: Vec<String>,
@@ -249,15 +251,9 @@ pub struct Explain {
     /// How the report is grouped; by cause where no word follows
     #[arg(long, value_enum, default_value = "none", num_args = 0..=1, default_missing_value = "cause")]
     pub group: Group,
-    /// Text of the nginx `log_format` directive that the access logs have; may be repeated
-    #[arg(long, value_name = "TEXT", value_parser = log_format)]
-    pub log_format: Vec<LogFormat>,
-    /// Text of Gunicorn's `access_log_format`; may be repeated
-    #[arg(long, value_name = "TEXT", value_parser = gunicorn_format)]
-    pub gunicorn_format: Vec<GunicornFormat>,
-    /// An nginx configuration: its log formats are then known, and its upstreams and timeouts count as evidence
-    #[arg(long, value_name = "FILE")]
-    pub nginx_conf: Option<PathBuf>,
+    /// What is read beside them, and how
+    #[command(flatten)]
+    pub reading: Reading,
 }
 
 /// Options of `parse`.

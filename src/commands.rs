@@ -18,9 +18,9 @@ pub mod validate;
 pub mod watch;
 mod wrap;
 
-use crate::cli::{Cli, Command, GunicornFormat};
-use crate::read::formats::LogFormat;
-use crate::read::nginx_conf::variables;
+use crate::cli::{Cli, Command, GunicornFormat, Reading};
+use crate::read::formats::{AccessFormats, LogFormat};
+use crate::read::nginx_conf::{NginxConf, variables};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -88,6 +88,17 @@ pub fn environment(name: &str) -> Option<String> {
 /// When the system gives no threads.
 pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// The formats that the user named, those of options before those of a configuration.
+fn formats(reading: &Reading, nginx: Option<&NginxConf>, problems: &mut Vec<String>) -> AccessFormats {
+    let mut formats = reading.log_format.clone();
+    problems.extend(unknown_names(formats.iter(), reading.gunicorn_format.iter()));
+    formats.extend(nginx.iter().flat_map(|conf| conf.log_formats.iter().cloned()));
+    let gunicorn = reading.gunicorn_format.iter().map(|given| given.format.clone()).collect();
+    let formats = AccessFormats::new(formats, gunicorn);
+    problems.extend(formats.left_out());
+    formats
 }
 
 /// What is odd about formats that were given by options: names that nothing prints.

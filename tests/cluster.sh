@@ -6,6 +6,7 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh
+. tests/pytest.sh
 need_rust
 need_nginx
 need_python test
@@ -17,19 +18,9 @@ need_kustomize
 need_apiserver
 "$work/venv/bin/python" -c 'import yaml' 2>/dev/null || "$work/venv/bin/pip" install -q --disable-pip-version-check pyyaml
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-
 if [ -z "${WHY502_STATIC:-}" ]; then
   WHY502_STATIC=$(static_program) || { printf '0 passed, 1 failed\n'; exit 1; }
   export WHY502_STATIC
 fi
 export WHY502_BIN="${WHY502_BIN:-$WHY502_STATIC}"
-"$work/venv/bin/pytest" -q --no-header -p no:cacheprovider tests/cluster "$@" 2>&1 | tee "$log"
-status=${PIPESTATUS[0]}
-passed=$(grep -oE '[0-9]+ passed' "$log" | tail -n1 | cut -d' ' -f1)
-failed=$(tail -n1 "$log" | grep -oE '[0-9]+ (failed|error)' | awk '{s += $1} END {print s + 0}')
-# pytest that did not come to its end is a failure too, also where it counted none.
-[ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
-printf '%d passed, %d failed\n' "${passed:-0}" "$failed"
-[ "$failed" = 0 ]
+run_pytest tests/cluster "$@"

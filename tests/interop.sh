@@ -5,6 +5,7 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh
+. tests/pytest.sh
 need_rust
 need_nginx
 need_python test
@@ -13,19 +14,9 @@ need_jaeger
 need_sdks
 need_browser
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-
 if [ -z "${WHY502_BIN:-}" ]; then
   say 'building why502'
   cargo build --quiet || { printf '0 passed, 1 failed\n'; exit 1; }
   export WHY502_BIN="${CARGO_TARGET_DIR:-$root/target}/debug/why502"
 fi
-"$work/venv/bin/pytest" -q --no-header -p no:cacheprovider tests/interop tests/page "$@" 2>&1 | tee "$log"
-status=${PIPESTATUS[0]}
-passed=$(grep -oE '[0-9]+ passed' "$log" | tail -n1 | cut -d' ' -f1)
-failed=$(tail -n1 "$log" | grep -oE '[0-9]+ (failed|error)' | awk '{s += $1} END {print s + 0}')
-# pytest that did not come to its end is a failure too, also where it counted none.
-[ "$status" = 0 ] || [ "$failed" != 0 ] || failed=1
-printf '%d passed, %d failed\n' "${passed:-0}" "$failed"
-[ "$failed" = 0 ]
+run_pytest tests/interop tests/page "$@"

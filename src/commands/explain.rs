@@ -1,14 +1,14 @@
 //! `why502 explain`: files in, every failed request with its cause out.
 
-use crate::cli::{Explain, Group, ReportFormat};
+use crate::cli::{Explain, Group, Reading, ReportFormat};
 use crate::commands::wrap::{self, Wrapped};
-use crate::commands::{INCOMPLETE, USAGE, nginx_conf, say, unknown_names};
+use crate::commands::{INCOMPLETE, USAGE, formats, nginx_conf, say};
 use crate::explain::report::{
     Filter, Finished, Outside, Report, Writer, html::Html, json::Json, markdown::Markdown, text::Text,
 };
 use crate::explain::{self, Options};
 use crate::read::evidence::SECOND;
-use crate::read::formats::{AccessFormats, Reader};
+use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::printable;
 use anyhow::Context;
@@ -37,8 +37,8 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(USAGE));
     }
     let mut problems = Vec::new();
-    let nginx = configuration(options, &mut problems);
-    let reader = Reader::with_access_formats(formats(options, nginx.as_ref(), &mut problems));
+    let nginx = configuration(&options.reading, &mut problems);
+    let reader = Reader::with_access_formats(formats(&options.reading, nginx.as_ref(), &mut problems));
     let filter = Filter {
         causes: options.cause.clone(),
         since: options.since,
@@ -65,8 +65,8 @@ pub fn run(options: &Explain) -> anyhow::Result<ExitCode> {
     let bar = (options.format != ReportFormat::Json || !io::stdout().is_terminal()).then(Bar::new).flatten();
     let files = Options {
         files: options.files.clone(),
-        traces: options.traces.clone(),
-        zone: options.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
+        traces: options.reading.traces.clone(),
+        zone: options.reading.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
         nginx: nginx.map(Arc::new),
         progress: bar.map(|bar| Box::new(move |done, all| bar.show(done, all)) as explain::Progress),
         without_texts: options.format == ReportFormat::Json,
@@ -111,8 +111,8 @@ fn created(path: &Path) -> anyhow::Result<File> {
 }
 
 /// nginx's configuration. What is wrong with it is a problem, not an end.
-fn configuration(options: &Explain, problems: &mut Vec<String>) -> Option<NginxConf> {
-    match options.nginx_conf.as_deref().map(nginx_conf::load)? {
+fn configuration(reading: &Reading, problems: &mut Vec<String>) -> Option<NginxConf> {
+    match reading.nginx_conf.as_deref().map(nginx_conf::load)? {
         Ok(conf) => {
             problems.extend(conf.mistakes.iter().map(ToString::to_string));
             Some(conf)
@@ -122,17 +122,6 @@ fn configuration(options: &Explain, problems: &mut Vec<String>) -> Option<NginxC
             None
         }
     }
-}
-
-/// The formats that the user named, those of options before those of a configuration.
-fn formats(options: &Explain, nginx: Option<&NginxConf>, problems: &mut Vec<String>) -> AccessFormats {
-    let mut formats = options.log_format.clone();
-    problems.extend(unknown_names(formats.iter(), options.gunicorn_format.iter()));
-    formats.extend(nginx.iter().flat_map(|conf| conf.log_formats.iter().cloned()));
-    let gunicorn = options.gunicorn_format.iter().map(|given| given.format.clone()).collect();
-    let formats = AccessFormats::new(formats, gunicorn);
-    problems.extend(formats.left_out());
-    formats
 }
 
 /// A progress bar, for a person who waits: only on a terminal, and only where there is much to read.

@@ -2,7 +2,7 @@
 
 use crate::cli::Mcp;
 use crate::commands::signals::Signals;
-use crate::commands::{USAGE, nginx_conf, runtime, say, unknown_names};
+use crate::commands::{USAGE, formats, nginx_conf, runtime, say};
 use crate::config::endpoint;
 use crate::config::settings::{Keepalive, Listener};
 use crate::config::web::is_loopback;
@@ -10,7 +10,6 @@ use crate::mcp::Named;
 use crate::mcp::server::Server;
 use crate::otlp::Signal;
 use crate::read::evidence::SECOND;
-use crate::read::formats::AccessFormats;
 use crate::receiver::serve::{bind, serve};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,17 +31,16 @@ pub fn run(options: &Mcp) -> anyhow::Result<ExitCode> {
         say("error: standard input is where the client speaks; name files, or let it come over --http");
         return Ok(ExitCode::from(USAGE));
     }
-    let nginx = options.nginx_conf.as_deref().map(nginx_conf::load).transpose()?;
-    unknown_names(options.log_format.iter(), options.gunicorn_format.iter()).iter().for_each(|problem| say(problem));
-    let mut formats = options.log_format.clone();
-    formats.extend(nginx.iter().flat_map(|conf| conf.log_formats.iter().cloned()));
-    let gunicorn = options.gunicorn_format.iter().map(|given| given.format.clone()).collect();
+    let nginx = options.reading.nginx_conf.as_deref().map(nginx_conf::load).transpose()?;
+    let mut problems: Vec<String> = nginx.iter().flat_map(|conf| &conf.mistakes).map(ToString::to_string).collect();
+    let formats = formats(&options.reading, nginx.as_ref(), &mut problems);
+    problems.iter().for_each(|problem| say(problem));
     let named = Named {
         files: options.files.clone(),
-        traces: options.traces.clone(),
-        zone: options.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
+        traces: options.reading.traces.clone(),
+        zone: options.reading.time_zone.map(|seconds| seconds.saturating_mul(SECOND)),
         nginx: nginx.map(Arc::new),
-        formats: AccessFormats::new(formats, gunicorn),
+        formats,
     };
     let server = Server::new(named);
     match &options.http {

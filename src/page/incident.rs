@@ -1,10 +1,10 @@
 //! One incident as a story: what failed, why, what to do, and when who said what.
 
 use super::axis::{Axis, number};
-use super::parts::{self, Links, failed, lane, lines, listed, prose, stamp};
+use super::parts::{self, Links, NAMED_MAX, lane, lanes, lines, prose, stamp};
 use super::rows::Row;
-use super::spans::{layered, waterfall};
-use super::words::{counted, grouped, lasted, sentence};
+use super::spans::waterfall;
+use super::words::{counted, failed, grouped, lasted, listed, sentence};
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::incident::{Incident, State};
 use crate::enrich::hex;
@@ -16,9 +16,8 @@ use maud::{Markup, html};
 const COLUMNS: usize = 60;
 /// A line whose stamp is further from the incident is listed and not drawn: its clock may be wrong.
 const NEAR: Nanos = 600 * SECOND;
-/// Height of a column, and of a lane.
+/// Height of a column.
 const TALL: u32 = 40;
-const LOW: u32 = 14;
 
 /// An incident with what is known of its story.
 #[derive(Debug)]
@@ -86,10 +85,10 @@ fn facts(incident: &Incident) -> Markup {
             },
         ),
         ("how many", html! { (failed(incident)) }),
-        ("causes", html! { (listed(&tally.causes)) }),
-        ("paths", html! { (listed(&tally.paths)) }),
-        ("statuses", html! { (listed(&tally.statuses)) }),
-        ("upstreams", html! { (listed(&tally.upstreams)) }),
+        ("causes", html! { (listed(&tally.causes, NAMED_MAX)) }),
+        ("paths", html! { (listed(&tally.paths, NAMED_MAX)) }),
+        ("statuses", html! { (listed(&tally.statuses, NAMED_MAX)) }),
+        ("upstreams", html! { (listed(&tally.upstreams, NAMED_MAX)) }),
         ("began with", html! { @if let Some(path) = &incident.began_with { (printable(path)) } }),
         (
             "ended",
@@ -117,10 +116,6 @@ fn figure(story: &Story<'_>) -> Markup {
     let axis = axis.with_margin();
     let columns = axis.parts(failures.iter().copied(), COLUMNS);
     let most = columns.iter().copied().max().unwrap_or(0);
-    let of_lane = |name: &str| -> Vec<&Row> {
-        rows.iter().filter(|row| lane(row.source) == name && row.at.is_some_and(|at| axis.has(at))).collect()
-    };
-    let lanes = [("nginx", "NGINX"), ("gunicorn", "Gunicorn"), ("host", "kernel, host")];
     html! {
         figure .axis {
             @if most > 0 {
@@ -136,30 +131,7 @@ fn figure(story: &Story<'_>) -> Markup {
                     }))
                 }
             }
-            @for (name, shown) in lanes {
-                @let of = of_lane(name);
-                @if !of.is_empty() {
-                    div .lane {
-                        span .name { (shown) }
-                        (axis.strip(LOW, html! {
-                            @for row in of {
-                                @if let Some(at) = row.at {
-                                    (axis.mark(at, f64::from(LOW), if row.deciding { "deciding" } else { "said" }))
-                                }
-                            }
-                        }))
-                    }
-                }
-            }
-            @if !spans.is_empty() {
-                div .lane {
-                    span .name { "spans" }
-                    (axis.strip(LOW, html! {
-                        @for (span, class) in layered(spans) { (axis.bar(span.start, span.end, 2.0, f64::from(LOW) - 4.0, class)) }
-                    }))
-                }
-            }
-            (axis.ticks())
+            (lanes(axis, rows, spans))
             figcaption {
                 @if most > 0 {
                     (counted(failures.len() as u64, "failure", "failures")) " drawn, at most " (grouped(most)) " in a column. "

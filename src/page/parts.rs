@@ -1,20 +1,25 @@
 //! What several pages show: stamps, causes, lists of requests, lines.
 
+use super::axis::Axis;
 use super::rows::Row;
-use super::words::{counted, grouped, sentence, when};
+use super::spans::layered;
+use super::words::{failed, grouped, listed, sentence, when};
 use crate::engine::causes::Cause;
-use crate::engine::incident::{Counts, Example, Incident, State};
+use crate::engine::correlate::slow::SlowSpan;
+use crate::engine::incident::{Example, Incident, State};
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::read::evidence::Nanos;
 use crate::read::text::{printable, shortened};
 use maud::{Markup, html};
-use std::fmt::Display;
 
 /// Characters of a target in a list.
 const TARGET_CHARS_MAX: usize = 160;
+
 /// Keys of one count that are named.
-const NAMED_MAX: usize = 8;
+pub(super) const NAMED_MAX: usize = 8;
+/// Height of a lane.
+const LOW: u32 = 14;
 
 /// Whether what is named can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,32 +127,11 @@ pub fn incident(incident: &Incident, links: Links) -> Markup {
             p .when {
                 (stamp(incident.first))
                 @if incident.last > incident.first { " to " (stamp(incident.last)) }
-                @let paths = listed(&incident.tally.paths);
+                @let paths = listed(&incident.tally.paths, NAMED_MAX);
                 @if !paths.is_empty() { " · " span .what { (paths) } }
             }
         }
     }
-}
-
-/// `20,000 requests failed and 8 failures join none`.
-pub fn failed(incident: &Incident) -> String {
-    let requests = counted(incident.tally.requests, "request failed", "requests failed");
-    let failures = incident.tally.failures;
-    match (incident.tally.requests, failures) {
-        (_, 0) => requests,
-        (0, _) => counted(failures, "failure that joins no request", "failures that join no request"),
-        _ => format!("{requests} and {}", counted(failures, "failure joins none", "failures join none")),
-    }
-}
-
-/// `/report 12, /cheap 8, others 3`.
-pub fn listed<K: Ord + Clone + Display>(counts: &Counts<K>) -> String {
-    let rows = counts.rows();
-    let others = counts.others + rows.iter().skip(NAMED_MAX).map(|(_, count)| *count).sum::<u64>();
-    let mut parts: Vec<String> =
-        rows.iter().take(NAMED_MAX).map(|(key, count)| format!("{key} {}", grouped(*count))).collect();
-    parts.extend((others > 0).then(|| format!("others {}", grouped(others))));
-    printable(&parts.join(", "))
 }
 
 /// Lines with their deciding words.
@@ -168,6 +152,35 @@ pub fn lines(rows: &[Row]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Who said what when, and the spans, each in a lane of one axis; lanes of which nothing is to be seen are left out.
+pub(super) fn lanes(axis: Axis, rows: &[Row], spans: &[SlowSpan]) -> Markup {
+    html! {
+        @for (name, shown) in [("nginx", "NGINX"), ("gunicorn", "Gunicorn"), ("host", "kernel, host")] {
+            @let of = rows.iter().filter(|row| lane(row.source) == name);
+            @let marks: Vec<(Nanos, bool)> = of.filter_map(|row| Some((row.at.filter(|at| axis.has(*at))?, row.deciding))).collect();
+            @if !marks.is_empty() {
+                div .lane {
+                    span .name { (shown) }
+                    (axis.strip(LOW, html! {
+                        @for (at, deciding) in marks {
+                            (axis.mark(at, f64::from(LOW), if deciding { "deciding" } else { "said" }))
+                        }
+                    }))
+                }
+            }
+        }
+        @if !spans.is_empty() {
+            div .lane {
+                span .name { "spans" }
+                (axis.strip(LOW, html! {
+                    @for (span, class) in layered(spans) { (axis.bar(span.start, span.end, 2.0, f64::from(LOW) - 4.0, class)) }
+                }))
+            }
+        }
+        (axis.ticks())
     }
 }
 

@@ -1,9 +1,9 @@
 //! One failed request: why it failed, its lines, what else it could be, its trace.
 
 use super::axis::Axis;
-use super::parts::{self, Links, lane, lines, prose, stamp, what};
+use super::parts::{self, Links, lanes, lines, prose, stamp, what};
 use super::rows::Row;
-use super::spans::{layered, waterfall};
+use super::spans::waterfall;
 use super::words::{counted, sentence};
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::verdict::{LinkMethod, Verdict, percent};
@@ -16,8 +16,6 @@ use maud::{Markup, html};
 const TARGET_CHARS_MAX: usize = 2_000;
 /// A line whose stamp is further from the request is listed and not drawn.
 const NEAR: Nanos = 600 * SECOND;
-/// Height of a lane.
-const LOW: u32 = 14;
 
 /// A failed request with what is known of it.
 #[derive(Debug)]
@@ -101,32 +99,9 @@ fn figure(rows: &[Row], spans: &[SlowSpan]) -> Markup {
         return html! {};
     }
     let axis = axis.with_margin();
-    let lanes = [("nginx", "NGINX"), ("gunicorn", "Gunicorn"), ("host", "kernel, host")];
     html! {
         figure .axis {
-            @for (name, shown) in lanes {
-                @let of: Vec<&Row> = rows.iter().filter(|row| lane(row.source) == name).collect();
-                @let marks: Vec<(Nanos, bool)> = of.iter().filter_map(|row| Some((row.at.filter(near)?, row.deciding))).collect();
-                @if !marks.is_empty() {
-                    div .lane {
-                        span .name { (shown) }
-                        (axis.strip(LOW, html! {
-                            @for (at, deciding) in marks {
-                                (axis.mark(at, f64::from(LOW), if deciding { "deciding" } else { "said" }))
-                            }
-                        }))
-                    }
-                }
-            }
-            @if !spans.is_empty() {
-                div .lane {
-                    span .name { "spans" }
-                    (axis.strip(LOW, html! {
-                        @for (span, class) in layered(spans) { (axis.bar(span.start, span.end, 2.0, f64::from(LOW) - 4.0, class)) }
-                    }))
-                }
-            }
-            (axis.ticks())
+            (lanes(axis, rows, spans))
             figcaption { "Lines that decided are red, others grey; times are UTC." }
         }
     }

@@ -1,7 +1,10 @@
-//! Numbers and times as people read them.
+//! Numbers, times and counts as people read them.
 
+use crate::engine::incident::{Counts, Incident};
 use crate::read::evidence::{Nanos, SECOND};
+use crate::read::text::printable;
 use crate::read::time::rfc3339;
+use std::fmt::Display;
 
 /// What a stamp without a year has where no line of any file tells of one ([`crate::read::evidence::Stamp`]).
 const YEAR_OF_NONE: &str = "1972-";
@@ -56,6 +59,27 @@ pub fn grouped(count: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `20,000 requests failed and 8 failures join none`.
+pub fn failed(incident: &Incident) -> String {
+    let requests = counted(incident.tally.requests, "request failed", "requests failed");
+    let failures = incident.tally.failures;
+    match (incident.tally.requests, failures) {
+        (_, 0) => requests,
+        (0, _) => counted(failures, "failure that joins no request", "failures that join no request"),
+        _ => format!("{requests} and {}", counted(failures, "failure joins none", "failures join none")),
+    }
+}
+
+/// `/report 12, /cheap 8, others 3`: so many keys are named.
+pub fn listed<K: Ord + Clone + Display>(counts: &Counts<K>, named: usize) -> String {
+    let rows = counts.rows();
+    let others = counts.others + rows.iter().skip(named).map(|(_, count)| *count).sum::<u64>();
+    let mut parts: Vec<String> =
+        rows.iter().take(named).map(|(key, count)| format!("{key} {}", grouped(*count))).collect();
+    parts.extend((others > 0).then(|| format!("others {}", grouped(others))));
+    printable(&parts.join(", "))
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The incidents that a person reads first: the largest, in order of time.
 
-use super::summary::{counted, grouped};
 use super::when;
-use crate::engine::incident::{Counts, Example, Incident};
+use crate::engine::incident::Example;
 use crate::enrich::hex;
 use crate::explain::Outage;
+use crate::page::words::listed;
 use crate::read::text::printable;
-use std::fmt::Display;
 
 /// Incidents that are remembered, each of some KiB; the smallest are only counted.
 const KEPT_MAX: usize = 256;
@@ -63,17 +62,6 @@ impl Incidents {
     }
 }
 
-/// `20,000 requests failed and 8 failures join none`.
-pub(super) fn failed(incident: &Incident) -> String {
-    let requests = counted(incident.tally.requests, "request failed", "requests failed");
-    let failures = incident.tally.failures;
-    match (incident.tally.requests, failures) {
-        (_, 0) => requests,
-        (0, _) => counted(failures, "failure that joins no request", "failures that join no request"),
-        _ => format!("{requests} and {}", counted(failures, "failure joins none", "failures join none")),
-    }
-}
-
 /// What is told of an incident, each with its name.
 pub(super) fn lines(outage: &Outage) -> Vec<(&'static str, String)> {
     let incident = &outage.incident;
@@ -82,10 +70,10 @@ pub(super) fn lines(outage: &Outage) -> Vec<(&'static str, String)> {
     // Of one failure the report of that failure tells the rest.
     let is_one = tally.total() == 1;
     let counts = [
-        ("causes", listed(&tally.causes)),
-        ("paths", listed(&tally.paths)),
-        ("statuses", listed(&tally.statuses)),
-        ("upstreams", listed(&tally.upstreams)),
+        ("causes", listed(&tally.causes, NAMED_MAX)),
+        ("paths", listed(&tally.paths, NAMED_MAX)),
+        ("statuses", listed(&tally.statuses, NAMED_MAX)),
+        ("upstreams", listed(&tally.upstreams, NAMED_MAX)),
     ];
     // Of one cause alone its name has told already.
     let is_told = |name: &str, text: &str| is_one || text.is_empty() || name == "causes" && !text.contains(", ");
@@ -112,14 +100,4 @@ fn shown(example: &Example) -> String {
     words.push(example.cause.id.to_owned());
     words.extend(example.trace.map(|trace| format!("trace {}", hex(&trace.trace_id))));
     words.join(" ")
-}
-
-/// `/report 12, /cheap 8, others 3`.
-fn listed<K: Ord + Clone + Display>(counts: &Counts<K>) -> String {
-    let rows = counts.rows();
-    let others = counts.others + rows.iter().skip(NAMED_MAX).map(|(_, count)| *count).sum::<u64>();
-    let mut parts: Vec<String> =
-        rows.iter().take(NAMED_MAX).map(|(key, count)| format!("{key} {}", grouped(*count))).collect();
-    parts.extend((others > 0).then(|| format!("others {}", grouped(others))));
-    parts.join(", ")
 }

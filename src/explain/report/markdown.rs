@@ -1,12 +1,13 @@
 //! The report as Markdown, to paste into a ticket.
 
-use super::incidents::{failed, lines};
+use super::incidents::lines;
 use super::summary::{Row, Summary, counted, grouped, sentence};
 use super::text::{none, read, time_of, times, what};
 use super::{Again, Report, waterfall, when};
 use crate::engine::verdict::percent;
 use crate::enrich::hex;
 use crate::explain::{Explained, Outage, Totals};
+use crate::page::words::failed;
 use crate::read::text::shortened;
 use std::io::{self, Write};
 

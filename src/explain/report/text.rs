@@ -1,13 +1,14 @@
 //! The report for a person at three in the morning: incidents with what to do, then each story of a failed request once with
 //! its lines, then the causes.
 
-use super::incidents::{failed, lines};
+use super::incidents::lines;
 use super::summary::{Row, Summary, counted, sentence};
 use super::{Again, NO_TIME, Report, span, waterfall, when};
 use crate::engine::verdict::{Verdict, percent};
 use crate::enrich::hex;
 use crate::explain::{Explained, Outage, Totals};
 use crate::page::rows;
+use crate::page::words::failed;
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::text::{printable, shortened};
 use anstyle::{AnsiColor, Style};

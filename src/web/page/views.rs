@@ -81,7 +81,7 @@ pub(super) async fn incident(State(page): State<Page>, Path(uid): Path<String>, 
         let story = page.story(&one, failures);
         let shown = of.iter().skip((number - 1) * PER_PAGE).take(PER_PAGE).map(|verdict| verdict.as_ref());
         let gone = one.tally.total().saturating_sub(of.len() as u64);
-        let title = format!("{}: {}", one.label.origin.id, crate::page::parts::failed(&one));
+        let title = format!("{}: {}", one.label.origin.id, crate::page::words::failed(&one));
         let main = html! {
             h1 { (title) " " (incident::badge(&one)) }
             @if number == 1 { (incident::body(&story, Links::Site, sub)) }
