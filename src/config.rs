@@ -9,6 +9,7 @@ pub mod endpoint;
 mod exporters;
 mod extensions;
 pub mod moment;
+pub mod pasted;
 mod processors;
 mod receivers;
 pub mod schema;
@@ -23,11 +24,11 @@ use crate::otlp::Signal;
 use exporters::exporters;
 use extensions::{Extensions, plain_listener};
 use http::uri::Scheme;
+use pasted::{PROCESSORS_NOT_NEEDED, told_of};
 use processors::processors;
 use receivers::{check_overlap, receivers};
 use section::{Context, Section, unknown, unknown_key};
 use settings::{Config, Journal, MemoryLimit, Pipeline, Scraped, Telemetry};
-use table::{PROCESSORS_NOT_NEEDED, told_of};
 use tree::{Kind, Mistake, Node};
 
 /// What runs without a file: OTLP on the loopback, verdicts on the terminal, nothing leaves the machine.

@@ -1,8 +1,8 @@
 //! `extensions`: who may send, who we are towards a backend, and where probes are answered, in the collector's words.
 
+use super::pasted::{EXTENSIONS_NOT_NEEDED, told_of};
 use super::section::{Context, Section, unknown};
 use super::settings::{Authenticator, Basic, Bearer, HealthCheck, Listener, NamedFile};
-use super::table::{EXTENSIONS_NOT_NEEDED, told_of};
 use super::tree::{Mistake, Node};
 use super::values::Secret;
 use super::{check_name, endpoint, receivers, type_of};

@@ -1,8 +1,8 @@
 //! `processors`: how logs are read and explained.
 
+use super::pasted::{PROCESSORS_NOT_NEEDED, told_of};
 use super::section::{Context, Section};
 use super::settings::{Processor, Sites, Upstream};
-use super::table::{PROCESSORS_NOT_NEEDED, told_of};
 use super::tree::{Mistake, Node};
 use super::{Named, type_of};
 use crate::engine::place::RULES_MAX;

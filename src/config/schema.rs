@@ -2,7 +2,8 @@
 //!
 //! Whether values fit together says `why502 validate` alone.
 
-use super::table::{EXTENSIONS_NOT_NEEDED, Kind, NOT_NEEDED, PROCESSORS_NOT_NEEDED};
+use super::pasted::{EXTENSIONS_NOT_NEEDED, NOT_NEEDED, PROCESSORS_NOT_NEEDED};
+use super::table::Kind;
 use serde_json::{Map, Value, json};
 
 /// What a value may be in any place: a variable of the environment is a text.

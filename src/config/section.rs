@@ -1,8 +1,9 @@
 //! One section of the file: its keys read by the table, everything else a mistake with a suggestion.
 
 use super::endpoint::EndpointError;
+use super::pasted::{INSTEAD, NOT_NEEDED, UNSUPPORTED, told_of};
 use super::settings::{Endpoint, Identity, NamedFile, Place, TlsVersion};
-use super::table::{INSTEAD, Kind as Written, NOT_NEEDED, UNSUPPORTED, find, keys_under, told_of};
+use super::table::{Kind as Written, find, keys_under};
 use super::tree::{Kind, Mistake, Node, expand};
 use super::values::{self, Secret};
 use http::Uri;

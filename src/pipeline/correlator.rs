@@ -1,5 +1,7 @@
 //! The engine's side: one task that owns the engine and the bytes of what it holds.
 
+mod publish;
+
 use super::builder::Builder;
 use super::incidents;
 use super::intake::SPAN_OVERHEAD;
@@ -10,20 +12,16 @@ use super::{Route, Shared, room};
 use crate::clock;
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
-use crate::engine::incident::{Incident, State};
 use crate::engine::place::{Place, Stream};
-use crate::engine::verdict::{Source, Ticket, Verdict};
+use crate::engine::verdict::{Ticket, Verdict};
 use crate::engine::{Decision, Engine, Output, Record, Settings};
 use crate::enrich::{self, Common, Enrichment};
 use crate::exporter::Outlet;
-use crate::exporter::backlog::Amount;
 use crate::journal::Marks;
 use crate::otlp::{Attribute, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
-use crate::telemetry::metrics::{OF_ORIGIN, OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::Ring;
-use crate::web::details::{KeptLine, LINES_MAX};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -391,157 +389,6 @@ impl Correlator {
         }
     }
 
-    /// Whose resource the record of a verdict has, where it goes, and the requests that it is about: it is delivered with
-    /// them, so that neither a crash nor a replay parts it from them.
-    fn about(&mut self, verdict: &Verdict) -> About {
-        let held = verdict.records.iter().filter_map(|(_, ticket)| self.items.get(self.items.find(*ticket)?));
-        let held: Vec<&Item> = held.collect();
-        let mut marks = Marks::default();
-        marks.extend(held.iter().filter_map(|item| item.origin.position));
-        let surroundings = self.surroundings_of(verdict);
-        let lacks = |outlet: &Arc<dyn Outlet>| {
-            let is_live = held.iter().any(|item| !item.origin.is_replayed);
-            held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet))
-        };
-        let mask: Vec<bool> = self.verdict_route.explained.iter().map(lacks).collect();
-        if self.is_replaying
-            && let Some(incident) = &verdict.incident
-        {
-            let known = self.replay_incidents.entry(incident.uid.clone()).or_default();
-            known.resize(mask.len(), false);
-            known.iter_mut().zip(&mask).for_each(|(known, lacks)| *known |= lacks);
-        }
-        let route = self.part_of_verdict_route(mask);
-        About { surroundings, marks, route }
-    }
-
-    /// The outlets of verdicts of which the mask says so.
-    fn part_of_verdict_route(&mut self, mask: Vec<bool>) -> Arc<Route> {
-        if !mask.contains(&false) {
-            return Arc::clone(&self.verdict_route);
-        }
-        let part = |mask: &Vec<bool>| {
-            let lacking = self.verdict_route.explained.iter().zip(mask).filter(|(_, lacks)| **lacks);
-            let explained = lacking.map(|(outlet, _)| Arc::clone(outlet)).collect();
-            Arc::new(Route { plain: Vec::new(), explained })
-        };
-        Arc::clone(self.replay_routes.entry(mask).or_insert_with_key(part))
-    }
-
-    /// A line about a process, as the page shows it.
-    fn line_of_process(&self, now: Nanos, record: &HeldRecord) -> Option<(Source, KeptLine)> {
-        let source = record.evidences.iter().find_map(lines::process)?;
-        Some((source, lines::of_process(record, now)))
-    }
-
-    /// Keeps for the page what only is in sight while the records are held.
-    fn keep_details(&self, now: Nanos, verdict: &Arc<Verdict>) {
-        let details = &self.ring.details;
-        let before = (verdict.revision > 0).then(|| self.ring.verdicts.get(&verdict.uid)).flatten();
-        if !details.is_on() || !details.count(now, verdict, before.as_deref()) {
-            return;
-        }
-        let quoted = verdict.evidence.iter().filter_map(|quote| quote.ticket);
-        let mut tickets: Vec<Ticket> = quoted.chain(verdict.records.iter().map(|(_, ticket)| *ticket)).collect();
-        // Those that decided come first, should there be more than are kept.
-        tickets.truncate(4 * LINES_MAX);
-        let mut kept: Vec<(Ticket, Arc<KeptLine>)> = Vec::with_capacity(tickets.len().min(LINES_MAX));
-        for ticket in tickets {
-            if kept.len() >= LINES_MAX || kept.iter().any(|(known, _)| *known == ticket) {
-                continue;
-            }
-            let held = || self.items.get(self.items.find(ticket)?).map(|item| lines::of_request(item, verdict.time));
-            kept.extend(details.process(ticket).or_else(|| held().map(Arc::new)).map(|line| (ticket, line)));
-        }
-        let trace = verdict.link.trace;
-        let spans = trace.map(|trace| self.engine.slow_spans(&trace.trace_id).to_vec()).unwrap_or_default();
-        details.keep(verdict, kept, spans);
-    }
-
-    fn surroundings_of(&self, verdict: &Verdict) -> Surroundings {
-        // The resource of the access line says best whose failure it is.
-        let rank = |source: &Source| (*source != Source::NginxAccess, *source != Source::NginxError);
-        let held =
-            verdict.records.iter().filter_map(|(source, ticket)| Some((rank(source), self.items.find(*ticket)?)));
-        let item = held.min_by_key(|(rank, _)| *rank).and_then(|(_, slot)| self.items.get(slot));
-        match item {
-            Some(item) => Surroundings::of(
-                Arc::clone(item.surroundings.resource_shell()),
-                Arc::clone(self.own_scope.scope_shell()),
-            ),
-            None => self.own_scope.clone(),
-        }
-    }
-
-    fn publish(&mut self, now: Nanos, verdict: &Arc<Verdict>, about: About, builder: &mut Builder) {
-        self.shared.counters.verdict(verdict);
-        self.ring.publish(Arc::clone(verdict));
-        for outlet in &self.verdict_outlets {
-            outlet.verdict(verdict);
-        }
-        let About { surroundings, marks, route } = about;
-        if route.explained.is_empty() {
-            return;
-        }
-        if !self.incidents.note(verdict, &surroundings) {
-            self.shared.counters.add(SUPPRESSED, PER_INCIDENT, 1);
-            return;
-        }
-        let enrichment = self.enrichment(verdict);
-        self.shared.counters.add(OWN_RECORDS, "verdict", 1);
-        for account in route.explained.iter().filter_map(|outlet| outlet.account()) {
-            account.add(&marks);
-        }
-        builder.push_with(&route, Signal::Logs, Amount::default(), marks, &surroundings, |out| {
-            enrichment.put_verdict_record(verdict, now, out);
-        });
-    }
-
-    fn publish_incident(&mut self, now: Nanos, incident: &Arc<Incident>, builder: &mut Builder) {
-        let surroundings = self.incidents.surroundings(incident);
-        let [come, gone] = self.incidents.moved(incident);
-        for (counter, origin) in OF_ORIGIN.into_iter().zip([come, gone]) {
-            if let Some(origin) = origin {
-                self.shared.counters.add(counter, origin, 1);
-            }
-        }
-        match incident.state {
-            State::Opened => self.shared.counters.add("incidents", incident.label.origin.id, 1),
-            State::Changed => {}
-            State::Closed => self.incidents.forget(incident),
-        }
-        self.ring.publish_incident(Arc::clone(incident));
-        for outlet in &self.verdict_outlets {
-            outlet.incident(incident);
-        }
-        // Those who have its verdicts were told that it opened. That it closed they were not.
-        let known = self.replay_incidents.get(&incident.label.uid).filter(|_| incident.state != State::Closed);
-        let mask = known.cloned().unwrap_or_default();
-        let route = self.part_of_verdict_route(mask);
-        if !route.explained.is_empty() {
-            let record = enrich::incident::record(incident, now);
-            let surroundings = surroundings.unwrap_or_else(|| self.own_scope.clone());
-            let room = Amount::default();
-            self.shared.counters.add(OWN_RECORDS, "incident", 1);
-            builder.push_with(&route, Signal::Logs, room, Marks::default(), &surroundings, |out| {
-                out.extend_from_slice(&record)
-            });
-        }
-    }
-
-    /// The bytes of a verdict, made once for all that it is written on.
-    fn enrichment(&mut self, verdict: &Arc<Verdict>) -> Arc<Enrichment> {
-        if let Some((_, known)) = self.enrichments.iter().rev().find(|(known, _)| Arc::ptr_eq(known, verdict)) {
-            return Arc::clone(known);
-        }
-        let enrichment = Arc::new(self.common.enrichment(verdict));
-        if self.enrichments.len() >= ENRICHMENTS_MAX {
-            self.enrichments.pop_front();
-        }
-        self.enrichments.push_back((Arc::clone(verdict), Arc::clone(&enrichment)));
-        enrichment
-    }
-
     fn release_if_done(&mut self, slot: Slot, builder: &mut Builder) {
         if self.items.get(slot).is_none_or(|item| item.pending > 0) {
             return;
@@ -594,15 +441,4 @@ impl Correlator {
 /// The later time, unless it is because the clock was put back: nobody waits for it to come around again.
 fn later(time: Nanos, other: Nanos) -> Nanos {
     if other.saturating_add(PUT_BACK) < time { other } else { time.max(other) }
-}
-
-/// What a verdict is about.
-struct About {
-    surroundings: Surroundings,
-    marks: Marks,
-    route: Arc<Route>,
-}
-
-fn has(route: &Route, outlet: &Arc<dyn Outlet>) -> bool {
-    route.explained.iter().any(|known| Arc::ptr_eq(known, outlet))
 }
