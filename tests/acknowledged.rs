@@ -337,6 +337,7 @@ async fn memory_has_one_ceiling_however_much_is_sent() {
         }
     }
     assert!(refused > 100 && acknowledged.len() > 10, "{refused} refused, {} taken", acknowledged.len());
+    assert!(program.stderr().contains("there is no room below `memory::limit`"), "{}", program.stderr());
     down.recover();
     other.recover();
     for backend in [&down, &other] {

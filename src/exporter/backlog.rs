@@ -178,6 +178,11 @@ impl Backlog {
         self.queued
     }
 
+    /// Bytes of data that all queues and listeners have together, where so many more do not fit.
+    pub(super) fn full_memory(&self, bytes: usize) -> Option<usize> {
+        (!self.memory.has_room(bytes)).then(|| self.memory.used().0)
+    }
+
     /// Keeps room for a request; false when there is none. Queues that drop what they have no room for always say yes.
     pub(super) fn reserve(&mut self, signal: Signal, need: Amount, request_bytes_max: usize) -> bool {
         if self.limits.when_full == WhenFull::Refuse && !self.has_room(signal, need, request_bytes_max) {

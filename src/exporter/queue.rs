@@ -154,13 +154,20 @@ impl Sender {
     /// Keeps room for a request that is about to be sent; false when there is none.
     pub fn reserve(&self, signal: Signal, need: Amount) -> bool {
         let shared = &self.shared;
-        let (has_room, queued) = {
+        let (has_room, queued, memory) = {
             let mut backlog = shared.backlog();
-            (backlog.reserve(signal, need, shared.joined_max()), backlog.queued())
+            (backlog.reserve(signal, need, shared.joined_max()), backlog.queued(), backlog.full_memory(need.bytes))
         };
         if !has_room {
             let (items, bytes) = (queued.items, queued.bytes);
-            let text = format!("its queue is full ({items} items, {bytes} bytes); senders are asked to come back");
+            let what = match memory {
+                // Another queue may be what fills it.
+                Some(used) => {
+                    format!("there is no room below `memory::limit` ({used} bytes of data, {bytes} in this queue)")
+                }
+                None => format!("its queue is full ({items} items, {bytes} bytes)"),
+            };
+            let text = format!("{what}; senders are asked to come back");
             shared.told.trouble(Kind::Full, &text);
         }
         has_room
