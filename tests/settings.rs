@@ -77,7 +77,9 @@ async fn gunicorns_access_log_in_any_format_is_read_when_it_is_named() {
 async fn verdict_records_of_one_incident_are_limited_and_the_attributes_are_not() {
     for (setting, limit) in [("", 5), (", verdicts: {per_incident: 2}", 2), (", verdicts: {per_incident: 0}", 0)] {
         let backend = Backend::always(Reply::http(200)).await;
-        let exporter = format!("otlphttp/out: {{endpoint: \"{}\"}}", backend.url());
+        // Several consumers would send at once, in any order.
+        let queue = "sending_queue: {num_consumers: 1}";
+        let exporter = format!("otlphttp/out: {{endpoint: \"{}\", {queue}}}", backend.url());
         let mut program = Program::run(&explained(&format!("hold: 100ms{setting}"), &exporter));
         let (grpc, _) = program.addresses().await;
         let lines: Vec<String> =
