@@ -164,6 +164,14 @@ impl Backend {
         logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
     }
 
+    /// The same of what came since this was asked last, which `read` counts.
+    pub(crate) fn taken_since(&self, read: &mut usize) -> Vec<String> {
+        let new = self.shared.seen.lock().expect("unbroken").get(*read..).unwrap_or_default().to_vec();
+        *read += new.len();
+        let logs = new.into_iter().filter(|seen| seen.taken && seen.path.to_ascii_lowercase().contains("logs"));
+        logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
+    }
+
     /// From now on success.
     pub(crate) fn recover(&self) {
         *self.shared.after.lock().expect("unbroken") = None;
