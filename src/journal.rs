@@ -36,6 +36,7 @@ mod cursors;
 mod directory;
 mod frame;
 mod ledger;
+mod look;
 mod marks;
 mod open;
 mod scan;
@@ -52,6 +53,7 @@ pub use check::{Repaired, Report, inspect, repair};
 pub use directory::open_directory;
 pub use frame::{Append, Entry, VERSION};
 pub use ledger::Cursor;
+pub use look::look;
 pub use marks::Marks;
 pub use scan::{Damage, Found};
 
@@ -194,6 +196,7 @@ pub struct Counts {
     replayed: AtomicU64,
     torn_bytes: AtomicU64,
     disk_bytes: AtomicU64,
+    poisoned: AtomicU64,
 }
 
 macro_rules! counted {
@@ -232,6 +235,11 @@ impl Counts {
     /// Bytes of all segments at the moment.
     pub fn disk_bytes(&self) -> u64 {
         self.disk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// 1 after a sync failed: nothing is acknowledged until the next start.
+    pub fn poisoned(&self) -> u64 {
+        self.poisoned.load(Ordering::Relaxed)
     }
 }
 
@@ -301,6 +309,16 @@ impl Journal {
     /// Numbers for our own telemetry.
     pub fn counts(&self) -> &Counts {
         self.writer.counts()
+    }
+
+    /// Bytes that it may take.
+    pub fn bytes_max(&self) -> u64 {
+        self.writer.limits().bytes_max
+    }
+
+    /// Why nothing would be kept now; `None` while it takes what comes.
+    pub fn trouble(&self) -> Option<NotKept> {
+        self.writer.trouble()
     }
 
     /// What the start found undelivered, oldest first, and before it what the engine must see again to judge it as before;

@@ -7,7 +7,7 @@
 mod common;
 
 use common::backend::{Backend, Reply};
-use common::client::call;
+use common::client::{call, http1};
 use common::process::{Program, finished, write};
 use common::{eventually, requests};
 use std::collections::BTreeSet;
@@ -87,6 +87,28 @@ service:
         let said = program.stderr();
         let error = said.lines().find(|line| line.contains("error: ")).unwrap_or_else(|| panic!("{said}"));
         error.to_owned()
+    }
+
+    /// The exit code of `why502 validate`, and what it says of the journal.
+    async fn validated(&self) -> (i32, String) {
+        let config = self.directory.path().join("why502.yaml").display().to_string();
+        let (code, _, said) = finished(&["validate", "--config", &config]).await;
+        let of_journal: Vec<&str> = said.lines().filter(|line| line.contains("journal")).collect();
+        assert!(of_journal.len() <= 1, "{said}");
+        let of_journal = of_journal.into_iter().next().unwrap_or_default();
+        assert!(of_journal.is_empty() || of_journal.starts_with(&format!("{config}:1: ")), "{said}");
+        (code, of_journal.to_owned())
+    }
+
+    /// `why502 validate` says of it what `run` says, and fails.
+    async fn refused_by_both(&self, words: &[&str]) {
+        let refused = self.refused().await;
+        let (code, validated) = self.validated().await;
+        assert_eq!(code, 1, "{validated}");
+        for word in words {
+            assert!(refused.contains(word), "{word}: {refused}");
+            assert!(validated.contains(word), "{word}: {validated}");
+        }
     }
 }
 
@@ -377,8 +399,7 @@ fn change(path: &Path, at: usize, byte: u8) {
 async fn a_journal_of_another_version_is_one_sentence() {
     let place = filled().await;
     change(&segment(&place), 8, 77);
-    let said = place.refused().await;
-    assert!(said.contains("format version 77") && said.contains("or name another directory"), "{said}");
+    place.refused_by_both(&["format version 77", "or name another directory"]).await;
     let path = place.journal().display().to_string();
     for action in ["inspect", "verify", "repair"] {
         let (code, _, said) = finished(&["journal", action, &path]).await;
@@ -393,12 +414,8 @@ async fn a_flipped_bit_is_one_sentence_and_repair_keeps_the_rest() {
     let (code, said, _) = finished(&["journal", "verify", &path]).await;
     assert!(code == 0 && said.contains("sound, 5 requests"), "{said}");
     change(&segment(&place), 32 + 56 + 20, 0xff);
-    let said = place.refused().await;
     let next = format!("`why502 journal repair {path}`");
-    assert!(
-        said.contains("is damaged at byte 32: requests 1 to 1 were acknowledged") && said.contains(&next),
-        "{said}"
-    );
+    place.refused_by_both(&["is damaged at byte 32: requests 1 to 1 were acknowledged", &next]).await;
     let (code, said, _) = finished(&["journal", "verify", &path]).await;
     assert!(code == 1 && said.contains("requests 1 to 1 cannot be read") && said.contains(&next), "{said}");
     let (code, said, _) = finished(&["journal", "repair", &path]).await;
@@ -424,6 +441,9 @@ async fn a_second_process_is_one_sentence() {
     program.addresses().await;
     let said = place.refused().await;
     assert!(said.contains("another process has it open"), "{said}");
+    // Who looks at a changed file beside the why502 that runs by it has done nothing wrong.
+    let (code, said) = place.validated().await;
+    assert!(code == 0 && said.contains("warning: ") && said.contains("another process has it open"), "{said}");
     let path = place.journal().display().to_string();
     let (code, _, said) = finished(&["journal", "repair", &path]).await;
     assert!(code == 1 && said.contains("another process has it open"), "{said}");
@@ -436,14 +456,14 @@ async fn a_directory_that_cannot_be_is_one_sentence() {
     let alive = Backend::start(Vec::new()).await;
     let place = Place::new("100ms", &[kept("otlphttp/out", &alive)]);
     write(place.directory.path(), "journal", "a file");
-    let said = place.refused().await;
-    assert!(said.contains("name a directory, not a file"), "{said}");
+    place.refused_by_both(&["name a directory, not a file"]).await;
     std::fs::remove_file(place.journal()).expect("it was there");
+    let (code, said) = place.validated().await;
+    assert_eq!((code, said.as_str(), place.journal().exists()), (0, "", false), "a start makes it, a look does not");
     std::fs::create_dir(place.journal()).expect("a directory");
     // Only root may give a directory away.
     if std::os::unix::fs::chown(place.journal(), Some(12_345), None).is_ok() {
-        let said = place.refused().await;
-        assert!(said.contains("belongs to user 12345 and why502 runs as user 0"), "{said}");
+        place.refused_by_both(&["belongs to user 12345 and why502 runs as user 0"]).await;
     }
 }
 
@@ -521,10 +541,61 @@ async fn a_full_disk_pushes_back_and_goes_on_when_there_is_room() {
     disk.again("ro");
     let said = place.refused().await;
     assert!(said.contains("mount it writable"), "{said}");
+    let (code, said) = place.validated().await;
+    assert!(code == 1 && said.contains("mount it writable"), "{said}");
     disk.again("rw");
+    let (code, said) = place.validated().await;
+    assert!(code == 0 && said.contains("warning: ") && said.contains("`journal::max_bytes` is 64 MiB"), "{said}");
     std::fs::write(disk.path.join("full"), vec![0; 9 << 20]).expect_err("it is full");
-    let said = place.refused().await;
-    assert!(said.contains("free space there"), "{said}");
+    place.refused_by_both(&["free space there"]).await;
+}
+
+async fn get(http: SocketAddr, path: &str) -> (u16, String) {
+    let answer = http1(http, http::Method::GET, path, &[], "").await;
+    (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_poisons_the_journal_and_readiness_says_so() {
+    let alive = Backend::start(Vec::new()).await;
+    let place = Place::new("100ms", &[kept("otlphttp/out", &alive)]);
+    let (library, fails) = (place.directory.path().join("failing.so"), place.directory.path().join("fails"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/failing_sync.c");
+    let compiled = std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(compiled.is_ok_and(|status| status.success()), "Rust needs a C compiler as well");
+    let words = format!("export LD_PRELOAD='{}' SYNC_FAILS='{}'", library.display(), fails.display());
+    let config = place.directory.path().join("why502.yaml").display().to_string();
+    let mut program = Program::start_after(&words, &["run", "--config", &config]);
+    let (grpc, http) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["before"])).await;
+    assert_eq!(get(http, "/readyz").await, (200, "ready\n".to_owned()));
+    std::fs::write(&fails, "").expect("a file");
+    let refused = |body: &'static str| async move {
+        let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&[body])).await;
+        assert_eq!(answer.grpc().code(), Code::Unavailable);
+        assert!(answer.grpc().message().contains("did not confirm"), "{}", answer.grpc().message());
+    };
+    refused("not confirmed").await;
+    std::fs::remove_file(&fails).expect("it was there");
+    // The next sync would succeed, and prove nothing of what was written before.
+    refused("after it").await;
+    let (status, said) = get(http, "/readyz").await;
+    assert!(status == 503 && said.contains("did not confirm") && said.contains("start why502 anew"), "{said}");
+    assert_eq!(get(http, "/livez").await.0, 200, "a restart without a look at the disk would hide it");
+    assert!(program.stderr().contains("nothing is acknowledged until then"), "{}", program.stderr());
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let mut program = place.run();
+    let (grpc, http) = program.addresses().await;
+    assert_eq!(get(http, "/readyz").await.0, 200);
+    send(grpc, Signal::Logs, &requests::logs(&["anew"])).await;
+    let arrived = || alive.taken_bodies();
+    eventually("what was acknowledged arrives", || {
+        ["before", "anew"].iter().all(|body| arrived().iter().any(|one| one == body))
+    })
+    .await;
+    program.signal("TERM");
+    program.ended().await;
 }
 
 /// A directory that was written by format version 1, as it must be read for ever.

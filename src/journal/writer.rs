@@ -27,6 +27,8 @@ const CURSORS_IDLE: Duration = Duration::from_millis(50);
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// A buffer that grew past this is given back.
 const BUFFER_KEPT: usize = 4 << 20;
+/// A journal is called full when less than this part of it is free.
+const FULL_SHARE: u64 = 32;
 
 /// One request that waits for its sync.
 struct Staged {
@@ -192,6 +194,15 @@ impl Writer {
         staging.staged.push(Staged { head, receiver: append.receiver.into(), request: append.request.clone(), tell });
         self.news.notify_one();
         Ok((head.position, told))
+    }
+
+    /// Why nothing would be kept now. It is called full before the last byte, so that a probe does not say yes and no by turns.
+    pub(super) fn trouble(&self) -> Option<NotKept> {
+        if let Some(why) = &self.staging().refusing {
+            return Some(why.clone());
+        }
+        let (bytes, bytes_max) = (self.counts.disk_bytes(), self.limits.bytes_max);
+        (bytes.saturating_add(bytes_max / FULL_SHARE) > bytes_max).then_some(NotKept::Full { bytes, bytes_max })
     }
 
     /// Takes no more; the thread writes what waits and ends.
@@ -393,6 +404,7 @@ impl Writer {
         if !matches!(staging.refusing, Some(NotKept::Poisoned(_))) {
             let why = NotKept::Poisoned(why.to_owned());
             tracing::error!("{why}; nothing is acknowledged until then");
+            self.counts.poisoned.store(1, Ordering::Relaxed);
             staging.refusing = Some(why);
         }
     }

@@ -246,6 +246,20 @@ pub const METRICS: &[Metric] = &[
     ),
     row("why502_journal_bytes", Kind::Gauge, "By", &[], "Bytes that the journal takes of the disk."),
     row(
+        "why502_journal_bytes_capacity",
+        Kind::Gauge,
+        "By",
+        &[],
+        "How many it may take (`journal::max_bytes`). Past it senders are asked to come back.",
+    ),
+    row(
+        "why502_journal_poisoned",
+        Kind::Gauge,
+        "{journal}",
+        &[],
+        "1 after the disk did not confirm a sync: nothing is acknowledged any more, until the disk is looked at and why502 started anew.",
+    ),
+    row(
         "why502_journal_appended_requests",
         Kind::Counter,
         "{request}",
@@ -390,7 +404,7 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
 fn of_journal(meter: &Meter, exporters: &[Arc<Exporter>]) {
     let Some(journal) = journal_of(exporters) else { return };
     type Count = (&'static str, fn(&Counts) -> u64);
-    let counts: [Count; 7] = [
+    let counts: [Count; 8] = [
         ("why502_journal_bytes", Counts::disk_bytes),
         ("why502_journal_appended_requests", Counts::appended),
         ("why502_journal_appended_bytes", Counts::bytes),
@@ -398,11 +412,14 @@ fn of_journal(meter: &Meter, exporters: &[Arc<Exporter>]) {
         ("why502_journal_refused_requests", Counts::refused),
         ("why502_journal_replayed_items", Counts::replayed),
         ("why502_journal_torn_bytes", Counts::torn_bytes),
+        ("why502_journal_poisoned", Counts::poisoned),
     ];
     for (name, count) in counts {
         let journal = Arc::clone(&journal);
         register(meter, name, move |observer| observer.observe(count(journal.counts()), &[]));
     }
+    let of = Arc::clone(&journal);
+    register(meter, "why502_journal_bytes_capacity", move |observer| observer.observe(of.bytes_max(), &[]));
     let of = exporters.to_vec();
     register(meter, "why502_journal_waiting_requests", move |observer| {
         for (exporter, account) in of.iter().filter_map(|exporter| Some((exporter, exporter.account()?))) {
