@@ -10,6 +10,7 @@
 //! The directory:
 //!
 //! ```text
+//!  overflow-0-17                      what the queue of a backend has no memory for (`exporter/overflow.rs`); not needed after an end
 //!  lock                               held (flock) by the one process that may write
 //!  cursors                            how far each backend is (`cursors.rs`)
 //!  00000000000000000001.segment       requests from position 1 on
@@ -151,6 +152,12 @@ pub enum NotKept {
         /// Those of the setting.
         bytes_max: u64,
     },
+    /// More would take too much memory to count.
+    #[error("the journal is full ({requests} requests wait for a backend)")]
+    Many {
+        /// Those that wait.
+        requests: u64,
+    },
     /// The disk does not take it, but may later.
     #[error("the journal cannot be written: {0}")]
     Disk(String),
@@ -173,6 +180,11 @@ pub struct Limits {
     pub context: Nanos,
 }
 
+/// Begins the names of files of what queues have no memory for; nothing in them is needed after an end.
+pub(crate) const OVERFLOW: &str = "overflow-";
+
+/// Requests that some backend lacks: each is counted in 4 bytes of memory for each backend.
+const REQUESTS_MAX: u64 = 4 << 20;
 /// Segments are as many as this where all bytes are used, so that what is delivered makes room soon.
 const SEGMENTS: u64 = 16;
 /// The smallest and the largest segment; a new one costs two syncs.
@@ -196,6 +208,7 @@ pub struct Counts {
     replayed: AtomicU64,
     torn_bytes: AtomicU64,
     disk_bytes: AtomicU64,
+    overflow_bytes: AtomicU64,
     poisoned: AtomicU64,
 }
 
@@ -235,6 +248,16 @@ impl Counts {
     /// Bytes of all segments at the moment.
     pub fn disk_bytes(&self) -> u64 {
         self.disk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of what queues have no memory for.
+    pub fn overflow_bytes(&self) -> u64 {
+        self.overflow_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Everything that `max_bytes` is the limit of.
+    pub fn all_bytes(&self) -> u64 {
+        self.disk_bytes().saturating_add(self.overflow_bytes())
     }
 
     /// 1 after a sync failed: nothing is acknowledged until the next start.
@@ -382,6 +405,21 @@ impl Account {
     /// Which backend it is.
     pub fn backend(&self) -> usize {
         self.backend
+    }
+
+    /// The directory, for what the queue of the backend has no memory for.
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        self.journal.writer.storage()
+    }
+
+    /// More bytes of such.
+    pub(crate) fn overflows(&self, bytes: u64) {
+        self.journal.counts().overflow_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Fewer of them.
+    pub(crate) fn overflows_no_more(&self, bytes: u64) {
+        self.journal.counts().overflow_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// One more piece of each of these that the backend lacks.

@@ -117,6 +117,11 @@ fn kept(name: &str, backend: &Backend) -> String {
     format!("{name}: {{endpoint: \"{url}\", {KEPT}}}")
 }
 
+/// The least that a queue may have.
+fn with_little_memory(exporter: String) -> String {
+    exporter.replace("{storage: journal}", "{storage: journal, queue_bytes: 64KiB}")
+}
+
 async fn send(grpc: SocketAddr, signal: Signal, request: &[u8]) {
     let answer = call(grpc, signal.grpc_path(), request).await;
     assert_eq!(answer.grpc().code(), Code::Ok, "{:?}", answer.grpc());
@@ -310,7 +315,8 @@ async fn post_once(to: SocketAddr, request: &[u8]) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     let backends = [Backend::always(Reply::OneIn(8)).await, Backend::always(Reply::OneIn(3)).await];
-    let exporters = [kept("otlphttp/one", &backends[0]), kept("otlp/other", &backends[1])];
+    // The second one has so little memory that what it refuses goes by the disk.
+    let exporters = [kept("otlphttp/one", &backends[0]), with_little_memory(kept("otlp/other", &backends[1]))];
     let place = Place::new("200ms", &exporters);
     let (address, stop) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
     let (acknowledged, tries) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicU64::new(0)));
@@ -365,6 +371,107 @@ async fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     assert!(acknowledged.len() > 100, "{}", acknowledged.len());
     program.signal("TERM");
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+}
+
+/// The numbers that the bodies `N xxx...` begin with.
+fn numbers(bodies: &[String]) -> Vec<usize> {
+    bodies.iter().filter_map(|body| body.split(' ').next()?.parse().ok()).collect()
+}
+
+fn numbered(number: usize) -> String {
+    format!("{number} {}", "x".repeat(20_000))
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_takes_the_disk_and_no_memory_and_then_has_everything_in_order() {
+    let down = Backend::always(Reply::http(503)).await;
+    let queue = "num_consumers: 1, queue_bytes: 1MiB, storage: journal";
+    let retry = "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}";
+    let exporter = |backend: &Backend| {
+        format!(
+            "otlphttp/out: {{endpoint: \"{}\", compression: none, {retry}, sending_queue: {{{queue}}}}}",
+            backend.url()
+        )
+    };
+    let place = Place::new("100ms", &[exporter(&down)]);
+    let mut program = place.run();
+    let (grpc, http) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&[&numbered(0)])).await;
+    let before = program.resident_kib();
+    // Until the journal is full: 64 MiB, of which what is on the disk twice takes a half.
+    let mut acknowledged = 1;
+    let refusal = loop {
+        let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&[&numbered(acknowledged)])).await;
+        if answer.grpc().code() != Code::Ok {
+            break answer;
+        }
+        acknowledged += 1;
+        assert!(acknowledged < 10_000, "the journal is full by now");
+    };
+    assert_eq!(refusal.grpc().code(), Code::Unavailable);
+    assert!(refusal.retry_info().is_some() && refusal.grpc().message().contains("journal is full"), "{refusal:?}");
+    assert!(acknowledged > 1_500, "thirty times as much as the queue has memory for: {acknowledged}");
+    let grown = program.resident_kib().saturating_sub(before);
+    assert!(grown < 20 << 10, "{grown} KiB more of {acknowledged} records of 20 kB");
+    let (status, said) = get(http, "/readyz").await;
+    assert!(status == 503 && said.contains("the journal is full"), "{said}");
+    // Killed, it is replayed, and still takes the disk.
+    killed(&mut program).await;
+    let mut program = place.run();
+    program.addresses().await;
+    let resident = program.resident_kib();
+    assert!(resident < before + (24 << 10), "{resident} KiB after a replay");
+    down.recover();
+    eventually("all of it arrives", || down.taken_bodies().len() >= acknowledged).await;
+    let arrived = numbers(&down.taken_bodies());
+    assert!(arrived.iter().copied().eq(0..acknowledged), "each once and in order: {} of {acknowledged}", arrived.len());
+    // There is room again, and nothing is left of it.
+    let (grpc, http) = program.addresses().await;
+    assert_eq!(get(http, "/readyz").await.0, 200);
+    send(grpc, Signal::Logs, &requests::logs(&["after"])).await;
+    eventually("the last one", || down.taken_bodies().len() > acknowledged).await;
+    let left = || std::fs::read_dir(place.journal()).expect("a journal").map(|entry| entry.expect("one").file_name());
+    assert!(!left().any(|name| name.to_string_lossy().starts_with("overflow")));
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_waits_on_the_disk_goes_out_beside_what_comes_in_and_verdicts_with_it() {
+    let down = Backend::always(Reply::http(503)).await;
+    let alive = Backend::start(Vec::new()).await;
+    let small = |name: &str, backend: &Backend| with_little_memory(kept(name, backend));
+    let place = Place::new("100ms", &[small("otlphttp/down", &down), small("otlp/alive", &alive)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let mut sent = BTreeSet::new();
+    for number in 0..300 {
+        let [access, error] = requests::refused_by_upstream(number, &format!("/p/{number}"));
+        let healthy = format!("healthy {number} {}", "x".repeat(3_000));
+        send(grpc, Signal::Logs, &requests::logs(&[&healthy, &access, &error])).await;
+        send(grpc, Signal::Traces, &requests::traces(&[&format!("span {number}")])).await;
+        sent.extend([healthy, access, error]);
+        if number == 200 {
+            down.recover();
+        }
+    }
+    for backend in [&down, &alive] {
+        let mut read = 0;
+        let mut left = sent.clone();
+        eventually("all of it arrives", || {
+            backend.taken_since(&mut read).iter().for_each(|body| {
+                left.remove(body);
+            });
+            left.is_empty()
+        })
+        .await;
+        eventually("each with its verdict", || uids(backend).0.len() == 600 && uids(backend).1.len() == 300).await;
+    }
+    assert_eq!(uids(&down), uids(&alive));
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let said = program.stderr();
+    assert!(!said.contains("dropped{") && !said.contains("stay in the journal"), "{said}");
 }
 
 /// A journal with some requests in it, that nobody has open.

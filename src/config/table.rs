@@ -375,7 +375,7 @@ pub const SETTINGS: &[Setting] = &[
         "remote::sending_queue::storage",
         Kind::Choice(&["memory", "journal"]),
         "memory",
-        "Where what waits is kept. `journal`: a request for this backend is acknowledged when it is on the disk, and what the backend does not have when the program ends, however it ends, is sent after the next start. `queue_bytes` is the limit in both cases.",
+        "Where what waits is kept. `journal`: a request for this backend is acknowledged when it is on the disk, and what the backend does not have when the program ends, however it ends, is sent after the next start. What there is no memory for (`queue_bytes`, `memory::limit`) then waits beside the journal, within `journal::max_bytes`, and comes back oldest first; `queue_size` and `queue_bytes` refuse nobody.",
     ),
     row("remote::sending_queue::num_consumers", Kind::Count(1, 1_000), "10", "Requests on their way at once."),
     row("remote::retry_on_failure::enabled", Kind::Bool, "true", "Whether what may be sent again is."),

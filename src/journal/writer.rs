@@ -7,7 +7,7 @@ use super::open;
 use super::scan::Found;
 use super::segment::{self, Next, Opened, Segment};
 use super::storage::{Storage, Stored};
-use super::{Counts, JournalError, Limits, NotKept};
+use super::{Counts, JournalError, Limits, NotKept, REQUESTS_MAX};
 use crate::clock;
 use crate::read::evidence::Nanos;
 use bytes::Bytes;
@@ -183,13 +183,19 @@ impl Writer {
         if let Some(why) = &staging.refusing {
             return Err(why.clone());
         }
-        let bytes = self.counts.disk_bytes().saturating_add(staging.bytes);
+        let bytes = self.counts.all_bytes().saturating_add(staging.bytes);
         if bytes.saturating_add(head.whole_len()) > self.limits.bytes_max {
             staging.wants_room = true;
             self.news.notify_one();
             return Err(NotKept::Full { bytes, bytes_max: self.limits.bytes_max });
         }
-        head.position = self.ledger().assign();
+        let mut ledger = self.ledger();
+        let requests = ledger.span();
+        if requests >= REQUESTS_MAX {
+            return Err(NotKept::Many { requests });
+        }
+        head.position = ledger.assign();
+        drop(ledger);
         staging.bytes += head.whole_len();
         staging.staged.push(Staged { head, receiver: append.receiver.into(), request: append.request.clone(), tell });
         self.news.notify_one();
@@ -201,7 +207,7 @@ impl Writer {
         if let Some(why) = &self.staging().refusing {
             return Some(why.clone());
         }
-        let (bytes, bytes_max) = (self.counts.disk_bytes(), self.limits.bytes_max);
+        let (bytes, bytes_max) = (self.counts.all_bytes(), self.limits.bytes_max);
         (bytes.saturating_add(bytes_max / FULL_SHARE) > bytes_max).then_some(NotKept::Full { bytes, bytes_max })
     }
 
