@@ -241,6 +241,80 @@ async fn a_replay_comes_to_the_same_verdicts_and_goes_to_those_who_lack_it() {
     assert_eq!(program.ended().await.code(), Some(0));
 }
 
+/// Records of why502's own that a backend took: what each is of, with its uid, revision and state.
+fn own_records(backend: &Backend) -> Vec<[String; 4]> {
+    let taken = backend.seen().into_iter().filter(|seen| seen.taken && seen.path.to_ascii_lowercase().contains("logs"));
+    let mut own = Vec::new();
+    for record in taken.flat_map(|seen| requests::records(&seen.message())) {
+        if !record.event_name.starts_with("why502.") {
+            continue;
+        }
+        let attribute = |key| requests::attribute_of(&record.attributes, key);
+        let (uid, state) = match record.event_name.as_str() {
+            "why502.verdict" => (attribute("why502.request.uid"), attribute("why502.cause")),
+            _ => (attribute("why502.incident.uid"), attribute("why502.incident.state")),
+        };
+        own.push([record.event_name.clone(), uid, attribute("why502.revision"), state]);
+    }
+    own
+}
+
+fn of_kind(own: &[[String; 4]], event: &str) -> Vec<[String; 4]> {
+    let mut of_kind: Vec<[String; 4]> = own.iter().filter(|[name, ..]| name == event).cloned().collect();
+    of_kind.sort();
+    of_kind
+}
+
+#[tokio::test]
+async fn revised_verdicts_and_incidents_are_made_again_with_the_same_uids_for_who_lacks_them() {
+    let (down, alive) = (Backend::always(Reply::http(503)).await, Backend::start(Vec::new()).await);
+    let place = Place::new("400ms", &[kept("otlphttp/down", &down), kept("otlphttp/alive", &alive)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let gunicorn = |words: &str| format!("[2026-03-04 09:15:03 +0000] [300] {words}");
+    let [access, error] = requests::refused_by_upstream(7, "/a");
+    let refused = "connect() failed (111: Connection refused) while connecting to upstream";
+    let cut = "upstream prematurely closed connection while reading response header from upstream";
+    for lines in [
+        vec![gunicorn("[INFO] Starting gunicorn 23.0.0"), gunicorn("[INFO] Booting worker with pid: 301")],
+        vec![access, error.replace(refused, cut)],
+        vec![gunicorn("[ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?")],
+    ] {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        send(grpc, Signal::Logs, &requests::logs(&lines)).await;
+    }
+    eventually("the first verdict", || of_kind(&own_records(&alive), "why502.verdict").len() == 1).await;
+    // Late: the records of the request are gone, and its verdict is revised.
+    let killed_by = "Mar  4 09:15:03 h kernel: Out of memory: Killed process 301 (gunicorn) total-vm:1kB, anon-rss:1kB";
+    send(grpc, Signal::Logs, &requests::logs(&[killed_by])).await;
+    eventually("the revised one", || of_kind(&own_records(&alive), "why502.verdict").len() == 2).await;
+    let verdicts = of_kind(&own_records(&alive), "why502.verdict");
+    let [first, second] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert!(first[1] == second[1] && first[3] == "worker_killed" && second[3] == "worker_oom_killed", "{verdicts:?}");
+    let incident = of_kind(&own_records(&alive), "why502.incident");
+    let is_opened = |told: &[[String; 4]]| told.iter().filter(|[.., state]| state == "opened").count() == 1;
+    assert!(is_opened(&incident), "{incident:?}");
+    // What is delivered is written down twice a second.
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    killed(&mut program).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(own_records(&down), Vec::<[String; 4]>::new());
+    down.recover();
+    let mut program = place.run();
+    program.addresses().await;
+    eventually("the other one gets both", || of_kind(&own_records(&down), "why502.verdict").len() >= 2).await;
+    assert_eq!(of_kind(&own_records(&down), "why502.verdict"), verdicts);
+    assert!(is_opened(&of_kind(&own_records(&down), "why502.incident")), "and is told that it opened");
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert_eq!(of_kind(&own_records(&alive), "why502.verdict"), verdicts, "it had both");
+    for incidents in [own_records(&down), own_records(&alive)] {
+        let uids: BTreeSet<String> =
+            of_kind(&incidents, "why502.incident").into_iter().map(|[_, uid, ..]| uid).collect();
+        assert_eq!(uids, [incident[0][1].clone()].into(), "one incident, whoever tells of it");
+    }
+}
+
 #[tokio::test]
 async fn a_stop_with_a_backend_that_is_down_keeps_everything() {
     let down = Backend::always(Reply::http(503)).await;
