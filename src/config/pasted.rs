@@ -18,7 +18,6 @@ pub const NOT_NEEDED: &[(&str, &str)] = &[
     ("remote::keepalive", "a dead connection is noticed by the `timeout` of a request, which is then sent again"),
     ("remote::max_idle_conns", "connections are kept as long as they are used"),
     ("remote::idle_conn_timeout", "connections are kept as long as they are used"),
-    ("grpc::transport", "it is always tcp"),
     ("grpc::include_metadata", "no header of a request is passed on"),
     ("http::include_metadata", "no header of a request is passed on"),
     ("grpc::read_buffer_size", "buffers size themselves"),
