@@ -8,4 +8,4 @@ need_rust
 need_python test
 need_collector
 cargo build --release --quiet --bin why502
-exec "$work/venv/bin/python" benches/overload.py --rate 10 --offered 30 --seconds 60 --batch 1000 --limit 192 --senders 24 --beside "$@"
+exec "$work/venv/bin/python" benches/overload.py --rate 10 --offered 30 --seconds 60 --batch 1000 --limit 256 --senders 24 --beside "$@"
