@@ -15,7 +15,10 @@ pub const NOT_NEEDED: &[(&str, &str)] = &[
     ("remote::wait_for_ready", "what cannot be sent yet waits in the queue"),
     ("remote::read_buffer_size", "buffers size themselves"),
     ("remote::write_buffer_size", "buffers size themselves"),
-    ("remote::keepalive", "a dead connection is noticed by the `timeout` of a request, which is then sent again"),
+    (
+        "remote::keepalive",
+        "a dead connection is noticed by the `timeout` of a request, which is then sent again over a new one",
+    ),
     ("remote::max_idle_conns", "connections are kept as long as they are used"),
     ("remote::idle_conn_timeout", "connections are kept as long as they are used"),
     ("grpc::include_metadata", "no header of a request is passed on"),

@@ -172,6 +172,15 @@ impl Backend {
         logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
     }
 
+    /// Ends with all its connections; the bodies of the records that it took.
+    pub(crate) async fn end(mut self) -> Vec<String> {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        // Its connections end with the set that was in that task, when they are looked at next.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.taken_bodies()
+    }
+
     /// From now on success.
     pub(crate) fn recover(&self) {
         *self.shared.after.lock().expect("unbroken") = None;
