@@ -315,6 +315,36 @@ async fn revised_verdicts_and_incidents_are_made_again_with_the_same_uids_for_wh
     }
 }
 
+/// An incident closes with the program, when all lines behind it have long been delivered.
+#[tokio::test]
+async fn what_nothing_undelivered_leads_to_is_in_the_journal_by_itself() {
+    let backend = Backend::start(Vec::new()).await;
+    let place = Place::new("100ms", &[kept("otlphttp/out", &backend)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let [access, error] = requests::refused_by_upstream(7, "/a");
+    send(grpc, Signal::Logs, &requests::logs(&[&access, &error])).await;
+    let states = || of_kind(&own_records(&backend), "why502.incident").into_iter().map(|[.., state]| state);
+    eventually("it opened", || states().any(|state| state == "opened")).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    backend.answer(Reply::http(503));
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let said = program.stderr();
+    assert!(said.contains("1 requests stay in the journal"), "{said}");
+    assert!(!states().any(|state| state == "closed"));
+    backend.recover();
+    let mut program = place.run();
+    eventually("it is told that it closed", || states().any(|state| state == "closed")).await;
+    program.signal("TERM");
+    program.ended().await;
+    assert!(!program.stderr().contains("stay in the journal"), "{}", program.stderr());
+    let incidents = of_kind(&own_records(&backend), "why502.incident");
+    assert_eq!(incidents.iter().map(|[_, uid, ..]| uid).collect::<BTreeSet<_>>().len(), 1, "{incidents:?}");
+    let opened = incidents.iter().filter(|[.., state]| state == "opened").count();
+    assert_eq!(opened, 1, "it had that: {incidents:?}");
+}
+
 #[tokio::test]
 async fn a_stop_with_a_backend_that_is_down_keeps_everything() {
     let down = Backend::always(Reply::http(503)).await;

@@ -287,7 +287,7 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         "{item}",
         &[],
-        "Items that the last run had acknowledged and not delivered: they are in no `accepted` of this one.",
+        "Items that the last run had acknowledged and not delivered, and records of its own: they are in no `accepted` of this one.",
     ),
     row(
         "why502_journal_torn_bytes",

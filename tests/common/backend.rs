@@ -181,6 +181,11 @@ impl Backend {
         self.taken_bodies()
     }
 
+    /// From now on this.
+    pub(crate) fn answer(&self, reply: Reply) {
+        *self.shared.after.lock().expect("unbroken") = Some(reply);
+    }
+
     /// From now on success.
     pub(crate) fn recover(&self) {
         *self.shared.after.lock().expect("unbroken") = None;
