@@ -671,7 +671,13 @@ async fn a_directory_that_cannot_be_is_one_sentence() {
     std::fs::remove_file(place.journal()).expect("it was there");
     let (code, said) = place.validated().await;
     assert_eq!((code, said.as_str(), place.journal().exists()), (0, "", false), "a start makes it, a look does not");
-    std::fs::create_dir(place.journal()).expect("a directory");
+    let mut program = place.run();
+    program.addresses().await;
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(place.journal()).expect("made").permissions());
+    assert_eq!(mode & 0o777, 0o700, "nobody else reads logs there");
+    program.signal("TERM");
+    program.ended().await;
     // Only root may give a directory away.
     if std::os::unix::fs::chown(place.journal(), Some(12_345), None).is_ok() {
         place.refused_by_both(&["belongs to user 12345 and why502 runs as user 0"]).await;

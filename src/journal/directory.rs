@@ -5,7 +5,7 @@ use super::{Journal, JournalError, Limits, Opening};
 use rustix::fs::FlockOperation;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,8 @@ fn make(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path)?;
+    // What is in it are logs, which others on this machine may not be meant to read.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     // Its own name is in the directory above.
     let above = path.canonicalize()?;
     above.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
