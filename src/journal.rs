@@ -176,6 +176,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// A segment of so many bytes is closed; a larger request has one of its own.
     pub segment_bytes: u64,
+    /// Requests that some backend lacks.
+    pub requests_max: u64,
     /// How long what is delivered stays for the engine to see it again.
     pub context: Nanos,
 }
@@ -194,7 +196,12 @@ impl Limits {
     /// Of a journal of so many bytes, for an engine that holds records so long.
     pub fn of(bytes_max: u64, hold: Nanos) -> Limits {
         let (least, most) = SEGMENT_BYTES;
-        Limits { bytes_max, segment_bytes: (bytes_max / SEGMENTS).clamp(least, most), context: context_of(hold) }
+        Limits {
+            bytes_max,
+            segment_bytes: (bytes_max / SEGMENTS).clamp(least, most),
+            requests_max: REQUESTS_MAX,
+            context: context_of(hold),
+        }
     }
 }
 
