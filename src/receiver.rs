@@ -12,6 +12,7 @@ pub mod http;
 mod opening;
 mod places;
 pub mod serve;
+pub mod socket;
 
 use crate::otlp::Signal;
 use bytes::Bytes;

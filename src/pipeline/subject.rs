@@ -1,7 +1,8 @@
 //! What probes are told of the pipeline: does its engine live, and is there room for what comes.
 
 use super::{Shared, correlator::Message};
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Outlet};
+use crate::journal::Account;
 use crate::web::probes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +27,11 @@ impl probes::Subject for Subject {
         let shared = &self.shared;
         if shared.draining.load(Ordering::Relaxed) {
             return Some("shutting down".to_owned());
+        }
+        // What it refuses, all senders of its backends are asked to send again.
+        let journal = self.exporters.iter().find_map(|exporter| exporter.account()).map(Account::journal);
+        if let Some(why) = journal.and_then(|journal| journal.trouble()) {
+            return Some(format!("{why}; senders are asked to come back"));
         }
         if let Some(full) = self.exporters.iter().find(|exporter| exporter.is_full()) {
             return Some(format!("the queue of exporters::{} is full; senders are asked to come back", full.name));
