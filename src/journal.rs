@@ -12,6 +12,7 @@
 //! ```text
 //!  overflow-0-17                      what the queue of a backend has no memory for (`exporter/overflow.rs`); not needed after an end
 //!  lock                               held (flock) by the one process that may write
+//!  note-incidents                     what is to be told of incidents that are open, should the program end before they do (`notes.rs`)
 //!  cursors                            how far each backend is (`cursors.rs`)
 //!  00000000000000000001.segment       requests from position 1 on
 //!  00000000000000004711.segment       the newest; only ever appended to, and each start begins a new one
@@ -39,6 +40,7 @@ mod frame;
 mod ledger;
 mod look;
 mod marks;
+mod notes;
 mod open;
 mod scan;
 mod segment;
@@ -59,6 +61,7 @@ pub use marks::Marks;
 pub use scan::{Damage, Found};
 
 use crate::read::evidence::Nanos;
+use bytes::Bytes;
 use ledger::{Ledger, context_of};
 use segment::{Next, Opened, Segment};
 use std::io::{self, ErrorKind};
@@ -368,6 +371,23 @@ impl Journal {
         let seen = |found: &&Found| needs(found) || found.arrived.is_some_and(|(_, newest)| newest >= from);
         replay.segments = self.old.iter().filter(seen).rev().map(|found| found.name.clone()).collect();
         replay
+    }
+
+    /// The texts of a note that was left here; none where there is none.
+    ///
+    /// # Errors
+    /// What the disk says, or that it is not what was written.
+    pub fn note(&self, name: &str) -> io::Result<Vec<Bytes>> {
+        notes::read(self.writer.storage(), name)
+    }
+
+    /// Leaves a note. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn leave_note<'t>(&self, name: &str, texts: impl Iterator<Item = &'t [u8]>) -> io::Result<()> {
+        // A disk that did not confirm a sync is not believed in anything.
+        if self.counts().poisoned() > 0 { Ok(()) } else { notes::write(self.writer.storage(), name, texts) }
     }
 
     /// Writes down how far everybody is, and ends. What is not delivered by then is replayed by the next start.

@@ -315,6 +315,39 @@ async fn revised_verdicts_and_incidents_are_made_again_with_the_same_uids_for_wh
     }
 }
 
+/// Of an incident that is open when the program is killed the next start tells that it closed.
+#[tokio::test]
+async fn an_incident_that_a_kill_left_open_is_told_to_have_closed() {
+    let backend = Backend::start(Vec::new()).await;
+    let place = Place::new("100ms", &[kept("otlphttp/out", &backend)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let [access, error] = requests::refused_by_upstream(7, "/a");
+    send(grpc, Signal::Logs, &requests::logs(&[&access, &error])).await;
+    let incidents = || of_kind(&own_records(&backend), "why502.incident");
+    let states = || incidents().into_iter().map(|[.., state]| state).collect::<Vec<String>>();
+    eventually("it opened", || states() == ["opened"]).await;
+    // Past what a start shows to the engine again.
+    tokio::time::sleep(Duration::from_millis(3_000)).await;
+    killed(&mut program).await;
+    let mut program = place.run();
+    eventually("it closed", || states() == ["closed", "opened"]).await;
+    let uids: BTreeSet<String> = incidents().into_iter().map(|[_, uid, ..]| uid).collect();
+    assert_eq!(uids.len(), 1, "{uids:?}");
+    killed(&mut program).await;
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["later"])).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(
+        states().iter().all(|state| ["closed", "opened"].contains(&state.as_str())) && states().len() <= 3,
+        "{:?}",
+        states()
+    );
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+}
+
 /// An incident closes with the program, when all lines behind it have long been delivered.
 #[tokio::test]
 async fn what_nothing_undelivered_leads_to_is_in_the_journal_by_itself() {
