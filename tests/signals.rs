@@ -223,7 +223,9 @@ async fn without_a_file_a_closed_terminal_ends_it_unless_it_shall_outlive_it() {
         tail.signal("HUP");
         if ignored {
             eventually("it arrives", || backend.taken_bodies().len() == 2).await;
-            std::fs::write(&log, "one\ntwo\nthree\n").expect("a file");
+            // Appended: written anew it would be empty for a moment, and all of it new.
+            let mut open = std::fs::OpenOptions::new().append(true).open(&log).expect("a file");
+            std::io::Write::write_all(&mut open, b"three\n").expect("a line");
             eventually("it goes on", || backend.taken_bodies().len() == 3).await;
             tail.signal("QUIT");
         }
