@@ -12,6 +12,7 @@
 //! ```text
 //!  overflow-0-17                      what the queue of a backend has no memory for (`exporter/overflow.rs`); not needed after an end
 //!  lock                               held (flock) by the one process that may write
+//!  note-incidents                     what is to be told of incidents that are open, should the program end before they do (`notes.rs`)
 //!  cursors                            how far each backend is (`cursors.rs`)
 //!  00000000000000000001.segment       requests from position 1 on
 //!  00000000000000004711.segment       the newest; only ever appended to, and each start begins a new one
@@ -32,6 +33,7 @@
 //! the kernel may have dropped the pages and would say yes the next time; a name that was made, changed or taken away is
 //! synced as well; what cannot be read is said with its place and never skipped in silence.
 
+mod account;
 mod check;
 mod cursors;
 mod directory;
@@ -39,7 +41,9 @@ mod frame;
 mod ledger;
 mod look;
 mod marks;
+mod notes;
 mod open;
+mod replay;
 mod scan;
 mod segment;
 pub mod storage;
@@ -50,17 +54,19 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
+pub use account::Account;
 pub use check::{Repaired, Report, inspect, repair};
 pub use directory::open_directory;
 pub use frame::{Append, Entry, VERSION};
 pub use ledger::Cursor;
 pub use look::look;
 pub use marks::Marks;
+pub use replay::Replay;
 pub use scan::{Damage, Found};
 
 use crate::read::evidence::Nanos;
+use bytes::Bytes;
 use ledger::{Ledger, context_of};
-use segment::{Next, Opened, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,6 +182,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// A segment of so many bytes is closed; a larger request has one of its own.
     pub segment_bytes: u64,
+    /// Requests that some backend lacks.
+    pub requests_max: u64,
     /// How long what is delivered stays for the engine to see it again.
     pub context: Nanos,
 }
@@ -194,7 +202,12 @@ impl Limits {
     /// Of a journal of so many bytes, for an engine that holds records so long.
     pub fn of(bytes_max: u64, hold: Nanos) -> Limits {
         let (least, most) = SEGMENT_BYTES;
-        Limits { bytes_max, segment_bytes: (bytes_max / SEGMENTS).clamp(least, most), context: context_of(hold) }
+        Limits {
+            bytes_max,
+            segment_bytes: (bytes_max / SEGMENTS).clamp(least, most),
+            requests_max: REQUESTS_MAX,
+            context: context_of(hold),
+        }
     }
 }
 
@@ -363,6 +376,23 @@ impl Journal {
         replay
     }
 
+    /// The texts of a note that was left here; none where there is none.
+    ///
+    /// # Errors
+    /// What the disk says, or that it is not what was written.
+    pub fn note(&self, name: &str) -> io::Result<Vec<Bytes>> {
+        notes::read(self.writer.storage(), name)
+    }
+
+    /// Leaves a note. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn leave_note<'t>(&self, name: &str, texts: impl Iterator<Item = &'t [u8]>) -> io::Result<()> {
+        // A disk that did not confirm a sync is not believed in anything.
+        if self.counts().poisoned() > 0 { Ok(()) } else { notes::write(self.writer.storage(), name, texts) }
+    }
+
     /// Writes down how far everybody is, and ends. What is not delivered by then is replayed by the next start.
     pub fn close(&self) {
         self.writer.close();
@@ -380,70 +410,6 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// The part of the journal that is about one backend.
-#[derive(Clone, Debug)]
-pub struct Account {
-    journal: Arc<Journal>,
-    backend: usize,
-}
-
-impl Account {
-    /// Of the backend of this name; `None` where the journal has none.
-    pub fn of(journal: &Arc<Journal>, name: &str) -> Option<Account> {
-        let backend = journal.backends.iter().position(|known| known == name)?;
-        Some(Account { journal: Arc::clone(journal), backend })
-    }
-
-    /// The journal.
-    pub fn journal(&self) -> &Arc<Journal> {
-        &self.journal
-    }
-
-    /// Which backend it is.
-    pub fn backend(&self) -> usize {
-        self.backend
-    }
-
-    /// The directory, for what the queue of the backend has no memory for.
-    pub(crate) fn storage(&self) -> &dyn Storage {
-        self.journal.writer.storage()
-    }
-
-    /// More bytes of such.
-    pub(crate) fn overflows(&self, bytes: u64) {
-        self.journal.counts().overflow_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Fewer of them.
-    pub(crate) fn overflows_no_more(&self, bytes: u64) {
-        self.journal.counts().overflow_bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// One more piece of each of these that the backend lacks.
-    pub fn add(&self, marks: &Marks) {
-        if !marks.is_empty() {
-            self.journal.ledger().add(self.backend, marks);
-        }
-    }
-
-    /// These pieces are delivered, or lost for good and counted.
-    pub fn done(&self, marks: &Marks) {
-        if !marks.is_empty() {
-            self.journal.ledger().done(self.backend, marks);
-        }
-    }
-
-    /// Whether the backend lacks a request.
-    pub fn lacks(&self, position: u64) -> bool {
-        self.journal.ledger().lacks(self.backend, position)
-    }
-
-    /// Requests that the backend lacks.
-    pub fn open_count(&self) -> u64 {
-        self.journal.ledger().open_count(self.backend)
     }
 }
 
@@ -467,50 +433,6 @@ impl Drop for Kept {
     fn drop(&mut self) {
         if !self.is_used {
             self.writer.ledger().open(self.position, &[]);
-        }
-    }
-}
-
-/// Reads what was there at the start.
-pub struct Replay {
-    journal: Arc<Writer>,
-    /// The next one last.
-    segments: Vec<String>,
-    open: Option<Segment>,
-    /// What somebody may lack begins here.
-    lowest: u64,
-    /// What came before this and is delivered is not needed.
-    from: Nanos,
-}
-
-impl Replay {
-    /// True where there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.segments.is_empty()
-    }
-
-    /// The next request. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When a segment that could be read at the start cannot be read any more.
-    pub fn read_next(&mut self) -> Result<Option<Entry>, JournalError> {
-        loop {
-            let Some(segment) = &mut self.open else {
-                let Some(name) = self.segments.pop() else { return Ok(None) };
-                match Segment::open(self.journal.storage(), &name)? {
-                    Opened::Segment(segment) => self.open = Some(segment),
-                    Opened::Headless(_) => {}
-                }
-                continue;
-            };
-            match segment.next().map_err(|source| JournalError::io("read", "a segment", source))? {
-                // Whatever the clock said: what somebody may lack is never left out.
-                Next::Entry(_, _, entry) if entry.position >= self.lowest || entry.arrived >= self.from => {
-                    return Ok(Some(entry));
-                }
-                Next::Entry(..) | Next::Broken(_) => {}
-                Next::End => self.open = None,
-            }
         }
     }
 }
