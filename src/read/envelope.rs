@@ -81,8 +81,15 @@ const TEXTS: [(&str, &str); 14] = [
     ("@message", "json"),
 ];
 
-/// Objects in which exports put the record itself: Elasticsearch, Splunk, Datadog, Cloud Logging.
-const RECORDS: [&str; 4] = ["_source", "result", "content", "jsonPayload"];
+/// Objects in which exports put the record itself, and what stands beside each: an application that logs an answer of its own
+/// as an object of that name has no such key. Elasticsearch, Splunk, Datadog's two interfaces, Cloud Logging.
+const RECORDS: [(&str, &str); 5] = [
+    ("_source", "_index"),
+    ("result", "preview"),
+    ("content", "id"),
+    ("attributes", "id"),
+    ("jsonPayload", "insertId"),
+];
 
 /// Docker's json-file, JSON loggers, journald's export: the text under a known key.
 fn json(line: &str) -> Option<Layer> {
@@ -93,7 +100,10 @@ fn json(line: &str) -> Option<Layer> {
         return None;
     }
     let Some((inner, name)) = TEXTS.iter().find_map(|(key, name)| object.get(key).map(|text| (text, *name))) else {
-        let record = RECORDS.iter().find_map(|key| object.get(key).filter(|value| value.starts_with('{')))?;
+        let is_beside = |key: &str| object.get(key).is_some();
+        let record = RECORDS
+            .iter()
+            .find_map(|(key, beside)| object.get(key).filter(|value| value.starts_with('{') && is_beside(beside)))?;
         return Some(Layer::plain("export", record.into_owned()));
     };
     let inner = inner.trim_end_matches(['\n', '\r']).to_owned();
