@@ -13,6 +13,7 @@ mod opening;
 mod places;
 pub mod serve;
 pub mod socket;
+mod unread;
 
 use crate::otlp::Signal;
 use bytes::Bytes;

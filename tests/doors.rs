@@ -5,6 +5,7 @@ mod common;
 
 use common::client::{call, post};
 use common::hop::Hop;
+use common::process::{Program, explained};
 use common::{eventually, requests};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -67,4 +68,17 @@ async fn a_head_that_is_too_long_is_refused() {
     }
     stream.set_nonblocking(true).expect("a socket");
     eventually("it is closed", || is_closed(&mut stream)).await;
+}
+
+#[tokio::test]
+async fn who_is_refused_before_the_end_of_a_body_hears_why() {
+    let program = Program::run(&explained("", "debug: {}"));
+    let (_, http) = program.addresses().await;
+    let body = bytes::Bytes::from(vec![b'x'; 16 << 20]);
+    for _ in 0..20 {
+        let answer = post(http, "/v1/logs", "text/plain", body.clone()).await;
+        assert_eq!(answer.status, 415);
+        let answer = post(http, "/v1/nothing", "application/json", body.clone()).await;
+        assert_eq!(answer.status, 404);
+    }
 }

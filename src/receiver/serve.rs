@@ -3,6 +3,7 @@
 use super::opening::{self, Opened};
 use super::places::{Place, Places};
 use super::socket::{Address, Socket, Stream};
+use super::unread;
 use crate::config::settings::{Keepalive, Listener, ServerTls};
 use crate::pem::{self, PemError};
 use axum::Router;
@@ -171,6 +172,7 @@ pub fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, PemError> {
 
 /// Serves until `shutdown`, then lets running requests end.
 pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
+    let router = router.layer(axum::middleware::map_request(unread::take_rest));
     let of_address_max = if bound.socket.has_addresses() { OF_ADDRESS_MAX } else { CONNECTIONS_MAX };
     let places = Places::new(CONNECTIONS_MAX, of_address_max);
     let tasks = tokio_util::task::TaskTracker::new();
