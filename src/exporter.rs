@@ -27,7 +27,7 @@ use crate::auth::AuthError;
 use crate::config::settings::{Exporter as Settings, ExporterKind, Remote};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
-use crate::journal::{Account, Journal, Marks};
+use crate::journal::{Account, Deliveries, Journal, Marks};
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use crate::pem::PemError;
@@ -215,10 +215,11 @@ impl Exporter {
     /// # Errors
     /// One sentence with what to do.
     pub fn start_within(settings: &Settings, memory: &Memory) -> Result<Exporter, StartError> {
-        Exporter::start_with(settings, memory, None)
+        Exporter::start_with(settings, memory, None, None)
     }
 
-    /// The same with a journal. What is sent to a backend that it knows is noted there.
+    /// The same with a journal, and with what is noted of requests out of topics. What is sent to a backend that either knows
+    /// is noted there.
     ///
     /// # Errors
     /// One sentence with what to do.
@@ -226,11 +227,12 @@ impl Exporter {
         settings: &Settings,
         memory: &Memory,
         journal: Option<&Arc<Journal>>,
+        topics: Option<&Arc<Deliveries>>,
     ) -> Result<Exporter, StartError> {
         let memory = memory.clone();
         let stats = Arc::new(Stats::default());
         let name = settings.name.clone();
-        let account = journal.and_then(|journal| Account::of(journal, &name));
+        let account = Account::of(journal, topics, &name);
         let kind = match &settings.kind {
             ExporterKind::Grpc(remote) => {
                 let client = grpc::Client::new(&name, remote)?;
@@ -245,7 +247,15 @@ impl Exporter {
             ExporterKind::File(named) => {
                 let writer = file::File::open(&name, &named.path)?;
                 let settings = file::queue_settings();
-                Kind::Queued(queue::start(&name, &settings, Arc::new(writer), Arc::clone(&stats), None, memory, None))
+                Kind::Queued(queue::start(
+                    &name,
+                    &settings,
+                    Arc::new(writer),
+                    Arc::clone(&stats),
+                    None,
+                    memory,
+                    account,
+                ))
             }
             ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),
         };

@@ -31,8 +31,10 @@
 //! the kernel may have dropped the pages and would say yes the next time; a name that was made, changed or taken away is
 //! synced as well; what cannot be read is said with its place and never skipped in silence.
 
+mod account;
 mod check;
 mod cursors;
+mod deliveries;
 mod directory;
 mod frame;
 mod ledger;
@@ -48,15 +50,17 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
+pub use account::Account;
 pub use check::{Repaired, Report, inspect, repair};
+pub use deliveries::Deliveries;
 pub use directory::open_directory;
 pub use frame::{Append, Entry, VERSION};
-pub use ledger::Cursor;
+pub use ledger::{Cursor, context_of};
 pub use marks::Marks;
 pub use scan::{Damage, Found};
 
 use crate::read::evidence::Nanos;
-use ledger::{Ledger, context_of};
+use ledger::Ledger;
 use segment::{Next, Opened, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -339,55 +343,6 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// The part of the journal that is about one backend.
-#[derive(Clone, Debug)]
-pub struct Account {
-    journal: Arc<Journal>,
-    backend: usize,
-}
-
-impl Account {
-    /// Of the backend of this name; `None` where the journal has none.
-    pub fn of(journal: &Arc<Journal>, name: &str) -> Option<Account> {
-        let backend = journal.backends.iter().position(|known| known == name)?;
-        Some(Account { journal: Arc::clone(journal), backend })
-    }
-
-    /// The journal.
-    pub fn journal(&self) -> &Arc<Journal> {
-        &self.journal
-    }
-
-    /// Which backend it is.
-    pub fn backend(&self) -> usize {
-        self.backend
-    }
-
-    /// One more piece of each of these that the backend lacks.
-    pub fn add(&self, marks: &Marks) {
-        if !marks.is_empty() {
-            self.journal.ledger().add(self.backend, marks);
-        }
-    }
-
-    /// These pieces are delivered, or lost for good and counted.
-    pub fn done(&self, marks: &Marks) {
-        if !marks.is_empty() {
-            self.journal.ledger().done(self.backend, marks);
-        }
-    }
-
-    /// Whether the backend lacks a request.
-    pub fn lacks(&self, position: u64) -> bool {
-        self.journal.ledger().lacks(self.backend, position)
-    }
-
-    /// Requests that the backend lacks.
-    pub fn open_count(&self) -> u64 {
-        self.journal.ledger().open_count(self.backend)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::config::settings::Config;
 use crate::engine::place::{Place, Stream};
 use crate::engine::{Settings, UpstreamRule};
 use crate::exporter::{Exporter, Outlet};
-use crate::journal::{Account, Journal, Marks};
+use crate::journal::{Journal, Marks};
 use crate::otlp::{ResourceGroup, Signal};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos};
@@ -80,7 +80,7 @@ impl Route {
 
     /// The journal, where an outlet waits on disk.
     fn journal(&self) -> Option<&Arc<Journal>> {
-        self.outlets().find_map(|outlet| outlet.account()).map(Account::journal)
+        self.outlets().filter_map(|outlet| outlet.account()?.journal()).map(|(journal, _)| journal).next()
     }
 }
 

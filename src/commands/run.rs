@@ -82,7 +82,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let memory = Memory::new(plan.data);
     let journal = open_journal(&config)?;
     let of_journal = journal.as_ref().map(|(journal, _)| journal);
-    let start = |settings| Exporter::start_with(settings, &memory, of_journal);
+    let start = |settings| Exporter::start_with(settings, &memory, of_journal, None);
     let exporters = config.exporters.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
     let telemetry = telemetry::start(&config.telemetry, &counters, &exporters, &memory)?;
@@ -184,7 +184,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         let closing: Vec<_> = exporters.iter().map(|exporter| exporter.close(time)).collect();
         let left = futures(closing).await.into_iter().zip(&exporters);
         // What the journal has is not left behind.
-        let left: u64 = left.filter(|(_, exporter)| exporter.account().is_none()).map(|(left, _)| left).sum();
+        let left: u64 = left
+            .filter(|(_, exporter)| !exporter.account().is_some_and(Account::keeps_all))
+            .map(|(left, _)| left)
+            .sum();
         if let Some((journal, _)) = &journal {
             // Writes down what is delivered.
             tokio::task::block_in_place(|| journal.close());

@@ -264,7 +264,7 @@ impl Sender {
             backlog.settled(left);
             left.items
         };
-        if left > 0 && self.shared.account.is_none() {
+        if left > 0 && !self.shared.has_all_kept() {
             self.shared.stats.dropped("shutdown", left);
         }
         self.shared.told.look(true);
@@ -342,9 +342,14 @@ impl Shared {
         }
     }
 
-    /// True at the end where what is not delivered stays in the journal.
+    /// True where what is not delivered stays in the journal, or in the topics that it came out of.
+    fn has_all_kept(&self) -> bool {
+        self.account.as_ref().is_some_and(Account::keeps_all)
+    }
+
+    /// True at the end where that is so.
     fn is_kept(&self) -> bool {
-        self.account.is_some() && self.closing.is_cancelled()
+        self.closing.is_cancelled() && self.has_all_kept()
     }
 
     /// What these were made of is delivered, or lost for good and counted.
@@ -453,7 +458,7 @@ impl Shared {
             let text = format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64());
             self.told.trouble(Kind::Trouble, &text);
             // At the end there is no time for a long wait that nobody asked for.
-            let is_long = self.account.is_some() || !is_named && wait > WAIT_AT_THE_END;
+            let is_long = self.has_all_kept() || !is_named && wait > WAIT_AT_THE_END;
             let ends_early = is_long && !self.closing.is_cancelled();
             self.wait(wait, ends_early).await;
         }

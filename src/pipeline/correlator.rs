@@ -147,7 +147,8 @@ impl Correlator {
         enrich_http: bool,
         per_incident: Option<u64>,
     ) -> Correlator {
-        let is_journaled = verdict_outlets.iter().any(|outlet| outlet.account().is_some());
+        let is_journaled =
+            verdict_outlets.iter().any(|outlet| outlet.account().is_some_and(|account| account.journal().is_some()));
         let own_resource = resource(&[Attribute::new("service.name", "why502")]);
         Correlator {
             engine: Engine::new(settings),
