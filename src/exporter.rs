@@ -16,6 +16,7 @@ pub mod error;
 pub mod file;
 pub mod grpc;
 pub mod http;
+pub mod kafka;
 mod pieces;
 pub mod queue;
 pub mod retry;
@@ -244,6 +245,12 @@ impl Exporter {
                 let dead = dead_letters(&name, remote)?;
                 Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory, account))
             }
+            ExporterKind::Kafka(kafka) => {
+                let client = kafka::Client::new(&name, kafka);
+                let remote = &kafka.remote;
+                let dead = dead_letters(&name, remote)?;
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory, account))
+            }
             ExporterKind::File(named) => {
                 let writer = file::File::open(&name, &named.path)?;
                 let settings = file::queue_settings();
@@ -272,6 +279,9 @@ impl Exporter {
         match &settings.kind {
             ExporterKind::Grpc(remote) => sender.change(remote, Arc::new(grpc::Client::new(&self.name, remote)?)),
             ExporterKind::Http(remote) => sender.change(remote, Arc::new(http::Client::new(&self.name, remote)?)),
+            ExporterKind::Kafka(kafka) => {
+                sender.change(&kafka.remote, Arc::new(kafka::Client::new(&self.name, kafka)));
+            }
             ExporterKind::File(_) | ExporterKind::Debug => {}
         }
         Ok(())

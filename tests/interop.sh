@@ -11,6 +11,7 @@ need_nginx
 need_python test
 need_collector
 need_jaeger
+need_kafka
 need_sdks
 need_browser
 

@@ -23,7 +23,7 @@ use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::web::Ring;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -104,6 +104,8 @@ pub enum Message {
     Replay(Nanos, oneshot::Sender<()>),
     /// The replay is over; time is that of the clock again.
     Live,
+    /// Somebody else takes these requests again: what is held of them goes nowhere. Who asks is told of which something was.
+    GiveUp(Vec<u64>, oneshot::Sender<Vec<u64>>),
     /// Give every open request its verdict and end.
     Finish,
 }
@@ -219,6 +221,9 @@ impl Correlator {
                     Message::Live => {
                         self.is_replaying = false;
                         self.replay_incidents.clear();
+                    }
+                    Message::GiveUp(positions, done) => {
+                        let _ = done.send(self.give_up(&positions));
                     }
                     Message::Finish => finishing = true,
                 }
@@ -424,6 +429,21 @@ impl Correlator {
                 builder.push_with(route, *signal, room, marks, surroundings, |out| patch.apply_to(bytes, out));
             }
         }
+    }
+
+    /// What is held of these requests explains others still, as what a replay shows does, and is sent to nobody.
+    fn give_up(&mut self, positions: &[u64]) -> Vec<u64> {
+        let positions: BTreeSet<u64> = positions.iter().copied().collect();
+        let mut given_up = BTreeSet::new();
+        for slot in self.items.slots() {
+            let Some(item) = self.items.get_mut(slot) else { continue };
+            let Some(position) = item.origin.position.filter(|position| positions.contains(position)) else { continue };
+            given_up.insert(position);
+            room::let_go(&item.route, room::of_held(item.bytes.len()));
+            item.route = Arc::default();
+            item.origin = Origin { position: None, arrived: None, is_replayed: true };
+        }
+        given_up.into_iter().collect()
     }
 
     /// Nothing should be left; what is goes on as it came.

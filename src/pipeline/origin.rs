@@ -83,6 +83,11 @@ pub(super) fn pieces(route: &Route, explained: usize) -> Vec<(usize, u32)> {
     counted(route, explained, |account| account.journal().map(|(_, backend)| backend))
 }
 
+/// The same of those that get what comes out of topics.
+pub(super) fn pieces_of_topics(route: &Route, explained: usize) -> Vec<(usize, u32)> {
+    counted(route, explained, Account::of_topics)
+}
+
 fn counted(route: &Route, explained: usize, backend: impl Fn(&Account) -> Option<usize>) -> Vec<(usize, u32)> {
     let explained = u32::try_from(explained).unwrap_or(u32::MAX);
     let of = |outlets: &[Arc<dyn Outlet>], count: u32| {

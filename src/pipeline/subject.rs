@@ -2,6 +2,7 @@
 
 use super::{Shared, correlator::Message};
 use crate::exporter::Exporter;
+use crate::receiver::kafka::State;
 use crate::web::probes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,6 +14,8 @@ pub struct Subject {
     pub(super) shared: Arc<Shared>,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) exporters: Vec<Arc<Exporter>>,
+    /// Receivers that ask for data instead of listening.
+    pub(super) sources: Vec<Arc<State>>,
 }
 
 impl probes::Subject for Subject {
@@ -26,6 +29,9 @@ impl probes::Subject for Subject {
         let shared = &self.shared;
         if shared.draining.load(Ordering::Relaxed) {
             return Some("shutting down".to_owned());
+        }
+        if let Some(trouble) = self.sources.iter().find_map(|source| source.trouble()) {
+            return Some(trouble);
         }
         if let Some(full) = self.exporters.iter().find(|exporter| exporter.is_full()) {
             return Some(format!("the queue of exporters::{} is full; senders are asked to come back", full.name));

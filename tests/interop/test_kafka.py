@@ -1,0 +1,269 @@
+"""why502 between real topics: a KRaft broker, the real collector's kafka exporter and receiver, and librdkafka."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import lines
+import pytest
+from broker import PLAIN, SCRAM, Broker
+from harness import Process, attributes, binary, free_port, records, requests, spans, wait_for
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from peers import is_own, is_verdict, post
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory):
+    made = Broker(tmp_path_factory.mktemp("kafka"))
+    yield made
+    made.stop()
+
+
+class Why502:
+    """`why502 run` with a configuration in which `{out}` is the file that it writes and `{health}` its probes."""
+
+    def __init__(self, directory, text, name="why502"):
+        self.out = directory / f"{name}.jsonl"
+        self.log = directory / f"{name}.log"
+        self.config = directory / f"{name}.yaml"
+        self.health = free_port()
+        self.config.write_text(
+            text.replace("{out}", str(self.out)).replace("{health}", f"127.0.0.1:{self.health}") + '\nweb: {endpoint: ""}\n')
+        self.start()
+
+    def start(self):
+        self.process = Process([binary(), "run", "--config", str(self.config)], self.log)
+
+    def ready(self):
+        """What `/readyz` says; nothing before it listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/readyz", timeout=5) as answer:
+                return answer.read().decode().strip()
+        except urllib.error.HTTPError as error:
+            return error.read().decode().strip()
+        except OSError:
+            return ""
+
+    def records(self):
+        return records(self.out)
+
+    def stop(self):
+        return self.process.stop(30)
+
+
+def reads(broker, out="file", topics=("otlp_logs", "otlp_spans"), group="why502", more="", hold="2s", endpoint=None, exporters="", pipeline="", processors="[why502]"):
+    """A configuration that reads two topics."""
+    return f"""receivers:
+  kafka: {{brokers: ["{endpoint or broker.endpoint}"], initial_offset: earliest, group_id: {group}, logs: {{topics: [{topics[0]}]}}, traces: {{topics: [{topics[1]}]}}{more}}}
+processors: {{why502: {{hold: {hold}}}}}
+exporters:
+  file: {{path: {{out}}}}
+{exporters}
+extensions: {{health_check: {{endpoint: "{{health}}"}}}}
+service:
+  extensions: [health_check]
+  pipelines:
+    logs: {{receivers: [kafka], processors: {processors}, exporters: [{out}]}}
+    traces: {{receivers: [kafka], processors: {processors}, exporters: [{out}]}}
+{pipeline}"""
+
+
+def topics(broker, name, partitions=4):
+    made = (f"{name}_logs", f"{name}_spans")
+    broker.topics(*made, partitions=partitions)
+    return made
+
+
+def lines_of(found):
+    return sorted(record["body"]["stringValue"] for record in found if not is_own(record))
+
+
+TRACE, SPAN = bytes(range(16)), bytes(range(8))
+
+
+@pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json"])
+def test_what_the_collector_writes_into_topics_comes_out(stage, broker, encoding):
+    names = topics(broker, f"in_{encoding}")
+    collector = stage.collector(f"""receivers:
+  otlp: {{protocols: {{http: {{endpoint: "{{http}}"}}}}}}
+exporters:
+  kafka: {{brokers: ["{broker.endpoint}"], logs: {{topic: {names[0]}, encoding: {encoding}}}, traces: {{topic: {names[1]}, encoding: {encoding}}}, partition_logs_by_resource_attributes: true}}
+service:
+  pipelines:
+    logs: {{receivers: [otlp], exporters: [kafka]}}
+    traces: {{receivers: [otlp], exporters: [kafka]}}""")
+    text = reads(broker, topics=names, group=f"in_{encoding}")
+    text = text.replace(f"topics: [{names[0]}]", f"topics: [{names[0]}], encoding: {encoding}")
+    text = text.replace(f"topics: [{names[1]}]", f"topics: [{names[1]}], encoding: {encoding}")
+    live = stage.run(Why502(stage.directory, text))
+    now = time.time()
+    sent = [lines.logs("shop", "error.log", [lines.refused(5, now)]), lines.logs("shop", "access.log", [lines.access(5, now)]),
+            lines.healthy("other", 20, now)]
+    for request in sent:
+        call = urllib.request.Request(f"http://127.0.0.1:{collector.http}/v1/logs", request.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        urllib.request.urlopen(call, timeout=10).close()
+    request = lines.spans("shop", [(TRACE, SPAN, "/other", now - 1, now, 200)])
+    call = urllib.request.Request(f"http://127.0.0.1:{collector.http}/v1/traces", request.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+    urllib.request.urlopen(call, timeout=10).close()
+    assert wait_for(lambda: len(lines_of(live.records())) >= 22 and spans(live.out)), live.log.read_text()
+    expected = sorted(record.body.string_value for request in sent for group in request.resource_logs for scope in group.scope_logs for record in scope.log_records)
+    assert lines_of(live.records()) == expected
+    verdicts = [attributes(record) for record in live.records() if is_verdict(record)]
+    assert [verdict["why502.cause"] for verdict in verdicts] == ["gunicorn_not_running"]
+    assert [span["name"] for span in spans(live.out)] == ["GET /other"]
+    # Both lines of the failed request say why, and nothing of the second service does.
+    told = [record for record in live.records() if not is_own(record) and "why502.cause" in attributes(record)]
+    assert len(told) == 2 and wait_for(lambda: broker.lag(f"in_{encoding}", *names) == 0)
+
+
+@pytest.mark.parametrize("encoding", ["otlp_proto", "otlp_json"])
+def test_what_goes_into_topics_is_what_came(stage, broker, encoding):
+    names = topics(broker, f"out_{encoding}")
+    http = free_port()
+    # Untouched, so that bytes can be compared.
+    live = stage.run(Why502(stage.directory, f"""receivers:
+  otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{http}"}}}}}}
+exporters:
+  kafka: {{brokers: ["{broker.endpoint}"], logs: {{topic: {names[0]}, encoding: {encoding}}}, traces: {{topic: {names[1]}, encoding: {encoding}}}, partition_by: [service.name]}}
+service:
+  pipelines:
+    logs: {{receivers: [otlp], exporters: [kafka]}}
+    traces: {{receivers: [otlp], exporters: [kafka]}}"""))
+    collector = stage.collector(f"""receivers:
+  kafka: {{brokers: ["{broker.endpoint}"], initial_offset: earliest, group_id: col_{encoding}, logs: {{topics: [{names[0]}], encoding: {encoding}}}, traces: {{topics: [{names[1]}], encoding: {encoding}}}}}
+exporters:
+  file: {{path: "{{out}}"}}
+service:
+  pipelines:
+    logs: {{receivers: [kafka], exporters: [file]}}
+    traces: {{receivers: [kafka], exporters: [file]}}""")
+    assert wait_for(lambda: "takes OTLP" in live.log.read_text())
+    now = time.time()
+    shop, other = lines.healthy("shop", 30, now), lines.healthy("other", 10, now)
+    # Two services in one request: each goes its own way.
+    both = ExportLogsServiceRequest.FromString(shop.SerializeToString() + other.SerializeToString())
+    traces = lines.spans("shop", [(TRACE, SPAN, "/a", now - 1, now, 200)])
+    for path, request in (("logs", both), ("traces", traces)):
+        call = urllib.request.Request(f"http://127.0.0.1:{http}/v1/{path}", request.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        urllib.request.urlopen(call, timeout=10).close()
+    found = {message.key(): message for message in broker.messages(names[0], 2)}
+    assert sorted(found) == [b"other", b"shop"]
+    [trace] = broker.messages(names[1], 1)
+    # Logs and traces of a service stand in partitions of one number: one instance reads both.
+    assert (trace.key(), trace.partition()) == (b"shop", found[b"shop"].partition())
+    if encoding == "otlp_proto":
+        assert found[b"shop"].value() == shop.SerializeToString()
+        assert found[b"other"].value() == other.SerializeToString()
+        assert trace.value() == traces.SerializeToString()
+    else:
+        [group] = json.loads(found[b"other"].value())["resourceLogs"]
+        assert len(group["scopeLogs"][0]["logRecords"]) == 10
+    # And the real collector reads it.
+    assert wait_for(lambda: len(collector.records()) == 40 and spans(collector.out)), collector.log.read_text()
+    sent = [record.body.string_value for group in both.resource_logs for record in group.scope_logs[0].log_records]
+    assert sorted(record["body"]["stringValue"] for record in collector.records()) == sorted(sent)
+
+
+def test_a_poisoned_message_is_skipped_counted_and_kept(stage, broker):
+    names = topics(broker, "poison", partitions=1)
+    dead = stage.directory / "dead.jsonl"
+    metrics = free_port()
+    text = reads(broker, topics=names, group="poison", more=f", dead_letter: {{path: {dead}}}")
+    text += f'  telemetry: {{metrics: {{readers: [{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: {metrics}}}}}}}}}]}}}}\n'
+    live = stage.run(Why502(stage.directory, text))
+    now = time.time()
+    good = lines.healthy("shop", 5, now).SerializeToString()
+    broker.produce(names[0], [good, (b"key", b"\xff\xff poison"), b"", good, b"{}", good], partition=0)
+    assert wait_for(lambda: len(live.records()) == 15), live.log.read_text()
+    assert wait_for(lambda: broker.lag("poison", *names) == 0)
+    letters = [json.loads(line) for line in dead.read_text().splitlines()]
+    assert [(letter["topic"], letter["partition"], letter["offset"]) for letter in letters] == [(names[0], 0, 1), (names[0], 0, 4)]
+    assert (letters[0]["key"], letters[0]["value"]) == ("a2V5", "//8gcG9pc29u") and "OTLP" in letters[0]["reason"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
+        counted = [line for line in answer.read().decode().splitlines() if "malformed" in line]
+    assert counted and all(line.endswith(" 2") for line in counted), counted
+    # Told of at a limited rate, with its place.
+    assert live.log.read_text().count("is skipped") == 1
+    assert f"offset 1 of `{names[0]}`, partition 0, is skipped: it is no OTLP" in live.log.read_text()
+    live.stop()
+    assert wait_for(lambda: broker.members("poison") == 0)
+
+
+def test_a_broker_that_is_away_is_waited_for(stage, tmp_path):
+    broker = stage.run(Broker(tmp_path / "broker"))
+    names = topics(broker, "away")
+    broker.stop()
+    text = reads(broker, topics=names, group="away", exporters=f"""  kafka: {{brokers: ["{broker.endpoint}"], logs: {{topic: {names[0]}}}, retry_on_failure: {{initial_interval: 200ms, max_interval: 1s}}}}
+""")
+    live = stage.run(Why502(stage.directory, text))
+    assert wait_for(lambda: "cannot reach" in live.ready()), live.log.read_text()
+    assert live.process.child.poll() is None
+    said = [line for line in live.log.read_text().splitlines() if "cannot reach" in line]
+    assert len(said) == 1 and broker.endpoint in said[0] and "check receivers::kafka::brokers" in said[0]
+    broker.start()
+    broker.produce(names[0], [lines.healthy("shop", 5, time.time()).SerializeToString()])
+    assert wait_for(lambda: len(live.records()) == 5, 40), live.log.read_text()
+    assert wait_for(lambda: live.ready() == "ready")
+    # Away once more, in the middle: what was read stays, and it goes on by itself.
+    broker.stop()
+    assert wait_for(lambda: "kafka" in live.ready(), 30), live.log.read_text()
+    broker.start()
+    broker.produce(names[0], [lines.healthy("shop", 5, time.time(), first=5).SerializeToString()])
+    assert wait_for(lambda: len(live.records()) >= 10, 60), live.log.read_text()
+    assert sorted(set(lines_of(live.records()))) == lines_of(live.records()), "committed before it went away: not read twice"
+
+
+def test_what_is_missing_or_refused_is_one_sentence(stage, broker):
+    made = topics(broker, "refused")
+
+    count = 0
+
+    def run(text):
+        nonlocal count
+        count += 1
+        return Why502(stage.directory, text, f"why502-{count}")
+
+    def check(text, *words):
+        live = run(text)
+        try:
+            assert wait_for(lambda: all(word in live.ready() for word in words), 30), (live.ready(), live.log.read_text())
+            told = [line for line in live.log.read_text().splitlines() if "WARN" in line]
+            assert len(told) == 1 and all(word in told[0] for word in words), told
+            assert live.process.child.poll() is None
+        finally:
+            live.stop()
+
+    check(reads(broker, topics=("no_such_topic", made[1])), "topic `no_such_topic` does not exist", "make it")
+
+    def sasl(mechanism, user, password):
+        return f", auth: {{sasl: {{mechanism: {mechanism}, username: {user}, password: {password}}}}}"
+
+    for mechanism, (user, password) in (("PLAIN", PLAIN), ("SCRAM-SHA-256", SCRAM)):
+        check(reads(broker, topics=made, endpoint=broker.guarded, more=sasl(mechanism, user, "wrong")),
+              "refuses the password", f"`{user}`", "auth::sasl")
+        live = run(reads(broker, topics=made, group=f"g_{user}", endpoint=broker.guarded, more=sasl(mechanism, user, password)))
+        assert wait_for(lambda: live.ready() == "ready", 30), live.log.read_text()
+        live.stop()
+    # Plain text to a listener that wants a password.
+    check(reads(broker, topics=made, endpoint=broker.guarded), "receivers::kafka")
+
+
+def test_an_exporter_waits_for_its_topic_and_loses_nothing(stage, broker):
+    http = free_port()
+    live = stage.run(Why502(stage.directory, f"""receivers:
+  otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{http}"}}}}}}
+exporters:
+  kafka: {{brokers: ["{broker.endpoint}"], logs: {{topic: later}}, retry_on_failure: {{initial_interval: 100ms, max_interval: 500ms}}}}
+service:
+  pipelines:
+    logs: {{receivers: [otlp], exporters: [kafka]}}"""))
+    assert wait_for(lambda: "takes OTLP" in live.log.read_text())
+    sent = lines.healthy("shop", 7, time.time()).SerializeToString()
+    call = urllib.request.Request(f"http://127.0.0.1:{http}/v1/logs", sent, {"Content-Type": "application/x-protobuf"})
+    urllib.request.urlopen(call, timeout=10).close()
+    assert wait_for(lambda: "topic `later`" in live.log.read_text(), 20), live.log.read_text()
+    broker.topics("later")
+    [message] = broker.messages("later", 1)
+    assert message.value() == sent and message.key() is None
