@@ -42,7 +42,16 @@ pub trait Tracked: Consumer {
 
     /// What is still held of these goes nowhere from now on: somebody else takes the requests again. Returns of which that
     /// was so.
-    fn give_up(&self, positions: Vec<u64>) -> impl Future<Output = Vec<u64>> + Send;
+    fn give_up(&self, positions: Vec<u64>, what: GivenUp) -> impl Future<Output = Vec<u64>> + Send;
+}
+
+/// What is given up of that which is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// Lines and spans of requests; those about processes wait no longer than they are to.
+    Requests,
+    /// Everything.
+    All,
 }
 
 /// What a call of either protocol needs.

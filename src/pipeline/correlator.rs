@@ -21,6 +21,7 @@ use crate::journal::Marks;
 use crate::otlp::{Attribute, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
+use crate::receiver::GivenUp;
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -105,7 +106,7 @@ pub enum Message {
     /// The replay is over; time is that of the clock again.
     Live,
     /// Somebody else takes these requests again: what is held of them goes nowhere. Who asks is told of which something was.
-    GiveUp(Vec<u64>, oneshot::Sender<Vec<u64>>),
+    GiveUp(Vec<u64>, GivenUp, oneshot::Sender<Vec<u64>>),
     /// Give every open request its verdict and end.
     Finish,
 }
@@ -222,8 +223,8 @@ impl Correlator {
                         self.is_replaying = false;
                         self.replay_incidents.clear();
                     }
-                    Message::GiveUp(positions, done) => {
-                        let _ = done.send(self.give_up(&positions));
+                    Message::GiveUp(positions, what, done) => {
+                        let _ = done.send(self.give_up(&positions, what));
                     }
                     Message::Finish => finishing = true,
                 }
@@ -284,6 +285,8 @@ impl Correlator {
                 route: Arc::clone(route),
                 stamp: record.evidences.first().and_then(|evidence| evidence.stamp),
                 pid: record.evidences.iter().find_map(|evidence| evidence.proof.pid()),
+                is_of_process: record.evidences.iter().any(|evidence| lines::process(evidence).is_some()),
+                is_told: false,
                 pending: record.evidences.len(),
                 verdict: None,
                 good: None,
@@ -326,6 +329,8 @@ impl Correlator {
                 route: Arc::clone(&route),
                 stamp: None,
                 pid: None,
+                is_of_process: false,
+                is_told: false,
                 pending: 1,
                 verdict: None,
                 good: None,
@@ -432,16 +437,19 @@ impl Correlator {
     }
 
     /// What is held of these requests explains others still, as what a replay shows does, and is sent to nobody.
-    fn give_up(&mut self, positions: &[u64]) -> Vec<u64> {
+    fn give_up(&mut self, positions: &[u64], what: GivenUp) -> Vec<u64> {
         let positions: BTreeSet<u64> = positions.iter().copied().collect();
         let mut given_up = BTreeSet::new();
         for slot in self.items.slots() {
             let Some(item) = self.items.get_mut(slot) else { continue };
             let Some(position) = item.origin.position.filter(|position| positions.contains(position)) else { continue };
+            if (item.is_of_process || item.is_told) && what == GivenUp::Requests {
+                continue;
+            }
             given_up.insert(position);
             room::let_go(&item.route, room::of_held(item.bytes.len()));
             item.route = Arc::default();
-            item.origin = Origin { position: None, arrived: None, is_replayed: true };
+            item.origin = Origin::ELSEWHERE;
         }
         given_up.into_iter().collect()
     }

@@ -22,6 +22,16 @@ pub struct Origin {
     pub is_replayed: bool,
 }
 
+impl Origin {
+    /// Of what somebody else has delivered or will deliver: it explains others, and goes nowhere.
+    pub(super) const ELSEWHERE: Origin = Origin { position: None, arrived: None, is_replayed: true };
+
+    /// Whether it is such a one.
+    pub(super) fn is_elsewhere(self) -> bool {
+        self == Origin::ELSEWHERE
+    }
+}
+
 /// Requests that came and that the engine has not been told of.
 #[derive(Debug, Default)]
 pub(super) struct Taking {

@@ -6,7 +6,7 @@ use super::correlator::Message;
 use super::intake::{Intake, Limited};
 use super::origin::{Origin, pieces_of_topics};
 use crate::otlp::{self, Signal};
-use crate::receiver::{Refusal, Tracked};
+use crate::receiver::{GivenUp, Refusal, Tracked};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -29,8 +29,7 @@ impl Tracked for Intake {
         }
         let counts = otlp::check(signal, &request).map_err(|error| Refusal::Malformed(error.to_string()))?;
         let prepared = self.prepare(true, signal, &request, counts.items, Limited::Yes)?;
-        let origin = Origin { position: None, arrived: None, is_replayed: true };
-        self.hand_over(&Arc::new(Route::default()), signal, &request, counts.items, prepared, origin);
+        self.hand_over(&Arc::new(Route::default()), signal, &request, counts.items, prepared, Origin::ELSEWHERE);
         Ok(())
     }
 
@@ -38,9 +37,9 @@ impl Tracked for Intake {
         self.shared.topics.is_done(position)
     }
 
-    async fn give_up(&self, positions: Vec<u64>) -> Vec<u64> {
+    async fn give_up(&self, positions: Vec<u64>, what: GivenUp) -> Vec<u64> {
         let (done, is_done) = oneshot::channel();
-        let told = self.messages.send(Message::GiveUp(positions, done)).await;
+        let told = self.messages.send(Message::GiveUp(positions, what, done)).await;
         // Where the engine has ended, it holds nothing.
         let held = if told.is_ok() { is_done.await.unwrap_or_default() } else { Vec::new() };
         self.shared.topics.forget(held.iter().copied());

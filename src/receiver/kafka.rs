@@ -13,13 +13,14 @@
 mod letters;
 mod partitions;
 
-use super::{Refusal, Tracked};
+use super::{GivenUp, Refusal, Tracked};
 use crate::clock;
 use crate::config::kafka::{Encoding, KafkaReceiver};
 use crate::kafka::{connect, sentence};
 use crate::memory::Memory;
 use crate::otlp::{Signal, json};
 use bytes::Bytes;
+use krafka::admin::{AdminClient, ListConsumerGroupOffsetsOptions};
 use krafka::consumer::{
     AutoOffsetReset, Consumer, ConsumerRebalanceListener, GroupProtocol, OffsetAndMetadata,
     PartitionAssignmentStrategy, TopicPartition,
@@ -27,8 +28,8 @@ use krafka::consumer::{
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, ConsumerRecord};
 use letters::{Letters, Rarely};
-use partitions::{Name, Partitions};
-use std::collections::{BTreeMap, VecDeque};
+use partitions::{Commit, Name, Partitions};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -38,6 +39,10 @@ use tokio_util::sync::CancellationToken;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a poll waits for messages, so that commits and the end are looked at.
 const POLL_MAX: Duration = Duration::from_millis(250);
+/// The same while some are there that cannot be taken yet.
+const SHORT_POLL: Duration = Duration::from_millis(20);
+/// So many polls the first message of a partition is waited for, where there should be one.
+const WAITS_MAX: u32 = 100;
 /// A message for which there is no room is tried again after so long.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries to reach a cluster, at first and at most.
@@ -46,9 +51,8 @@ const CONNECT_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 const POLL_RECORDS_MAX: i32 = 256;
 /// Messages that are decoded ahead of that.
 const BUFFERED_MAX: i32 = 256;
-/// What is held has so long to be decided when partitions go to somebody else, at most; half of `hold` where that is less, so
-/// that nothing is decided in it only because its time is over.
-const DECIDED_WITHIN: Duration = Duration::from_secs(5);
+/// What is held has so long to be decided when partitions go to somebody else, or `hold` where that is less.
+const DECIDED_WITHIN: Duration = Duration::from_secs(9);
 /// What is on its way to a backend then has so long to arrive.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether that is so.
@@ -61,7 +65,7 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 const WATCH_PAUSE: Duration = Duration::from_secs(5);
 const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Leaving the group takes no longer.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a compressed batch may be decompressed to, of the largest request.
 const DECOMPRESSED_MIN: usize = 16 << 20;
 
@@ -188,7 +192,7 @@ impl<T: Tracked> Source<T> {
 
     /// Joins the group and reads until it is told to stop, or something fails that a new connection may mend.
     async fn read(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), KrafkaError> {
-        let joined = tokio::select! {
+        let (consumer, admin) = tokio::select! {
             joined = self.join() => joined?,
             () = stop.cancelled() => return Ok(()),
         };
@@ -200,17 +204,17 @@ impl<T: Tracked> Source<T> {
         );
         self.state.set(None);
         let result = tokio::select! {
-            result = self.read_on(&joined, stop) => result,
-            () = self.watch(&joined) => Ok(()),
+            result = self.read_on(&consumer, &admin, stop) => result,
+            () = self.watch(&consumer) => Ok(()),
         };
         // What is ours is let go of in the same way, whether we end or begin anew.
-        if let Err(error) = joined.close_with(CloseOptions::new().timeout(self.close_timeout())).await {
+        if let Err(error) = consumer.close_with(CloseOptions::new().timeout(self.close_timeout())).await {
             tracing::warn!(receiver = %self.setup.name, "leaving the group: {error}");
         }
         result
     }
 
-    async fn join(self: &Arc<Self>) -> Result<Arc<Consumer>, KrafkaError> {
+    async fn join(self: &Arc<Self>) -> Result<(Arc<Consumer>, AdminClient), KrafkaError> {
         let settings = &self.settings;
         let kafka = connect(&settings.client, REQUEST_TIMEOUT, false).await?;
         let bytes = |bytes: usize| i32::try_from(bytes.min(self.setup.request_bytes_max)).unwrap_or(i32::MAX);
@@ -253,15 +257,20 @@ impl<T: Tracked> Source<T> {
             }
         }
         consumer.subscribe(self.topics.keys()).await?;
-        Ok(consumer)
+        Ok((consumer, kafka.admin()))
     }
 
-    async fn read_on(self: &Arc<Self>, consumer: &Arc<Consumer>, stop: &CancellationToken) -> Result<(), KrafkaError> {
+    async fn read_on(
+        self: &Arc<Self>,
+        consumer: &Arc<Consumer>,
+        admin: &AdminClient,
+        stop: &CancellationToken,
+    ) -> Result<(), KrafkaError> {
         let mut waiting: VecDeque<ConsumerRecord> = VecDeque::new();
         let mut is_paused = false;
         let mut committed = clock::instant();
         while !stop.is_cancelled() {
-            let wait = if waiting.is_empty() { POLL_MAX.min(self.settings.commit_interval) } else { Duration::ZERO };
+            let wait = if waiting.is_empty() { POLL_MAX.min(self.settings.commit_interval) } else { SHORT_POLL };
             let records = match consumer.poll(wait).await {
                 Ok(records) => records,
                 Err(error) if error.is_retriable() => {
@@ -277,13 +286,13 @@ impl<T: Tracked> Source<T> {
             waiting = self.still_ours(waiting);
             self.setup.memory.add(records.iter().map(bytes_of).sum());
             waiting.extend(records);
-            self.begin(consumer, &waiting).await;
-            waiting = self.take_all(consumer, waiting).await;
+            self.begin(consumer, admin, &waiting).await;
+            let is_stuck;
+            (waiting, is_stuck) = self.take_all(consumer, waiting).await;
             if committed.elapsed() >= self.settings.commit_interval {
                 self.commit(consumer).await;
                 committed = clock::instant();
             }
-            let is_stuck = !waiting.is_empty();
             if is_stuck || is_paused {
                 self.pause(consumer, is_stuck).await;
             }
@@ -340,21 +349,40 @@ impl<T: Tracked> Source<T> {
         }
     }
 
-    /// Commits where reading begins, once for each partition: whoever has it after us begins no later.
-    async fn begin(&self, consumer: &Consumer, waiting: &VecDeque<ConsumerRecord>) {
+    /// Finds out where reading begins, once for each partition. Where nobody has committed anything this is committed: whoever
+    /// has it after us begins no later.
+    async fn begin(&self, consumer: &Consumer, admin: &AdminClient, waiting: &VecDeque<ConsumerRecord>) {
         let new = self.partitions().not_begun();
-        let mut offsets = Vec::new();
+        if new.is_empty() {
+            return;
+        }
+        let names = new.iter().map(|(topic, partition)| TopicPartition::new(topic.clone(), *partition)).collect();
+        let options = ListConsumerGroupOffsetsOptions::default().partitions(names);
+        let known = match admin.list_consumer_group_offsets(&self.settings.group, options).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::debug!(%error, "what is committed is asked for again");
+                return;
+            }
+        };
+        let mut first_of_all = Vec::new();
         for name in new {
+            let committed =
+                known.get(&TopicPartition::new(name.0.clone(), name.1)).and_then(|found| found.as_ref().ok());
+            if let Some((offset, text)) = committed.and_then(|found| Some((found.offset?, found.metadata.clone()))) {
+                self.partitions().begin(&name, Commit { offset, text: text.unwrap_or_default() });
+                continue;
+            }
             // What was handed out already is past.
             let first = waiting.iter().filter(|record| name_of(record) == name).map(|record| record.offset).min();
             let position = match first {
                 Some(first) => Some(first),
                 None => consumer.position(&name.0, name.1).await,
             };
-            offsets.extend(position.map(|position| (name, position)));
+            first_of_all.extend(position.map(|offset| (name, Commit { offset, text: String::new() })));
         }
-        if !offsets.is_empty() && self.commit_these(consumer, &offsets).await {
-            self.partitions().begun(&offsets);
+        if !first_of_all.is_empty() && self.commit_these(consumer, &first_of_all).await {
+            first_of_all.into_iter().for_each(|(name, commit)| self.partitions().begin(&name, commit));
         }
     }
 
@@ -362,14 +390,15 @@ impl<T: Tracked> Source<T> {
     async fn commit(&self, consumer: &Consumer) {
         let due = self.partitions().due(|position| self.to.is_delivered(position));
         if !due.is_empty() && self.commit_these(consumer, &due).await {
-            self.partitions().committed(&due);
+            self.partitions().committed(due);
         }
     }
 
     /// Where it fails it is tried again with the next one.
-    async fn commit_these(&self, consumer: &Consumer, offsets: &[(Name, i64)]) -> bool {
-        let offsets = offsets.iter().map(|((topic, partition), offset)| {
-            (TopicPartition::new(topic.clone(), *partition), OffsetAndMetadata::new(*offset))
+    async fn commit_these(&self, consumer: &Consumer, commits: &[(Name, Commit)]) -> bool {
+        let offsets = commits.iter().map(|((topic, partition), commit)| {
+            let what = OffsetAndMetadata::with_metadata(commit.offset, commit.text.clone());
+            (TopicPartition::new(topic.clone(), *partition), what)
         });
         let result = consumer.commit_offsets(offsets.collect::<Vec<_>>()).await;
         if let Err(error) = &result {
@@ -378,24 +407,41 @@ impl<T: Tracked> Source<T> {
         result.is_ok()
     }
 
-    /// Takes messages, those of a partition in their order; returns those for which there is no room.
+    /// Takes messages, those of a partition in their order; returns those that wait, and whether it is room that they wait for.
     async fn take_all(
         self: &Arc<Self>,
         consumer: &Consumer,
         waiting: VecDeque<ConsumerRecord>,
-    ) -> VecDeque<ConsumerRecord> {
+    ) -> (VecDeque<ConsumerRecord>, bool) {
         let mut groups: BTreeMap<Name, Vec<ConsumerRecord>> = BTreeMap::new();
         for record in waiting {
             groups.entry(name_of(&record)).or_default().push(record);
         }
         let mut left = VecDeque::new();
+        let numbers: BTreeSet<i32> = groups.keys().map(|(_, number)| *number).collect();
+        for number in numbers {
+            match self.look_back(consumer, number, &groups).await {
+                Look::On => {}
+                Look::Wait => {
+                    for name in self.partitions().of_number(number) {
+                        left.extend(groups.remove(&name).into_iter().flatten());
+                    }
+                }
+                // They come again, behind what stands before them.
+                Look::Back(names) => {
+                    let again = names.iter().filter_map(|name| groups.remove(name)).flatten();
+                    self.setup.memory.give_back(again.map(|record| bytes_of(&record)).sum());
+                }
+            }
+        }
+        let mut is_full = false;
         let mut tasks = JoinSet::new();
         let is_single = groups.len() == 1;
         for (name, records) in groups {
-            if self.looks_back(consumer, &name, &records).await {
-                self.setup.memory.give_back(records.iter().map(bytes_of).sum());
-            } else if is_single {
-                left.extend(self.take_some(&name, records).await);
+            if is_single {
+                let more = self.take_some(&name, records).await;
+                is_full |= !more.is_empty();
+                left.extend(more);
             } else {
                 let source = Arc::clone(self);
                 tasks.spawn(async move { source.take_some(&name, records).await });
@@ -403,33 +449,65 @@ impl<T: Tracked> Source<T> {
         }
         while let Some(result) = tasks.join_next().await {
             match result {
-                Ok(more) => left.extend(more),
+                Ok(more) => {
+                    is_full |= !more.is_empty();
+                    left.extend(more);
+                }
                 Err(error) => tracing::error!(%error, "a task that reads a partition ended early"),
             }
         }
-        left
+        (left, is_full)
     }
 
-    /// Before the first message of a partition that is new here what stands shortly before it is shown again: an error line is
-    /// nothing without its access line. True where reading begins anew, earlier.
-    async fn looks_back(&self, consumer: &Consumer, name: &Name, records: &[ConsumerRecord]) -> bool {
-        let Some(first) = records.first() else { return false };
-        if !self.partitions().look_at(name) {
-            return false;
+    /// Before the first message of partitions that are new here, what stands shortly before is shown again: an error line is
+    /// nothing without its access line, nor a line without its span. So all partitions of a number begin at one time, the
+    /// earliest at which one of them has something to read.
+    async fn look_back(&self, consumer: &Consumer, number: i32, groups: &BTreeMap<Name, Vec<ConsumerRecord>>) -> Look {
+        let new = self.partitions().not_looked_at(number);
+        if new.is_empty() {
+            return Look::On;
         }
-        let (topic, partition) = (name.0.as_str(), name.1);
-        let from = first.timestamp.saturating_sub(i64::try_from(self.setup.context.as_millis()).unwrap_or(i64::MAX));
-        let mut found = consumer.offsets_for_times(&[(topic, partition)], from).await;
-        let earlier = match found.remove(name) {
-            Some(Ok(offset)) if (0..first.offset).contains(&offset) => offset,
-            _ => return false,
-        };
-        if let Err(error) = consumer.seek(topic, partition, earlier).await {
-            tracing::debug!(%error, "what stands before the first message is not looked at");
-            return false;
+        for name in &new {
+            if groups.contains_key(name) {
+                continue;
+            }
+            // It may have something earlier to read than the others.
+            let (Some(position), Ok((_, end))) =
+                (consumer.position(&name.0, number).await, consumer.fetch_watermarks(&name.0, number).await)
+            else {
+                continue;
+            };
+            if position < end && self.partitions().waited_for(name) <= WAITS_MAX {
+                return Look::Wait;
+            }
         }
-        self.partitions().show_before(name, first.offset);
-        true
+        self.partitions().looked_at(&new);
+        let of_number = self.partitions().of_number(number);
+        let firsts = of_number.iter().filter_map(|name| groups.get(name)?.first());
+        let Some(first) = firsts.map(|record| record.timestamp).min() else { return Look::On };
+        let from = first.saturating_sub(i64::try_from(self.setup.context.as_millis()).unwrap_or(i64::MAX));
+        let mut back = Vec::new();
+        for name in new {
+            let (topic, partition) = (name.0.as_str(), name.1);
+            let begin = match groups.get(&name).and_then(|records| records.first()) {
+                Some(record) => Some(record.offset),
+                None => consumer.position(topic, partition).await,
+            };
+            let mut found = consumer.offsets_for_times(&[(topic, partition)], from).await;
+            let (Some(begin), Some(Ok(earlier))) = (begin, found.remove(&name)) else { continue };
+            // Without anything so new it is said to be -1.
+            if !(0..begin).contains(&earlier) {
+                continue;
+            }
+            match consumer.seek(topic, partition, earlier).await {
+                Ok(()) => {
+                    self.partitions().show_before(&name, begin);
+                    back.push(name);
+                }
+                Err(error) => tracing::debug!(%error, "what stands before the first message is not looked at"),
+            }
+        }
+        if back.is_empty() { Look::On } else { Look::Back(back) }
     }
 
     async fn take_some(&self, name: &Name, records: Vec<ConsumerRecord>) -> Vec<ConsumerRecord> {
@@ -467,11 +545,13 @@ impl<T: Tracked> Source<T> {
             }
         };
         if is_shown_only {
-            // What is wrong with it was said when it was delivered.
-            return self.to.show(signal, request).await.or_else(|refusal| match refusal {
-                Refusal::Malformed(_) => Ok(()),
-                other => Err(other),
-            });
+            match self.to.show(signal, request).await {
+                // What is wrong with it was said when it was delivered.
+                Ok(()) | Err(Refusal::Malformed(_)) => {}
+                Err(other) => return Err(other),
+            }
+            self.partitions().read(name, record.offset, None);
+            return Ok(());
         }
         let position = self.to.take_tracked(signal, request).await?;
         self.partitions().read(name, record.offset, position);
@@ -495,14 +575,9 @@ impl<T: Tracked> Source<T> {
         self.partitions().read(name, record.offset, None);
     }
 
-    /// Time for what is held of partitions that go away.
+    /// Time for what is held of partitions that go away: lines about processes wait for `hold`.
     fn decided_within(&self) -> Duration {
-        if self.settings.is_incremental {
-            (self.setup.hold / 2).min(DECIDED_WITHIN)
-        } else {
-            // They may come back to us at once, and what is held must not be seen by one engine twice.
-            self.setup.hold.saturating_add(Duration::from_secs(1)).min(2 * DECIDED_WITHIN)
-        }
+        self.setup.hold.saturating_add(Duration::from_secs(1)).min(DECIDED_WITHIN)
     }
 
     fn close_timeout(&self) -> Duration {
@@ -527,28 +602,47 @@ impl<T: Tracked> Source<T> {
         self.partitions().open(names, |position| self.to.is_delivered(position))
     }
 
-    /// These go to somebody else, who reads on where we commit.
+    /// These go to somebody else, who reads on where we commit. Requests without a verdict are theirs, as lines of them may
+    /// still come; lines about processes and what is on its way are waited for.
     async fn let_go(&self, names: &[Name]) {
+        if self.settings.is_incremental {
+            self.give_up(names, GivenUp::Requests).await;
+        }
+        // With the classic protocol they may come back to us at once, and one engine must not see the same lines twice.
         if !self.delivered(names, self.decided_within()).await {
-            let held = self.to.give_up(self.open(names)).await;
-            self.partitions().cut(&held);
-            let is_rest_delivered = self.delivered(names, DELIVERED_WITHIN).await;
-            tracing::debug!(held = held.len(), is_rest_delivered, "partitions are let go of before all is delivered");
+            self.give_up(names, GivenUp::All).await;
+            self.delivered(names, DELIVERED_WITHIN).await;
         }
         if let Some(consumer) = self.consumer() {
             self.commit(&consumer).await;
         }
-        let undelivered = self.open(names);
-        // They are delivered twice, unless they cannot be delivered at all.
-        self.to.give_up(undelivered).await;
         self.partitions().remove(names);
+    }
+
+    async fn give_up(&self, names: &[Name], what: GivenUp) {
+        let open = self.open(names);
+        if !open.is_empty() {
+            let held = self.to.give_up(open, what).await;
+            self.partitions().give_up(&held);
+            tracing::debug!(receiver = %self.setup.name, ?what, held = held.len(), "partitions go before all is delivered");
+        }
     }
 
     /// These went to somebody else already, who has begun where we committed last.
     async fn lose(&self, names: &[Name]) {
-        self.to.give_up(self.open(names)).await;
+        self.give_up(names, GivenUp::All).await;
         self.partitions().remove(names);
     }
+}
+
+/// What becomes of the first messages of new partitions.
+enum Look {
+    /// They are taken.
+    On,
+    /// They wait until all of them are there.
+    Wait,
+    /// These come again: reading has gone back.
+    Back(Vec<Name>),
 }
 
 /// What the group tells us, in the course of a poll.

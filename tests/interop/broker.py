@@ -4,7 +4,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from harness import ROOT, Process, free_port, listens, wait_for
 
@@ -138,5 +138,9 @@ auto.create.topics.enable=false
 
     def members(self, group):
         """How many are in a group, and have their partitions."""
-        described = self.admin.describe_consumer_groups([group])[group].result(30)
+        try:
+            described = self.admin.describe_consumer_groups([group], request_timeout=5)[group].result(10)
+        except (KafkaException, TimeoutError):
+            # Nobody has asked for it yet.
+            return 0
         return sum(1 for member in described.members if member.assignment and member.assignment.topic_partitions)

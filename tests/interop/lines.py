@@ -72,3 +72,29 @@ def spans(service, all_of):
 def healthy(service, count, seconds, first=0):
     """A request of good access lines."""
     return logs(service, "access.log", [access(first + number, seconds, f"/item/{first + number}", 200, 512) for number in range(count)], seconds)
+
+
+def timed_out(number, seconds, path="/slow", upstream="127.0.0.1:8000"):
+    """The error line of an answer that did not come in time."""
+    at = time.strftime("%Y/%m/%d %H:%M:%S", stamp(seconds))
+    return (f'{at} [error] 12#12: *{number} upstream timed out (110: Connection timed out) while reading response header from upstream, '
+            f'client: 10.0.0.{number % 250 + 1}, server: _, request: "GET {path} HTTP/1.1", upstream: "http://{upstream}{path}", host: "shop.example"')
+
+
+def story(service, number, now):
+    """Messages of one moment of a service, each a signal and a request, and how many requests failed: an error line and its
+    access line come in two messages, good lines between them. One failure of a service has a span: what is slow more than once
+    is another story."""
+    kind = 2 if number == 2 else number % 2
+    path = f"/{service}/{number}"
+    error = (refused, reset, timed_out)[kind](number, now, path)
+    status = (502, 502, 504)[kind]
+    messages = [("logs", logs(service, "error.log", [error], now))]
+    if kind == 1:
+        messages.append(("logs", logs(service, "gunicorn.log", [worker_timeout(100 + number, now)], now)))
+    if kind == 2:
+        trace, span = number.to_bytes(8) + service.encode().rjust(8, b"_")[:8], number.to_bytes(8)
+        messages.append(("spans", spans(service, [(trace, span, path, now - 30, now + 0.5, 200)])))
+    messages.append(("logs", healthy(service, 5, now, first=5 * number)))
+    messages.append(("logs", logs(service, "access.log", [access(number, now, path, status)], now)))
+    return messages

@@ -1,6 +1,9 @@
 """why502 between real topics: a KRaft broker, the real collector's kafka exporter and receiver, and librdkafka."""
 
+import collections
 import json
+import signal
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -267,3 +270,131 @@ service:
     broker.topics("later")
     [message] = broker.messages("later", 1)
     assert message.value() == sent and message.key() is None
+
+
+SITES = [f"site-{number}" for number in range(8)]
+
+
+class Stream:
+    """Failures of several sites in two topics, keyed by site: `count` of each site, all at once or in the course of a time."""
+
+    def __init__(self, broker, names, count, seconds=0.0):
+        self.broker, self.names = broker, names
+        self.bodies = []
+        begin = time.time()
+        for number in range(count):
+            now = begin + seconds * number / count
+            time.sleep(max(0.0, now - time.time()))
+            by_topic = {"logs": [], "spans": []}
+            for site in SITES:
+                for signal, request in lines.story(site, number, now):
+                    by_topic[signal].append((site, request.SerializeToString()))
+                    if signal == "logs":
+                        self.bodies += [record.body.string_value for group in request.resource_logs for record in group.scope_logs[0].log_records]
+            broker.produce(names[0], by_topic["logs"], linger=0)
+            broker.produce(names[1], by_topic["spans"], linger=0)
+
+    def wait(self, group, seconds=60):
+        """Until a group has committed all of it."""
+        assert wait_for(lambda: self.broker.lag(group, *self.names) == 0, seconds, 0.3), self.broker.committed(group, *self.names)
+
+
+def verdicts_of(instances):
+    """What verdicts say, by what they are about, each time that they say it."""
+    found = {}
+    for live in instances:
+        for record in live.records():
+            if is_verdict(record):
+                known = attributes(record)
+                found.setdefault(known["why502.request.uid"], []).append(
+                    (known["why502.cause"], record["body"]["stringValue"], record.get("traceId")))
+    return found
+
+
+def bodies_of(instances):
+    return [record["body"]["stringValue"] for live in instances for record in live.records() if not is_own(record)]
+
+
+def instances(stage, broker, names, group, count, first=1):
+    made = [stage.run(Why502(stage.directory, reads(broker, topics=names, group=group), f"{group}-{first + number}")) for number in range(count)]
+    assert wait_for(lambda: broker.members(group) >= (count if first == 1 else 2), 40), [live.log.read_text() for live in made]
+    return made
+
+
+def reference(stream, alone, group):
+    """What one instance alone says about a stream, while it comes."""
+    stream.wait(group)
+    found = verdicts_of([alone])
+    assert sorted(bodies_of([alone])) == sorted(stream.bodies)
+    return found
+
+
+def test_one_two_and_four_instances_say_the_same(stage, broker):
+    names = topics(broker, "many")
+    # Who joins when everything is read has nothing to do.
+    groups = {count: instances(stage, broker, names, f"many_{count}", count) for count in (2, 4)}
+    [alone] = instances(stage, broker, names, "many_1", 1)
+    stream = Stream(broker, names, 12)
+    expected = reference(stream, alone, "many_1")
+    assert len(expected) == 12 * len(SITES) and all(len(said) == 1 for said in expected.values())
+    causes = {said[0][0] for said in expected.values()}
+    assert "gunicorn_not_running" in causes and len(causes) >= 3 and any(said[0][2] for said in expected.values())
+    for count, several in groups.items():
+        stream.wait(f"many_{count}")
+        assert all(live.records() for live in several), "the partitions are shared"
+        assert verdicts_of(several) == expected
+        assert sorted(bodies_of(several)) == sorted(stream.bodies)
+
+
+def same(found, expected):
+    """Everything was said, as one instance says it; how often it was said is another matter."""
+    assert found.keys() == expected.keys()
+    differ = {uid: (said, expected[uid]) for uid, said in found.items() if set(said) != set(expected[uid])}
+    assert not differ, differ
+
+
+def test_an_instance_that_is_killed_loses_nothing(stage, broker):
+    names = topics(broker, "killed")
+    first, second = instances(stage, broker, names, "killed", 2)
+    [alone] = instances(stage, broker, names, "not_killed", 1)
+    begun = threading.Timer(5, lambda: first.process.signal(signal.SIGKILL))
+    begun.start()
+    stream = Stream(broker, names, 48, seconds=16)
+    stream.wait("killed")
+    begun.join()
+    expected = reference(stream, alone, "not_killed")
+    assert first.records() and second.records()
+    same(verdicts_of([first, second]), expected)
+    found = collections.Counter(bodies_of([first, second]))
+    sent = collections.Counter(stream.bodies)
+    assert not sent - found, "every record arrives"
+    # What is doubled was delivered and not committed: of the partitions of the first, of some seconds.
+    doubled = sum((found - sent).values())
+    print(f"{sum(sent.values())} records, {doubled} of them twice")
+    assert not found.keys() - sent.keys() and doubled < sum(sent.values()) / 4
+
+
+def test_an_instance_that_ends_and_one_that_comes_lose_and_double_no_verdict(stage, broker):
+    names = topics(broker, "moved")
+    first, second = instances(stage, broker, names, "moved", 2)
+    [alone] = instances(stage, broker, names, "not_moved", 1)
+    third = []
+    threads = [threading.Timer(4, first.stop), threading.Timer(11, lambda: third.extend(instances(stage, broker, names, "moved", 1, first=3)))]
+    for thread in threads:
+        thread.start()
+    stream = Stream(broker, names, 54, seconds=18)
+    for thread in threads:
+        thread.join()
+    stream.wait("moved")
+    expected = reference(stream, alone, "not_moved")
+    several = [first, second, *third]
+    assert all(live.records() for live in several)
+    found = verdicts_of(several)
+    same(found, expected)
+    assert not {uid: said for uid, said in found.items() if len(said) > 1}, "each is said once"
+    found = collections.Counter(bodies_of(several))
+    sent = collections.Counter(stream.bodies)
+    assert not sent - found, "every record arrives"
+    doubled = sum((found - sent).values())
+    print(f"{sum(sent.values())} records, {doubled} of them twice")
+    assert doubled < sum(sent.values()) / 4
