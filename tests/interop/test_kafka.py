@@ -14,7 +14,7 @@ from broker import PLAIN, SCRAM, Broker
 from harness import Process, attributes, binary, free_port, records, requests, spans, wait_for
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from peers import is_own, is_verdict, post
+from peers import is_own, is_verdict, tags
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +371,7 @@ def test_an_instance_that_is_killed_loses_nothing(stage, broker):
     # What is doubled was delivered and not committed: of the partitions of the first, of some seconds.
     doubled = sum((found - sent).values())
     print(f"{sum(sent.values())} records, {doubled} of them twice")
-    assert not found.keys() - sent.keys() and doubled < sum(sent.values()) / 4
+    assert not found.keys() - sent.keys() and doubled < sum(sent.values()) / 10
 
 
 def test_an_instance_that_ends_and_one_that_comes_lose_and_double_no_verdict(stage, broker):
@@ -397,4 +397,71 @@ def test_an_instance_that_ends_and_one_that_comes_lose_and_double_no_verdict(sta
     assert not sent - found, "every record arrives"
     doubled = sum((found - sent).values())
     print(f"{sum(sent.values())} records, {doubled} of them twice")
-    assert doubled < sum(sent.values()) / 4
+    assert doubled == 0
+
+
+def test_one_request_through_collector_two_instances_and_jaeger(stage, broker, monkeypatch):
+    """The collector's own kafka exporter cannot give a key to traces: what it writes is read by a first pipeline of the two
+    instances, which gives everything of one shop one key, and judged by the second, wherever it then is."""
+    raw, keyed = topics(broker, "raw"), topics(broker, "keyed")
+    store = stage.jaeger()
+    several = [stage.run(Why502(stage.directory, f"""receivers:
+  kafka/raw: {{brokers: ["{broker.endpoint}"], initial_offset: earliest, group_id: raw, logs: {{topics: [{raw[0]}]}}, traces: {{topics: [{raw[1]}]}}}}
+  kafka: {{brokers: ["{broker.endpoint}"], initial_offset: earliest, group_id: judged, logs: {{topics: [{keyed[0]}]}}, traces: {{topics: [{keyed[1]}]}}}}
+processors: {{why502: {{hold: 4s}}}}
+exporters:
+  kafka: {{brokers: ["{broker.endpoint}"], logs: {{topic: {keyed[0]}}}, traces: {{topic: {keyed[1]}}}, partition_by: [service.namespace]}}
+  otlp/jaeger: {{endpoint: "127.0.0.1:{store.grpc}", tls: {{insecure: true}}}}
+  file: {{path: {{out}}}}
+service:
+  pipelines:
+    logs/raw: {{receivers: [kafka/raw], exporters: [kafka]}}
+    traces/raw: {{receivers: [kafka/raw], exporters: [kafka]}}
+    logs: {{receivers: [kafka], processors: [why502], exporters: [file]}}
+    traces: {{receivers: [kafka], processors: [why502], exporters: [otlp/jaeger, file]}}""", f"story-{number}")) for number in (1, 2)]
+    assert wait_for(lambda: broker.members("judged") == 2 and broker.members("raw") == 2, 40), [live.log.read_text() for live in several]
+    receivers = "".join(f"""
+  filelog/{log.stem}: {{include: ["{log}"], start_at: beginning, poll_interval: 100ms, resource: {{service.namespace: shop, host.name: shop-1}}}}""" for log in stage.logs)
+    collector = stage.collector(f"""receivers:
+  otlp: {{protocols: {{grpc: {{endpoint: "{{grpc}}"}}, http: {{endpoint: "{{http}}"}}}}}}{receivers}
+exporters:
+  kafka: {{brokers: ["{broker.endpoint}"], logs: {{topic: {raw[0]}}}, traces: {{topic: {raw[1]}}}, partition_logs_by_resource_attributes: true}}
+service:
+  pipelines:
+    logs: {{receivers: [otlp, {", ".join(f"filelog/{log.stem}" for log in stage.logs)}], exporters: [kafka]}}
+    traces: {{receivers: [otlp], exporters: [kafka]}}""")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.namespace=shop,host.name=shop-1")
+    stage.live = several[0]
+    several[0].endpoint = f"http://127.0.0.1:{collector.grpc}"
+    stage.gunicorn(spans=True)
+    front = stage.nginx()
+    good, bad = "11111111d2c872e8321cf37308d69df2", "5b8aa5a2d2c872e8321cf37308d69df2"
+    assert front.get("/", headers={"traceparent": f"00-{good}-051581bf3cb55c13-01"}) == 200
+    # A second shop fails at the same moment on the same path, for another reason, and stands in another partition.
+    now = time.time()
+    both = lines.logs("billing", "error.log", [lines.refused(7, now, "/status/502")]), lines.logs("billing", "access.log", [lines.access(7, now, "/status/502")])
+    for request in both:
+        request.resource_logs[0].resource.attributes.add(key="service.namespace").value.string_value = "billing"
+        call = urllib.request.Request(f"http://127.0.0.1:{collector.http}/v1/logs", request.SerializeToString(), {"Content-Type": "application/x-protobuf"})
+        urllib.request.urlopen(call, timeout=10).close()
+    assert front.get("/status/502", headers={"traceparent": f"00-{bad}-051581bf3cb55c13-01"}) == 502
+
+    def blamed():
+        return [span for span in store.spans(bad) if "why502.cause" in tags(span["tags"])]
+
+    assert wait_for(lambda: blamed() and all(verdicts_of([live]) for live in several), 40), [live.log.read_text() for live in several]
+    [span] = blamed()
+    shown = tags(span["tags"])
+    assert (shown["why502.cause"], shown["why502.link.method"]) == ("app_returned_error", "trace_context")
+    assert not [span for span in store.spans(good) if "why502.cause" in tags(span["tags"])]
+    told = {live: [(attributes(record)["why502.cause"], record.get("traceId")) for record in live.records() if is_verdict(record)] for live in several}
+    assert sorted(told.values()) == [[("app_returned_error", bad)], [("gunicorn_not_running", None)]], "each by the instance that has its partition"
+    # Everything of one shop stands in one partition, and everything of the other in another.
+    where = {}
+    for topic in keyed:
+        for message in broker.messages(topic):
+            where.setdefault(message.key(), set()).add(message.partition())
+    assert where[b"shop"] != where[b"billing"] and all(len(partitions) == 1 for partitions in where.values()), where
+    # The first pipeline changes nothing: what comes out is what the collector wrote.
+    stage.end_of_lines()
+    assert wait_for(lambda: sorted(body for body in bodies_of(several) if "/status/502" not in body or "10.0.0.8" not in body) == stage.lines(), 20)
