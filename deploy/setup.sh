@@ -6,6 +6,7 @@
 #   need_python    .work/venv with Gunicorn, Flask and OpenTelemetry; `need_python test` adds pytest
 #   need_go        Go 1.25 or later
 #   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
+#   need_balancer  .work/bin/balancer, the one of tests/interop/balancer
 #   need_browser   Chromium with its driver, axe-core, and what drives them
 #   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
 #   need_kafka     .work/kafka/lib, Kafka itself, of tests/interop/kafka, and a client of it for Python
@@ -150,8 +151,12 @@ go_build() {
 
 need_collector() { go_program otelcol "$root/tests/interop/collector" build_collector; }
 
+# A later one, with the exporter that spreads logs and traces over several why502.
+need_balancer() { go_program balancer "$root/tests/interop/balancer" build_collector; }
+
 build_collector() {
-  local sources=$1 output=$2 main="$work/otelcol"
+  local sources=$1 output=$2 main
+  main="$work/$(basename "$sources")-main"
   (cd "$sources" && go_build "$work/bin/otelcol-builder" go.opentelemetry.io/collector/cmd/builder) || return 1
   rm -rf "$main"
   mkdir -p "$main"
