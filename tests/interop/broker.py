@@ -128,7 +128,11 @@ auto.create.topics.enable=false
     def committed(self, group, *topics):
         """Offsets that a group has committed, by topic and partition."""
         asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        found = asked[group].result(30).topic_partitions
+        try:
+            found = asked[group].result(30).topic_partitions
+        except KafkaException:
+            # The broker has just begun to look after groups.
+            return {}
         return {(one.topic, one.partition): one.offset for one in found if one.topic in topics}
 
     def lag(self, group, *topics):

@@ -400,6 +400,27 @@ def test_an_instance_that_ends_and_one_that_comes_lose_and_double_no_verdict(sta
     assert doubled == 0
 
 
+def test_older_brokers_have_the_classic_protocol(stage, broker):
+    names = topics(broker, "classic")
+    classic = ", group_protocol: classic, session_timeout: 6s, heartbeat_interval: 500ms"
+    several = []
+    for number in (1, 2):
+        several.append(stage.run(Why502(stage.directory, reads(broker, topics=names, group="classic", more=classic), f"classic-{number}")))
+        assert wait_for(lambda: all("has classic_logs" in live.log.read_text() for live in several), 30), [live.log.read_text() for live in several]
+    [alone] = instances(stage, broker, names, "not_classic", 1)
+    assert "lets go of classic_logs-0, classic_logs-1, classic_logs-2, classic_logs-3" in several[0].log.read_text(), "of everything, when the second comes"
+    ends = threading.Timer(4, several[0].stop)
+    ends.start()
+    stream = Stream(broker, names, 30, seconds=10)
+    ends.join()
+    stream.wait("classic")
+    expected = reference(stream, alone, "not_classic")
+    assert all(live.records() for live in several)
+    same(verdicts_of(several), expected)
+    sent = collections.Counter(stream.bodies)
+    assert not sent - collections.Counter(bodies_of(several)), "every record arrives"
+
+
 def test_one_request_through_collector_two_instances_and_jaeger(stage, broker, monkeypatch):
     """The collector's own kafka exporter cannot give a key to traces: what it writes is read by a first pipeline of the two
     instances, which gives everything of one shop one key, and judged by the second, wherever it then is."""
