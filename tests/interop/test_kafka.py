@@ -486,3 +486,29 @@ service:
     # The first pipeline changes nothing: what comes out is what the collector wrote.
     stage.end_of_lines()
     assert wait_for(lambda: sorted(body for body in bodies_of(several) if "/status/502" not in body or "10.0.0.8" not in body) == stage.lines(), 20)
+
+
+def test_a_backend_that_is_down_stops_the_partitions_and_loses_nothing(stage, broker):
+    names = topics(broker, "down")
+    port = free_port()
+    exporters = f"""  otlphttp: {{endpoint: "http://127.0.0.1:{port}", compression: none, sending_queue: {{queue_bytes: 256KiB}}, retry_on_failure: {{initial_interval: 100ms, max_interval: 500ms}}}}
+"""
+    text = reads(broker, topics=names, group="down", out="otlphttp", exporters=exporters) + "\nmemory: {limit: 64MiB}"
+    live = stage.run(Why502(stage.directory, text))
+    now = time.time()
+    # Twenty times what the queue takes.
+    requests = [lines.healthy(f"site-{number % 8}", 200, now, first=200 * number) for number in range(240)]
+    broker.produce(names[0], ((f"site-{number % 8}", request.SerializeToString()) for number, request in enumerate(requests)))
+    assert wait_for(lambda: "queue" in live.ready() and "full" in live.ready(), 30), (live.ready(), live.log.read_text())
+    time.sleep(2)
+    assert sum(broker.committed("down", *names).values()) == 0, "nothing is delivered, so nothing is committed"
+    resident = int(next(line for line in open(f"/proc/{live.process.child.pid}/status") if line.startswith("VmRSS")).split()[1])
+    assert resident < 100 * 1024, "of a program without optimisation"
+    assert broker.members("down") == 1, "it stays in its group"
+    backend = stage.run(Why502(stage.directory, f"""receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}}}
+exporters: {{file: {{path: {{out}}}}}}
+service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [file]}}}}}}""", "backend"))
+    assert wait_for(lambda: broker.lag("down", *names) == 0, 60), live.log.read_text()
+    sent = [record.body.string_value for request in requests for record in request.resource_logs[0].scope_logs[0].log_records]
+    assert wait_for(lambda: len(backend.records()) >= len(sent)) and lines_of(backend.records()) == sorted(sent), "each once"
+    assert "lost" not in live.log.read_text()
