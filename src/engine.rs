@@ -368,7 +368,10 @@ impl Engine {
     fn handle_timer(&mut self, now: Nanos, timer: Timer) {
         match timer {
             Timer::Request(site, id) => self.decide(now, site, id),
-            Timer::Settle(site, id) => self.settle(now, site, id),
+            Timer::Settle(site, id) => {
+                self.settle(now, site, id);
+            }
+            Timer::Crowd(site) => self.settle_crowd(now, site),
             Timer::Good(site) => self.decide_goods(now, site),
             Timer::Ticket(ticket) => self.resolve(ticket, None),
             Timer::Span(site, number) => self.release_span(now, site, number),

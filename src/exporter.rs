@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  reserve, send ─► queue (bounded in requests, items, bytes) ─► consumers ─► split, compress ─► gRPC or HTTP ─► retry or drop
+//!                     └─ with a journal: what it has no memory for waits on the disk
 //! ```
 //!
 //! Room is asked for before a request is acknowledged; what a backend refuses for good is dropped, counted by reason and
@@ -17,6 +18,7 @@ pub mod file;
 pub mod grpc;
 pub mod http;
 pub mod kafka;
+mod overflow;
 mod pieces;
 pub mod queue;
 pub mod retry;
@@ -298,7 +300,15 @@ impl Exporter {
         }
     }
 
-    /// Requests that wait, and items and bytes of those and of what is on its way.
+    /// What waits on the disk because there is no memory for it, and the bytes of its files.
+    pub fn overflowing(&self) -> (Amount, u64) {
+        match &self.kind {
+            Kind::Queued(sender) => sender.overflowing(),
+            Kind::Debug(_) => (Amount::default(), 0),
+        }
+    }
+
+    /// Requests that wait in memory, and items and bytes of those and of what is on its way.
     pub fn waiting(&self) -> (usize, Amount) {
         match &self.kind {
             Kind::Queued(sender) => sender.waiting(),

@@ -10,6 +10,7 @@
 //! The directory:
 //!
 //! ```text
+//!  overflow-0-17                      what the queue of a backend has no memory for (`exporter/overflow.rs`); not needed after an end
 //!  lock                               held (flock) by the one process that may write
 //!  cursors                            how far each backend is (`cursors.rs`)
 //!  00000000000000000001.segment       requests from position 1 on
@@ -38,6 +39,7 @@ mod deliveries;
 mod directory;
 mod frame;
 mod ledger;
+mod look;
 mod marks;
 mod open;
 mod scan;
@@ -50,12 +52,13 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
-pub use account::Account;
+pub use account::{Account, OnDisk};
 pub use check::{Repaired, Report, inspect, repair};
 pub use deliveries::Deliveries;
 pub use directory::open_directory;
 pub use frame::{Append, Entry, VERSION};
 pub use ledger::{Cursor, context_of};
+pub use look::look;
 pub use marks::Marks;
 pub use scan::{Damage, Found};
 
@@ -153,6 +156,12 @@ pub enum NotKept {
         /// Those of the setting.
         bytes_max: u64,
     },
+    /// More would take too much memory to count.
+    #[error("the journal is full ({requests} requests wait for a backend)")]
+    Many {
+        /// Those that wait.
+        requests: u64,
+    },
     /// The disk does not take it, but may later.
     #[error("the journal cannot be written: {0}")]
     Disk(String),
@@ -175,6 +184,11 @@ pub struct Limits {
     pub context: Nanos,
 }
 
+/// Begins the names of files of what queues have no memory for; nothing in them is needed after an end.
+pub(crate) const OVERFLOW: &str = "overflow-";
+
+/// Requests that some backend lacks: each is counted in 4 bytes of memory for each backend.
+const REQUESTS_MAX: u64 = 4 << 20;
 /// Segments are as many as this where all bytes are used, so that what is delivered makes room soon.
 const SEGMENTS: u64 = 16;
 /// The smallest and the largest segment; a new one costs two syncs.
@@ -198,6 +212,8 @@ pub struct Counts {
     replayed: AtomicU64,
     torn_bytes: AtomicU64,
     disk_bytes: AtomicU64,
+    overflow_bytes: AtomicU64,
+    poisoned: AtomicU64,
 }
 
 macro_rules! counted {
@@ -236,6 +252,21 @@ impl Counts {
     /// Bytes of all segments at the moment.
     pub fn disk_bytes(&self) -> u64 {
         self.disk_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of what queues have no memory for.
+    pub fn overflow_bytes(&self) -> u64 {
+        self.overflow_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Everything that `max_bytes` is the limit of.
+    pub fn all_bytes(&self) -> u64 {
+        self.disk_bytes().saturating_add(self.overflow_bytes())
+    }
+
+    /// 1 after a sync failed: nothing is acknowledged until the next start.
+    pub fn poisoned(&self) -> u64 {
+        self.poisoned.load(Ordering::Relaxed)
     }
 }
 
@@ -305,6 +336,16 @@ impl Journal {
     /// Numbers for our own telemetry.
     pub fn counts(&self) -> &Counts {
         self.writer.counts()
+    }
+
+    /// Bytes that it may take.
+    pub fn bytes_max(&self) -> u64 {
+        self.writer.limits().bytes_max
+    }
+
+    /// Why nothing would be kept now; `None` while it takes what comes.
+    pub fn trouble(&self) -> Option<NotKept> {
+        self.writer.trouble()
     }
 
     /// What the start found undelivered, oldest first, and before it what the engine must see again to judge it as before;

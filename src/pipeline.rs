@@ -19,6 +19,7 @@ pub mod intake;
 mod items;
 mod lines;
 mod origin;
+mod own;
 mod refused;
 mod replay;
 mod room;
@@ -249,6 +250,11 @@ pub struct Pipeline {
     receivers: Vec<Arc<str>>,
     messages: mpsc::Sender<correlator::Message>,
     correlator: tokio::task::JoinHandle<()>,
+    /// Where the records of verdicts and incidents go.
+    own_route: Arc<Route>,
+    own_found: own::Found,
+    /// Writes those to the journal that nothing in it leads to.
+    keeper: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Pipeline {
@@ -281,6 +287,10 @@ impl Pipeline {
                 .map(|rule| UpstreamRule { address: rule.address.clone() })
                 .collect(),
         };
+        let own_route = Arc::new(Route { plain: Vec::new(), explained: explained_logs.clone() });
+        let own_found = own::Found::default();
+        let (keeper, kept) =
+            own_route.journal().map(|journal| own::Keeper::start(Arc::clone(journal), Arc::clone(&own_found))).unzip();
         let correlator = correlator::Correlator::new(
             settings,
             Arc::clone(&shared),
@@ -290,9 +300,9 @@ impl Pipeline {
             processor.enrich_http,
             processor.verdicts_per_incident,
         );
-        let correlator = tokio::spawn(correlator.run(inbox));
+        let correlator = tokio::spawn(correlator.with_keeper(keeper).run(inbox));
         let receivers = config.receivers.iter().map(|receiver| receiver.name.as_str().into()).collect();
-        Pipeline { shared, routes, receivers, messages, correlator }
+        Pipeline { shared, routes, receivers, messages, correlator, own_route, own_found, keeper: kept }
     }
 
     /// What a receiver hands its requests to; `receiver` is its index in the configuration.
@@ -321,6 +331,10 @@ impl Pipeline {
             && let Err(error) = self.correlator.await
         {
             tracing::error!(%error, "the engine's task ended early; what it held is lost");
+        }
+        // It has all of them by now, and ends with the last.
+        if let Some(keeper) = self.keeper {
+            let _ = keeper.await;
         }
     }
 }

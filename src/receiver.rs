@@ -13,6 +13,7 @@ pub mod kafka;
 mod opening;
 mod places;
 pub mod serve;
+pub mod socket;
 
 use crate::otlp::Signal;
 use bytes::Bytes;

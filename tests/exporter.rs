@@ -4,6 +4,7 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod common;
 
+use bytes::Bytes;
 use common::backend::{Backend, Reply};
 use common::requests::{self, one};
 use common::{config, eventually, remote};
@@ -79,6 +80,22 @@ async fn check(cases: Vec<(String, &'static str, Reply, &'static str, &'static s
     while let Some(ended) = running.join_next().await {
         ended.expect("no case failed");
     }
+}
+
+/// A queue that is off holds nobody's records back: who finds no consumer free is asked to come back.
+#[tokio::test]
+async fn a_queue_that_is_off_refuses_what_nobody_can_take_now() {
+    let backend = Backend::always(Reply::Hang).await;
+    let options = "compression: none, sending_queue: {enabled: false, num_consumers: 2}";
+    let exporter = Exporter::start(&remote("otlp", &backend.url(), options)).expect("it starts");
+    let long = "x".repeat(600_000);
+    let request = Bytes::from(requests::logs(&[&long]));
+    let mut taken = 0;
+    for _ in 0..10 {
+        taken += u32::from(exporter.offer(Signal::Logs, request.clone(), 1).is_ok());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!((taken, backend.count()), (3, 2), "two on their way and the next");
 }
 
 #[tokio::test]

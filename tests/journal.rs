@@ -7,7 +7,7 @@
 mod common;
 
 use common::backend::{Backend, Reply};
-use common::client::call;
+use common::client::{call, http1};
 use common::process::{Program, finished, write};
 use common::{eventually, requests};
 use std::collections::BTreeSet;
@@ -23,11 +23,14 @@ use why502::otlp::Signal;
 /// Tries again soon, for ever, and keeps what waits on disk.
 const KEPT: &str = "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}, sending_queue: {storage: journal}";
 
-/// Rounds of the kill test: 20 in the ordinary run, more by `WHY502_KILL_ROUNDS=1000 cargo test --test journal kill`.
+/// Rounds of the kill test: 20 in the ordinary run, more by `tests/kill.sh`.
 fn rounds() -> u64 {
     let set = std::env::var_os("WHY502_KILL_ROUNDS").and_then(|rounds| rounds.to_str()?.parse().ok());
     set.unwrap_or(20)
 }
+
+/// Healthy records of each request of the kill test: a thousand rounds acknowledge more than a million records.
+const HEALTHY: usize = 40;
 
 /// A directory with a configuration, and the journal beside it.
 struct Place {
@@ -85,11 +88,38 @@ service:
         let error = said.lines().find(|line| line.contains("error: ")).unwrap_or_else(|| panic!("{said}"));
         error.to_owned()
     }
+
+    /// The exit code of `why502 validate`, and what it says of the journal.
+    async fn validated(&self) -> (i32, String) {
+        let config = self.directory.path().join("why502.yaml").display().to_string();
+        let (code, _, said) = finished(&["validate", "--config", &config]).await;
+        let of_journal: Vec<&str> = said.lines().filter(|line| line.contains("journal")).collect();
+        assert!(of_journal.len() <= 1, "{said}");
+        let of_journal = of_journal.into_iter().next().unwrap_or_default();
+        assert!(of_journal.is_empty() || of_journal.starts_with(&format!("{config}:1: ")), "{said}");
+        (code, of_journal.to_owned())
+    }
+
+    /// `why502 validate` says of it what `run` says, and fails.
+    async fn refused_by_both(&self, words: &[&str]) {
+        let refused = self.refused().await;
+        let (code, validated) = self.validated().await;
+        assert_eq!(code, 1, "{validated}");
+        for word in words {
+            assert!(refused.contains(word), "{word}: {refused}");
+            assert!(validated.contains(word), "{word}: {validated}");
+        }
+    }
 }
 
 fn kept(name: &str, backend: &Backend) -> String {
     let url = backend.url();
     format!("{name}: {{endpoint: \"{url}\", {KEPT}}}")
+}
+
+/// The least that a queue may have.
+fn with_little_memory(exporter: String) -> String {
+    exporter.replace("{storage: journal}", "{storage: journal, queue_bytes: 64KiB}")
 }
 
 async fn send(grpc: SocketAddr, signal: Signal, request: &[u8]) {
@@ -211,6 +241,110 @@ async fn a_replay_comes_to_the_same_verdicts_and_goes_to_those_who_lack_it() {
     assert_eq!(program.ended().await.code(), Some(0));
 }
 
+/// Records of why502's own that a backend took: what each is of, with its uid, revision and state.
+fn own_records(backend: &Backend) -> Vec<[String; 4]> {
+    let taken = backend.seen().into_iter().filter(|seen| seen.taken && seen.path.to_ascii_lowercase().contains("logs"));
+    let mut own = Vec::new();
+    for record in taken.flat_map(|seen| requests::records(&seen.message())) {
+        if !record.event_name.starts_with("why502.") {
+            continue;
+        }
+        let attribute = |key| requests::attribute_of(&record.attributes, key);
+        let (uid, state) = match record.event_name.as_str() {
+            "why502.verdict" => (attribute("why502.request.uid"), attribute("why502.cause")),
+            _ => (attribute("why502.incident.uid"), attribute("why502.incident.state")),
+        };
+        own.push([record.event_name.clone(), uid, attribute("why502.revision"), state]);
+    }
+    own
+}
+
+fn of_kind(own: &[[String; 4]], event: &str) -> Vec<[String; 4]> {
+    let mut of_kind: Vec<[String; 4]> = own.iter().filter(|[name, ..]| name == event).cloned().collect();
+    of_kind.sort();
+    of_kind
+}
+
+#[tokio::test]
+async fn revised_verdicts_and_incidents_are_made_again_with_the_same_uids_for_who_lacks_them() {
+    let (down, alive) = (Backend::always(Reply::http(503)).await, Backend::start(Vec::new()).await);
+    let place = Place::new("400ms", &[kept("otlphttp/down", &down), kept("otlphttp/alive", &alive)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let gunicorn = |words: &str| format!("[2026-03-04 09:15:03 +0000] [300] {words}");
+    let [access, error] = requests::refused_by_upstream(7, "/a");
+    let refused = "connect() failed (111: Connection refused) while connecting to upstream";
+    let cut = "upstream prematurely closed connection while reading response header from upstream";
+    for lines in [
+        vec![gunicorn("[INFO] Starting gunicorn 23.0.0"), gunicorn("[INFO] Booting worker with pid: 301")],
+        vec![access, error.replace(refused, cut)],
+        vec![gunicorn("[ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?")],
+    ] {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        send(grpc, Signal::Logs, &requests::logs(&lines)).await;
+    }
+    eventually("the first verdict", || of_kind(&own_records(&alive), "why502.verdict").len() == 1).await;
+    // Late: the records of the request are gone, and its verdict is revised.
+    let killed_by = "Mar  4 09:15:03 h kernel: Out of memory: Killed process 301 (gunicorn) total-vm:1kB, anon-rss:1kB";
+    send(grpc, Signal::Logs, &requests::logs(&[killed_by])).await;
+    eventually("the revised one", || of_kind(&own_records(&alive), "why502.verdict").len() == 2).await;
+    let verdicts = of_kind(&own_records(&alive), "why502.verdict");
+    let [first, second] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert!(first[1] == second[1] && first[3] == "worker_killed" && second[3] == "worker_oom_killed", "{verdicts:?}");
+    let incident = of_kind(&own_records(&alive), "why502.incident");
+    let is_opened = |told: &[[String; 4]]| told.iter().filter(|[.., state]| state == "opened").count() == 1;
+    assert!(is_opened(&incident), "{incident:?}");
+    // What is delivered is written down twice a second.
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    killed(&mut program).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(own_records(&down), Vec::<[String; 4]>::new());
+    down.recover();
+    let mut program = place.run();
+    program.addresses().await;
+    eventually("the other one gets both", || of_kind(&own_records(&down), "why502.verdict").len() >= 2).await;
+    assert_eq!(of_kind(&own_records(&down), "why502.verdict"), verdicts);
+    assert!(is_opened(&of_kind(&own_records(&down), "why502.incident")), "and is told that it opened");
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    assert_eq!(of_kind(&own_records(&alive), "why502.verdict"), verdicts, "it had both");
+    for incidents in [own_records(&down), own_records(&alive)] {
+        let uids: BTreeSet<String> =
+            of_kind(&incidents, "why502.incident").into_iter().map(|[_, uid, ..]| uid).collect();
+        assert_eq!(uids, [incident[0][1].clone()].into(), "one incident, whoever tells of it");
+    }
+}
+
+/// An incident closes with the program, when all lines behind it have long been delivered.
+#[tokio::test]
+async fn what_nothing_undelivered_leads_to_is_in_the_journal_by_itself() {
+    let backend = Backend::start(Vec::new()).await;
+    let place = Place::new("100ms", &[kept("otlphttp/out", &backend)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let [access, error] = requests::refused_by_upstream(7, "/a");
+    send(grpc, Signal::Logs, &requests::logs(&[&access, &error])).await;
+    let states = || of_kind(&own_records(&backend), "why502.incident").into_iter().map(|[.., state]| state);
+    eventually("it opened", || states().any(|state| state == "opened")).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    backend.answer(Reply::http(503));
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let said = program.stderr();
+    assert!(said.contains("1 requests stay in the journal"), "{said}");
+    assert!(!states().any(|state| state == "closed"));
+    backend.recover();
+    let mut program = place.run();
+    eventually("it is told that it closed", || states().any(|state| state == "closed")).await;
+    program.signal("TERM");
+    program.ended().await;
+    assert!(!program.stderr().contains("stay in the journal"), "{}", program.stderr());
+    let incidents = of_kind(&own_records(&backend), "why502.incident");
+    assert_eq!(incidents.iter().map(|[_, uid, ..]| uid).collect::<BTreeSet<_>>().len(), 1, "{incidents:?}");
+    let opened = incidents.iter().filter(|[.., state]| state == "opened").count();
+    assert_eq!(opened, 1, "it had that: {incidents:?}");
+}
+
 #[tokio::test]
 async fn a_stop_with_a_backend_that_is_down_keeps_everything() {
     let down = Backend::always(Reply::http(503)).await;
@@ -247,7 +381,7 @@ async fn sender(
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let connection = u32::try_from(name).expect("small") * 1_000_000 + number;
-        let mut bodies: Vec<String> = (0..8).map(|index| format!("{name} {number} {index}")).collect();
+        let mut bodies: Vec<String> = (0..HEALTHY).map(|index| format!("{name} {number} {index}")).collect();
         if number.is_multiple_of(3) {
             bodies.extend(requests::refused_by_upstream(connection, &format!("/{name}/{number}")));
         }
@@ -285,7 +419,8 @@ async fn post_once(to: SocketAddr, request: &[u8]) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     let backends = [Backend::always(Reply::OneIn(8)).await, Backend::always(Reply::OneIn(3)).await];
-    let exporters = [kept("otlphttp/one", &backends[0]), kept("otlp/other", &backends[1])];
+    // The second one has so little memory that what it refuses goes by the disk.
+    let exporters = [kept("otlphttp/one", &backends[0]), with_little_memory(kept("otlp/other", &backends[1]))];
     let place = Place::new("200ms", &exporters);
     let (address, stop) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
     let (acknowledged, tries) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicU64::new(0)));
@@ -315,19 +450,21 @@ async fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     program.addresses().await;
     let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("unbroken"));
     for backend in &backends {
-        let missing = || {
-            let arrived: BTreeSet<String> = backend.taken_bodies().into_iter().collect();
-            acknowledged.difference(&arrived).take(3).cloned().collect::<Vec<String>>()
-        };
+        // What came is read once, however often it is looked at: there may be a million of them.
+        let (mut read, mut missing, mut ours) = (0, acknowledged.clone(), 0);
         for _ in 0..600 {
-            if missing().is_empty() {
+            let came = backend.taken_since(&mut read);
+            ours += came.iter().filter(|body| acknowledged.contains(*body)).count();
+            came.iter().for_each(|body| {
+                missing.remove(body);
+            });
+            if missing.is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        assert_eq!(missing(), Vec::<String>::new(), "of {} acknowledged", acknowledged.len());
-        let all = backend.taken_bodies();
-        let ours = all.iter().filter(|body| acknowledged.contains(*body)).count();
+        let shown: Vec<&String> = missing.iter().take(3).collect();
+        assert!(missing.is_empty(), "{} of {} acknowledged: {shown:?}", missing.len(), acknowledged.len());
         let twice = ours - acknowledged.len();
         eprintln!(
             "{} rounds: {} records acknowledged, none missing, {twice} delivered again",
@@ -338,6 +475,107 @@ async fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     assert!(acknowledged.len() > 100, "{}", acknowledged.len());
     program.signal("TERM");
     assert_eq!(program.ended().await.code(), Some(0), "{}", program.stderr());
+}
+
+/// The numbers that the bodies `N xxx...` begin with.
+fn numbers(bodies: &[String]) -> Vec<usize> {
+    bodies.iter().filter_map(|body| body.split(' ').next()?.parse().ok()).collect()
+}
+
+fn numbered(number: usize) -> String {
+    format!("{number} {}", "x".repeat(20_000))
+}
+
+#[tokio::test]
+async fn a_backend_that_is_down_takes_the_disk_and_no_memory_and_then_has_everything_in_order() {
+    let down = Backend::always(Reply::http(503)).await;
+    let queue = "num_consumers: 1, queue_bytes: 1MiB, storage: journal";
+    let retry = "retry_on_failure: {initial_interval: 20ms, max_interval: 50ms}";
+    let exporter = |backend: &Backend| {
+        format!(
+            "otlphttp/out: {{endpoint: \"{}\", compression: none, {retry}, sending_queue: {{{queue}}}}}",
+            backend.url()
+        )
+    };
+    let place = Place::new("100ms", &[exporter(&down)]);
+    let mut program = place.run();
+    let (grpc, http) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&[&numbered(0)])).await;
+    let before = program.resident_kib();
+    // Until the journal is full: 64 MiB, of which what is on the disk twice takes a half.
+    let mut acknowledged = 1;
+    let refusal = loop {
+        let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&[&numbered(acknowledged)])).await;
+        if answer.grpc().code() != Code::Ok {
+            break answer;
+        }
+        acknowledged += 1;
+        assert!(acknowledged < 10_000, "the journal is full by now");
+    };
+    assert_eq!(refusal.grpc().code(), Code::Unavailable);
+    assert!(refusal.retry_info().is_some() && refusal.grpc().message().contains("journal is full"), "{refusal:?}");
+    assert!(acknowledged > 1_500, "thirty times as much as the queue has memory for: {acknowledged}");
+    let grown = program.resident_kib().saturating_sub(before);
+    assert!(grown < 20 << 10, "{grown} KiB more of {acknowledged} records of 20 kB");
+    let (status, said) = get(http, "/readyz").await;
+    assert!(status == 503 && said.contains("the journal is full"), "{said}");
+    // Killed, it is replayed, and still takes the disk.
+    killed(&mut program).await;
+    let mut program = place.run();
+    program.addresses().await;
+    let resident = program.resident_kib();
+    assert!(resident < before + (24 << 10), "{resident} KiB after a replay");
+    down.recover();
+    eventually("all of it arrives", || down.taken_bodies().len() >= acknowledged).await;
+    let arrived = numbers(&down.taken_bodies());
+    assert!(arrived.iter().copied().eq(0..acknowledged), "each once and in order: {} of {acknowledged}", arrived.len());
+    // There is room again, and nothing is left of it.
+    let (grpc, http) = program.addresses().await;
+    assert_eq!(get(http, "/readyz").await.0, 200);
+    send(grpc, Signal::Logs, &requests::logs(&["after"])).await;
+    eventually("the last one", || down.taken_bodies().len() > acknowledged).await;
+    let left = || std::fs::read_dir(place.journal()).expect("a journal").map(|entry| entry.expect("one").file_name());
+    assert!(!left().any(|name| name.to_string_lossy().starts_with("overflow")));
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_waits_on_the_disk_goes_out_beside_what_comes_in_and_verdicts_with_it() {
+    let down = Backend::always(Reply::http(503)).await;
+    let alive = Backend::start(Vec::new()).await;
+    let small = |name: &str, backend: &Backend| with_little_memory(kept(name, backend));
+    let place = Place::new("100ms", &[small("otlphttp/down", &down), small("otlp/alive", &alive)]);
+    let mut program = place.run();
+    let (grpc, _) = program.addresses().await;
+    let mut sent = BTreeSet::new();
+    for number in 0..300 {
+        let [access, error] = requests::refused_by_upstream(number, &format!("/p/{number}"));
+        let healthy = format!("healthy {number} {}", "x".repeat(3_000));
+        send(grpc, Signal::Logs, &requests::logs(&[&healthy, &access, &error])).await;
+        send(grpc, Signal::Traces, &requests::traces(&[&format!("span {number}")])).await;
+        sent.extend([healthy, access, error]);
+        if number == 200 {
+            down.recover();
+        }
+    }
+    for backend in [&down, &alive] {
+        let mut read = 0;
+        let mut left = sent.clone();
+        eventually("all of it arrives", || {
+            backend.taken_since(&mut read).iter().for_each(|body| {
+                left.remove(body);
+            });
+            left.is_empty()
+        })
+        .await;
+        eventually("each with its verdict", || uids(backend).0.len() == 600 && uids(backend).1.len() == 300).await;
+    }
+    assert_eq!(uids(&down), uids(&alive));
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let said = program.stderr();
+    assert!(!said.contains("dropped{") && !said.contains("stay in the journal"), "{said}");
 }
 
 /// A journal with some requests in it, that nobody has open.
@@ -372,8 +610,7 @@ fn change(path: &Path, at: usize, byte: u8) {
 async fn a_journal_of_another_version_is_one_sentence() {
     let place = filled().await;
     change(&segment(&place), 8, 77);
-    let said = place.refused().await;
-    assert!(said.contains("format version 77") && said.contains("or name another directory"), "{said}");
+    place.refused_by_both(&["format version 77", "or name another directory"]).await;
     let path = place.journal().display().to_string();
     for action in ["inspect", "verify", "repair"] {
         let (code, _, said) = finished(&["journal", action, &path]).await;
@@ -388,12 +625,8 @@ async fn a_flipped_bit_is_one_sentence_and_repair_keeps_the_rest() {
     let (code, said, _) = finished(&["journal", "verify", &path]).await;
     assert!(code == 0 && said.contains("sound, 5 requests"), "{said}");
     change(&segment(&place), 32 + 56 + 20, 0xff);
-    let said = place.refused().await;
     let next = format!("`why502 journal repair {path}`");
-    assert!(
-        said.contains("is damaged at byte 32: requests 1 to 1 were acknowledged") && said.contains(&next),
-        "{said}"
-    );
+    place.refused_by_both(&["is damaged at byte 32: requests 1 to 1 were acknowledged", &next]).await;
     let (code, said, _) = finished(&["journal", "verify", &path]).await;
     assert!(code == 1 && said.contains("requests 1 to 1 cannot be read") && said.contains(&next), "{said}");
     let (code, said, _) = finished(&["journal", "repair", &path]).await;
@@ -419,6 +652,9 @@ async fn a_second_process_is_one_sentence() {
     program.addresses().await;
     let said = place.refused().await;
     assert!(said.contains("another process has it open"), "{said}");
+    // Who looks at a changed file beside the why502 that runs by it has done nothing wrong.
+    let (code, said) = place.validated().await;
+    assert!(code == 0 && said.contains("warning: ") && said.contains("another process has it open"), "{said}");
     let path = place.journal().display().to_string();
     let (code, _, said) = finished(&["journal", "repair", &path]).await;
     assert!(code == 1 && said.contains("another process has it open"), "{said}");
@@ -431,14 +667,20 @@ async fn a_directory_that_cannot_be_is_one_sentence() {
     let alive = Backend::start(Vec::new()).await;
     let place = Place::new("100ms", &[kept("otlphttp/out", &alive)]);
     write(place.directory.path(), "journal", "a file");
-    let said = place.refused().await;
-    assert!(said.contains("name a directory, not a file"), "{said}");
+    place.refused_by_both(&["name a directory, not a file"]).await;
     std::fs::remove_file(place.journal()).expect("it was there");
-    std::fs::create_dir(place.journal()).expect("a directory");
+    let (code, said) = place.validated().await;
+    assert_eq!((code, said.as_str(), place.journal().exists()), (0, "", false), "a start makes it, a look does not");
+    let mut program = place.run();
+    program.addresses().await;
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(place.journal()).expect("made").permissions());
+    assert_eq!(mode & 0o777, 0o700, "nobody else reads logs there");
+    program.signal("TERM");
+    program.ended().await;
     // Only root may give a directory away.
     if std::os::unix::fs::chown(place.journal(), Some(12_345), None).is_ok() {
-        let said = place.refused().await;
-        assert!(said.contains("belongs to user 12345 and why502 runs as user 0"), "{said}");
+        place.refused_by_both(&["belongs to user 12345 and why502 runs as user 0"]).await;
     }
 }
 
@@ -516,10 +758,61 @@ async fn a_full_disk_pushes_back_and_goes_on_when_there_is_room() {
     disk.again("ro");
     let said = place.refused().await;
     assert!(said.contains("mount it writable"), "{said}");
+    let (code, said) = place.validated().await;
+    assert!(code == 1 && said.contains("mount it writable"), "{said}");
     disk.again("rw");
+    let (code, said) = place.validated().await;
+    assert!(code == 0 && said.contains("warning: ") && said.contains("`journal::max_bytes` is 64 MiB"), "{said}");
     std::fs::write(disk.path.join("full"), vec![0; 9 << 20]).expect_err("it is full");
-    let said = place.refused().await;
-    assert!(said.contains("free space there"), "{said}");
+    place.refused_by_both(&["free space there"]).await;
+}
+
+async fn get(http: SocketAddr, path: &str) -> (u16, String) {
+    let answer = http1(http, http::Method::GET, path, &[], "").await;
+    (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+#[tokio::test]
+async fn a_sync_that_fails_poisons_the_journal_and_readiness_says_so() {
+    let alive = Backend::start(Vec::new()).await;
+    let place = Place::new("100ms", &[kept("otlphttp/out", &alive)]);
+    let (library, fails) = (place.directory.path().join("failing.so"), place.directory.path().join("fails"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal/failing_sync.c");
+    let compiled = std::process::Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(compiled.is_ok_and(|status| status.success()), "Rust needs a C compiler as well");
+    let words = format!("export LD_PRELOAD='{}' SYNC_FAILS='{}'", library.display(), fails.display());
+    let config = place.directory.path().join("why502.yaml").display().to_string();
+    let mut program = Program::start_after(&words, &["run", "--config", &config]);
+    let (grpc, http) = program.addresses().await;
+    send(grpc, Signal::Logs, &requests::logs(&["before"])).await;
+    assert_eq!(get(http, "/readyz").await, (200, "ready\n".to_owned()));
+    std::fs::write(&fails, "").expect("a file");
+    let refused = |body: &'static str| async move {
+        let answer = call(grpc, Signal::Logs.grpc_path(), &requests::logs(&[body])).await;
+        assert_eq!(answer.grpc().code(), Code::Unavailable);
+        assert!(answer.grpc().message().contains("did not confirm"), "{}", answer.grpc().message());
+    };
+    refused("not confirmed").await;
+    std::fs::remove_file(&fails).expect("it was there");
+    // The next sync would succeed, and prove nothing of what was written before.
+    refused("after it").await;
+    let (status, said) = get(http, "/readyz").await;
+    assert!(status == 503 && said.contains("did not confirm") && said.contains("start why502 anew"), "{said}");
+    assert_eq!(get(http, "/livez").await.0, 200, "a restart without a look at the disk would hide it");
+    assert!(program.stderr().contains("nothing is acknowledged until then"), "{}", program.stderr());
+    program.signal("TERM");
+    assert_eq!(program.ended().await.code(), Some(0));
+    let mut program = place.run();
+    let (grpc, http) = program.addresses().await;
+    assert_eq!(get(http, "/readyz").await.0, 200);
+    send(grpc, Signal::Logs, &requests::logs(&["anew"])).await;
+    let arrived = || alive.taken_bodies();
+    eventually("what was acknowledged arrives", || {
+        ["before", "anew"].iter().all(|body| arrived().iter().any(|one| one == body))
+    })
+    .await;
+    program.signal("TERM");
+    program.ended().await;
 }
 
 /// A directory that was written by format version 1, as it must be read for ever.

@@ -41,6 +41,32 @@ fn the_numbers_of_windows() {
 }
 
 #[test]
+fn a_prefix_that_nobody_told_of_is_learned_from_its_file() {
+    let prefixes: [fn(u32) -> String; 4] = [
+        |number| format!(">>> nginx@web-{} >>> ", number % 3),
+        |number| format!("seq:{number:06};host:web;"),
+        |number| format!("app/web.1 [{number}] => "),
+        |number| format!("Mar04-09:15:{:02}|nginx|", number % 60),
+    ];
+    for prefix in prefixes {
+        let request = |number: u32| {
+            let path = format!("GET /{number} ");
+            let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+            let (of_error, of_access) = (prefix(2 * number), prefix(2 * number + 1));
+            let access =
+                format!(r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "{path}HTTP/1.1" 502 157 "-" "curl/8""#);
+            format!("{of_error}{}\n{of_access}{access}\n", refused.replace("GET /cart ", &path))
+        };
+        let lines: String = (1..=5).map(request).collect();
+        let of_both = |verdict: &why502::engine::verdict::Verdict| {
+            format!("{:?} {} {}", verdict.status, verdict.cause.id, verdict.records.len())
+        };
+        let told = told::of(&[("nginx.log", &lines)], of_both);
+        assert_eq!(told, ["Some(502) gunicorn_not_running 2"; 5], "\n{lines}");
+    }
+}
+
+#[test]
 fn deciding_words_in_bold() {
     let reading = "reading response header from upstream";
     let bold = error("**upstream prematurely closed connection", &format!("{reading}**"));

@@ -36,10 +36,21 @@ deny() {
   cargo deny --log-level error check bans licenses sources
 }
 
+# Advisories of RustSec are a repository of their own: where it cannot be reached nothing is known, and that is said.
+advisories() {
+  export PATH="$work/bin:$PATH"
+  cargo deny --log-level error check advisories
+}
+
 check 'formatting' cargo fmt --check
 check 'clippy' cargo clippy --quiet --all-targets -- -D warnings
 check 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps
 check 'licences, bans, sources' deny
+if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote --quiet https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+  check 'advisories of dependencies' advisories
+else
+  printf 'skipped %s\n' 'advisories of dependencies: the database of RustSec cannot be reached from here'
+fi
 check 'the estimate of confidences' python3 tests/calibration/calibrate.py --self-test
 
 # The tests of the crate: their own counts are added up.

@@ -90,6 +90,40 @@ fn what_nothing_can_change_leaves_after_a_second() {
     assert_eq!(live.told, [(13, "gunicorn_not_running", 0)], "a second after its last line");
 }
 
+/// So many requests of one site that fail at once, each with both of its lines, from connection `first` on.
+fn fail(live: &mut Live, sources: (u64, u64), words: &str, first: usize, count: usize) {
+    for connection in first..first + count {
+        let target = format!("GET /{connection} ");
+        let line = error(words).replace("*7 ", &format!("*{connection} ")).replace("GET /a ", &target);
+        live.line(sources.0, &line);
+        live.line(sources.1, &LINE.replace("GET /a ", &target));
+    }
+}
+
+#[test]
+fn an_outage_is_told_of_as_soon_as_one_failure() {
+    let mut live = Live::new();
+    fail(&mut live, (ERROR, ACCESS), REFUSED, 10, 3_000);
+    live.wait(1);
+    let at_once = live.told.len();
+    live.wait(120);
+    assert_eq!(live.told.len(), 3_000);
+    assert!(at_once > 2_000, "what hundreds say needs no second: {at_once}");
+    let late = live.told.iter().filter(|(at, ..)| *at > 12).count();
+    assert_eq!(late, 0, "the last ones wait no longer than any other: {:?}", live.told.last());
+    assert!(live.told.iter().all(|(_, cause, revision)| (*cause, *revision) == ("gunicorn_not_running", 0)));
+}
+
+#[test]
+fn an_outage_whose_reason_may_still_come_waits_for_it() {
+    let mut live = Live::new();
+    fail(&mut live, (ERROR, ACCESS), CUT, 10, 3_000);
+    live.wait(70);
+    assert_eq!(live.told, [], "Gunicorn's log may say why");
+    live.wait(50);
+    assert_eq!(live.told.len(), 3_000);
+}
+
 #[test]
 fn what_gunicorn_may_still_explain_waits_for_it() {
     let mut live = Live::new();

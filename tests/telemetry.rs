@@ -124,6 +124,9 @@ async fn counters_say_what_became_of_everything() {
         ("why502_journal_refused_requests{}", 0),
         ("why502_journal_replayed_items{}", 0),
         ("why502_journal_torn_bytes{}", 0),
+        ("why502_journal_bytes_capacity{}", 1 << 30),
+        ("why502_journal_poisoned{}", 0),
+        ("why502_exporter_overflow_bytes{exporter=otlphttp/out}", 0),
     ];
     let last = expected.map(|(name, value)| (name.to_owned(), value));
     let all = || {

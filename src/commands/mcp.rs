@@ -81,6 +81,7 @@ fn listener(text: &str) -> Result<Listener, String> {
         endpoint: text.to_owned(),
         host,
         port,
+        unix: None,
         request_bytes_max: REQUEST_BYTES_MAX,
         requests_max: REQUESTS_MAX,
         in_flight_bytes_max: REQUESTS_MAX * REQUEST_BYTES_MAX,

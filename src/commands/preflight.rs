@@ -5,6 +5,7 @@ use crate::commands::nginx_conf;
 use crate::config::settings::{Config, Endpoint, Exporter, ExporterKind, Identity, Listener, NamedFile, Place};
 use crate::config::tree::Mistake;
 use crate::exporter::{StartError, tls};
+use crate::journal;
 use crate::pem::{self, PemError};
 use crate::read::formats::AccessFormats;
 use crate::read::nginx_conf::NginxConf;
@@ -70,6 +71,23 @@ pub fn look(config: &Config) -> Found {
     if let Some(text) = found.learned.formats.left_out() {
         let line = config.processor.nginx_conf.as_ref().map_or(1, |file| file.place.line);
         found.warnings.push(Mistake { line, text });
+    }
+    found.mistakes.sort();
+    found
+}
+
+/// The same, and at what a start would find out by itself a moment later, or what a running why502 has open.
+pub fn look_closely(config: &Config) -> Found {
+    let mut found = look(config);
+    let Some(settings) = &config.journal else { return found };
+    let NamedFile { path, place } = &settings.directory;
+    let told = |text: String| Mistake { line: place.line, text: format!("`{}`: {text}", place.key) };
+    match journal::look(path, settings.bytes_max) {
+        Ok(warnings) => {
+            let texts = warnings.into_iter().map(|text| format!("the journal {}: {text}", path.display()));
+            found.warnings.extend(texts.map(told));
+        }
+        Err(error) => found.mistakes.push(told(error.in_directory(path))),
     }
     found.mistakes.sort();
     found

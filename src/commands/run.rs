@@ -306,8 +306,10 @@ fn open_journal(config: &Config) -> anyhow::Result<Option<(Arc<Journal>, Opening
 /// Hands over what the last run did not deliver.
 async fn replay(pipeline: &Pipeline, journal: &Arc<Journal>) -> anyhow::Result<()> {
     let replayed = pipeline.replay(journal).await.context("the journal")?;
-    if replayed.items > 0 {
-        tracing::info!("{} items of the journal were not delivered by the last run; they go first", replayed.items);
+    if replayed.items + replayed.own > 0 {
+        let own = if replayed.own > 0 { format!(", nor {} records of its own", replayed.own) } else { String::new() };
+        let items = replayed.items;
+        tracing::info!("{items} items of the journal were not delivered by the last run{own}; they go first");
     }
     if replayed.lost > 0 {
         tracing::warn!("{} items of the journal are lost: no pipeline has their signal any more", replayed.lost);

@@ -1,6 +1,7 @@
 //! `why502 validate`: every mistake at once, each with its line.
 
 use crate::cli::Validate;
+use crate::commands::preflight::Found;
 use crate::commands::{INCOMPLETE, environment, preflight, runtime, say};
 use crate::config::kafka::Client;
 use crate::config::settings::{Config, Endpoint, ExporterKind};
@@ -22,7 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// When the file cannot be read or the answer cannot be written.
 pub fn run(options: &Validate) -> anyhow::Result<ExitCode> {
-    let Some((config, _)) = load(&options.config)? else { return Ok(ExitCode::from(INCOMPLETE)) };
+    let Some((config, _)) = read(&options.config, preflight::look_closely)? else {
+        return Ok(ExitCode::from(INCOMPLETE));
+    };
     let mut out = anstream::stdout().lock();
     writeln!(
         out,
@@ -48,6 +51,10 @@ fn counted(count: usize, what: &str) -> String {
 /// # Errors
 /// When the file cannot be read.
 pub fn load(path: &Path) -> anyhow::Result<Option<(Config, preflight::Learned)>> {
+    read(path, preflight::look)
+}
+
+fn read(path: &Path, look: fn(&Config) -> Found) -> anyhow::Result<Option<(Config, preflight::Learned)>> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
     let (config, mut mistakes) = match config::draft(&text, &environment) {
@@ -57,7 +64,7 @@ pub fn load(path: &Path) -> anyhow::Result<Option<(Config, preflight::Learned)>>
             return Ok(None);
         }
     };
-    let found = preflight::look(&config);
+    let found = look(&config);
     mistakes.extend(found.mistakes);
     if !mistakes.is_empty() {
         mistakes.sort();

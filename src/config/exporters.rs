@@ -153,14 +153,6 @@ fn remote(
     }
     let queue = section.section(context, "sending_queue", "remote::sending_queue");
     let retry = section.section(context, "retry_on_failure", "remote::retry_on_failure");
-    if !queue.boolean(context, "enabled") {
-        context.mistake(
-            queue.line_of("enabled"),
-            format!(
-                "`{shown}::sending_queue::enabled` cannot be false: nothing may wait for a backend but its own queue"
-            ),
-        );
-    }
     let plain = endpoints.iter().flatten().all(|endpoint| endpoint.url.scheme() == Some(&Scheme::HTTP));
     if plain && endpoints.iter().flatten().next().is_some() {
         for key in ["ca_file", "cert_file", "key_file", "server_name_override", "insecure_skip_verify", "min_version"] {
@@ -265,6 +257,7 @@ fn proxy(context: &mut Context<'_>, section: &Section<'_>) -> Option<Endpoint> {
 pub(super) fn queue_of(context: &mut Context<'_>, queue: &Section<'_>) -> Queue {
     let size = queue.count(context, "queue_size");
     let bytes_max = queue.bytes(context, "queue_bytes");
+    let is_enabled = is_enabled(context, queue);
     let mut limits = Queue {
         requests_max: usize::MAX,
         items_max: u64::MAX,
@@ -284,7 +277,32 @@ pub(super) fn queue_of(context: &mut Context<'_>, queue: &Section<'_>) -> Queue 
         "bytes" => {}
         _ => limits.requests_max = size,
     }
+    if !is_enabled {
+        // The next one while the others are on their way: without it no consumer would find any.
+        limits.requests_max = 1;
+    }
     limits
+}
+
+/// Whether requests may wait that are not on their way.
+fn is_enabled(context: &mut Context<'_>, queue: &Section<'_>) -> bool {
+    let is_enabled = queue.boolean(context, "enabled");
+    if is_enabled {
+        return true;
+    }
+    let place = queue.place("enabled");
+    if queue.choice(context, "storage") == "journal" {
+        let text = format!("`{}` is false, and `storage: journal` keeps what waits; take one of them out", place.key);
+        context.mistake(place.line, text);
+    } else {
+        let text = format!(
+            "`{}: false`: a request is acknowledged when it is on its way, not when the backend has it, as in the collector; \
+             write `storage: journal` where no crash may lose it",
+            place.key
+        );
+        context.warnings.push(Mistake { line: place.line, text });
+    }
+    false
 }
 
 /// Whether the queue is kept on disk.

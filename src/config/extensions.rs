@@ -205,6 +205,7 @@ pub(super) fn plain_listener(context: &mut Context<'_>, key: &str, endpoint: Str
         endpoint,
         host,
         port,
+        unix: None,
         request_bytes_max: 0,
         requests_max: 1,
         in_flight_bytes_max: 0,

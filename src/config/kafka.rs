@@ -253,12 +253,6 @@ pub(super) fn exporter(context: &mut Context<'_>, shown: &str, node: &Node) -> K
     let level = level(context, &params, compression);
     let queue = section.section(context, "sending_queue", "remote::sending_queue");
     let retry = section.section(context, "retry_on_failure", "remote::retry_on_failure");
-    if !queue.boolean(context, "enabled") {
-        let text = format!(
-            "`{shown}::sending_queue::enabled` cannot be false: nothing may wait for a backend but its own queue"
-        );
-        context.mistake(queue.line_of("enabled"), text);
-    }
     let mut queue_limits = queue_of(context, &queue);
     if !queue.has_value("num_consumers") {
         // What one site sent in an order is then written in this order.

@@ -2,11 +2,15 @@
 
 use super::extensions::Extensions;
 use super::section::{Context, Section, unknown_key};
-use super::settings::{Authenticator, Cors, Keepalive, Listener, Receiver, ServerTls, listeners};
+use super::settings::{Authenticator, Cors, Keepalive, Listener, Receiver, ServerTls, UnixSocket, listeners};
 use super::tree::{Mistake, Node};
 use super::{Named, check_name, endpoint, kafka, type_of};
 use crate::otlp::Signal;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// Of a socket's path (`sun_path` of Linux, 108 with its end), less what it is called while it is made.
+const UNIX_PATH_BYTES_MAX: usize = 96;
 
 pub(super) fn receivers(
     context: &mut Context<'_>,
@@ -71,8 +75,10 @@ pub(super) fn check_overlap(context: &mut Context<'_>, all: &[(String, &Listener
     for (index, (key, listener)) in all.iter().enumerate() {
         let endpoint = &listener.endpoint;
         if let Some((first, taken)) = all.iter().take(index).find(|(_, before)| overlap(before, listener)) {
+            let what = if listener.unix.is_some() { "path" } else { "port" };
+            let line = taken.line;
             let text =
-                format!("`{key}`: {endpoint} is taken already by `{first}` (line {}); choose another port", taken.line);
+                format!("`{key}`: {endpoint} is taken already by `{first}` (line {line}); choose another {what}");
             context.mistake(listener.line, text);
         }
     }
@@ -103,6 +109,9 @@ fn overlap(first: &Listener, second: &Listener) -> bool {
     });
     // Every IPv6 address is every IPv4 address too, as Linux has it.
     let covers = |all: &str, host: &str| all == "::" || (all == "0.0.0.0" && !host.contains(':'));
+    if first.unix.is_some() || second.unix.is_some() {
+        return first.unix.as_ref().map(|unix| &unix.path) == second.unix.as_ref().map(|unix| &unix.path);
+    }
     let same = first_host == second_host || covers(first_host, second_host) || covers(second_host, first_host);
     same && first.port == second.port && first.port != 0
 }
@@ -132,10 +141,15 @@ fn listener(
     }
     let endpoint = section.text(context, "endpoint").unwrap_or_default();
     let line = section.line_of("endpoint");
-    let (host, port) = endpoint::listen(&endpoint).unwrap_or_else(|| {
-        context.mistake(line, format!("`{shown}::endpoint`: `{endpoint}` is not HOST:PORT, such as 127.0.0.1:4317"));
-        (String::new(), 0)
-    });
+    let unix = unix(context, &section, &endpoint);
+    let (host, port) = match unix {
+        Some(_) => (String::new(), 0),
+        None => endpoint::listen(&endpoint).unwrap_or_else(|| {
+            let text = format!("`{shown}::endpoint`: `{endpoint}` is not HOST:PORT, such as 127.0.0.1:4317");
+            context.mistake(line, text);
+            (String::new(), 0)
+        }),
+    };
     let request_bytes_max = if path == "grpc" {
         section.count(context, "max_recv_msg_size_mib") << 20
     } else {
@@ -162,6 +176,7 @@ fn listener(
         endpoint,
         host,
         port,
+        unix,
         request_bytes_max,
         requests_max,
         in_flight_bytes_max,
@@ -172,6 +187,35 @@ fn listener(
         keepalive,
         line,
     }
+}
+
+/// The socket of the file system, where one is asked for.
+fn unix(context: &mut Context<'_>, section: &Section<'_>, endpoint: &str) -> Option<UnixSocket> {
+    let mode = section.text(context, "socket_mode").unwrap_or_default();
+    if section.choice(context, "transport") != "unix" {
+        if section.has_value("socket_mode") {
+            let place = section.place("socket_mode");
+            context.mistake(place.line, format!("`{}` is for `transport: unix`; take it out", place.key));
+        }
+        return None;
+    }
+    let place = section.place("endpoint");
+    if !endpoint.starts_with('/') || endpoint.ends_with('/') {
+        let text =
+            format!("`{}`: `{endpoint}` is no absolute path of a socket, such as /run/why502/otlp.sock", place.key);
+        context.mistake(place.line, text);
+    } else if endpoint.len() > UNIX_PATH_BYTES_MAX {
+        let text = format!("`{}`: a socket's path has at most {UNIX_PATH_BYTES_MAX} bytes", place.key);
+        context.mistake(place.line, text);
+    }
+    let digits = mode.strip_prefix("0o").unwrap_or(&mode);
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o777);
+    let mode = mode.unwrap_or_else(|| {
+        let place = section.place("socket_mode");
+        context.mistake(place.line, format!("`{}` is not three octal digits, such as 660", place.key));
+        0
+    });
+    Some(UnixSocket { path: PathBuf::from(endpoint), mode })
 }
 
 pub(super) fn auth(

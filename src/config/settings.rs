@@ -185,6 +185,8 @@ pub struct Listener {
     pub host: String,
     /// Its port; 0 is any free one.
     pub port: u16,
+    /// The socket of the file system that is listened on instead.
+    pub unix: Option<UnixSocket>,
     /// Largest request after decompression.
     pub request_bytes_max: usize,
     /// Requests worked on at once.
@@ -203,6 +205,15 @@ pub struct Listener {
     pub keepalive: Keepalive,
     /// Line of the endpoint, for messages.
     pub line: usize,
+}
+
+/// A socket of the file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// Its name.
+    pub path: PathBuf,
+    /// Who may connect: those who may write it.
+    pub mode: u32,
 }
 
 /// Who is let in, or who we say that we are.

@@ -46,13 +46,23 @@ pub struct Setting {
     pub doc: &'static str,
 }
 
+const TRANSPORT: &str = "`unix` listens on a socket of the file system, for senders on this machine. One that a killed program left behind is replaced, one that is answered at is taken.";
+const SOCKET_MODE: &str = "Mode of that socket, octal: who may write it may send.";
+
 const fn row(path: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Setting {
     Setting { path, kind, default, doc }
 }
 
 /// All settings in the order of the documentation.
 pub const SETTINGS: &[Setting] = &[
-    row("grpc::endpoint", Kind::Endpoint, "127.0.0.1:4317", "Address and port to listen on for OTLP over gRPC."),
+    row(
+        "grpc::endpoint",
+        Kind::Endpoint,
+        "127.0.0.1:4317",
+        "Address and port to listen on for OTLP over gRPC; with `transport: unix`, the path of a socket.",
+    ),
+    row("grpc::transport", Kind::Choice(&["tcp", "unix"]), "tcp", TRANSPORT),
+    row("grpc::socket_mode", Kind::Text, "660", SOCKET_MODE),
     row(
         "grpc::max_recv_msg_size_mib",
         Kind::Count(1, 1024),
@@ -115,7 +125,14 @@ pub const SETTINGS: &[Setting] = &[
         "0",
         "A connection takes no new requests after so long, give or take a tenth, so that senders spread anew behind a load balancer; 0 is never.",
     ),
-    row("http::endpoint", Kind::Endpoint, "127.0.0.1:4318", "Address and port to listen on for OTLP over HTTP."),
+    row(
+        "http::endpoint",
+        Kind::Endpoint,
+        "127.0.0.1:4318",
+        "Address and port to listen on for OTLP over HTTP; with `transport: unix`, the path of a socket.",
+    ),
+    row("http::transport", Kind::Choice(&["tcp", "unix"]), "tcp", TRANSPORT),
+    row("http::socket_mode", Kind::Text, "660", SOCKET_MODE),
     row("http::max_request_body_size", Kind::Bytes("1KiB", "1GiB"), "64MiB", "Largest request after decompression."),
     row(
         "http::max_concurrent_requests",
@@ -345,7 +362,7 @@ pub const SETTINGS: &[Setting] = &[
         "remote::sending_queue::enabled",
         Kind::Bool,
         "true",
-        "Must be true: nothing may wait for a backend but its own queue.",
+        "Whether requests wait for the backend. `false`: as many are taken as `num_consumers` have on their way, and one more; the senders of others are asked to come back.",
     ),
     row(
         "remote::sending_queue::queue_size",
@@ -375,7 +392,7 @@ pub const SETTINGS: &[Setting] = &[
         "remote::sending_queue::storage",
         Kind::Choice(&["memory", "journal"]),
         "memory",
-        "Where what waits is kept. `journal`: a request for this backend is acknowledged when it is on the disk, and what the backend does not have when the program ends, however it ends, is sent after the next start. `queue_bytes` is the limit in both cases.",
+        "Where what waits is kept. `journal`: a request for this backend is acknowledged when it is on the disk, and what the backend does not have when the program ends, however it ends, is sent after the next start. What there is no memory for (`queue_bytes`, `memory::limit`) then waits beside the journal, within `journal::max_bytes`, and comes back oldest first; `queue_size` and `queue_bytes` refuse nobody.",
     ),
     row("remote::sending_queue::num_consumers", Kind::Count(1, 1_000), "10", "Requests on their way at once."),
     row("remote::retry_on_failure::enabled", Kind::Bool, "true", "Whether what may be sent again is."),

@@ -40,6 +40,7 @@ pub(super) fn web(context: &mut Context<'_>, node: Option<&Node>, extensions: &E
         endpoint: text,
         host,
         port,
+        unix: None,
         request_bytes_max: REQUEST_BYTES_MAX,
         requests_max: REQUESTS_MAX,
         in_flight_bytes_max: REQUESTS_MAX * REQUEST_BYTES_MAX,

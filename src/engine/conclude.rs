@@ -7,6 +7,7 @@ use super::correlate::{Interval, Seen};
 use super::goods::Apart;
 use super::incident::Trail;
 use super::outcome::{self, Outcome};
+use super::settle::Final;
 use super::sites::SiteRef;
 use super::timers::{REVISIT, Timer};
 use super::topology::Ties;
@@ -56,7 +57,7 @@ impl Engine {
         let Some(request) = site.requests.get_mut(id) else { return };
         if request.verdict.is_some() {
             if request.stale {
-                self.give_verdict(now, at, id);
+                self.give_verdict(now, at, id, Only::Any);
                 if let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) {
                     request.stale = false;
                 }
@@ -88,26 +89,48 @@ impl Engine {
                 adopt_truncated(request, crowded);
             }
         }
-        self.give_verdict(now, at, id);
+        self.give_verdict(now, at, id, Only::Any);
     }
 
-    fn give_verdict(&mut self, now: Nanos, at: SiteRef, id: u64) {
+    /// Decides a request that has surely failed and waits, if its verdict is final.
+    pub(super) fn decide_if_final(&mut self, now: Nanos, at: SiteRef, id: u64) -> Option<Final> {
+        let request = self.sites.get_mut(at)?.requests.get_mut(id)?;
+        let timers = [request.timer, request.settles];
+        let found = self.give_verdict(now, at, id, Only::Final)?;
+        for timer in timers.into_iter().flatten() {
+            self.timers.cancel(timer);
+        }
+        if let Some(site) = self.sites.get_mut(at) {
+            site.open = site.open.saturating_sub(1);
+        }
+        self.open = self.open.saturating_sub(1);
+        Some(found)
+    }
+
+    /// Gives a verdict, or none where only a final one is wanted; in that case says how final it is.
+    fn give_verdict(&mut self, now: Nanos, at: SiteRef, id: u64, only: Only) -> Option<Final> {
         let site = self.sites.get(at);
         let aim = site.and_then(|site| gather::aim_of(site.requests.get(id)?, &site.world));
         let Some(aim) = aim else {
-            self.forget_request(at, id);
-            return;
+            if only == Only::Any {
+                self.forget_request(at, id);
+            }
+            return None;
         };
         let ties = self.topology.ties(now, at, aim.upstream, &self.sites);
         self.look_after_spans(now, at, &ties);
         let salt = self.salt_for(at, id);
         let Some(case) = gather::case_at(&self.sites, at, id, &ties) else {
-            self.forget_request(at, id);
-            return;
+            if only == Only::Any {
+                self.forget_request(at, id);
+            }
+            return None;
         };
+        let judged = decide::judge(&case);
+        let found = if only == Only::Final { Some(Final::of(&case, &judged)?) } else { None };
         let request = case.request;
         let death = case.death.map(|(key, _)| key);
-        let (mut verdict, span) = decide::verdict_of(&case, id, salt, self.settings.link_threshold);
+        let (mut verdict, span) = decide::verdict_of(&case, judged, id, salt, self.settings.link_threshold);
         let request_time = case.access().and_then(|access| access.request_time.value());
         self.slow.name(&mut verdict, request_time, decide::EVIDENCE_MAX);
         let before = request.verdict.clone();
@@ -119,7 +142,7 @@ impl Engine {
                 for ticket in tickets {
                     self.resolve(ticket, Some(Arc::clone(before)));
                 }
-                return;
+                return found;
             }
         }
         verdict.incident = match &before {
@@ -163,8 +186,10 @@ impl Engine {
         self.outputs.push_back(Output::Verdict(verdict));
         self.tell_incidents();
         if before.is_none() {
+            self.note_uid(at, id);
             self.remember_decided(now, at, id);
         }
+        found
     }
 
     /// Spans are about to be looked for: those of this site and of the sites that its ties lead to are brought in order.
@@ -259,18 +284,36 @@ impl Engine {
 
     /// How many verdicts of the site with the same first words came before: equal requests in one second get uids of
     /// their own. A verdict that is revised keeps its uid.
-    fn salt_for(&mut self, at: SiteRef, id: u64) -> u32 {
-        let Some(site) = self.sites.get_mut(at) else { return 0 };
-        let Some(request) = site.requests.get(id).filter(|request| request.verdict.is_none()) else { return 0 };
+    fn salt_for(&self, at: SiteRef, id: u64) -> u32 {
+        let Some(site) = self.sites.get(at) else { return 0 };
+        let request = site.requests.get(id).filter(|request| request.verdict.is_none());
+        request.and_then(|request| site.uids.get(&first_words(request))).copied().unwrap_or_default()
+    }
+
+    /// One more verdict with these first words was given.
+    fn note_uid(&mut self, at: SiteRef, id: u64) {
+        let Some(site) = self.sites.get_mut(at) else { return };
+        let Some(words) = site.requests.get(id).map(first_words) else { return };
         if site.uids.len() >= UIDS_MAX {
             site.uids.clear();
         }
-        let words = request.errors.first().map(|error| error.words);
-        let words = words.or(request.access.as_ref().map(|access| access.words));
-        let counter = site.uids.entry(words.unwrap_or_else(|| hash64(b""))).or_default();
-        *counter += 1;
-        *counter - 1
+        *site.uids.entry(words).or_default() += 1;
     }
+}
+
+/// What the first line of a request says, hashed.
+fn first_words(request: &Request) -> u64 {
+    let words = request.errors.first().map(|error| error.words);
+    words.or(request.access.as_ref().map(|access| access.words)).unwrap_or_else(|| hash64(b""))
+}
+
+/// Which verdicts are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Only {
+    /// Whatever there is to say.
+    Any,
+    /// One that no later line unseats.
+    Final,
 }
 
 /// What the span of a request tells of the delays between nginx and its application.

@@ -153,8 +153,14 @@ fn rounded(probability: f64) -> f64 {
 }
 
 /// The verdict on a case. `uid_salt` tells equal requests apart.
-pub fn verdict_of(case: &Case<'_>, id: u64, uid_salt: u32, threshold: f64) -> (Verdict, Option<u64>) {
-    let Judgement { cause, claim, completeness, considered, .. } = judge(case);
+pub fn verdict_of(
+    case: &Case<'_>,
+    judged: Judgement,
+    id: u64,
+    uid_salt: u32,
+    threshold: f64,
+) -> (Verdict, Option<u64>) {
+    let Judgement { cause, claim, completeness, considered, .. } = judged;
     let request = case.request;
     let (link, span) = match case.trigger {
         Trigger::Request => link::find(case, id, cause, threshold),

@@ -112,10 +112,10 @@ impl Engine {
                 self.decide_oldest(line.now, line.site);
             }
         }
+        self.holding.hold(line.ticket, Some(line.stream.id));
         if !decided {
             self.settle_later(line.now, line.site, id);
         }
-        self.holding.hold(line.ticket, Some(line.stream.id));
         self.compare_zones(line.site, id);
         Decision::Hold
     }

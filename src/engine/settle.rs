@@ -6,25 +6,49 @@
 use super::calibration::Standing;
 use super::case::Case;
 use super::causes::{Cause, Expected, Leaves, Mark};
-use super::sites::SiteRef;
+use super::decide::Judgement;
+use super::sites::{Site, SiteRef};
 use super::timers::Timer;
 use super::{Engine, decide, gather};
 use crate::engine::case::Sight;
 use crate::engine::outcome::{self, Outcome};
 use crate::read::evidence::{Nanos, SECOND, Symptom};
+use std::collections::VecDeque;
 
 /// Who restarts a Gunicorn has it start again within this time of its stop.
 const RESTARTS_IN: Nanos = 5 * SECOND;
-/// With so many requests open each is looked at once, when its hold is over: a storm costs no second look.
+/// With so many requests open they come in a crowd: no timer is set for each of them.
 const OPEN_MAX: usize = 512;
+/// Whole requests of one site that wait for their look in a crowd. Past it the first of them is looked at sooner: what dozens
+/// after it say as well needs no second to be believed.
+const CROWD_MAX: usize = 64;
+/// After one that could not be decided so many are not looked at: they wait for the same thing, and a look costs as much as
+/// a verdict.
+const PASSED_OVER: usize = 15;
+
+/// Failing requests of a site that came in a crowd and of which both of nginx's logs have told.
+#[derive(Debug, Default)]
+pub(super) struct Crowd {
+    /// When the second line came, and which request it is.
+    whole: VecDeque<(Nanos, u64)>,
+    /// How many of the next ones are not looked at.
+    passed_over: usize,
+    /// The timer runs by which the last ones are looked at.
+    is_timed: bool,
+}
 
 impl Engine {
     /// A line joined a request that is open: it may be the last one.
     pub(super) fn settle_later(&mut self, now: Nanos, at: SiteRef, id: u64) {
-        let Some(delay) = self.settings.settle.filter(|_| self.open <= OPEN_MAX) else { return };
-        let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) else { return };
+        let Some(delay) = self.settings.settle else { return };
+        let Some(site) = self.sites.get_mut(at) else { return };
+        let Some(request) = site.requests.get_mut(id).filter(|request| request.genuine) else { return };
         let due = now.saturating_add(delay);
-        if due < request.due && request.genuine {
+        if self.open > OPEN_MAX {
+            if request.access.is_some() && !request.errors.is_empty() {
+                self.join_crowd(now, due, at, id);
+            }
+        } else if due < request.due {
             let timer = self.timers.set(due, Timer::Settle(at, id));
             if let Some(before) = request.settles.replace(timer) {
                 self.timers.cancel(before);
@@ -32,26 +56,78 @@ impl Engine {
         }
     }
 
-    /// Decides a request whose verdict nothing can change any more. Where a span may still come that is its own, its link is
-    /// looked for again when the hold would have been over.
-    pub(super) fn settle(&mut self, now: Nanos, at: SiteRef, id: u64) {
-        let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id)) else { return };
-        request.settles = None;
-        if request.verdict.is_some() {
+    /// A request of a crowd is whole: the first of the crowd may have waited long enough.
+    fn join_crowd(&mut self, now: Nanos, due: Nanos, at: SiteRef, id: u64) {
+        let Some(Site { crowd, .. }) = self.sites.get_mut(at) else { return };
+        crowd.whole.push_back((due, id));
+        if !std::mem::replace(&mut crowd.is_timed, true) {
+            self.timers.set(due, Timer::Crowd(at));
+        }
+        if crowd.whole.len() > CROWD_MAX
+            && let Some((_, first)) = crowd.whole.pop_front()
+        {
+            self.settle_of_crowd(now, at, first);
+        }
+    }
+
+    /// Those of a crowd are looked at that have waited as long as any.
+    pub(super) fn settle_crowd(&mut self, now: Nanos, at: SiteRef) {
+        while let Some(Site { crowd, .. }) = self.sites.get_mut(at) {
+            crowd.is_timed = false;
+            let Some((due, first)) = crowd.whole.front().copied() else { return };
+            if due > now {
+                crowd.is_timed = true;
+                self.timers.set(due, Timer::Crowd(at));
+                return;
+            }
+            crowd.whole.pop_front();
+            self.settle_of_crowd(now, at, first);
+        }
+    }
+
+    fn settle_of_crowd(&mut self, now: Nanos, at: SiteRef, id: u64) {
+        let Some(Site { crowd, .. }) = self.sites.get_mut(at) else { return };
+        if crowd.passed_over > 0 {
+            crowd.passed_over -= 1;
             return;
         }
+        if !self.settle(now, at, id)
+            && let Some(Site { crowd, .. }) = self.sites.get_mut(at)
+        {
+            crowd.passed_over = PASSED_OVER;
+        }
+    }
+
+    /// Decides a request whose verdict nothing can change any more; true where it is decided. Where a span may still come that is its own, its link is
+    /// looked for again when the hold would have been over.
+    pub(super) fn settle(&mut self, now: Nanos, at: SiteRef, id: u64) -> bool {
+        let site = self.sites.get_mut(at);
+        let Some(request) = site.and_then(|site| site.requests.get_mut(id)) else { return true };
+        request.settles = None;
+        if request.verdict.is_some() {
+            return true;
+        }
         let due = request.due;
-        let Some(link) = self.is_final(now, at, id) else { return };
-        self.decide(now, at, id);
-        if link == Link::MayCome
+        let found = if outcome::has_surely_failed(request) {
+            self.decide_if_final(now, at, id)
+        } else {
+            let found = self.is_final(now, at, id);
+            if found.is_some() {
+                self.decide(now, at, id);
+            }
+            found
+        };
+        let Some(found) = found else { return false };
+        if found == Final::ButForSpan
             && let Some(request) = self.sites.get_mut(at).and_then(|site| site.requests.get_mut(id))
         {
             request.stale = true;
             self.timers.set(due, Timer::Request(at, id));
         }
+        true
     }
 
-    fn is_final(&mut self, now: Nanos, at: SiteRef, id: u64) -> Option<Link> {
+    fn is_final(&mut self, now: Nanos, at: SiteRef, id: u64) -> Option<Final> {
         let site = self.sites.get(at)?;
         let upstream = gather::aim_of(site.requests.get(id)?, &site.world)?.upstream.map(str::to_owned);
         let ties = self.topology.ties(now, at, upstream.as_deref(), &self.sites);
@@ -61,33 +137,36 @@ impl Engine {
             return None;
         }
         let case = gather::case_at(&self.sites, at, id, &ties)?;
-        if !is_whole(&case) {
+        Final::of(&case, &decide::judge(&case))
+    }
+}
+
+/// How final a verdict is that could be given now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Final {
+    /// Its trace is known, or there is none.
+    Whole,
+    /// Spans of a worker that died may come, and nobody would miss them.
+    ButForSpan,
+}
+
+impl Final {
+    /// `None` where what may still come could change the verdict.
+    pub(super) fn of(case: &Case<'_>, judged: &Judgement) -> Option<Final> {
+        // What proves less waits for what may still come.
+        let is_final = is_whole(case) && judged.standing >= Standing::Strong && stays(case, judged.cause);
+        if !is_final {
             return None;
         }
-        // What proves less waits for what may still come.
-        let judged = decide::judge(&case);
-        (judged.standing >= Standing::Strong && stays(&case, judged.cause)).then(|| link_of(&case, judged.cause))?
-    }
-}
-
-/// What is known of the trace of a request that could be decided now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    /// It is known, or there is none.
-    Known,
-    /// Spans of a worker that died may come, and nobody would miss them.
-    MayCome,
-}
-
-/// The trace of a request; `None` where it must be waited for, because its records would go on without it.
-fn link_of(case: &Case<'_>, cause: &Cause) -> Option<Link> {
-    if case.request.trace.is_some() || case.symptom.is_connect() || !case.sees_spans() {
-        return Some(Link::Known);
-    }
-    match cause.leaves {
-        Leaves::Always(Expected::Never) => Some(Link::Known),
-        Leaves::Always(Expected::NoStatus) => Some(Link::MayCome),
-        _ => None,
+        if case.request.trace.is_some() || case.symptom.is_connect() || !case.sees_spans() {
+            return Some(Final::Whole);
+        }
+        match judged.cause.leaves {
+            Leaves::Always(Expected::Never) => Some(Final::Whole),
+            Leaves::Always(Expected::NoStatus) => Some(Final::ButForSpan),
+            // The trace must be waited for: its records would go on without it.
+            _ => None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::correlate::link::goods::{Good, Goods};
 use super::correlate::spans::Spans;
 use super::correlate::world::World;
 use super::place::Place;
+use super::settle::Crowd;
 use super::topology::Role;
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::maps::HashMap;
@@ -61,6 +62,8 @@ pub(super) struct Site {
     pub(super) decided: VecDeque<(Nanos, u64)>,
     /// The timer runs by which they are forgotten.
     pub(super) forgets: bool,
+    /// Failing requests that came in a crowd and have both of their lines, in that order.
+    pub(super) crowd: Crowd,
     /// How many verdicts began with the same words.
     pub(super) uids: HashMap<u64, u32>,
     /// The newest time of any evidence.
@@ -133,6 +136,7 @@ impl Sites {
             open: 0,
             decided: VecDeque::new(),
             forgets: false,
+            crowd: Crowd::default(),
             uids: HashMap::default(),
             newest: Nanos::MIN,
             heard: now,

@@ -130,7 +130,7 @@ impl Engine {
             borrowed_symptom: false,
             passes: Vec::new(),
         };
-        let verdict = decide::verdict_of(&case, u64::MAX, 0, self.settings.link_threshold).0;
+        let verdict = decide::verdict_of(&case, decide::judge(&case), u64::MAX, 0, self.settings.link_threshold).0;
         (!verdict.cause.is_unknown()).then_some(verdict)
     }
 

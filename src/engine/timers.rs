@@ -27,6 +27,8 @@ pub(super) enum Timer {
     Request(SiteRef, u64),
     /// A request whose last line may have come: perhaps nothing can change its verdict any more.
     Settle(SiteRef, u64),
+    /// The requests of a site that came in a crowd. One timer for all of them.
+    Crowd(SiteRef),
     /// Good requests of a site are due for their link. One timer for all of them.
     Good(SiteRef),
     /// A held record that is part of no request may go on.
@@ -49,7 +51,7 @@ impl Timer {
     /// What it is for, without whom.
     fn wake(self) -> Wake {
         match self {
-            Timer::Request(..) | Timer::Settle(..) | Timer::Good(_) => Wake::Verdict,
+            Timer::Request(..) | Timer::Settle(..) | Timer::Crowd(_) | Timer::Good(_) => Wake::Verdict,
             Timer::Ticket(_) | Timer::Span(..) => Wake::Release,
             Timer::Death(..) | Timer::Phase(..) | Timer::Host(..) => Wake::Standalone,
             Timer::Forget(_) => Wake::Forget,

@@ -143,7 +143,7 @@ impl<'a> Merger<'a> {
             let place = *known.entry(input.stream).or_insert(next);
             match streams.get_mut(place) {
                 Some(stream) => stream.push(input),
-                None => streams.push(Stream::new(input, survey.sites().stream(input.stream))),
+                None => streams.push(Stream::new(input, survey)),
             }
         }
         let traces = (!traces.is_empty()).then(|| Traces::read(traces, !survey.sites().are_one(), problems));

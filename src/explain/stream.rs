@@ -147,15 +147,16 @@ pub(super) enum What {
 }
 
 impl<'a> Stream<'a> {
-    pub(super) fn new(input: &'a Input, identity: place::Stream) -> Stream<'a> {
+    pub(super) fn new(input: &'a Input, survey: &Survey) -> Stream<'a> {
         Stream {
             inputs: VecDeque::from([input]),
             current: None,
-            identity,
+            identity: survey.sites().stream(input.stream),
             by_origin: BTreeMap::new(),
             used: 0,
             ahead: VecDeque::new(),
-            memory: SourceMemory::default(),
+            // Known from the first line on: whoever reads files has all of them.
+            memory: SourceMemory { prefix: survey.prefix(input.stream), ..SourceMemory::default() },
             joiner: Joiner::default(),
             clock: LocalClock::default(),
             order: Nanos::MIN,

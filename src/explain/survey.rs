@@ -12,6 +12,7 @@ use crate::read::Wanted;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, request_line_hash};
 use crate::read::paste::joiner::{Joiner, Pushed};
+use crate::read::paste::learned::Prefix;
 use repeats::{Meaning, Repeats, ordinary};
 use std::collections::BTreeMap;
 
@@ -48,6 +49,8 @@ pub struct Survey {
     ahead: BTreeMap<u64, Nanos>,
     /// The first stamp of streams.
     firsts: BTreeMap<u64, Nanos>,
+    /// What stands before the lines of streams, where no grammar knows it.
+    prefixes: BTreeMap<u64, Prefix>,
     sites: Sites,
 }
 
@@ -66,6 +69,8 @@ struct Samples {
     cuts: Vec<(u64, Nanos)>,
     /// The first stamp of each stream.
     firsts: BTreeMap<u64, Stamp>,
+    /// Prefixes that were learned, by stream.
+    prefixes: BTreeMap<u64, Prefix>,
     repeats: Repeats,
     /// What shows of which site a stream is.
     seen: BTreeMap<u64, Seen>,
@@ -151,6 +156,7 @@ impl Survey {
             let utc = LocalClock::default().utc(self.zone_of(stream), first.nanos);
             self.firsts.insert(stream, if first.zone_known { first.nanos } else { utc });
         }
+        self.prefixes.extend(samples.prefixes);
         let cuts = clocks::Seconds::of(cuts);
         for (stream, ends) in samples.ends {
             self.ahead.insert(stream, clocks::ahead(clocks::Seconds::of(ends), &cuts));
@@ -176,6 +182,11 @@ impl Survey {
     /// When a stream begins: lines before its first stamp were written about then.
     pub fn first(&self, stream: u64) -> Option<Nanos> {
         Some(self.firsts.get(&stream)?.saturating_sub(self.ahead(stream)))
+    }
+
+    /// What stands before each line of a stream, if that was learned.
+    pub fn prefix(&self, stream: u64) -> Prefix {
+        self.prefixes.get(&stream).copied().unwrap_or_default()
     }
 
     /// A sentence for each stream whose clock is wrong.
@@ -285,6 +296,9 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
     }
     if let Some(format) = healthy {
         samples.note_format(input.stream, format);
+    }
+    if memory.prefix.is_learned() {
+        samples.prefixes.insert(input.stream, memory.prefix);
     }
 }
 

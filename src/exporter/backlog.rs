@@ -9,8 +9,9 @@
 //! What a consumer holds counts as much as what waits: it is in memory as well. Small requests are copied together as they
 //! wait, so that `queue_size` means requests as they will be sent, and no buffer of a connection is kept for a few bytes.
 
+use super::overflow::{Chunk, Overflow, Reader};
 use crate::config::settings::{Queue, WhenFull};
-use crate::journal::Marks;
+use crate::journal::{Marks, OnDisk};
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use bytes::Bytes;
@@ -22,6 +23,11 @@ const JOINED_ENOUGH: usize = 512 << 10;
 const COPIED_MAX: usize = 64 << 10;
 /// The newest request of a signal is looked for among so many: one for each signal.
 const SIGNALS: usize = 3;
+
+/// True for a request of so many bytes that nothing is joined to any more.
+pub(super) fn joined_enough(bytes: usize) -> bool {
+    bytes >= JOINED_ENOUGH
+}
 
 /// One request that waits.
 #[derive(Clone, Debug)]
@@ -46,12 +52,12 @@ pub struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, more: Amount) {
+    pub(super) fn add(&mut self, more: Amount) {
         self.items = self.items.saturating_add(more.items);
         self.bytes = self.bytes.saturating_add(more.bytes);
     }
 
-    fn take(&mut self, less: Amount) {
+    pub(super) fn take(&mut self, less: Amount) {
         self.items = self.items.saturating_sub(less.items);
         self.bytes = self.bytes.saturating_sub(less.bytes);
     }
@@ -134,13 +140,20 @@ pub(super) struct Backlog {
     memory: Memory,
     /// Bytes that are counted there.
     counted: usize,
+    /// What there is no memory for, where the journal has it as well.
+    overflow: Option<Overflow>,
 }
 
 impl Backlog {
     /// An empty queue.
     pub(super) fn new(limits: Queue, memory: Memory) -> Backlog {
         let (queued, reserved) = (Amount::default(), Amount::default());
-        Backlog { limits, entries: VecDeque::new(), queued, reserved, memory, counted: 0 }
+        Backlog { limits, entries: VecDeque::new(), queued, reserved, memory, counted: 0, overflow: None }
+    }
+
+    /// The same of a backend with a part of the journal.
+    pub(super) fn journaled(limits: Queue, memory: Memory, account: OnDisk) -> Backlog {
+        Backlog { overflow: Some(Overflow::new(account)), ..Backlog::new(limits, memory) }
     }
 
     /// Tells the common count what has changed here.
@@ -168,12 +181,17 @@ impl Backlog {
         self.limits.when_full
     }
 
-    /// Requests that wait, as they will be sent.
+    /// What waits on the disk, and the bytes that this takes there.
+    pub(super) fn overflowing(&self) -> (Amount, u64) {
+        self.overflow.as_ref().map(|overflow| (overflow.waiting(), overflow.disk_bytes())).unwrap_or_default()
+    }
+
+    /// Requests that wait in memory, as they will be sent.
     pub(super) fn waiting(&self) -> usize {
         self.entries.len()
     }
 
-    /// What waits and what is on its way.
+    /// What waits in memory and what is on its way.
     pub(super) fn queued(&self) -> Amount {
         self.queued
     }
@@ -207,11 +225,19 @@ impl Backlog {
 
     /// A request that would never fit is taken when nothing else is there.
     pub(super) fn has_room(&self, signal: Signal, need: Amount, request_bytes_max: usize) -> bool {
-        let mut used = self.queued;
-        // Where nothing is refused, what may come must not push out what is there.
-        if self.limits.when_full == WhenFull::Refuse {
-            used.add(self.reserved);
+        // What the memory has no room for waits on the disk, and whether that has room the journal says.
+        if self.limits.when_full == WhenFull::Refuse && self.overflow.as_ref().is_some_and(Overflow::has_room) {
+            return true;
         }
+        // Where nothing is refused, what may come must not push out what is there.
+        let is_reserving = self.limits.when_full == WhenFull::Refuse;
+        let reserved = if is_reserving { self.reserved } else { Amount::default() };
+        self.has_memory(reserved, signal, need, request_bytes_max)
+    }
+
+    fn has_memory(&self, reserved: Amount, signal: Signal, need: Amount, request_bytes_max: usize) -> bool {
+        let mut used = self.queued;
+        used.add(reserved);
         if used == Amount::default() {
             return true;
         }
@@ -223,8 +249,26 @@ impl Backlog {
                 || self.newest(signal).is_some_and(|entry| joins(entry, need.bytes, request_bytes_max)))
     }
 
-    /// Puts a request at the end, whether there is room or not.
-    pub(super) fn push(&mut self, waiting: Waiting, request_bytes_max: usize) {
+    /// Puts a request at the end, whether there is room or not: where there is a journal behind the memory.
+    ///
+    /// # Errors
+    /// What the disk says. It is in memory then, and whoever comes next is refused.
+    pub(super) fn push(&mut self, waiting: Waiting, request_bytes_max: usize) -> std::io::Result<()> {
+        let has_memory = || self.has_memory(Amount::default(), waiting.signal, waiting.amount(), request_bytes_max);
+        let is_kept = self.overflow.as_ref().is_none_or(|overflow| !overflow.is_active() && has_memory());
+        let (waiting, result) = match self.overflow.as_mut().filter(|_| !is_kept) {
+            None => (waiting, Ok(())),
+            Some(overflow) => match overflow.push(waiting, request_bytes_max) {
+                Ok(()) => return Ok(()),
+                Err((waiting, error)) => (waiting, Err(error)),
+            },
+        };
+        self.keep(waiting, request_bytes_max);
+        result
+    }
+
+    /// Into memory.
+    fn keep(&mut self, waiting: Waiting, request_bytes_max: usize) {
         let Waiting { signal, request, items, marks } = waiting;
         self.queued.add(Amount { items, bytes: request.len() });
         self.count();
@@ -232,6 +276,26 @@ impl Backlog {
         match known.filter(|entry| joins(entry, request.len(), request_bytes_max)) {
             Some(entry) => entry.append(&request, items, marks),
             None => self.entries.push_back(Entry { signal, items, body: Body::Whole(request), marks }),
+        }
+    }
+
+    /// The oldest request on the disk, where the memory has room for it. It is read without the lock, and then told of with
+    /// [`Backlog::is_read`].
+    pub(super) fn next_of_disk(&mut self, request_bytes_max: usize) -> Option<(Chunk, Reader)> {
+        let first = self.overflow.as_ref()?.first()?;
+        // Whatever fills the memory: where nothing else waits here, the consumers would wait for ever.
+        let fits = self.entries.is_empty()
+            || self.has_memory(Amount::default(), first.signal(), first.amount(), request_bytes_max);
+        self.overflow.as_mut().filter(|_| fits)?.take()
+    }
+
+    /// A request of the disk is read; nothing where it cannot be.
+    pub(super) fn is_read(&mut self, chunk: &Chunk, read: Option<Waiting>, request_bytes_max: usize) {
+        if let Some(waiting) = read {
+            self.keep(waiting, request_bytes_max);
+        }
+        if let Some(overflow) = &mut self.overflow {
+            overflow.is_read(chunk);
         }
     }
 
@@ -295,7 +359,7 @@ mod tests {
         for _ in 0..10 {
             for signal in Signal::ALL {
                 assert!(backlog.has_room(signal, Amount { items: 1, bytes: 50 }, MIB));
-                backlog.push(of(signal, 50, 1), MIB);
+                backlog.push(of(signal, 50, 1), MIB).expect("memory");
             }
         }
         assert_eq!((backlog.waiting(), backlog.queued()), (3, Amount { items: 30, bytes: 1_500 }));
@@ -305,7 +369,7 @@ mod tests {
         backlog.settled(first.amount());
         assert_eq!(backlog.queued().items, 20);
         // No request is joined past the size that a backend takes.
-        (0..30).for_each(|_| backlog.push(of(Signal::Logs, 50, 1), 1_000));
+        (0..30).for_each(|_| backlog.push(of(Signal::Logs, 50, 1), 1_000).expect("memory"));
         assert_eq!(backlog.waiting(), 4);
         assert!(std::iter::from_fn(|| backlog.pop(1_000)).all(|taken| taken.request.len() <= 1_000));
     }
@@ -321,8 +385,8 @@ mod tests {
         assert!(!backlog.reserve(Signal::Logs, need(60, 100), MIB), "items");
         assert!(!backlog.reserve(Signal::Logs, need(1, 9_950), MIB), "bytes");
         backlog.give_back(need(60, 100));
-        backlog.push(of(Signal::Logs, 400, 1), 500);
-        backlog.push(of(Signal::Logs, 400, 1), 500);
+        backlog.push(of(Signal::Logs, 400, 1), 500).expect("memory");
+        backlog.push(of(Signal::Logs, 400, 1), 500).expect("memory");
         assert!(!backlog.reserve(Signal::Logs, need(1, 400), 500), "requests");
         assert!(backlog.reserve(Signal::Logs, need(1, 100), 500), "but this one joins the last");
         backlog.hold(need(98, 0));
@@ -334,7 +398,7 @@ mod tests {
         let mut backlog = Backlog::new(limits(WhenFull::DropOldest), Memory::unlimited());
         let much = Amount { items: 500, bytes: 50_000 };
         assert!(backlog.reserve(Signal::Logs, much, MIB) && backlog.reserve(Signal::Logs, much, MIB));
-        backlog.push(of(Signal::Logs, 9_000, 7), MIB);
+        backlog.push(of(Signal::Logs, 9_000, 7), MIB).expect("memory");
         assert!(
             backlog.has_room(Signal::Logs, Amount { items: 1, bytes: 900 }, MIB),
             "reserved room pushes nothing out"
@@ -351,7 +415,7 @@ mod tests {
         let mut second = Backlog::new(limits(WhenFull::DropOldest), memory.clone());
         let need = |bytes| Amount { items: 1, bytes };
         assert!(first.reserve(Signal::Logs, need(5_000), MIB));
-        second.push(of(Signal::Logs, 1_500, 1), MIB);
+        second.push(of(Signal::Logs, 1_500, 1), MIB).expect("memory");
         assert!(!first.reserve(Signal::Logs, need(1_000), MIB), "an eighth is left to what comes in");
         assert!(!second.has_room(Signal::Logs, need(1_000), MIB));
         first.give_back(need(5_000));

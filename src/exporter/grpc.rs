@@ -6,7 +6,7 @@ use super::error::{Delivered, DeliveryError, Then, delivered, retry_after, then_
 use super::http::{ANSWER_BYTES_MAX, endpoint_of, headers, timed_out, unreachable, words};
 use super::pieces::Pieces;
 use super::queue::Deliver;
-use super::tls::{HttpClient, client};
+use super::tls::{Connections, client};
 use crate::config::endpoint::below;
 use crate::config::settings::{Compression, Endpoint, Remote};
 use crate::otlp::Signal;
@@ -22,7 +22,7 @@ use tonic_types::StatusExt;
 /// A client for one backend.
 pub struct Client {
     name: String,
-    client: HttpClient,
+    connections: Connections,
     endpoints: [Option<Endpoint>; 3],
     headers: HeaderMap,
     compression: Compression,
@@ -45,10 +45,10 @@ impl Client {
         if let Ok(timeout) = HeaderValue::from_str(&format!("{}m", remote.timeout.as_millis().min(99_999_999))) {
             headers.insert("grpc-timeout", timeout);
         }
-        let client = client(name, remote, true)?;
+        let connections = client(name, remote, true)?;
         Ok(Client {
             name: name.to_owned(),
-            client,
+            connections,
             endpoints: remote.endpoints.clone(),
             headers,
             compression: remote.compression,
@@ -69,15 +69,19 @@ impl Client {
         *call.uri_mut() = url;
         *call.version_mut() = http::Version::HTTP_2;
         *call.headers_mut() = self.headers.clone();
+        let (number, client) = self.connections.current();
         let whole = async {
-            let answer = self.client.request(call).await.map_err(|error| unreachable(&self.name, endpoint, &error))?;
+            let answer = client.request(call).await.map_err(|error| unreachable(&self.name, endpoint, &error))?;
             let (head, body) = answer.into_parts();
             let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             Ok::<_, DeliveryError>((head, collected))
         };
         let (head, collected) = match tokio::time::timeout(self.timeout, whole).await {
             Ok(result) => result?,
-            Err(_) => return Err(timed_out(&self.name, authority, self.timeout)),
+            Err(_) => {
+                self.connections.renew(number);
+                return Err(timed_out(&self.name, authority, self.timeout));
+            }
         };
         if !head.status.is_success() {
             // A proxy in between, not a gRPC server.

@@ -5,7 +5,7 @@ use super::compress::{Protocol, compress, encoding_name};
 use super::error::{Delivered, DeliveryError, Then, delivered, delivered_json, retry_after, then_of_http};
 use super::pieces::Pieces;
 use super::queue::Deliver;
-use super::tls::{HttpClient, client};
+use super::tls::{Connections, client};
 use crate::auth;
 use crate::config::settings::{Compression, Endpoint, Remote};
 use crate::otlp::{Signal, json};
@@ -28,7 +28,7 @@ const SECRET_BYTES_MIN: usize = 6;
 /// A client for one backend.
 pub struct Client {
     name: String,
-    client: HttpClient,
+    connections: Connections,
     endpoints: [Option<Endpoint>; 3],
     headers: HeaderMap,
     compression: Compression,
@@ -44,7 +44,7 @@ impl Client {
     pub fn new(name: &str, remote: &Remote) -> Result<Client, StartError> {
         Ok(Client {
             name: name.to_owned(),
-            client: client(name, remote, false)?,
+            connections: client(name, remote, false)?,
             endpoints: remote.endpoints.clone(),
             headers: headers(remote)?,
             compression: remote.compression,
@@ -66,8 +66,9 @@ impl Client {
         if let Some(encoding) = encoding_name(self.compression) {
             call.headers_mut().insert(header::CONTENT_ENCODING, encoding);
         }
+        let (number, client) = self.connections.current();
         let whole = async {
-            let answer = self.client.request(call).await.map_err(|error| unreachable(&self.name, endpoint, &error))?;
+            let answer = client.request(call).await.map_err(|error| unreachable(&self.name, endpoint, &error))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_BYTES_MAX)
                 .collect()
@@ -78,7 +79,10 @@ impl Client {
         };
         let (head, body) = match tokio::time::timeout(self.timeout, whole).await {
             Ok(result) => result?,
-            Err(_) => return Err(timed_out(&self.name, &endpoint.to_string(), self.timeout)),
+            Err(_) => {
+                self.connections.renew(number);
+                return Err(timed_out(&self.name, &endpoint.to_string(), self.timeout));
+            }
         };
         let status = head.status.as_u16();
         if head.status.is_success() {

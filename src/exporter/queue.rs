@@ -5,6 +5,7 @@ use super::backlog::{Amount, Backlog, Waiting};
 use super::batch;
 use super::dead::DeadLetters;
 use super::error::{Delivered, DeliveryError, Then};
+use super::overflow::Reader;
 use super::retry::Backoff;
 use super::sizes::{LEARNED_MIN, Sizes};
 use super::told::{Kind, LOSS_ENDED, Told};
@@ -29,6 +30,9 @@ const WAIT_AT_THE_END: Duration = Duration::from_secs(5);
 /// A queue of bytes is called full when less than this part of it is free, so that a probe does not say yes and no by turns.
 const FULL_SHARE: usize = 32;
 
+/// Between tries to read what waits on the disk.
+const READ_AGAIN: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
+
 /// What delivers a request.
 pub trait Deliver: Send + Sync + 'static {
     /// One try. `request` is protobuf of a signal with so many items.
@@ -51,6 +55,8 @@ pub struct Sender {
 struct Shared {
     backlog: Mutex<Backlog>,
     news: Notify,
+    /// Wakes who reads what waits on the disk.
+    room: Notify,
     backend: Mutex<Backend>,
     /// Wakes who waits to try again when the settings changed.
     changed: Notify,
@@ -107,9 +113,15 @@ pub fn start(
     memory: Memory,
     account: Option<Account>,
 ) -> Sender {
+    let on_disk = account.as_ref().and_then(Account::on_disk).cloned();
+    let backlog = match on_disk {
+        Some(on_disk) => Backlog::journaled(remote.queue, memory, on_disk),
+        None => Backlog::new(remote.queue, memory),
+    };
     let shared = Arc::new(Shared {
-        backlog: Mutex::new(Backlog::new(remote.queue, memory)),
+        backlog: Mutex::new(backlog),
         news: Notify::new(),
+        room: Notify::new(),
         backend: Mutex::new(Backend::of(remote, deliver)),
         changed: Notify::new(),
         sizes: Sizes::default(),
@@ -126,6 +138,9 @@ pub fn start(
         tasks.spawn(consume(Arc::clone(&shared), now.clone()));
     }
     tasks.spawn(look_after(Arc::clone(&shared)));
+    if shared.is_on_disk() {
+        tasks.spawn(read_back(Arc::clone(&shared)));
+    }
     tasks.close();
     Sender { shared, tasks, now }
 }
@@ -145,9 +160,10 @@ impl Sender {
                 return Err(waiting.request);
             }
             shared.stats.taken(items);
-            backlog.push(waiting, limit);
+            let pushed = backlog.push(waiting, limit);
+            drop(backlog);
+            shared.pushed(pushed);
         }
-        shared.news.notify_one();
         Ok(())
     }
 
@@ -196,23 +212,26 @@ impl Sender {
         let waiting = Waiting { signal, request, items, marks };
         let (need, limit) = (waiting.amount(), shared.joined_max());
         let (mut lost, mut lost_marks) = (0, Marks::default());
-        {
+        let pushed = {
             let mut backlog = shared.backlog();
             match backlog.when_full() {
                 WhenFull::Refuse => backlog.push(waiting, limit),
                 WhenFull::DropNewest if backlog.has_room(signal, need, limit) => backlog.push(waiting, limit),
-                WhenFull::DropNewest => (lost, lost_marks) = (items, waiting.marks),
+                WhenFull::DropNewest => {
+                    (lost, lost_marks) = (items, waiting.marks);
+                    Ok(())
+                }
                 WhenFull::DropOldest => {
                     while !backlog.has_room(signal, need, limit) {
                         let Some((oldest, marks)) = backlog.drop_oldest() else { break };
                         lost += oldest;
                         lost_marks.join(marks);
                     }
-                    backlog.push(waiting, limit);
+                    backlog.push(waiting, limit)
                 }
             }
-        }
-        shared.news.notify_one();
+        };
+        shared.pushed(pushed);
         shared.done(&lost_marks);
         if lost > 0 {
             shared.stats.dropped("queue_full", lost);
@@ -229,7 +248,12 @@ impl Sender {
         shared.changed.notify_waiters();
     }
 
-    /// Requests that wait, and their items and bytes with those that are on their way.
+    /// What waits on the disk because there is no memory for it, and the bytes of its files.
+    pub fn overflowing(&self) -> (Amount, u64) {
+        self.shared.backlog().overflowing()
+    }
+
+    /// Requests that wait in memory, and their items and bytes with those that are on their way.
     pub fn waiting(&self) -> (usize, Amount) {
         let backlog = self.shared.backlog();
         (backlog.waiting(), backlog.queued())
@@ -286,6 +310,33 @@ async fn consume(shared: Arc<Shared>, now: CancellationToken) {
     }
 }
 
+/// Reads what waits on the disk, oldest first, as there is room for it.
+async fn read_back(shared: Arc<Shared>) {
+    while !shared.closing.is_cancelled() {
+        let room = shared.room.notified();
+        let limit = shared.joined_max();
+        let next = shared.backlog().next_of_disk(limit);
+        let Some((chunk, reader)) = next else {
+            tokio::select! {
+                () = room => {}
+                () = shared.closing.cancelled() => {}
+            }
+            continue;
+        };
+        let read = shared.read_one(reader).await;
+        if read.is_none() && !shared.closing.is_cancelled() {
+            let Amount { items, .. } = chunk.amount();
+            shared.stats.dropped("unreadable", items);
+            let what = chunk.signal().items();
+            let why =
+                "what waited on the disk cannot be read; the journal has it, and the next start sends it. Until then";
+            shared.told.lost(items, what, why);
+        }
+        shared.backlog().is_read(&chunk, read, limit);
+        shared.news.notify_one();
+    }
+}
+
 /// Says when a loss has ended, until the queue is closed.
 async fn look_after(shared: Arc<Shared>) {
     loop {
@@ -299,6 +350,50 @@ async fn look_after(shared: Arc<Shared>) {
 impl Shared {
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes who has something to do since a request came.
+    fn pushed(&self, pushed: std::io::Result<()>) {
+        self.news.notify_one();
+        if self.is_on_disk() {
+            self.room.notify_one();
+        }
+        if let Err(error) = pushed {
+            let text = format!(
+                "what there is no memory for cannot be written beside the journal: {error}; senders are asked to come back"
+            );
+            self.told.trouble(Kind::Full, &text);
+        }
+    }
+
+    /// So much of what was taken out is settled.
+    fn settled(&self, amount: Amount) {
+        self.backlog().settled(amount);
+        if self.is_on_disk() {
+            self.room.notify_one();
+        }
+    }
+
+    /// A request of the disk; a disk that fails for a moment is asked again.
+    async fn read_one(&self, reader: Reader) -> Option<Waiting> {
+        let reader = Arc::new(reader);
+        for wait in READ_AGAIN {
+            let of_thread = Arc::clone(&reader);
+            match tokio::task::spawn_blocking(move || of_thread.read()).await {
+                Ok(Ok(waiting)) => return Some(waiting),
+                Ok(Err(error)) => {
+                    let text = format!("what waits on the disk cannot be read: {error}; trying again");
+                    self.told.trouble(Kind::Trouble, &text);
+                }
+                // The runtime ends.
+                Err(_) => return None,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.closing.cancelled() => return None,
+            }
+        }
+        None
     }
 
     /// The largest request that is sent; while a backend takes nothing, as little as may be is put at risk.
@@ -340,6 +435,11 @@ impl Shared {
                 () = self.closing.cancelled() => {}
             }
         }
+    }
+
+    /// True where what waits is in the journal.
+    fn is_on_disk(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.on_disk().is_some())
     }
 
     /// True where what is not delivered stays in the journal, or in the topics that it came out of.
@@ -399,7 +499,7 @@ impl Shared {
             }
         }
         // What surrounds items is repeated in parts, so that their bytes are not those of the whole.
-        self.backlog().settled(left);
+        self.settled(left);
         self.done(&marks);
     }
 
@@ -408,7 +508,7 @@ impl Shared {
         let freed = Amount { items: part.items.min(left.items), bytes: part.bytes.min(left.bytes) };
         left.items -= freed.items;
         left.bytes -= freed.bytes;
-        self.backlog().settled(freed);
+        self.settled(freed);
     }
 
     /// Sends one request until something has become of it.

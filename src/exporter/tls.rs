@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -23,6 +23,48 @@ use tower::{BoxError, Service};
 
 /// A client with a pool of connections.
 pub type HttpClient = Client<HttpsConnector<Way>, Pieces>;
+
+/// Connections to one backend. Where a peer has gone without a word (its machine is off, a firewall forgot the connection, its name
+/// has another address), the old ones would swallow every try until the kernel gives them up, a quarter of an hour later: a try
+/// that found no answer in time makes the next one go over new ones.
+pub struct Connections {
+    connector: HttpsConnector<Way>,
+    http2_only: bool,
+    /// How often they were made anew, and the pool.
+    current: Mutex<(u64, HttpClient)>,
+}
+
+impl Connections {
+    fn new(connector: HttpsConnector<Way>, http2_only: bool) -> Connections {
+        let current = Mutex::new((0, pool(connector.clone(), http2_only)));
+        Connections { connector, http2_only, current }
+    }
+
+    /// Those that a try goes over, with their number.
+    pub fn current(&self) -> (u64, HttpClient) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those of this number gave no answer in time: from now on others, unless that is so already. What is still on its way over
+    /// the old ones comes to its end there.
+    pub fn renew(&self, number: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == number {
+            *current = (number + 1, pool(self.connector.clone(), self.http2_only));
+        }
+    }
+}
+
+fn pool(connector: HttpsConnector<Way>, http2_only: bool) -> HttpClient {
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .http2_only(http2_only)
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .http2_keep_alive_timeout(Duration::from_secs(20))
+        .build(connector)
+}
 
 /// How a connection comes about.
 #[derive(Clone)]
@@ -72,7 +114,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 ///
 /// # Errors
 /// When a certificate or key cannot be used.
-pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClient, StartError> {
+pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<Connections, StartError> {
     let config = config(name, &remote.tls)?;
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -97,14 +139,7 @@ pub fn client(name: &str, remote: &Remote, http2_only: bool) -> Result<HttpClien
     } else {
         builder.enable_all_versions().wrap_connector(connector)
     };
-    Ok(Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .http2_only(http2_only)
-        .http2_keep_alive_interval(Duration::from_secs(30))
-        .http2_keep_alive_timeout(Duration::from_secs(20))
-        .build(connector))
+    Ok(Connections::new(connector, http2_only))
 }
 
 /// Of plain text without a port a tunnel would go to that of TLS.

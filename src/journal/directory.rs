@@ -5,12 +5,16 @@ use super::{Journal, JournalError, Limits, Opening};
 use rustix::fs::FlockOperation;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The file that is locked.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
+/// How often it is tried, and how long it is waited for between: `why502 validate` holds it for a moment.
+const TRIES: u32 = 4;
+const BETWEEN: Duration = Duration::from_millis(50);
 
 /// A directory that this process alone writes to; the lock is held as long as it is there.
 struct Locked {
@@ -36,10 +40,15 @@ pub(super) fn lock(path: &Path) -> Result<Arc<dyn Storage>, JournalError> {
     owned(path)?;
     let lock = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path.join(LOCK));
     let lock = lock.map_err(|source| JournalError::io("open", LOCK, source))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::Locked),
-        Err(error) => return Err(JournalError::io("lock", LOCK, error.into())),
+    let mut tries = 1;
+    loop {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if tries < TRIES => std::thread::sleep(BETWEEN),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(JournalError::Locked),
+            Err(error) => return Err(JournalError::io("lock", LOCK, error.into())),
+        }
+        tries += 1;
     }
     Ok(Arc::new(Locked { directory: Directory::new(path.to_owned()), _lock: lock }))
 }
@@ -54,14 +63,15 @@ fn make(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(path)?;
+    // What is in it are logs, which others on this machine may not be meant to read.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     // Its own name is in the directory above.
     let above = path.canonicalize()?;
     above.parent().map_or(Ok(()), |above| File::open(above)?.sync_all())
 }
 
 /// What root writes into another user's directory that user could not read.
-fn owned(path: &Path) -> Result<(), JournalError> {
+pub(super) fn owned(path: &Path) -> Result<(), JournalError> {
     let metadata = std::fs::metadata(path).map_err(|source| JournalError::io("read", "the directory", source))?;
     let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
     if owner == own { Ok(()) } else { Err(JournalError::Foreign { owner, own }) }

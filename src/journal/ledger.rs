@@ -161,6 +161,11 @@ impl Ledger {
         self.backends.iter().map(|backend| backend.base).min().unwrap_or(self.next).min(self.next)
     }
 
+    /// Requests from the lowest that some backend lacks on.
+    pub(super) fn span(&self) -> u64 {
+        self.next.saturating_sub(self.lowest())
+    }
+
     /// How far each is.
     pub(super) fn cursors(&self) -> Vec<Cursor> {
         self.backends.iter().map(|backend| Cursor { next: backend.base, done: done_ranges(backend) }).collect()

@@ -98,6 +98,12 @@ fn mend(storage: &dyn Storage, scan: &mut Scan, opening: &mut Opening) -> Result
         storage.remove(name).map_err(|source| JournalError::io("remove", name, source))?;
         is_changed = true;
     }
+    // All of it is in the segments as well.
+    let names = storage.names().map_err(|source| JournalError::io("list", "its files", source))?;
+    for name in names.iter().filter(|name| name.starts_with(super::OVERFLOW)) {
+        storage.remove(name).map_err(|source| JournalError::io("remove", name, source))?;
+        is_changed = true;
+    }
     match storage.remove(cursors::NEW) {
         Ok(()) => is_changed = true,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

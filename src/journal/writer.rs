@@ -7,7 +7,7 @@ use super::open;
 use super::scan::Found;
 use super::segment::{self, Next, Opened, Segment};
 use super::storage::{Storage, Stored};
-use super::{Counts, JournalError, Limits, NotKept};
+use super::{Counts, JournalError, Limits, NotKept, REQUESTS_MAX};
 use crate::clock;
 use crate::read::evidence::Nanos;
 use bytes::Bytes;
@@ -27,6 +27,8 @@ const CURSORS_IDLE: Duration = Duration::from_millis(50);
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// A buffer that grew past this is given back.
 const BUFFER_KEPT: usize = 4 << 20;
+/// A journal is called full when less than this part of it is free.
+const FULL_SHARE: u64 = 32;
 
 /// One request that waits for its sync.
 struct Staged {
@@ -181,17 +183,32 @@ impl Writer {
         if let Some(why) = &staging.refusing {
             return Err(why.clone());
         }
-        let bytes = self.counts.disk_bytes().saturating_add(staging.bytes);
+        let bytes = self.counts.all_bytes().saturating_add(staging.bytes);
         if bytes.saturating_add(head.whole_len()) > self.limits.bytes_max {
             staging.wants_room = true;
             self.news.notify_one();
             return Err(NotKept::Full { bytes, bytes_max: self.limits.bytes_max });
         }
-        head.position = self.ledger().assign();
+        let mut ledger = self.ledger();
+        let requests = ledger.span();
+        if requests >= REQUESTS_MAX {
+            return Err(NotKept::Many { requests });
+        }
+        head.position = ledger.assign();
+        drop(ledger);
         staging.bytes += head.whole_len();
         staging.staged.push(Staged { head, receiver: append.receiver.into(), request: append.request.clone(), tell });
         self.news.notify_one();
         Ok((head.position, told))
+    }
+
+    /// Why nothing would be kept now. It is called full before the last byte, so that a probe does not say yes and no by turns.
+    pub(super) fn trouble(&self) -> Option<NotKept> {
+        if let Some(why) = &self.staging().refusing {
+            return Some(why.clone());
+        }
+        let (bytes, bytes_max) = (self.counts.all_bytes(), self.limits.bytes_max);
+        (bytes.saturating_add(bytes_max / FULL_SHARE) > bytes_max).then_some(NotKept::Full { bytes, bytes_max })
     }
 
     /// Takes no more; the thread writes what waits and ends.
@@ -393,6 +410,7 @@ impl Writer {
         if !matches!(staging.refusing, Some(NotKept::Poisoned(_))) {
             let why = NotKept::Poisoned(why.to_owned());
             tracing::error!("{why}; nothing is acknowledged until then");
+            self.counts.poisoned.store(1, Ordering::Relaxed);
             staging.refusing = Some(why);
         }
     }

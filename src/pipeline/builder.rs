@@ -59,6 +59,12 @@ impl Builder {
         self.room.bytes += room.bytes;
     }
 
+    /// What is written, and where it goes, for who hands it over by himself.
+    pub(super) fn take(&mut self) -> Option<(Arc<Route>, Bytes)> {
+        let (route, _, writer, _) = self.writer.take()?;
+        Some((route, Bytes::from(writer.finish())))
+    }
+
     /// Hands over what is written.
     pub(super) fn finish(&mut self) {
         if let Some((route, signal, writer, items)) = self.writer.take() {

@@ -8,6 +8,7 @@ use super::intake::SPAN_OVERHEAD;
 use super::items::{Item, Items, Slot};
 use super::lines;
 use super::origin::Origin;
+use super::own::Keeper;
 use super::{Route, Shared, room};
 use crate::clock;
 use crate::engine::correlate::slow::SlowSpan;
@@ -135,7 +136,9 @@ pub struct Correlator {
     is_replaying: bool,
     /// Routes of verdicts about requests that were replayed, by who lacks one of their records.
     replay_routes: BTreeMap<Vec<bool>, Arc<Route>>,
-    /// Who lacks a verdict of an incident, by its uid, while a replay goes on.
+    /// Takes records that nothing in the journal leads to.
+    keeper: Option<Keeper>,
+    /// Who lacks a verdict of an incident that a replay opened, by its uid, until it closes.
     replay_incidents: BTreeMap<String, Vec<bool>>,
 }
 
@@ -171,8 +174,14 @@ impl Correlator {
             time: Nanos::MIN,
             is_replaying: false,
             replay_routes: BTreeMap::new(),
+            keeper: None,
             replay_incidents: BTreeMap::new(),
         }
+    }
+
+    /// With who writes records to the journal that nothing in it leads to.
+    pub(super) fn with_keeper(self, keeper: Option<Keeper>) -> Correlator {
+        Correlator { keeper, ..self }
     }
 
     /// Runs until it is told to finish.
@@ -221,7 +230,9 @@ impl Correlator {
                     }
                     Message::Live => {
                         self.is_replaying = false;
-                        self.replay_incidents.clear();
+                        if let Some(keeper) = &mut self.keeper {
+                            keeper.go_live(&self.shared.counters);
+                        }
                     }
                     Message::GiveUp(positions, what, done) => {
                         let _ = done.send(self.give_up(&positions, what));

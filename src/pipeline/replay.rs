@@ -9,10 +9,11 @@
 use super::correlator::Message;
 use super::intake::{Intake, Limited};
 use super::origin::{Origin, pieces};
-use super::{Pipeline, Route};
+use super::{Pipeline, Route, own, send_all};
 use crate::exporter::Outlet;
-use crate::journal::{Entry, Journal, JournalError};
+use crate::journal::{Entry, Journal, JournalError, Marks};
 use crate::otlp::Signal;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -22,6 +23,8 @@ use tokio::sync::oneshot;
 pub struct Replayed {
     /// Items of requests that some backend lacks.
     pub items: u64,
+    /// Records of our own that some backend lacks.
+    pub own: u64,
     /// Items of requests that no pipeline takes any more.
     pub lost: u64,
 }
@@ -47,12 +50,17 @@ impl Pipeline {
             self.replay_one(journal, entry, &mut routes, &mut replayed).await;
         }
         let _ = self.messages.send(Message::Live).await;
-        journal.counts().add_replayed(replayed.items);
+        journal.counts().add_replayed(replayed.items + replayed.own);
         Ok(replayed)
     }
 
     async fn replay_one(&self, journal: &Journal, entry: Entry, routes: &mut Routes, replayed: &mut Replayed) {
         let Entry { position, receiver, signal, items, arrived, request } = entry;
+        if let Some(id) = receiver.strip_prefix(own::RECEIVER) {
+            own::lock(&self.own_found).insert(id.to_owned());
+            self.replay_own(journal, position, &request, items, replayed);
+            return;
+        }
         let Some((index, intake)) = self.intake_of(&receiver, signal) else {
             journal.open_pieces(position, &[]);
             replayed.lost += items;
@@ -80,6 +88,18 @@ impl Pipeline {
         }
         if is_lacking {
             replayed.items += items;
+        }
+    }
+
+    /// Records of our own are sent as they are to those who lack them.
+    fn replay_own(&self, journal: &Journal, position: u64, request: &Bytes, items: u64, replayed: &mut Replayed) {
+        let lacks = |outlet: &Arc<dyn Outlet>| outlet.account().is_some_and(|account| account.lacks(position));
+        let mask: Vec<bool> = self.own_route.outlets().map(lacks).collect();
+        let route = part(&self.own_route, &mask);
+        journal.open_pieces(position, &pieces(&route, 1));
+        if mask.contains(&true) {
+            send_all(&route.explained, Signal::Logs, request, items, &Marks::of(Some(position)));
+            replayed.own += items;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What probes are told of the pipeline: does its engine live, and is there room for what comes.
 
 use super::{Shared, correlator::Message};
-use crate::exporter::Exporter;
+use crate::exporter::{Exporter, Outlet};
 use crate::receiver::kafka::State;
 use crate::web::probes;
 use std::sync::Arc;
@@ -32,6 +32,12 @@ impl probes::Subject for Subject {
         }
         if let Some(trouble) = self.sources.iter().find_map(|source| source.trouble()) {
             return Some(trouble);
+        }
+        // What it refuses, all senders of its backends are asked to send again.
+        let journal =
+            self.exporters.iter().filter_map(|exporter| exporter.account()).find_map(|account| account.journal());
+        if let Some(why) = journal.and_then(|(journal, _)| journal.trouble()) {
+            return Some(format!("{why}; senders are asked to come back"));
         }
         if let Some(full) = self.exporters.iter().find(|exporter| exporter.is_full()) {
             return Some(format!("the queue of exporters::{} is full; senders are asked to come back", full.name));

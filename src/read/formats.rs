@@ -2,6 +2,7 @@
 
 use super::Wanted;
 use super::evidence::{Evidence, GunicornEvent, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::paste::learned::Prefix;
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
 use super::sniff::{self, Sign};
@@ -59,7 +60,8 @@ pub enum Reading {
 }
 
 /// What is remembered of one source between its lines. A cache: losing it costs time, the proof that a line is the forged
-/// half of another ([`Evidence::genuine`]), and the application's own line of a traceback, nothing else.
+/// half of another ([`Evidence::genuine`]), the application's own line of a traceback, and a few lines until an unknown
+/// prefix is learned anew, nothing else.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMemory {
     /// The format that the last recognised line had.
@@ -71,6 +73,8 @@ pub struct SourceMemory {
     pub in_traceback: bool,
     /// The application's own line of that traceback, the innermost so far.
     pub frame: Option<Box<str>>,
+    /// What a tool that nobody told of puts before its lines.
+    pub prefix: Prefix,
 }
 
 /// Reads lines. Immutable, shared by all tasks.
@@ -174,6 +178,10 @@ impl Reader {
             if let Some(format) = format {
                 memory.doubt_bytes = memory.doubt_bytes.saturating_sub(bytes_of(line));
                 memory.last = format.or(memory.last);
+                if format.is_none() && memory.prefix != Prefix::default() {
+                    // Another program's line, or one of nginx about nothing that matters.
+                    memory.prefix.look_at(&super::text::lossy(line), None);
+                }
                 return format.map_or(Reading::Unrecognised, Reading::Healthy);
             }
         }
@@ -245,7 +253,10 @@ impl Reader {
     }
 
     fn read_enveloped(&self, line: &str, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {
-        let peeled = peel::peel(line);
+        let peeled = peel::peel_after(line, memory.prefix);
+        if place == Place::Alone && memory.doubt_bytes == 0 {
+            memory.prefix.look_at(&peeled.bare, peeled.pasted.as_deref());
+        }
         let mut reading = self.read_peeled(&peeled, memory, wanted, place);
         if let (Reading::Proves(_, evidences), Some(origin)) = (&mut reading, &peeled.origin) {
             for evidence in evidences {

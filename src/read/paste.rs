@@ -5,6 +5,7 @@
 //!  marks      > and * before each line of what somebody cites
 //!  quoted     a whole line as a value of another
 //!  prefix     numbers, file names, prompts, pods: whatever stands before a record that begins behind it
+//!  learned    the same where no grammar knows it and its shape repeats from line to line
 //!  fragment   a record inside other words, or without its head
 //!  second     two records on one line
 //!  joiner     one record on several lines
@@ -15,6 +16,7 @@
 
 pub(in crate::read) mod fragment;
 pub mod joiner;
+pub mod learned;
 pub(in crate::read) mod marks;
 pub(in crate::read) mod page;
 mod prefix;
@@ -23,9 +25,16 @@ pub(in crate::read) mod second;
 
 use super::envelope::Layer;
 use super::evidence::OriginKind;
+use super::formats::table;
 
 /// What a paste or an unknown tool put around a line, where a record begins behind it.
-pub(super) fn layer(line: &str) -> Option<Layer> {
+pub(super) fn layer(line: &str, known: learned::Prefix) -> Option<Layer> {
+    if table::begins_record(line).is_some() {
+        return None;
+    }
+    if let Some(inner) = known.take_off(line) {
+        return Some(Layer::plain("learned", inner.to_owned()));
+    }
     if prefix::begins_record(line) {
         return None;
     }

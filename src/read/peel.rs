@@ -7,6 +7,7 @@ use super::envelope::{self, Layer};
 use super::evidence::{Origin, Stamp};
 use super::formats::nginx_error;
 use super::paste;
+use super::paste::learned::Prefix;
 use std::borrow::Cow;
 
 /// Envelopes in envelopes: a compose prefix around CRI around JSON around syslog is four.
@@ -23,13 +24,21 @@ pub struct Peeled<'a> {
     pub origin: Option<Origin>,
     /// Names of the envelopes, outermost first.
     pub layers: Vec<&'static str>,
+    /// The line in which the first layer was found that no envelope explains: what a paste or an unknown tool put there.
+    pub pasted: Option<String>,
     /// The innermost JSON object, which may say more than the text that was taken out of it.
     pub object: Option<Cow<'a, str>>,
 }
 
-/// Peels a line.
+/// Peels a line on its own.
 pub fn peel(line: &str) -> Peeled<'_> {
-    let mut peeled = Peeled { bare: Cow::Borrowed(line), stamp: None, origin: None, layers: Vec::new(), object: None };
+    peel_after(line, Prefix::default())
+}
+
+/// Peels a line of a stream whose lines had such a prefix.
+pub fn peel_after(line: &str, known: Prefix) -> Peeled<'_> {
+    let mut peeled =
+        Peeled { bare: Cow::Borrowed(line), stamp: None, origin: None, layers: Vec::new(), pasted: None, object: None };
     if line.contains('\x1b') {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
@@ -41,7 +50,10 @@ pub fn peel(line: &str) -> Peeled<'_> {
         }
     }
     for _ in 0..DEPTH_MAX {
-        let Some(layer) = layer(&peeled.bare) else { break };
+        let Some((layer, is_pasted)) = layer(&peeled.bare, known) else { break };
+        if is_pasted && peeled.pasted.is_none() {
+            peeled.pasted = Some(peeled.bare.to_string());
+        }
         peeled.stamp = layer.stamp.or(peeled.stamp);
         peeled.origin = layer.origin.or(peeled.origin);
         peeled.layers.push(layer.name);
@@ -53,18 +65,19 @@ pub fn peel(line: &str) -> Peeled<'_> {
     peeled
 }
 
-fn layer(line: &str) -> Option<Layer> {
+/// The next layer, and whether no envelope explains it.
+fn layer(line: &str, known: Prefix) -> Option<(Layer, bool)> {
     if nginx_error::has_whole_head(line) {
         // The usual line of a failure: no envelope begins so.
         return None;
     }
     // Marks before an object hide it.
     if let Some((name, inner)) = paste::marks::indent(line) {
-        return Some(Layer::plain(name, inner.to_owned()));
+        return Some((Layer::plain(name, inner.to_owned()), false));
     }
     match envelope::layer(line) {
-        None if !line.starts_with('{') => paste::layer(line),
-        layer => layer,
+        None if !line.starts_with('{') => paste::layer(line, known).map(|layer| (layer, true)),
+        layer => layer.map(|layer| (layer, false)),
     }
 }
 

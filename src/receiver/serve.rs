@@ -2,6 +2,7 @@
 
 use super::opening::{self, Opened};
 use super::places::{Place, Places};
+use super::socket::{Address, Socket, Stream};
 use crate::config::settings::{Keepalive, Listener, ServerTls};
 use crate::pem::{self, PemError};
 use axum::Router;
@@ -10,12 +11,10 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use hyper_util::service::TowerToHyperService;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +42,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program has it.
-    #[error("{endpoint} is taken by another program: stop it (`ss -ltnp` names it), or change `{key}`{line}")]
+    #[error("{endpoint} is taken by another program: stop it (`ss {how}` names it), or change `{key}`{line}")]
     Taken {
         /// As configured.
         endpoint: String,
@@ -51,6 +50,8 @@ pub enum BindError {
         key: String,
         /// ` (line N)`, empty without a file.
         line: String,
+        /// Options of `ss` that show it.
+        how: &'static str,
     },
     /// The address is not this host's, the port needs rights, the name does not resolve.
     #[error("cannot listen on {endpoint}: {source}; check `{key}`{line}")]
@@ -71,11 +72,11 @@ pub enum BindError {
 
 /// A socket that listens and is not served yet.
 pub struct Bound {
-    listener: TcpListener,
+    socket: Socket,
     tls: Option<Certificates>,
     keepalive: Keepalive,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
 }
 
 /// What greets TLS connections, and may be exchanged while connections come in; those that are open stay.
@@ -122,14 +123,18 @@ pub async fn bind(listener: &Listener, key: &str) -> Result<Bound, BindError> {
     let line = if listener.line == 0 { String::new() } else { format!(" (line {})", listener.line) };
     let explain = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => {
-            BindError::Taken { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone() }
+            let how = if listener.unix.is_some() { "-lxp" } else { "-ltnp" };
+            BindError::Taken { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone(), how }
         }
         _ => BindError::Address { endpoint: endpoint.clone(), key: key.to_owned(), line: line.clone(), source },
     };
     let tls = listener.tls.as_ref().map(Certificates::of).transpose()?;
-    let socket = TcpListener::bind((listener.host.as_str(), listener.port)).await.map_err(explain)?;
-    let address = socket.local_addr().map_err(explain)?;
-    Ok(Bound { listener: socket, tls, keepalive: listener.keepalive, address })
+    let bound = match &listener.unix {
+        Some(unix) => Socket::bind_unix(unix).await,
+        None => Socket::bind_tcp(&listener.host, listener.port).await,
+    };
+    let (socket, address) = bound.map_err(explain)?;
+    Ok(Bound { socket, tls, keepalive: listener.keepalive, address })
 }
 
 /// What greets TLS connections.
@@ -166,12 +171,13 @@ pub fn acceptor(settings: &ServerTls) -> Result<TlsAcceptor, PemError> {
 
 /// Serves until `shutdown`, then lets running requests end.
 pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
-    let places = Places::new(CONNECTIONS_MAX, OF_ADDRESS_MAX);
+    let of_address_max = if bound.socket.has_addresses() { OF_ADDRESS_MAX } else { CONNECTIONS_MAX };
+    let places = Places::new(CONNECTIONS_MAX, of_address_max);
     let tasks = tokio_util::task::TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = bound.listener.accept() => accepted,
+            accepted = bound.socket.accept() => accepted,
         };
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
@@ -182,7 +188,7 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
                 continue;
             }
         };
-        let Some(place) = places.take(from.ip()) else {
+        let Some(place) = places.take(from) else {
             // Closed at once: the sender retries, and what is connected goes on.
             continue;
         };
@@ -190,26 +196,31 @@ pub async fn serve(bound: Bound, router: Router, shutdown: CancellationToken) {
             (bound.tls.as_ref().map(Certificates::acceptor), bound.keepalive, router.clone());
         let shutdown = shutdown.clone();
         tasks.spawn(async move {
-            connection(stream, place, tls, keepalive, router, shutdown).await;
+            match stream {
+                Stream::Tcp(stream) => {
+                    // Answers are small: waiting for more would only add latency.
+                    let _ = stream.set_nodelay(true);
+                    connection(stream, place, tls, keepalive, router, shutdown).await;
+                }
+                Stream::Unix(stream) => connection(stream, place, tls, keepalive, router, shutdown).await,
+            }
         });
     }
-    drop(bound.listener);
+    drop(bound.socket);
     tasks.close();
     if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
         tracing::warn!(address = %bound.address, "some requests did not end in time; their senders will send them again");
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
     place: Place,
     tls: Option<TlsAcceptor>,
     keepalive: Keepalive,
     router: Router,
     shutdown: CancellationToken,
 ) {
-    // Answers are small: waiting for more would only add latency.
-    let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // Who closes its side behind a request still waits for the answer (RFC 9112, 9.6).
     builder.http1().half_close(true);

@@ -197,14 +197,21 @@ pub const METRICS: &[Metric] = &[
         Kind::Gauge,
         "{item}",
         &["exporter"],
-        "Items that wait for the backend or are on their way to it.",
+        "Items that wait for the backend, in memory or on the disk, or are on their way to it.",
     ),
     row(
         "why502_exporter_queue_bytes",
         Kind::Gauge,
         "By",
         &["exporter"],
-        "Bytes that wait for the backend or are on their way to it.",
+        "Bytes that wait for the backend in memory or are on their way to it.",
+    ),
+    row(
+        "why502_exporter_overflow_bytes",
+        Kind::Gauge,
+        "By",
+        &["exporter"],
+        "Bytes of files beside the journal with what waits for the backend and finds no memory; only with `storage: journal`.",
     ),
     row(
         "why502_exporter_queue_capacity",
@@ -246,6 +253,20 @@ pub const METRICS: &[Metric] = &[
     ),
     row("why502_journal_bytes", Kind::Gauge, "By", &[], "Bytes that the journal takes of the disk."),
     row(
+        "why502_journal_bytes_capacity",
+        Kind::Gauge,
+        "By",
+        &[],
+        "How many it may take (`journal::max_bytes`). Past it senders are asked to come back.",
+    ),
+    row(
+        "why502_journal_poisoned",
+        Kind::Gauge,
+        "{journal}",
+        &[],
+        "1 after the disk did not confirm a sync: nothing is acknowledged any more, until the disk is looked at and why502 started anew.",
+    ),
+    row(
         "why502_journal_appended_requests",
         Kind::Counter,
         "{request}",
@@ -266,7 +287,7 @@ pub const METRICS: &[Metric] = &[
         Kind::Counter,
         "{item}",
         &[],
-        "Items that the last run had acknowledged and not delivered: they are in no `accepted` of this one.",
+        "Items that the last run had acknowledged and not delivered, and records of its own: they are in no `accepted` of this one.",
     ),
     row(
         "why502_journal_torn_bytes",
@@ -352,7 +373,9 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
     of_exporters(meter, "why502_exporter_retried_requests", exporters, |exporter| exporter.stats.retried_count());
     of_exporters(meter, "why502_exporter_rejected_items", exporters, |exporter| exporter.stats.rejected_count());
     of_exporters(meter, "why502_exporter_queue_size", exporters, |exporter| exporter.waiting().0 as u64);
-    of_exporters(meter, "why502_exporter_queue_items", exporters, |exporter| exporter.waiting().1.items);
+    of_exporters(meter, "why502_exporter_queue_items", exporters, |exporter| {
+        exporter.waiting().1.items.saturating_add(exporter.overflowing().0.items)
+    });
     of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1.bytes as u64);
     of_exporters(meter, "why502_exporter_taken_items", exporters, |exporter| exporter.stats.taken_count());
     of_journal(meter, exporters);
@@ -390,25 +413,36 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
 fn of_journal(meter: &Meter, exporters: &[Arc<Exporter>]) {
     let Some(journal) = journal_of(exporters) else { return };
     type Count = (&'static str, fn(&Counts) -> u64);
-    let counts: [Count; 7] = [
-        ("why502_journal_bytes", Counts::disk_bytes),
+    let counts: [Count; 8] = [
+        ("why502_journal_bytes", Counts::all_bytes),
         ("why502_journal_appended_requests", Counts::appended),
         ("why502_journal_appended_bytes", Counts::bytes),
         ("why502_journal_syncs", Counts::syncs),
         ("why502_journal_refused_requests", Counts::refused),
         ("why502_journal_replayed_items", Counts::replayed),
         ("why502_journal_torn_bytes", Counts::torn_bytes),
+        ("why502_journal_poisoned", Counts::poisoned),
     ];
     for (name, count) in counts {
         let journal = Arc::clone(&journal);
         register(meter, name, move |observer| observer.observe(count(journal.counts()), &[]));
     }
+    let of = Arc::clone(&journal);
+    register(meter, "why502_journal_bytes_capacity", move |observer| observer.observe(of.bytes_max(), &[]));
     let of = exporters.to_vec();
     register(meter, "why502_journal_waiting_requests", move |observer| {
         let journaled =
             |exporter: &Arc<Exporter>| exporter.account().filter(|account| account.journal().is_some()).cloned();
         for (exporter, account) in of.iter().filter_map(|exporter| Some((exporter, journaled(exporter)?))) {
             observer.observe(account.open_count(), &[named(exporter)]);
+        }
+    });
+    let of = exporters.to_vec();
+    register(meter, "why502_exporter_overflow_bytes", move |observer| {
+        for exporter in
+            of.iter().filter(|exporter| exporter.account().is_some_and(|account| account.on_disk().is_some()))
+        {
+            observer.observe(exporter.overflowing().1, &[named(exporter)]);
         }
     });
 }

@@ -164,6 +164,28 @@ impl Backend {
         logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
     }
 
+    /// The same of what came since this was asked last, which `read` counts.
+    pub(crate) fn taken_since(&self, read: &mut usize) -> Vec<String> {
+        let new = self.shared.seen.lock().expect("unbroken").get(*read..).unwrap_or_default().to_vec();
+        *read += new.len();
+        let logs = new.into_iter().filter(|seen| seen.taken && seen.path.to_ascii_lowercase().contains("logs"));
+        logs.flat_map(|seen| super::requests::bodies(&seen.message())).collect()
+    }
+
+    /// Ends with all its connections; the bodies of the records that it took.
+    pub(crate) async fn end(mut self) -> Vec<String> {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        // Its connections end with the set that was in that task, when they are looked at next.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.taken_bodies()
+    }
+
+    /// From now on this.
+    pub(crate) fn answer(&self, reply: Reply) {
+        *self.shared.after.lock().expect("unbroken") = Some(reply);
+    }
+
     /// From now on success.
     pub(crate) fn recover(&self) {
         *self.shared.after.lock().expect("unbroken") = None;

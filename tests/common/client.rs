@@ -6,6 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic_types::StatusExt;
 
@@ -63,7 +64,17 @@ pub(crate) async fn http1(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answer {
-    let stream = TcpStream::connect(address).await.expect("connects");
+    http1_over(TcpStream::connect(address).await.expect("connects"), method, path, headers, body).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn http1_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.expect("HTTP/1.1");
     tokio::spawn(connection);
@@ -85,7 +96,17 @@ pub(crate) async fn http2(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answer {
-    let stream = TcpStream::connect(address).await.expect("connects");
+    http2_over(TcpStream::connect(address).await.expect("connects"), method, path, headers, body).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn http2_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream))
             .await

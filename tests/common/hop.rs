@@ -71,7 +71,8 @@ impl Hop {
         let (on_grpc, on_http) = (receiver.grpc.as_ref().expect("gRPC"), receiver.http.as_ref().expect("HTTP"));
         let (bound_grpc, bound_http): (Bound, Bound) =
             (bind(on_grpc, "grpc").await.expect("a port"), bind(on_http, "http").await.expect("a port"));
-        let addresses = (bound_grpc.address, bound_http.address);
+        let port = |bound: &Bound| bound.address.tcp().expect("a port");
+        let addresses = (port(&bound_grpc), port(&bound_http));
         let shutdown = CancellationToken::new();
         let (admission, intake) = (Admission::of(on_grpc, Memory::unlimited()), pipeline.intake(0));
         let router = grpc::routes(intake, on_grpc.request_bytes_max, admission, api, &web::SERVICES);

@@ -17,7 +17,9 @@ from concurrent import futures
 import grpc
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
+import h2.settings
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
@@ -91,11 +93,13 @@ class Http:
         finally:
             connection.close()
 
-    def raw(self, *parts, shut=False, answers=1):
-        """Sends bytes as they are; the status of each answer."""
+    def raw(self, *parts, shut=False, answers=1, pause=0.0, late=0.0):
+        """Sends bytes as they are; the status of each answer, which is read late."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as stream:
             for part in parts:
                 stream.sendall(part)
+                time.sleep(pause)
+            time.sleep(late)
             if shut:
                 stream.shutdown(socket.SHUT_WR)
             reader = stream.makefile("rb")
@@ -111,6 +115,22 @@ class Http:
 
     def head(self, version="1.1", extra=""):
         return f"POST /v1/logs HTTP/{version}\r\nhost: test\r\ncontent-type: {PROTOBUF}\r\n{extra}content-length: {len(ONE)}\r\n\r\n".encode()
+
+    def bytewise(self):
+        """The body in one byte after the other."""
+        return self.raw(self.head(), *(ONE[at : at + 1] for at in range(len(ONE))), pause=0.01)
+
+    def unread(self):
+        """Many requests whose answers nobody reads, and a good one beside them."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as stream:
+            stream.settimeout(1)
+            try:
+                for _ in range(2_000):
+                    stream.sendall(self.head() + ONE)
+            except TimeoutError:
+                # It takes no more until its answers are read.
+                pass
+            return self.ask()
 
     def half(self):
         """A request of which the body breaks off, and a good one after it."""
@@ -171,6 +191,9 @@ def http_cases(at):
         ("HTTP/1.0", "RFC 9112, 2.5", lambda: at.raw(at.head("1.0"), ONE), "200"),
         ("two on one connection", "OTLP/HTTP Connection", lambda: at.raw(at.head(), ONE, at.head(), ONE, answers=2), "200 200"),
         ("the sender closes its side behind the request", "RFC 9112, 9.6", lambda: at.raw(at.head(), ONE, shut=True), "200"),
+        ("a body byte by byte", "RFC 9112, 6", at.bytewise, "200"),
+        ("the answers are read late", "OTLP/HTTP Connection", lambda: at.raw(at.head(), ONE, at.head(), ONE, answers=2, late=1.0), "200 200"),
+        ("a sender that reads no answer keeps no other out", "OTLP/HTTP Connection", at.unread, "200 protobuf"),
         ("a body that breaks off keeps no other out", "OTLP/HTTP Connection", at.half, "200 protobuf"),
     ]
 
@@ -190,8 +213,8 @@ class Grpc:
             except grpc.RpcError as error:
                 return error.code().name + (" RetryInfo" if has_retry_info(error) else "")
 
-    def raw(self, body, method=LOGS, kind="application/grpc", **headers):
-        """By HTTP/2 alone: the status of gRPC, else that of HTTP."""
+    def raw(self, body, method=LOGS, kind="application/grpc", behind=b"", **headers):
+        """By HTTP/2 alone, with frames behind the request: the status of gRPC, else that of HTTP."""
         connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         connection.initiate_connection()
         named = [(":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", method), ("te", "trailers")]
@@ -202,7 +225,7 @@ class Grpc:
             connection.send_data(1, body, end_stream=True)
         seen = {}
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:
-            stream.sendall(connection.data_to_send())
+            stream.sendall(connection.data_to_send() + behind)
             while data := received(stream):
                 for event in connection.receive_data(data):
                     if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
@@ -215,8 +238,33 @@ class Grpc:
                 stream.sendall(connection.data_to_send())
         return "no answer"
 
-    def in_pieces(self):
-        """The frame of the message in one byte after the other, and another stream beside it."""
+    def ping(self):
+        """Asks whether the connection lives."""
+        connection = h2.connection.H2Connection()
+        connection.initiate_connection()
+        connection.ping(b"8 bytes!")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:
+            stream.sendall(connection.data_to_send())
+            while data := received(stream):
+                if any(isinstance(event, h2.events.PingAckReceived) for event in connection.receive_data(data)):
+                    return "answered"
+        return "no answer"
+
+    def unread(self):
+        """Requests whose answers may not be sent, as their sender opens no window, and a good one beside them."""
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        connection.initiate_connection()
+        connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        named = [(":method", "POST"), (":scheme", "http"), (":authority", "test"), (":path", LOGS), ("te", "trailers"), ("content-type", "application/grpc")]
+        for number in range(1, 101, 2):
+            connection.send_headers(number, named)
+            connection.send_data(number, frame(ONE), end_stream=True)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as stream:
+            stream.sendall(connection.data_to_send())
+            return self.call()
+
+    def twice(self):
+        """A stream by HTTP/2 alone, and another one by gRPC's own client."""
         return self.raw(frame(ONE)) + " " + self.call()
 
 
@@ -227,6 +275,8 @@ def received(stream):
         return b""
 
 
+# No more streams will come, and none was refused.
+GOAWAY = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + bytes(8)
 CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
@@ -266,7 +316,10 @@ def grpc_cases(at):
         ("a message that breaks off", "Bad Data", lambda: raw(frame(ONE, length=len(ONE) + 9)), "INVALID_ARGUMENT"),
         ("two messages where one is due", "Bad Data", lambda: raw(frame(ONE) + frame(ONE)), "INVALID_ARGUMENT"),
         ("a short time limit", "gRPC over HTTP/2", lambda: raw(frame(ONE), grpc_timeout="5S"), "OK"),
-        ("two streams at once", "gRPC over HTTP/2", at.in_pieces, "OK OK"),
+        ("two streams at once", "gRPC over HTTP/2", at.twice, "OK OK"),
+        ("a GOAWAY behind the request", "RFC 9113, 6.8", lambda: raw(frame(ONE), behind=GOAWAY), "OK"),
+        ("a PING", "RFC 9113, 6.7", at.ping, "answered"),
+        ("a sender that lets no answer through keeps no other out", "RFC 9113, 5.2", at.unread, "OK"),
     ]
 
 
@@ -300,6 +353,17 @@ GRPC_ANSWERS += [(code.name, (code.name, False), AGAIN if code.name in RETRYABLE
                  for code in grpc.StatusCode if code.name != "OK"]
 GRPC_ANSWERS += [("RESOURCE_EXHAUSTED with RetryInfo", ("RESOURCE_EXHAUSTED", True), AGAIN, "OTLP/gRPC Throttling"),
                  ("UNAVAILABLE with RetryInfo", ("UNAVAILABLE", True), AGAIN, "OTLP/gRPC Throttling")]
+
+
+# What a backend does below gRPC with the first request.
+GRPC_ANSWERS += [
+    ("GOAWAY that leaves the stream out", "leaves out", AGAIN, "RFC 9113, 6.8"),
+    ("GOAWAY behind the answer", "goes behind", TAKEN, "RFC 9113, 6.8"),
+    ("RST_STREAM, refused", "refuses", AGAIN, "RFC 9113, 8.7"),
+    ("RST_STREAM, cancelled", "cancels", AGAIN, "gRPC over HTTP/2, Errors"),
+    ("a request that is read late", "reads late", TAKEN, "RFC 9113, 5.2"),
+    ("an answer byte by byte", "answers slowly", TAKEN, "RFC 9113, 5.2"),
+]
 
 
 class HttpBackend:
@@ -365,6 +429,75 @@ class GrpcBackend:
 
     def stop(self):
         self.server.stop(0)
+
+
+class FrameBackend:
+    """Does something below gRPC with the first request, and then takes everything."""
+
+    def __init__(self, first):
+        self.seen, self.first = [], first
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                stream, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(stream,), daemon=True).start()
+
+    def serve(self, stream):
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        connection.initiate_connection()
+        stream.sendall(connection.data_to_send())
+        if self.first == "reads late" and not self.seen:
+            time.sleep(1)
+        bodies = {}
+        with stream:
+            while data := stream.recv(65_536):
+                for event in connection.receive_data(data):
+                    if isinstance(event, h2.events.DataReceived):
+                        bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
+                        connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                    if isinstance(event, h2.events.StreamEnded) and not self.answer(stream, connection, event.stream_id, bodies.pop(event.stream_id)):
+                        return
+                stream.sendall(connection.data_to_send())
+                if self.first == "goes behind" and len(self.seen) == 1:
+                    # It said that it goes: what still comes is not read.
+                    return
+
+    def answer(self, stream, connection, number, body):
+        """False where the connection ends."""
+        message = gzip.decompress(body[5:]) if body[0] else body[5:]
+        self.seen.append(count(message))
+        first = self.first if len(self.seen) == 1 else None
+        if first == "leaves out":
+            connection.close_connection(last_stream_id=0)
+            stream.sendall(connection.data_to_send())
+            return False
+        if first in ("refuses", "cancels"):
+            connection.reset_stream(number, h2.errors.ErrorCodes.REFUSED_STREAM if first == "refuses" else h2.errors.ErrorCodes.CANCEL)
+            return True
+        connection.send_headers(number, [(":status", "200"), ("content-type", "application/grpc")])
+        connection.send_data(number, frame(b""))
+        connection.send_headers(number, [("grpc-status", "0")], end_stream=True)
+        if first == "answers slowly":
+            for byte in connection.data_to_send():
+                stream.sendall(bytes([byte]))
+                time.sleep(0.01)
+        if first == "goes behind":
+            stream.sendall(connection.data_to_send())
+            connection.close_connection(last_stream_id=number)
+        return True
+
+    def stop(self):
+        self.listener.close()
+
+
+def grpc_backend(first):
+    return FrameBackend(first) if isinstance(first, str) else GrpcBackend(first)
 
 
 def count(message):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import conformance
-from conformance import DROPPED, GRPC_ANSWERS, HTTP_ANSWERS, LIMIT, TAKEN, Grpc, GrpcBackend, Http, HttpBackend
+from conformance import DROPPED, GRPC_ANSWERS, HTTP_ANSWERS, LIMIT, TAKEN, Grpc, Http, HttpBackend, grpc_backend
 from harness import ROOT, wait_for
 
 DOCUMENT = ROOT / "docs" / "conformance.md"
@@ -148,4 +148,4 @@ def test_as_a_client_over_http(rows, stage):
 
 
 def test_as_a_client_over_grpc(rows, stage):
-    clients(stage, rows, "As a client, over gRPC", "otlp", GRPC_ANSWERS, GrpcBackend)
+    clients(stage, rows, "As a client, over gRPC", "otlp", GRPC_ANSWERS, grpc_backend)

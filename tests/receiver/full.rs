@@ -97,7 +97,7 @@ impl Listening {
             ),
         };
         let bound = bind(&listener, "endpoint").await.expect("a port");
-        let address = bound.address;
+        let address = bound.address.tcp().expect("a port");
         tokio::spawn(serve(bound, router, shutdown.clone()));
         Listening { address, admission, shutdown }
     }

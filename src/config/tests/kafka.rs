@@ -57,7 +57,7 @@ fn each_mistake_is_one_sentence_that_says_what_to_do() {
     check(
         &whole(
             "{brokers: [kafka], logs: {encoding: raw, topic: ^a}, traces: {topics: [otlp_logs, otlp_logs]}, autocommit: {enable: false}, group_rebalance_strategy: sticky, grup_id: x, heartbeat_interval: 20s, header_extraction: {}, auth: {sasl: {mechanism: PLAIN, username: u}, kerberos: {}}}",
-            "{logs: {encoding: jaeger_proto}, partition_logs_by_resource_attributes: true, partition_by: [a], topic_from_attribute: x, partition_logs_by_trace_id: true, producer: {compression: lz4, compression_params: {level: 1}}, sending_queue: {enabled: false}, tls: {min_version: 1.3}}",
+            "{logs: {encoding: jaeger_proto}, partition_logs_by_resource_attributes: true, partition_by: [a], topic_from_attribute: x, partition_logs_by_trace_id: true, producer: {compression: lz4, compression_params: {level: 1}}, tls: {min_version: 1.3}}",
         ),
         &[
             "2: `receivers::kafka::auth::kerberos` is not supported by why502: write `sasl` with PLAIN or SCRAM, or certificates under `tls`",
@@ -75,7 +75,6 @@ fn each_mistake_is_one_sentence_that_says_what_to_do() {
             "5: `exporters::kafka::partition_logs_by_resource_attributes` and `partition_by` both say what makes the key; keep one",
             "5: `exporters::kafka::partition_logs_by_trace_id` is not supported by why502: lines of one site would go to several partitions; write `partition_by: [ATTRIBUTE]`",
             "5: `exporters::kafka::producer::compression_params::level`: gzip and zstd alone have levels; take it out",
-            "5: `exporters::kafka::sending_queue::enabled` cannot be false: nothing may wait for a backend but its own queue",
             "5: `exporters::kafka::tls::min_version`: brokers are spoken to by TLS 1.2 or 1.3, whichever both have; take it out",
             "5: `exporters::kafka::topic_from_attribute` is not supported by why502: name a topic for each signal, and a second exporter for a second topic",
         ],

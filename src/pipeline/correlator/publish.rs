@@ -2,6 +2,7 @@
 
 use super::super::builder::Builder;
 use super::super::items::Item;
+use super::super::own::Own;
 use super::super::{Route, lines};
 use super::{Correlator, ENRICHMENTS_MAX, HeldRecord};
 use crate::engine::incident::{Incident, State};
@@ -48,8 +49,10 @@ impl Correlator {
             !is_told_elsewhere && (held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet)))
         };
         let mask: Vec<bool> = self.verdict_route.explained.iter().map(lacks).collect();
-        if self.is_replaying
-            && let Some(incident) = &verdict.incident
+        // What was replayed may get its verdict after the replay.
+        let is_replayed = self.is_replaying || !held.is_empty() && held.iter().all(|item| item.origin.is_replayed);
+        if let Some(incident) = &verdict.incident
+            && (is_replayed || self.replay_incidents.contains_key(&incident.uid))
         {
             let known = self.replay_incidents.entry(incident.uid.clone()).or_default();
             known.resize(mask.len(), false);
@@ -137,13 +140,40 @@ impl Correlator {
             return;
         }
         let enrichment = self.enrichment(verdict);
-        self.shared.counters.add(OWN_RECORDS, "verdict", 1);
         for account in route.explained.iter().filter_map(|outlet| outlet.account()) {
             account.add(&marks);
         }
-        builder.push_with(&route, Signal::Logs, Amount::default(), marks, &surroundings, |out| {
-            enrichment.put_verdict_record(verdict, now, out);
-        });
+        let write = |out: &mut Vec<u8>| enrichment.put_verdict_record(verdict, now, out);
+        if marks.is_empty() {
+            let id = format!("{}-{}", verdict.uid, verdict.revision);
+            self.send_alone(("verdict", id), &route, &surroundings, builder, write);
+        } else {
+            self.shared.counters.add(OWN_RECORDS, "verdict", 1);
+            builder.push_with(&route, Signal::Logs, Amount::default(), marks, &surroundings, write);
+        }
+    }
+
+    /// Sends a record that belongs to no request which is undelivered: through the journal by itself, where there is one.
+    fn send_alone(
+        &mut self,
+        (kind, id): (&'static str, String),
+        route: &Arc<Route>,
+        surroundings: &Surroundings,
+        builder: &mut Builder,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let counters = &self.shared.counters;
+        let Some(keeper) = &mut self.keeper else {
+            counters.add(OWN_RECORDS, kind, 1);
+            builder.push_with(route, Signal::Logs, Amount::default(), Marks::default(), surroundings, write);
+            return;
+        };
+        let mut alone = Builder::default();
+        alone.push_with(route, Signal::Logs, Amount::default(), Marks::default(), surroundings, write);
+        if let Some((route, request)) = alone.take() {
+            let own = Own { kind, id, route, request };
+            if self.is_replaying { keeper.take_replayed(own, counters) } else { keeper.take(own, counters) }
+        }
     }
 
     pub(super) fn publish_incident(&mut self, now: Nanos, incident: &Arc<Incident>, builder: &mut Builder) {
@@ -157,7 +187,10 @@ impl Correlator {
         match incident.state {
             State::Opened => self.shared.counters.add("incidents", incident.label.origin.id, 1),
             State::Changed => {}
-            State::Closed => self.incidents.forget(incident),
+            State::Closed => {
+                self.incidents.forget(incident);
+                self.replay_incidents.remove(&incident.label.uid);
+            }
         }
         self.ring.publish_incident(Arc::clone(incident));
         for outlet in &self.verdict_outlets {
@@ -170,11 +203,16 @@ impl Correlator {
         if !route.explained.is_empty() {
             let record = enrich::incident::record(incident, now);
             let surroundings = surroundings.unwrap_or_else(|| self.own_scope.clone());
-            let room = Amount::default();
-            self.shared.counters.add(OWN_RECORDS, "incident", 1);
-            builder.push_with(&route, Signal::Logs, room, Marks::default(), &surroundings, |out| {
-                out.extend_from_slice(&record)
-            });
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(&record);
+            if incident.state == State::Opened {
+                self.shared.counters.add(OWN_RECORDS, "incident", 1);
+                // In one request with the verdict that opened it.
+                let (room, marks) = (Amount::default(), Marks::default());
+                builder.push_with(&route, Signal::Logs, room, marks, &surroundings, write);
+            } else {
+                let id = format!("{}-{}", incident.label.uid, incident.revision);
+                self.send_alone(("incident", id), &route, &surroundings, builder, write);
+            }
         }
     }
 

@@ -1,0 +1,205 @@
+//! Prefixes that nobody told of, learned from the lines of one stream.
+//!
+//! ```text
+//!  >>> nginx@web-3 >>> 2021/11/15 19:38:49 [error] 12#12: *3 connect() failed ...
+//!  └──── before ─────┘ └── a whole head: nothing else looks like it ──┘
+//!  shape:  >>> w >>>      words are not looked at, what stands between them is
+//! ```
+//!
+//! What a tool puts before each line has one shape in all lines of its stream, and heads stand behind it. What a client gets
+//! an application to log has neither: other lines of that application stand between, and its words are prose. Until a shape
+//! was seen often enough, a line behind it proves as little as one that somebody quotes.
+
+use crate::read::formats::table;
+use crate::read::text::hash64;
+
+/// So many lines one after another make a shape an envelope. Two may be chance.
+const TIMES: u8 = 3;
+/// Bytes of a prefix: a date in words, names and a few marks.
+const BYTES_MAX: usize = 100;
+/// Words of letters alone in a row; more are a sentence.
+const WORDS_MAX: usize = 2;
+
+/// What the lines of one stream had before their heads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    shape: u64,
+    times: u8,
+}
+
+impl Prefix {
+    /// True once a shape was seen often enough.
+    pub fn is_learned(self) -> bool {
+        self.times >= TIMES
+    }
+
+    /// Looks at the next line of the stream: bare, and as it was before what no envelope explains was taken off it.
+    pub(in crate::read) fn look_at(&mut self, bare: &str, pasted: Option<&str>) {
+        if self.is_learned() {
+            return;
+        }
+        // Looking for a head further on is dear, and most lines of ours have one where they begin.
+        let head = table::ROWS.iter().find(|row| (row.has_head)(bare));
+        if head.is_some_and(|row| row.is_access) {
+            // Perhaps with values of a format of its own before it.
+            return;
+        }
+        let bare = pasted.unwrap_or(bare);
+        let known = self.shape;
+        let found = if head.is_some() { None } else { find(bare, |found| found.teaches || found.shape == known) };
+        *self = match found {
+            Some(found) if found.shape == known => {
+                Prefix { times: self.times.saturating_add(u8::from(found.teaches)), ..*self }
+            }
+            Some(found) => Prefix { shape: found.shape, times: 1 },
+            // A line that begins otherwise: what was seen so far may have been chance.
+            None => Prefix::default(),
+        };
+    }
+
+    /// The record behind the prefix that was learned.
+    pub(in crate::read) fn take_off(self, line: &str) -> Option<&str> {
+        if !self.is_learned() {
+            return None;
+        }
+        find(line, |found| found.shape == self.shape).map(|found| found.rest)
+    }
+}
+
+/// A prefix that no grammar knows, with a whole head behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Unknown<'a> {
+    /// Its shape.
+    shape: u64,
+    /// The record behind it.
+    rest: &'a str,
+    /// The record is in a format in which nobody can put values of their own before it: such a line teaches.
+    teaches: bool,
+}
+
+/// The first prefix of a line that could be a tool's and is as asked for.
+fn find(line: &str, is_it: impl Fn(&Unknown<'_>) -> bool) -> Option<Unknown<'_>> {
+    let mut before = ' ';
+    let ends = line.char_indices().take_while(|(at, _)| *at <= BYTES_MAX);
+    let starts = ends.filter_map(|(at, c)| {
+        let follows = std::mem::replace(&mut before, c);
+        (at > 0 && !is_of_word(follows)).then_some(at)
+    });
+    let unknown = |at: usize| {
+        let (prefix, rest) = line.split_at_checked(at)?;
+        let row = table::ROWS.iter().find(|row| (row.has_head)(rest))?;
+        Some(Unknown { shape: shape_of(prefix)?, rest, teaches: !row.is_access })
+    };
+    starts.filter_map(unknown).find(is_it)
+}
+
+fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | '@' | '+' | ':')
+}
+
+/// What stands between the words of a prefix, hashed; `None` for prose, and for what an access log has before a request.
+fn shape_of(prefix: &str) -> Option<u64> {
+    const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+    if prefix.contains(['"', '\'', '`']) {
+        return None;
+    }
+    let mut in_row = 0;
+    let mut says_something = false;
+    for word in prefix.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_prose = !bare.is_empty() && bare.chars().all(char::is_alphabetic);
+        in_row = if is_prose { in_row + 1 } else { 0 };
+        let is_address =
+            bare.matches('.').count() == 3 && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if in_row > WORDS_MAX || is_address || METHODS.contains(&bare) || bare.starts_with("HTTP/") {
+            return None;
+        }
+        // A number alone may be a status or a size.
+        says_something |= !word.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    if !says_something {
+        return None;
+    }
+    let mut shape = String::with_capacity(prefix.len());
+    for c in prefix.chars() {
+        let c = match c {
+            c if is_of_word(c) => 'w',
+            c if c.is_whitespace() => ' ',
+            c => c,
+        };
+        // Columns are filled with as many blanks as they need.
+        if !(matches!(c, 'w' | ' ') && shape.ends_with(c)) {
+            shape.push(c);
+        }
+    }
+    Some(hash64(shape.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::read::Wanted;
+    use crate::read::formats::{Reader, Reading, SourceMemory};
+
+    const ERROR: &str = "2021/11/15 19:38:49 [error] 12#12: *3 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: _, request: \"GET /a HTTP/1.1\", upstream: \"http://127.0.0.1:8000/a\", host: \"h\"";
+    const ACCESS: &str = "192.0.2.7 - - [15/Nov/2021:19:38:49 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"";
+    const TIMEOUT: &str = "[2021-11-15 19:38:49 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)";
+
+    /// Which of the lines are believed, as far as they prove something.
+    fn believed(lines: &[String]) -> Vec<Option<bool>> {
+        let (reader, mut memory) = (Reader::default(), SourceMemory::default());
+        let read = |line: &String| match reader.read(line.as_bytes(), &mut memory, &Wanted::default()) {
+            Reading::Proves(_, evidences) => Some(evidences.iter().all(|evidence| evidence.genuine)),
+            _ => None,
+        };
+        lines.iter().map(read).collect()
+    }
+
+    #[test]
+    fn the_shape_of_a_prefix_is_learned_from_three_lines() {
+        let prefixes: [fn(u32) -> String; 13] = [
+            |number| format!(">>> nginx@web-{} >>> ", number % 3),
+            |number| format!("({}) edge=fra1 pop={number} | ", 1_000 + number),
+            |number| format!("«{number}» "),
+            |number| format!("seq:{number:06};host:web;"),
+            |number| format!("{};web-1;nginx;", 1_636_999_999 + number),
+            |number| format!("I1115 19:38:{number:02}.123456 7 forward.go:12] "),
+            |_| "web-1 nginx: ".to_owned(),
+            |number| format!("[+{number}.{:03}s] proxy  ~ ", number * 7),
+            |number| format!("2021-11-15T19:38:{number:02}.000Z i-0abcd{number} web.stdout.log "),
+            |number| format!("<edge> [INFO] ({number}) "),
+            |number| format!("#{number} "),
+            |number| format!("Nov15-19:38:{number:02}|nginx|"),
+            |number| format!("app/web.1 [{number}] => "),
+        ];
+        for prefix in prefixes {
+            let lines = [ERROR, ACCESS, ERROR, ACCESS, ERROR, ERROR, ACCESS, TIMEOUT];
+            let lines: Vec<String> = lines.iter().zip(3..).map(|(line, number)| prefix(number) + line).collect();
+            let believed = believed(&lines);
+            assert_eq!(believed.get(5..), Some(&[Some(true); 3][..]), "{}: {believed:?}", lines[5]);
+        }
+    }
+
+    #[test]
+    fn what_somebody_says_is_never_an_envelope() {
+        for before in ["bob: ok, ", "INFO chat message from bob: ", "the log says ", "GET /a 200 "] {
+            for head in [ERROR, TIMEOUT] {
+                let others = ["Listening on port 8080", "job 17 done in 3 s", "user bob: hello"];
+                let lines = (0..12).map(|number| match number % 2 {
+                    0 => format!("{before}{head}"),
+                    _ => others[number % 3].to_owned(),
+                });
+                let believed = believed(&lines.collect::<Vec<_>>());
+                assert!(!believed.contains(&Some(true)), "{before}{head}: {believed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_learned_prefix_has_a_head_behind_it() {
+        let mut lines = vec![format!("#1 {ERROR}"); 4];
+        lines.push(format!("#5 she pasted {ERROR}"));
+        lines.push(format!("#6 {ERROR}"));
+        let believed = believed(&lines);
+        assert_eq!(believed[3..], [Some(true), Some(false), Some(true)]);
+    }
+}
