@@ -12,6 +12,7 @@
 //! ```text
 //!  overflow-0-17                      what the queue of a backend has no memory for (`exporter/overflow.rs`); not needed after an end
 //!  lock                               held (flock) by the one process that may write
+//!  note-incidents                     what is to be told of incidents that are open, should the program end before they do (`notes.rs`)
 //!  cursors                            how far each backend is (`cursors.rs`)
 //!  00000000000000000001.segment       requests from position 1 on
 //!  00000000000000004711.segment       the newest; only ever appended to, and each start begins a new one
@@ -41,7 +42,9 @@ mod frame;
 mod ledger;
 mod look;
 mod marks;
+mod notes;
 mod open;
+mod replay;
 mod scan;
 mod segment;
 pub mod storage;
@@ -60,11 +63,12 @@ pub use frame::{Append, Entry, VERSION};
 pub use ledger::{Cursor, context_of};
 pub use look::look;
 pub use marks::Marks;
+pub use replay::Replay;
 pub use scan::{Damage, Found};
 
 use crate::read::evidence::Nanos;
+use bytes::Bytes;
 use ledger::Ledger;
-use segment::{Next, Opened, Segment};
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -180,6 +184,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// A segment of so many bytes is closed; a larger request has one of its own.
     pub segment_bytes: u64,
+    /// Requests that some backend lacks.
+    pub requests_max: u64,
     /// How long what is delivered stays for the engine to see it again.
     pub context: Nanos,
 }
@@ -198,7 +204,12 @@ impl Limits {
     /// Of a journal of so many bytes, for an engine that holds records so long.
     pub fn of(bytes_max: u64, hold: Nanos) -> Limits {
         let (least, most) = SEGMENT_BYTES;
-        Limits { bytes_max, segment_bytes: (bytes_max / SEGMENTS).clamp(least, most), context: context_of(hold) }
+        Limits {
+            bytes_max,
+            segment_bytes: (bytes_max / SEGMENTS).clamp(least, most),
+            requests_max: REQUESTS_MAX,
+            context: context_of(hold),
+        }
     }
 }
 
@@ -367,6 +378,23 @@ impl Journal {
         replay
     }
 
+    /// The texts of a note that was left here; none where there is none.
+    ///
+    /// # Errors
+    /// What the disk says, or that it is not what was written.
+    pub fn note(&self, name: &str) -> io::Result<Vec<Bytes>> {
+        notes::read(self.writer.storage(), name)
+    }
+
+    /// Leaves a note. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn leave_note<'t>(&self, name: &str, texts: impl Iterator<Item = &'t [u8]>) -> io::Result<()> {
+        // A disk that did not confirm a sync is not believed in anything.
+        if self.counts().poisoned() > 0 { Ok(()) } else { notes::write(self.writer.storage(), name, texts) }
+    }
+
     /// Writes down how far everybody is, and ends. What is not delivered by then is replayed by the next start.
     pub fn close(&self) {
         self.writer.close();
@@ -407,50 +435,6 @@ impl Drop for Kept {
     fn drop(&mut self) {
         if !self.is_used {
             self.writer.ledger().open(self.position, &[]);
-        }
-    }
-}
-
-/// Reads what was there at the start.
-pub struct Replay {
-    journal: Arc<Writer>,
-    /// The next one last.
-    segments: Vec<String>,
-    open: Option<Segment>,
-    /// What somebody may lack begins here.
-    lowest: u64,
-    /// What came before this and is delivered is not needed.
-    from: Nanos,
-}
-
-impl Replay {
-    /// True where there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.segments.is_empty()
-    }
-
-    /// The next request. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When a segment that could be read at the start cannot be read any more.
-    pub fn read_next(&mut self) -> Result<Option<Entry>, JournalError> {
-        loop {
-            let Some(segment) = &mut self.open else {
-                let Some(name) = self.segments.pop() else { return Ok(None) };
-                match Segment::open(self.journal.storage(), &name)? {
-                    Opened::Segment(segment) => self.open = Some(segment),
-                    Opened::Headless(_) => {}
-                }
-                continue;
-            };
-            match segment.next().map_err(|source| JournalError::io("read", "a segment", source))? {
-                // Whatever the clock said: what somebody may lack is never left out.
-                Next::Entry(_, _, entry) if entry.position >= self.lowest || entry.arrived >= self.from => {
-                    return Ok(Some(entry));
-                }
-                Next::Entry(..) | Next::Broken(_) => {}
-                Next::End => self.open = None,
-            }
         }
     }
 }

@@ -289,8 +289,10 @@ impl Pipeline {
         };
         let own_route = Arc::new(Route { plain: Vec::new(), explained: explained_logs.clone() });
         let own_found = own::Found::default();
-        let (keeper, kept) =
-            own_route.journal().map(|journal| own::Keeper::start(Arc::clone(journal), Arc::clone(&own_found))).unzip();
+        let (keeper, kept) = own_route
+            .journal()
+            .map(|journal| own::Keeper::start(Arc::clone(journal), Arc::clone(&own_found), hold))
+            .unzip();
         let correlator = correlator::Correlator::new(
             settings,
             Arc::clone(&shared),

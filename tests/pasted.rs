@@ -66,6 +66,110 @@ fn a_prefix_that_nobody_told_of_is_learned_from_its_file() {
     }
 }
 
+/// A line of `source` as a shipper or an export hands it on.
+type Around = fn(line: &str, source: &str) -> String;
+
+/// The text as a JSON string.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[test]
+fn what_shippers_and_exports_put_around_a_line() {
+    let ways: [(&str, Around); 19] = [
+        ("logcli", |line, source| {
+            format!("2026-03-04T09:15:02Z {{container=\"{source}\", namespace=\"shop\"}} {line}")
+        }),
+        ("Azure", |line, source| format!("{{\"LogEntry\":{},\"ContainerName\":\"{source}\"}}", json(line))),
+        ("Azure, second table", |line, _| format!("{{\"LogMessage\":{},\"PodName\":\"web-1\"}}", json(line))),
+        ("GELF", |line, _| format!("{{\"version\":\"1.1\",\"host\":\"web1\",\"short_message\":{}}}", json(line))),
+        ("Datadog", |line, source| {
+            format!(
+                "{{\"id\":\"x\",\"content\":{{\"status\":\"error\",\"service\":\"{source}\",\"message\":{}}}}}",
+                json(line)
+            )
+        }),
+        ("Elasticsearch", |line, _| format!("{{\"_index\":\"f\",\"_source\":{{\"message\":{}}}}}", json(line))),
+        ("Splunk", |line, _| format!("{{\"preview\":false,\"result\":{{\"_raw\":{},\"host\":\"web1\"}}}}", json(line))),
+        ("LogDNA", |line, source| format!("{{\"_line\":{},\"_app\":\"{source}\"}}", json(line))),
+        ("fluentd, standard output", |line, source| {
+            format!("2026-03-04 09:15:02.000000000 +0000 docker.{source}: {{\"log\":{}}}", json(line))
+        }),
+        ("fluentd, file", |line, source| {
+            format!("2026-03-04T09:15:02+00:00\tdocker.{source}\t{{\"log\":{}}}", json(line))
+        }),
+        ("Fluent Bit 2", |line, source| {
+            format!("[0] kube.{source}: [[1772615702.123, {{}}], {{\"log\":{}}}]", json(line))
+        }),
+        ("a CSV", |line, source| {
+            format!("\"2026-03-04T09:15:02.000Z\",\"{source}\",\"{}\"", line.replace('"', "\"\""))
+        }),
+        ("a CSV with bare values", |line, source| {
+            format!("2026-03-04T09:15:02,{source},\"{}\"", line.replace('"', "\"\""))
+        }),
+        ("Sumo Logic", |line, _| format!("1,\"03/04/2026 09:15:02.000 +0000\",\"{}\"", line.replace('"', "\"\""))),
+        ("Papertrail", |line, source| {
+            format!(
+                "17\t2026-03-04T09:15:02Z\t2026-03-04T09:15:02Z\t1\tweb1\t192.0.2.1\tLocal7\tInfo\t{source}\t{line}"
+            )
+        }),
+        ("logfmt", |line, source| format!("ts=2026-03-04T09:15:02Z level=info container={source} msg={}", json(line))),
+        ("grep -n", |line, _| format!("7:{line}")),
+        ("a stamp in brackets", |line, _| format!("[2026-03-04T09:15:02Z] {line}")),
+        ("the collector's debug exporter", |line, _| format!("Body: Str({line})")),
+    ];
+    for (name, around) in ways {
+        check_around(name, around);
+    }
+}
+
+/// Four requests that a worker's timeout cut, in one file and in one for each log.
+fn check_around(name: &str, around: Around) {
+    let reading = error("upstream prematurely closed connection", "reading response header from upstream");
+    let (mut logs, mut all) = ([const { String::new() }; 3], String::new());
+    for number in 0..4 {
+        let second = 2 + number;
+        let at = |line: String| line.replace("09:15:02", &format!("09:15:{second:02}"));
+        let path = format!("GET /{number} ");
+        let timeout = at(format!("[2026-03-04 09:15:02 +0000] [100] [CRITICAL] WORKER TIMEOUT (pid:{})", 300 + number));
+        let refused = at(reading.replace("*7 ", &format!("*{number} ")).replace("GET /cart ", &path));
+        let answer =
+            at(format!(r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "{path}HTTP/1.1" 502 157 "-" "curl/8""#));
+        let booting =
+            at(format!("[2026-03-04 09:15:02 +0000] [{0}] [INFO] Booting worker with pid: {0}", 400 + number));
+        for (log, line, source) in
+            [(0, timeout, "gunicorn"), (1, refused, "nginx"), (2, answer, "nginx"), (0, booting, "gunicorn")]
+        {
+            let line = around(&line, source) + "\n";
+            logs[log].push_str(&line);
+            all.push_str(&line);
+        }
+    }
+    let of_all = |verdict: &why502::engine::verdict::Verdict| format!("{:?} {}", verdict.status, verdict.cause.id);
+    let expected = ["Some(502) worker_timeout"; 4];
+    assert_eq!(told::of(&[("all.log", &all)], of_all), expected, "{name}\n{all}");
+    let split = [("gunicorn.log", &*logs[0]), ("error.log", &*logs[1]), ("access.log", &*logs[2])];
+    assert_eq!(told::of(&split, of_all), expected, "{name}, in three files\n{all}");
+}
+
+#[test]
+fn a_file_of_the_collectors_exporter() {
+    let request = |line: &str, source: &str| {
+        let resource = format!(r#"{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{source}"}}}}]}}"#);
+        let record = format!(r#"{{"timeUnixNano":"1772615702000000000","body":{{"stringValue":{}}}}}"#, json(line));
+        format!(r#"{{"resourceLogs":[{{"resource":{resource},"scopeLogs":[{{"logRecords":[{record}]}}]}}]}}"#)
+    };
+    check_around("OTLP", request);
+    // Several records in one request.
+    let line = |text: String| format!(r#"{{"body":{{"stringValue":{}}}}}"#, json(&text));
+    let records = [
+        line(error("connect() failed (111: Connection refused)", "connecting to upstream")),
+        line(r#"198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8""#.to_owned()),
+    ];
+    let both = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#, records.join(","));
+    check(&both, "connect_refused gunicorn_not_running");
+}
+
 #[test]
 fn deciding_words_in_bold() {
     let reading = "reading response header from upstream";

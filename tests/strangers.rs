@@ -50,6 +50,7 @@ async fn send(address: SocketAddr, groups: Vec<ResourceLogs>) {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, clippy::print_stderr, reason = "how many there are is asked for by hand, and told")]
 async fn a_shop_among_strangers_keeps_its_verdicts() {
     let count = std::env::var("WHY502_STRANGERS").ok().and_then(|count| count.parse().ok()).unwrap_or(10_000_usize);
     let backend = Backend::start(Vec::new()).await;

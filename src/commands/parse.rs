@@ -2,7 +2,7 @@
 
 use crate::cli::{Parse, TextOrJson};
 use crate::commands::{INCOMPLETE, nginx_conf, say, unknown_names};
-use crate::explain::input::{Input, Lines, expand};
+use crate::explain::input::{Input, Lines, expand, exported};
 use crate::read::formats::{AccessFormats, Description, LogFormat, Reader};
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::{printable, shortened};
@@ -35,13 +35,22 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
             let number = lines.number + 1;
             match lines.next_line() {
                 Ok(Some(line)) => {
-                    let found = how.describe(line, &mut in_traceback);
-                    match options.format {
-                        TextOrJson::Json => write_json(&mut out, &input.name, number, &found, how.reason())?,
-                        TextOrJson::Text => {
-                            let place = if several { format!("{}:{number}", input.name) } else { number.to_string() };
-                            write_text(&mut out, &place, line, &found, how.reason())?;
+                    let mut describe = |line: &[u8]| -> std::io::Result<()> {
+                        let found = how.describe(line, &mut in_traceback);
+                        match options.format {
+                            TextOrJson::Json => write_json(&mut out, &input.name, number, &found, how.reason()),
+                            TextOrJson::Text => {
+                                let place = match several {
+                                    true => format!("{}:{number}", input.name),
+                                    false => number.to_string(),
+                                };
+                                write_text(&mut out, &place, line, &found, how.reason())
+                            }
                         }
+                    };
+                    match exported::records(line) {
+                        Some(records) => records.iter().try_for_each(|record| describe(record.as_bytes()))?,
+                        None => describe(line)?,
                     }
                 }
                 Ok(None) => break,

@@ -1,5 +1,6 @@
 //! Files to read: globs, directories, rotated sets in order, standard input; each file once.
 
+pub mod exported;
 mod lines;
 mod rotation;
 mod source;

@@ -6,7 +6,7 @@
 //! Most lines are healthy requests: they are dismissed before anything else is done with them.
 
 use super::Totals;
-use super::input::{Input, Lines};
+use super::input::{Input, Lines, exported};
 use super::places::Place;
 use super::sites::{ORIGINS_MAX, Origin};
 use super::survey::Survey;
@@ -227,6 +227,12 @@ impl<'a> Stream<'a> {
             let number = current.lines.number + 1;
             let Some(line) = current.lines.next_line()? else { return Ok(false) };
             context.lines += 1;
+            if let Some(records) = exported::records(line) {
+                for record in records {
+                    self.record(record.as_bytes(), number, current.input, context, wanted);
+                }
+                continue;
+            }
             if self.joiner.is_empty()
                 && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
             {

@@ -4,7 +4,7 @@
 mod repeats;
 
 use super::clocks;
-use super::input::{Input, Lines};
+use super::input::{Input, Lines, exported};
 use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::engine::correlate::join::split_request_line;
@@ -271,8 +271,11 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
         }
     };
     while let Ok(Some(line)) = lines.next_line() {
-        let dismissed = if joiner.is_empty() { reader.dismiss(line, &Wanted::default()) } else { None };
-        if let Some(format) = dismissed {
+        if let Some(records) = exported::records(line) {
+            records.iter().for_each(|record| take(record.as_bytes(), &mut others));
+        } else if joiner.is_empty()
+            && let Some(format) = reader.dismiss(line, &Wanted::default())
+        {
             healthy = Some(format);
         } else {
             let mut pushed = joiner.push(line, 0);

@@ -1,11 +1,12 @@
 //! The queue before one backend and the consumers behind it.
 
+mod disk;
+
 use super::Stats;
 use super::backlog::{Amount, Backlog, Waiting};
 use super::batch;
 use super::dead::DeadLetters;
 use super::error::{Delivered, DeliveryError, Then};
-use super::overflow::Reader;
 use super::retry::Backoff;
 use super::sizes::{LEARNED_MIN, Sizes};
 use super::told::{Kind, LOSS_ENDED, Told};
@@ -29,9 +30,6 @@ const WAIT_AT_THE_END: Duration = Duration::from_secs(5);
 
 /// A queue of bytes is called full when less than this part of it is free, so that a probe does not say yes and no by turns.
 const FULL_SHARE: usize = 32;
-
-/// Between tries to read what waits on the disk.
-const READ_AGAIN: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
 
 /// What delivers a request.
 pub trait Deliver: Send + Sync + 'static {
@@ -139,7 +137,7 @@ pub fn start(
     }
     tasks.spawn(look_after(Arc::clone(&shared)));
     if shared.is_on_disk() {
-        tasks.spawn(read_back(Arc::clone(&shared)));
+        tasks.spawn(disk::read_back(Arc::clone(&shared)));
     }
     tasks.close();
     Sender { shared, tasks, now }
@@ -310,33 +308,6 @@ async fn consume(shared: Arc<Shared>, now: CancellationToken) {
     }
 }
 
-/// Reads what waits on the disk, oldest first, as there is room for it.
-async fn read_back(shared: Arc<Shared>) {
-    while !shared.closing.is_cancelled() {
-        let room = shared.room.notified();
-        let limit = shared.joined_max();
-        let next = shared.backlog().next_of_disk(limit);
-        let Some((chunk, reader)) = next else {
-            tokio::select! {
-                () = room => {}
-                () = shared.closing.cancelled() => {}
-            }
-            continue;
-        };
-        let read = shared.read_one(reader).await;
-        if read.is_none() && !shared.closing.is_cancelled() {
-            let Amount { items, .. } = chunk.amount();
-            shared.stats.dropped("unreadable", items);
-            let what = chunk.signal().items();
-            let why =
-                "what waited on the disk cannot be read; the journal has it, and the next start sends it. Until then";
-            shared.told.lost(items, what, why);
-        }
-        shared.backlog().is_read(&chunk, read, limit);
-        shared.news.notify_one();
-    }
-}
-
 /// Says when a loss has ended, until the queue is closed.
 async fn look_after(shared: Arc<Shared>) {
     loop {
@@ -372,28 +343,6 @@ impl Shared {
         if self.is_on_disk() {
             self.room.notify_one();
         }
-    }
-
-    /// A request of the disk; a disk that fails for a moment is asked again.
-    async fn read_one(&self, reader: Reader) -> Option<Waiting> {
-        let reader = Arc::new(reader);
-        for wait in READ_AGAIN {
-            let of_thread = Arc::clone(&reader);
-            match tokio::task::spawn_blocking(move || of_thread.read()).await {
-                Ok(Ok(waiting)) => return Some(waiting),
-                Ok(Err(error)) => {
-                    let text = format!("what waits on the disk cannot be read: {error}; trying again");
-                    self.told.trouble(Kind::Trouble, &text);
-                }
-                // The runtime ends.
-                Err(_) => return None,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.closing.cancelled() => return None,
-            }
-        }
-        None
     }
 
     /// The largest request that is sent; while a backend takes nothing, as little as may be is put at risk.

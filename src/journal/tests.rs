@@ -6,7 +6,7 @@ use crate::otlp::Signal;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-const LIMITS: Limits = Limits { bytes_max: 1 << 20, segment_bytes: 4_096, context: 0 };
+const LIMITS: Limits = Limits { bytes_max: 1 << 20, segment_bytes: 4_096, requests_max: 1_000, context: 0 };
 const NAMES: [&str; 2] = ["otlp/one", "otlp/other"];
 
 fn names() -> Vec<String> {
@@ -138,6 +138,22 @@ async fn a_full_journal_refuses_until_something_is_delivered() {
         assert!(tries < 1_000, "there is room again");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn more_requests_than_can_be_counted_are_refused_until_some_are_delivered() {
+    let disk = Simulated::new(7);
+    let (journal, _) = open(&disk, Limits { requests_max: 3, ..LIMITS });
+    for number in 0..3 {
+        keep(&journal, number).await.expect("there is room");
+    }
+    let refused = keep(&journal, 3).await.expect_err("three wait");
+    assert_eq!(refused.to_string(), "the journal is full (3 requests wait for a backend)");
+    assert_eq!(journal.trouble(), Some(refused));
+    for backend in 0..2 {
+        account(&journal, backend).done(&Marks::of(Some(1)));
+    }
+    keep(&journal, 4).await.expect("one is delivered to both");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::open;
 use super::scan::Found;
 use super::segment::{self, Next, Opened, Segment};
 use super::storage::{Storage, Stored};
-use super::{Counts, JournalError, Limits, NotKept, REQUESTS_MAX};
+use super::{Counts, JournalError, Limits, NotKept};
 use crate::clock;
 use crate::read::evidence::Nanos;
 use bytes::Bytes;
@@ -191,7 +191,7 @@ impl Writer {
         }
         let mut ledger = self.ledger();
         let requests = ledger.span();
-        if requests >= REQUESTS_MAX {
+        if requests >= self.limits.requests_max {
             return Err(NotKept::Many { requests });
         }
         head.position = ledger.assign();
@@ -206,6 +206,10 @@ impl Writer {
     pub(super) fn trouble(&self) -> Option<NotKept> {
         if let Some(why) = &self.staging().refusing {
             return Some(why.clone());
+        }
+        let requests = self.ledger().span();
+        if requests >= self.limits.requests_max {
+            return Some(NotKept::Many { requests });
         }
         let (bytes, bytes_max) = (self.counts.all_bytes(), self.limits.bytes_max);
         (bytes.saturating_add(bytes_max / FULL_SHARE) > bytes_max).then_some(NotKept::Full { bytes, bytes_max })

@@ -231,7 +231,7 @@ impl Correlator {
                     Message::Live => {
                         self.is_replaying = false;
                         if let Some(keeper) = &mut self.keeper {
-                            keeper.go_live(&self.shared.counters);
+                            keeper.go_live(clock::now(), &self.shared.counters);
                         }
                     }
                     Message::GiveUp(positions, what, done) => {
@@ -248,6 +248,10 @@ impl Correlator {
             let now = self.now();
             self.engine.handle_timeout(now);
             self.release(now);
+            if let Some(keeper) = &mut self.keeper {
+                let is_open = |uid: &str| self.incidents.is_open(uid);
+                keeper.close_left(clock::now(), is_open, &self.verdict_route, &self.shared.counters);
+            }
         }
         let now = clock::now();
         self.engine.finish(now);

@@ -51,6 +51,11 @@ impl Incidents {
         is_sent
     }
 
+    /// Whether an incident is open.
+    pub(super) fn is_open(&self, uid: &str) -> bool {
+        self.origins.contains_key(uid)
+    }
+
     /// Whose resource the records of an incident have.
     pub(super) fn surroundings(&self, incident: &Incident) -> Option<Surroundings> {
         self.known.get(&incident.label.uid).map(|known| known.surroundings.clone())

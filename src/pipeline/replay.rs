@@ -41,9 +41,6 @@ impl Pipeline {
     pub async fn replay(&self, journal: &Arc<Journal>) -> Result<Replayed, JournalError> {
         let mut replay = journal.replay();
         let mut replayed = Replayed::default();
-        if replay.is_empty() {
-            return Ok(replayed);
-        }
         let mut routes = Routes::new();
         // Nobody else is served yet: that the disk is waited for here keeps nobody waiting.
         while let Some(entry) = replay.read_next()? {

@@ -29,7 +29,7 @@ impl Layer {
 /// The outermost envelope of a line.
 pub(super) fn layer(line: &str) -> Option<Layer> {
     if line.starts_with('{') {
-        return json(line);
+        return json(line).or_else(|| labels(line));
     }
     compose(line)
         .or_else(|| iso_prefix(line))
@@ -42,6 +42,11 @@ pub(super) fn layer(line: &str) -> Option<Layer> {
 /// True for a line in one of the envelopes that runtimes and loggers put around theirs.
 pub(super) fn is_enveloped(line: &str) -> bool {
     compose(line).is_some() || iso_prefix(line).is_some() || syslog(line).is_some() || bracketed(line).is_some()
+}
+
+/// True for an object that has the text of a line under a known key.
+pub(super) fn is_object_with_text(line: &str) -> bool {
+    json(line).is_some()
 }
 
 /// Keys that name a line's place, the nearest to the program first.
@@ -57,32 +62,82 @@ const ORIGINS: [(&str, OriginKind); 9] = [
     ("unit", OriginKind::Unit),
 ];
 
+/// Keys of the text of a line: Docker's json-file, journald's export, JSON loggers, Cloud Logging, Loki, GELF, Azure's two
+/// tables of containers, LogDNA, Splunk, CloudWatch Logs Insights.
+const TEXTS: [(&str, &str); 14] = [
+    ("log", "docker_json"),
+    ("MESSAGE", "journald_json"),
+    ("message", "json"),
+    ("msg", "json"),
+    ("event", "json"),
+    ("textPayload", "json"),
+    ("line", "json"),
+    ("short_message", "gelf"),
+    ("full_message", "gelf"),
+    ("LogEntry", "json"),
+    ("LogMessage", "json"),
+    ("_line", "json"),
+    ("_raw", "json"),
+    ("@message", "json"),
+];
+
+/// Objects in which exports put the record itself, and what stands beside each: an application that logs an answer of its own
+/// as an object of that name has no such key. Elasticsearch, Splunk, Datadog's two interfaces, Cloud Logging.
+const RECORDS: [(&str, &str); 5] = [
+    ("_source", "_index"),
+    ("result", "preview"),
+    ("content", "id"),
+    ("attributes", "id"),
+    ("jsonPayload", "insertId"),
+];
+
 /// Docker's json-file, JSON loggers, journald's export: the text under a known key.
 fn json(line: &str) -> Option<Layer> {
     let object = JsonLine::read(line)?;
-    if object.get("status").is_some() || object.get("http.response.status_code").is_some() {
+    // A level is a word, and a status a number: the line of an access log.
+    let is_number = |key: &str| object.get(key).is_some_and(|value| value.starts_with(|c: char| c.is_ascii_digit()));
+    if is_number("status") || is_number("http.response.status_code") {
         return None;
     }
-    let keys = [
-        ("log", "docker_json"),
-        ("MESSAGE", "journald_json"),
-        ("message", "json"),
-        ("msg", "json"),
-        ("event", "json"),
-        ("textPayload", "json"),
-        ("line", "json"),
-    ];
-    let (inner, name) = keys.iter().find_map(|(key, name)| object.get(key).map(|text| (text, *name)))?;
+    let Some((inner, name)) = TEXTS.iter().find_map(|(key, name)| object.get(key).map(|text| (text, *name))) else {
+        let is_beside = |key: &str| object.get(key).is_some();
+        let record = RECORDS
+            .iter()
+            .find_map(|(key, beside)| object.get(key).filter(|value| value.starts_with('{') && is_beside(beside)))?;
+        return Some(Layer::plain("export", record.into_owned()));
+    };
     let inner = inner.trim_end_matches(['\n', '\r']).to_owned();
     if inner.is_empty() || inner == line {
         return None;
     }
-    let stamp = ["time", "timestamp", "@timestamp", "ts", "asctime", "__REALTIME_TIMESTAMP"]
+    let stamp = ["time", "timestamp", "@timestamp", "ts", "asctime", "__REALTIME_TIMESTAMP", "_time", "TimeGenerated"]
         .iter()
         .find_map(|key| object.get(key))
         .and_then(|text| iso_stamp(&text).or_else(|| epoch_stamp(&text)));
     let origin = ORIGINS.iter().find_map(|(key, kind)| kind.named(object.get(key)?));
     Some(Layer { name, inner, stamp, origin })
+}
+
+/// `{container="nginx", namespace="shop"} ` before each line, as logcli writes it.
+fn labels(line: &str) -> Option<Layer> {
+    let (mut rest, mut origin) = (line.strip_prefix('{')?, None);
+    loop {
+        let (name, after) = rest.split_once("=\"")?;
+        let (value, after) = after.split_once('"')?;
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name || value.contains('\\') {
+            return None;
+        }
+        let kind = ORIGINS.iter().find(|(key, _)| *key == name).map(|(_, kind)| kind);
+        origin = origin.or_else(|| kind.and_then(|kind| kind.named(value)));
+        match after.strip_prefix(',') {
+            Some(next) => rest = next.trim_start(),
+            None => {
+                let inner = after.strip_prefix('}')?.trim_start().to_owned();
+                return Some(Layer { origin, ..Layer::plain("labels", inner) });
+            }
+        }
+    }
 }
 
 /// `web_1  | `, `web-1 | 2025-04-10 11:31:17.826 | `.
@@ -116,6 +171,12 @@ fn iso_prefix(line: &str) -> Option<Layer> {
     let is_stamp = |byte: u8| byte.is_ascii_digit() || b"T :.,+-Z".contains(&byte);
     let stamp = iso_stamp(stamp).filter(|_| stamp.bytes().all(is_stamp))?;
     let rest = line.get(end..)?.trim_start();
+    // A zone of its own: fluentd's standard output.
+    let (zone, behind) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
+    let is_zone =
+        zone.len() == 5 && zone.starts_with(['+', '-']) && zone.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+    let zoned = line.get(..end).filter(|_| is_zone).and_then(|stamp| iso_stamp(&format!("{stamp} {zone}")));
+    let (stamp, rest) = zoned.map_or((stamp, rest), |stamp| (stamp, behind.trim_start()));
     for stream in ["stdout F ", "stderr F ", "stdout P ", "stderr P "] {
         if let Some(inner) = rest.strip_prefix(stream) {
             return Some(Layer { name: "cri", inner: inner.to_owned(), stamp: Some(stamp), origin: None });

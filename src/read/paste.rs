@@ -29,17 +29,20 @@ use super::formats::table;
 
 /// What a paste or an unknown tool put around a line, where a record begins behind it.
 pub(super) fn layer(line: &str, known: learned::Prefix) -> Option<Layer> {
+    if let Some(inner) = prefix::stamp(line) {
+        return Some(Layer::plain("timestamp", inner.to_owned()));
+    }
     if table::begins_record(line).is_some() {
         return None;
     }
     if let Some(inner) = known.take_off(line) {
         return Some(Layer::plain("learned", inner.to_owned()));
     }
-    if prefix::begins_record(line) {
-        return None;
-    }
     if let Some((name, inner)) = quoted::take_out(line) {
         return Some(Layer::plain(name, inner));
+    }
+    if prefix::begins_record(line) && !line.contains('\t') {
+        return None;
     }
     let (name, inner) = prefix::take_off(line)?;
     let kind = match name {

@@ -8,15 +8,19 @@ import urllib.request
 from conftest import DEPLOY, Watched, run, succeed
 from harness import Gunicorn, Nginx, Process, binary, free_port, wait_for
 
+# One backend waits behind a journal, whose metrics the rules ask for as well; nobody is there.
 CONFIG = """
+journal: {directory: {out}.journal}
 receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:{grpc}"}}}}
 processors: {why502: {hold: 500ms}}
-exporters: {file: {path: {out}}}
+exporters:
+  file: {path: {out}}
+  otlp/kept: {endpoint: "http://127.0.0.1:9", sending_queue: {storage: journal}}
 extensions: {health_check: {endpoint: "127.0.0.1:{probes}"}}
 service:
   extensions: [health_check]
   telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: {metrics}}}}}]}}
-  pipelines: {logs: {receivers: [otlp], processors: [why502], exporters: [file]}}
+  pipelines: {logs: {receivers: [otlp], processors: [why502], exporters: [file, otlp/kept]}}
 """
 
 
@@ -72,7 +76,7 @@ scrape_configs: [{{job_name: why502, static_configs: [{{targets: ["127.0.0.1:{li
     found = wait_for(lambda: ask('why502_verdicts_total{cause="gunicorn_not_running"} > 0'), 30)
     assert found and found[0]["value"][1] == "1", found
     assert wait_for(lambda: ask('ALERTS{alertname="Why502IncidentOpen"}'), 15)
-    assert not ask('ALERTS{alertname=~"Why502(Loses|Down|QueueFills|Refuses|Restarts)"}')
+    assert not ask('ALERTS{alertname=~"Why502(Loses|Down|QueueFills|JournalFills|JournalPoisoned|Refuses|Restarts)"}')
 
     # Whatever the dashboard asks is understood, and the metrics that it names are there.
     dashboard = json.loads((DEPLOY / "prometheus" / "dashboard.json").read_text())

@@ -1,7 +1,7 @@
 //! The physical lines of one file: gzip and zstd decompressed, UTF-16 turned into UTF-8, binary files refused.
 
-use super::Input;
 use super::source::{Counted, HEAD_BYTES, Utf16, binary_line, decompress, read_head, read_some};
+use super::{Input, exported};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -137,6 +137,8 @@ impl Lines {
         }
         let from = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
         let unread = from..head.len();
+        let is_exported = head.get(from..).is_some_and(|begin| begin.starts_with(exported::BEGIN));
+        let line_bytes_max = if is_exported { exported::REQUEST_BYTES_MAX } else { LINE_BYTES_MAX };
         let is_whole = !is_compressed && !is_utf16 && bytes_all.is_some_and(|bytes| bytes <= head.len());
         head.resize(if is_whole { head.len() + 1 } else { buffer_bytes.max(HEAD_BYTES) }, 0);
         Ok(Lines {
@@ -146,7 +148,7 @@ impl Lines {
             long: Vec::new(),
             watched,
             raw,
-            line_bytes_max: LINE_BYTES_MAX,
+            line_bytes_max,
             is_utf16,
             number: 0,
             cut: 0,

@@ -5,16 +5,17 @@ use super::super::items::Item;
 use super::super::own::Own;
 use super::super::{Route, lines};
 use super::{Correlator, ENRICHMENTS_MAX, HeldRecord};
-use crate::engine::incident::{Incident, State};
+use crate::engine::incident::{Ended, Incident, State};
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::enrich::{self, Enrichment};
 use crate::exporter::Outlet;
 use crate::exporter::backlog::Amount;
 use crate::journal::Marks;
-use crate::otlp::{Signal, Surroundings};
+use crate::otlp::{RequestWriter, Signal, Surroundings};
 use crate::read::evidence::Nanos;
 use crate::telemetry::metrics::{OF_ORIGIN, OWN_RECORDS, PER_INCIDENT, SUPPRESSED};
 use crate::web::details::{KeptLine, LINES_MAX};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// What a verdict is about.
@@ -192,6 +193,7 @@ impl Correlator {
                 self.replay_incidents.remove(&incident.label.uid);
             }
         }
+        self.note_open(now, incident, surroundings.as_ref());
         self.ring.publish_incident(Arc::clone(incident));
         for outlet in &self.verdict_outlets {
             outlet.incident(incident);
@@ -214,6 +216,21 @@ impl Correlator {
                 self.send_alone(("incident", id), &route, &surroundings, builder, write);
             }
         }
+    }
+
+    /// Notes beside the journal that an incident is open, with what is to be told of it should the program end before it does.
+    fn note_open(&mut self, now: Nanos, incident: &Arc<Incident>, surroundings: Option<&Surroundings>) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if incident.state == State::Closed {
+            keeper.over(&incident.label.uid);
+            return;
+        }
+        let (state, ended, revision) = (State::Closed, Some(Ended::EndOfInput), incident.revision + 1);
+        let closed = Incident { state, ended, revision, ..Incident::clone(incident) };
+        let mut request = RequestWriter::with_capacity(2_048);
+        let record = enrich::incident::record(&closed, now);
+        request.push_with(surroundings.unwrap_or(&self.own_scope), |out| out.extend_from_slice(&record));
+        keeper.open(&incident.label.uid, Bytes::from(request.finish()));
     }
 
     /// The bytes of a verdict, made once for all that it is written on.

@@ -7,6 +7,7 @@
 use super::fragment;
 use super::prefix::unknown;
 use crate::read::formats::{Format, gunicorn_error, table};
+use crate::read::peel::peel;
 use crate::read::sniff::{Sign, sniff};
 
 /// Physical lines of one record: a record of nginx is at most 2,048 bytes, 64 lines of a narrow terminal.
@@ -50,7 +51,8 @@ impl Joiner {
                 return Pushed::Whole;
             }
             let text = String::from_utf8_lossy(line);
-            if is_whole(&text) {
+            // What an envelope quotes ends as the envelope does.
+            if is_whole(&text) || is_whole(&peel(&text).bare) {
                 return Pushed::Whole;
             }
             self.bytes = text.len();
@@ -215,6 +217,7 @@ fn begins_record(line: &str) -> bool {
         || bare.starts_with("File \"")
         || table::begins_record(bare).is_some()
         || unknown(bare).is_some()
+        || table::has_head(&peel(bare).bare)
 }
 
 /// `[2001:db8::7]:8000`.

@@ -8,14 +8,15 @@ use super::marks;
 use crate::read::client::ends_early;
 use crate::read::envelope;
 use crate::read::formats::{Format, table};
-use crate::read::time::month_from_name;
+use crate::read::time::{iso_stamp, month_from_name};
 
 /// Takes one kind of prefix off a line: the rest behind it.
 type Way = fn(&str) -> Option<&str>;
 
 /// What was taken off, and the rest.
 pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
-    let ways: [(&'static str, Way); 11] = [
+    let ways: [(&'static str, Way); 13] = [
+        ("columns", columns),
         ("mark", mark),
         ("number", number),
         ("epoch", epoch),
@@ -27,6 +28,7 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
         ("python", python_bytes),
         ("prompt", prompt),
         ("prefix", unknown),
+        ("object", object),
     ];
     ways.iter().find_map(|(name, way)| {
         let rest = way(line)?;
@@ -66,8 +68,10 @@ fn number(line: &str) -> Option<&str> {
         return None;
     }
     let rest = line.get(digits..)?;
-    let rest = rest.strip_prefix([':', '.', ')', '|']).unwrap_or(rest);
-    rest.starts_with([' ', '\t']).then(|| rest.trim_start())
+    let marked = rest.strip_prefix([':', '.', ')', '|']);
+    let rest = marked.unwrap_or(rest);
+    // `grep -n` puts nothing between its mark and the line.
+    (rest.starts_with([' ', '\t']) || marked.is_some() && rest.starts_with('[')).then(|| rest.trim_start())
 }
 
 /// Seconds or milliseconds since 1970.
@@ -182,6 +186,37 @@ fn is_of_tool(prefix: &str) -> bool {
         is_name(word) && names == 1
     };
     !prefix.trim().is_empty() && prefix.split_whitespace().all(is_word)
+}
+
+/// Columns of an archive before the last one, which is the line: one has a date, and none is a client's.
+fn columns(line: &str) -> Option<&str> {
+    let (front, rest) = line.rsplit_once('\t')?;
+    let is_archive = front.len() <= COLUMNS_BYTES_MAX
+        && front.matches('\t').count() >= 2
+        && !front.contains('"')
+        && front.split('\t').any(|column| iso_stamp(column).is_some());
+    (is_archive && table::has_head(rest)).then_some(rest)
+}
+
+/// Bytes of such columns: numbers, names and stamps.
+const COLUMNS_BYTES_MAX: usize = 300;
+
+/// `docker.web: {"log":"`, `[0] web: [[1772615702.1, {}], {"log":"`: the object of a shipper behind the shipper's own words.
+fn object(line: &str) -> Option<&str> {
+    let at = line.find("{\"")?;
+    let (front, rest) = line.split_at_checked(at)?;
+    let words = front.replace("{}", " ");
+    let words = words.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric));
+    let words = words.collect::<Vec<_>>().join(" ");
+    let rest = rest.trim_end().trim_end_matches(']');
+    let is_shippers = front.len() <= UNKNOWN_BYTES_MAX && !front.contains('"') && is_of_tool(&words);
+    (is_shippers && rest.ends_with('}') && envelope::is_object_with_text(rest)).then_some(rest)
+}
+
+/// `[2026-03-04T09:15:10Z] ` before a whole head.
+pub(super) fn stamp(line: &str) -> Option<&str> {
+    let (inside, rest) = line.strip_prefix('[')?.split_once("] ")?;
+    (iso_stamp(inside).is_some() && table::has_head(rest)).then_some(rest)
 }
 
 const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];

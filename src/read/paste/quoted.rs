@@ -14,6 +14,10 @@ type Way = fn(&str) -> Option<&str>;
 
 /// The line inside, and what it was taken out of.
 pub(super) fn take_out(line: &str) -> Option<(&'static str, String)> {
+    if let Some(inner) = line.strip_prefix("Body: Str(").and_then(|rest| rest.strip_suffix(')')) {
+        // The collector's debug exporter; nothing is escaped in it.
+        return begins_record(inner).then(|| ("otel_debug", inner.to_owned()));
+    }
     let ways: [(&'static str, Way); 5] =
         [("logfmt", logfmt), ("fluent_bit", fluent_bit), ("csv", csv), ("list", list), ("quoted", whole)];
     ways.iter().find_map(|(name, way)| {
@@ -44,16 +48,27 @@ fn fluent_bit(line: &str) -> Option<&str> {
     (front.len() <= FRONT_BYTES_MAX && front.starts_with('[') && !front.contains('"')).then_some(value)
 }
 
-/// `"2026-03-04T09:15:02.123Z","web-1","web","`: the last of the values.
+/// `"2026-03-04T09:15:02.123Z","web-1","web","`, with or without a number of its own before it, or without quotes around all
+/// but the last of the values, which is the line.
 fn csv(line: &str) -> Option<&str> {
-    let first = line.strip_prefix('"')?;
-    let is_dated = first.as_bytes().first().is_some_and(u8::is_ascii_digit) && first.as_bytes().get(4) == Some(&b'-');
-    let (front, value) = first.rsplit_once("\",\"")?;
+    let numbered = line.split_once(',').filter(|(number, _)| is_number(number));
+    let line = numbered.map_or(line, |(_, rest)| rest);
+    let (first, value) = match line.strip_prefix('"') {
+        Some(first) => first.rsplit_once("\",\"")?,
+        None => line.split_once(",\"")?,
+    };
+    let separator = if line.starts_with('"') { "\",\"" } else { "," };
+    let bytes = first.as_bytes();
+    let is_dated = bytes.first().is_some_and(u8::is_ascii_digit)
+        && (bytes.get(4) == Some(&b'-') || bytes.get(2) == Some(&b'/') && bytes.get(5) == Some(&b'/'));
     // A status, an address or a request among the values: an access log, whose last value is a client's.
-    let is_number = |value: &str| value.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
-    let of_request = front.split("\",\"").skip(1).any(is_number) || front.contains("HTTP/");
-    let is_export = is_dated && !of_request && front.len() <= FRONT_BYTES_MAX && !front.contains("\"\"");
+    let of_request = first.split(separator).skip(1).any(is_number) || first.contains("HTTP/");
+    let is_export = is_dated && !of_request && first.len() <= FRONT_BYTES_MAX && !first.contains("\"\"");
     is_export.then_some(value)
+}
+
+fn is_number(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
 }
 
 /// `- "`.
