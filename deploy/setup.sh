@@ -1,13 +1,15 @@
 # Sourced by the demo and the tests: installs what is missing on Debian or Ubuntu. Keeps everything of its own in .work/.
 #
-#   need_rust      cargo 1.88 or later, by rustup where there is none; a C compiler and make for what Rust builds on
+#   need_rust      cargo 1.95 or later, by rustup where there is none; a C compiler and make for what Rust builds on
 #   need_nginx     nginx, and curl
 #   need_new_nginx .work/nginx/nginx, a newer one than distributions have, built of its sources
 #   need_python    .work/venv with Gunicorn, Flask and OpenTelemetry; `need_python test` adds pytest
 #   need_go        Go 1.25 or later
 #   need_collector .work/bin/otelcol, the OpenTelemetry Collector of tests/interop/collector
+#   need_balancer  .work/bin/balancer, the one of tests/interop/balancer
 #   need_browser   Chromium with its driver, axe-core, and what drives them
 #   need_jaeger    .work/bin/jaeger, Jaeger v2 of tests/interop/jaeger
+#   need_kafka     .work/kafka/lib, Kafka itself, of tests/interop/kafka, and a client of it for Python
 #   need_sdks      OpenTelemetry for Go, Python, Node and Java, of tests/interop/sdk
 #   need_helm      .work/bin/helm of tests/cluster/helm
 #   need_apiserver .work/bin/kube-apiserver of tests/cluster/apiserver, etcd, and definitions of other kinds
@@ -45,8 +47,8 @@ need_rust() {
   [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
   if command -v cargo >/dev/null; then
     version=$(cargo --version | cut -d' ' -f2)
-    [ "$(printf '1.88.0\n%s\n' "$version" | sort -V | head -n1)" = 1.88.0 ] && return 0
-    command -v rustup >/dev/null || die "cargo $version is too old; 1.88 or later is needed (https://rustup.rs)"
+    [ "$(printf '1.95.0\n%s\n' "$version" | sort -V | head -n1)" = 1.95.0 ] && return 0
+    command -v rustup >/dev/null || die "cargo $version is too old; 1.95 or later is needed (https://rustup.rs)"
     rustup update stable
     return 0
   fi
@@ -149,8 +151,12 @@ go_build() {
 
 need_collector() { go_program otelcol "$root/tests/interop/collector" build_collector; }
 
+# A later one, with the exporter that spreads logs and traces over several why502.
+need_balancer() { go_program balancer "$root/tests/interop/balancer" build_collector; }
+
 build_collector() {
-  local sources=$1 output=$2 main="$work/otelcol"
+  local sources=$1 output=$2 main
+  main="$work/$(basename "$sources")-main"
   (cd "$sources" && go_build "$work/bin/otelcol-builder" go.opentelemetry.io/collector/cmd/builder) || return 1
   rm -rf "$main"
   mkdir -p "$main"
@@ -165,6 +171,23 @@ need_jaeger() { go_program jaeger "$root/tests/interop/jaeger" build_jaeger; }
 
 build_jaeger() {
   (cd "$1" && go_build "$2" github.com/jaegertracing/jaeger/cmd/jaeger)
+}
+
+# A broker is Java alone; KRaft needs nothing beside it. The client is librdkafka's, not the one that why502 has.
+need_kafka() {
+  local sources="$root/tests/interop/kafka"
+  command -v java >/dev/null || apt_install default-jre-headless
+  command -v mvn >/dev/null || apt_install maven
+  if ! cmp -s "$sources/pom.xml" "$work/kafka/pom.xml"; then
+    say "fetching Kafka (43 MB, once)"
+    rm -rf "$work/kafka"
+    mkdir -p "$work/kafka"
+    mvn -q -B -f "$sources/pom.xml" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$work/kafka/lib" >&2 \
+      || die "Maven could not fetch Kafka"
+    cp "$sources/pom.xml" "$work/kafka/"
+  fi
+  "$work/venv/bin/python" -c 'import confluent_kafka' 2>/dev/null \
+    || "$work/venv/bin/pip" install -q --disable-pip-version-check 'confluent-kafka==2.16.1'
 }
 
 # SDKs of four languages that send to why502 (tests/interop/sdk).

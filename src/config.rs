@@ -8,6 +8,7 @@ pub mod changes;
 pub mod endpoint;
 mod exporters;
 mod extensions;
+pub mod kafka;
 pub mod moment;
 pub mod pasted;
 mod processors;

@@ -17,6 +17,7 @@ pub mod error;
 pub mod file;
 pub mod grpc;
 pub mod http;
+pub mod kafka;
 mod overflow;
 mod pieces;
 pub mod queue;
@@ -29,7 +30,7 @@ use crate::auth::AuthError;
 use crate::config::settings::{Exporter as Settings, ExporterKind, Remote};
 use crate::engine::incident::Incident;
 use crate::engine::verdict::Verdict;
-use crate::journal::{Account, Journal, Marks};
+use crate::journal::{Account, Deliveries, Journal, Marks};
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use crate::pem::PemError;
@@ -217,10 +218,11 @@ impl Exporter {
     /// # Errors
     /// One sentence with what to do.
     pub fn start_within(settings: &Settings, memory: &Memory) -> Result<Exporter, StartError> {
-        Exporter::start_with(settings, memory, None)
+        Exporter::start_with(settings, memory, None, None)
     }
 
-    /// The same with a journal. What is sent to a backend that it knows is noted there.
+    /// The same with a journal, and with what is noted of requests out of topics. What is sent to a backend that either knows
+    /// is noted there.
     ///
     /// # Errors
     /// One sentence with what to do.
@@ -228,11 +230,12 @@ impl Exporter {
         settings: &Settings,
         memory: &Memory,
         journal: Option<&Arc<Journal>>,
+        topics: Option<&Arc<Deliveries>>,
     ) -> Result<Exporter, StartError> {
         let memory = memory.clone();
         let stats = Arc::new(Stats::default());
         let name = settings.name.clone();
-        let account = journal.and_then(|journal| Account::of(journal, &name));
+        let account = Account::of(journal, topics, &name);
         let kind = match &settings.kind {
             ExporterKind::Grpc(remote) => {
                 let client = grpc::Client::new(&name, remote)?;
@@ -244,10 +247,24 @@ impl Exporter {
                 let dead = dead_letters(&name, remote)?;
                 Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory, account))
             }
+            ExporterKind::Kafka(kafka) => {
+                let client = kafka::Client::new(&name, kafka);
+                let remote = &kafka.remote;
+                let dead = dead_letters(&name, remote)?;
+                Kind::Queued(queue::start(&name, remote, Arc::new(client), Arc::clone(&stats), dead, memory, account))
+            }
             ExporterKind::File(named) => {
                 let writer = file::File::open(&name, &named.path)?;
                 let settings = file::queue_settings();
-                Kind::Queued(queue::start(&name, &settings, Arc::new(writer), Arc::clone(&stats), None, memory, None))
+                Kind::Queued(queue::start(
+                    &name,
+                    &settings,
+                    Arc::new(writer),
+                    Arc::clone(&stats),
+                    None,
+                    memory,
+                    account,
+                ))
             }
             ExporterKind::Debug => Kind::Debug(debug::Debug::start(Arc::clone(&stats))),
         };
@@ -264,6 +281,9 @@ impl Exporter {
         match &settings.kind {
             ExporterKind::Grpc(remote) => sender.change(remote, Arc::new(grpc::Client::new(&self.name, remote)?)),
             ExporterKind::Http(remote) => sender.change(remote, Arc::new(http::Client::new(&self.name, remote)?)),
+            ExporterKind::Kafka(kafka) => {
+                sender.change(&kafka.remote, Arc::new(kafka::Client::new(&self.name, kafka)));
+            }
             ExporterKind::File(_) | ExporterKind::Debug => {}
         }
         Ok(())

@@ -36,6 +36,7 @@
 mod account;
 mod check;
 mod cursors;
+mod deliveries;
 mod directory;
 mod frame;
 mod ledger;
@@ -54,11 +55,12 @@ mod simulated;
 #[cfg(test)]
 mod tests;
 
-pub use account::Account;
+pub use account::{Account, OnDisk};
 pub use check::{Repaired, Report, inspect, repair};
+pub use deliveries::Deliveries;
 pub use directory::open_directory;
 pub use frame::{Append, Entry, VERSION};
-pub use ledger::Cursor;
+pub use ledger::{Cursor, context_of};
 pub use look::look;
 pub use marks::Marks;
 pub use replay::Replay;
@@ -66,7 +68,7 @@ pub use scan::{Damage, Found};
 
 use crate::read::evidence::Nanos;
 use bytes::Bytes;
-use ledger::{Ledger, context_of};
+use ledger::Ledger;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

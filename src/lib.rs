@@ -13,6 +13,7 @@ pub mod enrich;
 pub mod explain;
 pub mod exporter;
 pub mod journal;
+pub mod kafka;
 pub mod mcp;
 pub mod memory;
 pub mod otlp;

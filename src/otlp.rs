@@ -22,6 +22,7 @@ mod check;
 mod edits;
 mod encoded;
 pub mod json;
+pub mod keyed;
 mod patch;
 mod split;
 mod value;

@@ -25,18 +25,20 @@ mod replay;
 mod room;
 mod streams;
 pub mod subject;
+mod topics;
 
 use crate::config::settings::Config;
 use crate::engine::place::{Place, Stream};
 use crate::engine::{Settings, UpstreamRule};
 use crate::exporter::{Exporter, Outlet};
-use crate::journal::{Account, Journal, Marks};
+use crate::journal::{Deliveries, Journal, Marks};
 use crate::otlp::{ResourceGroup, Signal};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos};
 use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::hash64;
+use crate::receiver::kafka::State;
 use crate::scan::place::{Rule, Sites};
 use crate::telemetry::Counters;
 use crate::telemetry::metrics::{NO_ROOM, UNLINKED};
@@ -81,7 +83,7 @@ impl Route {
 
     /// The journal, where an outlet waits on disk.
     fn journal(&self) -> Option<&Arc<Journal>> {
-        self.outlets().find_map(|outlet| outlet.account()).map(Account::journal)
+        self.outlets().filter_map(|outlet| outlet.account()?.journal()).map(|(journal, _)| journal).next()
     }
 }
 
@@ -129,6 +131,8 @@ pub struct Shared {
     refused: Refused,
     /// Requests on their way to the journal and the engine.
     taking: origin::Taking,
+    /// What is delivered of requests out of topics.
+    topics: Arc<Deliveries>,
     /// The same of spans.
     pub held_span_bytes: AtomicUsize,
     /// Limit of [`Shared::held_span_bytes`].
@@ -142,8 +146,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn new(config: &Config, reader: Reader, counters: Arc<Counters>) -> Shared {
+    fn new(config: &Config, reader: Reader, outlets: &[Arc<dyn Outlet>], counters: Arc<Counters>) -> Shared {
+        let topics = outlets.iter().filter_map(|outlet| outlet.account()?.topics()).map(|(topics, _)| topics).next();
         Shared {
+            topics: topics.map_or_else(|| Arc::new(Deliveries::new([])), Arc::clone),
             reader,
             sites: sites(config),
             streams: Registry::default(),
@@ -261,7 +267,7 @@ impl Pipeline {
         ring: Ring,
         counters: Arc<Counters>,
     ) -> Pipeline {
-        let shared = Arc::new(Shared::new(config, reader, counters));
+        let shared = Arc::new(Shared::new(config, reader, outlets, counters));
         let routes = routes(config, outlets);
         let explained_logs = explained_outlets(config, outlets, Signal::Logs);
         let verdict_outlets = verdict_outlets(config, outlets);
@@ -309,9 +315,9 @@ impl Pipeline {
     }
 
     /// What probes ask.
-    pub fn subject(&self, exporters: &[Arc<Exporter>]) -> subject::Subject {
+    pub fn subject(&self, exporters: &[Arc<Exporter>], sources: &[Arc<State>]) -> subject::Subject {
         let (shared, messages) = (Arc::clone(&self.shared), self.messages.clone());
-        subject::Subject { shared, messages, exporters: exporters.to_vec() }
+        subject::Subject { shared, messages, exporters: exporters.to_vec(), sources: sources.to_vec() }
     }
 
     /// Refuses what comes from now on.

@@ -9,6 +9,7 @@ pub mod auth;
 pub mod body;
 pub mod grpc;
 pub mod http;
+pub mod kafka;
 mod opening;
 mod places;
 pub mod serve;
@@ -27,6 +28,32 @@ pub trait Consumer: Clone + Send + Sync + 'static {
 
     /// Counts a request that was answered with this, whoever refused it.
     fn refused(&self, refusal: &Refusal);
+}
+
+/// Takes requests that somebody else keeps until they are delivered, and is asked whether they are.
+pub trait Tracked: Consumer {
+    /// Takes one; its position is asked for later. `None` where there is nothing to deliver.
+    fn take_tracked(&self, signal: Signal, request: Bytes)
+    -> impl Future<Output = Result<Option<u64>, Refusal>> + Send;
+
+    /// Shows one that is delivered already, so that what comes after it is understood; it goes nowhere.
+    fn show(&self, signal: Signal, request: Bytes) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Whether every backend has all of it, or lost it for good and counted it.
+    fn is_delivered(&self, position: u64) -> bool;
+
+    /// What is still held of these goes nowhere from now on: somebody else takes the requests again. Returns of which that
+    /// was so.
+    fn give_up(&self, positions: Vec<u64>, what: GivenUp) -> impl Future<Output = Vec<u64>> + Send;
+}
+
+/// What is given up of that which is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// Lines and spans of requests; those about processes wait no longer than they are to.
+    Requests,
+    /// Everything.
+    All,
 }
 
 /// What a call of either protocol needs.

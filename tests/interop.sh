@@ -10,7 +10,9 @@ need_rust
 need_nginx
 need_python test
 need_collector
+need_balancer
 need_jaeger
+need_kafka
 need_sdks
 need_browser
 

@@ -46,6 +46,9 @@ pub fn look(config: &Config) -> Found {
     for exporter in &config.exporters {
         mistakes.extend(exporter_tls(exporter));
     }
+    for tls in config.receivers.iter().filter_map(|receiver| receiver.kafka.as_ref()?.client.tls.as_ref()) {
+        mistakes.extend(unusable(tls.identity.as_ref(), tls.ca_file.as_ref()).into_iter().map(of_pem));
+    }
     mistakes.extend(secrets(config));
     mistakes.extend(files(config));
     let mut found = Found { mistakes, ..Found::default() };
@@ -118,7 +121,7 @@ fn secrets(config: &Config) -> Vec<Mistake> {
 
 /// Certificates and keys of an exporter.
 fn exporter_tls(exporter: &Exporter) -> Vec<Mistake> {
-    let (ExporterKind::Grpc(remote) | ExporterKind::Http(remote)) = &exporter.kind else { return Vec::new() };
+    let Some(remote) = exporter.remote() else { return Vec::new() };
     let found = unusable(remote.tls.identity.as_ref(), remote.tls.ca_file.as_ref());
     if !found.is_empty() {
         return found.into_iter().map(of_pem).collect();
@@ -151,9 +154,13 @@ fn files(config: &Config) -> Vec<Mistake> {
     let mut written: Vec<(PathBuf, &Place)> = Vec::new();
     let files = config.exporters.iter().filter_map(|exporter| match &exporter.kind {
         ExporterKind::File(file) => Some(file),
-        ExporterKind::Grpc(remote) | ExporterKind::Http(remote) => remote.dead_letter.as_ref().map(|(file, _)| file),
+        ExporterKind::Grpc(_) | ExporterKind::Http(_) | ExporterKind::Kafka(_) => {
+            exporter.remote().and_then(|remote| remote.dead_letter.as_ref()).map(|(file, _)| file)
+        }
         ExporterKind::Debug => None,
     });
+    let of_receivers = config.receivers.iter().filter_map(|receiver| receiver.kafka.as_ref()?.dead_letter.as_ref());
+    let files = files.chain(of_receivers.map(|(file, _)| file));
     for NamedFile { path, place } in files {
         let mut wrong = |problem: String| {
             mistakes.push(Mistake { line: place.line, text: format!("`{}`: {problem}", place.key) });

@@ -7,17 +7,19 @@ use crate::commands::preflight::Learned;
 use crate::commands::reload::Running;
 use crate::commands::signals::{Asked, Signals};
 use crate::commands::{INCOMPLETE, environment, runtime, say, tell_service_manager, validate};
+use crate::config::kafka::KafkaReceiver;
 use crate::config::settings::{Config, Listener, Web};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
-use crate::journal::{self, Account, Journal, Limits, Opening};
+use crate::journal::{self, Account, Deliveries, Journal, Limits, Opening};
 use crate::memory::{self, Memory, Plan};
+use crate::otlp::Signal;
 use crate::pipeline::Pipeline;
 use crate::read::formats::Reader;
 use crate::receiver::admission::Admission;
 use crate::receiver::auth::{Guard, Protocol};
 use crate::receiver::serve::{Bound, bind, serve};
-use crate::receiver::{grpc, http};
+use crate::receiver::{grpc, http, kafka};
 use crate::telemetry::{self, Counters};
 use crate::web::probes::{self, Subject};
 use crate::web::{self, Ring};
@@ -82,7 +84,8 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let memory = Memory::new(plan.data);
     let journal = open_journal(&config)?;
     let of_journal = journal.as_ref().map(|(journal, _)| journal);
-    let start = |settings| Exporter::start_with(settings, &memory, of_journal);
+    let topics = out_of_topics(&config);
+    let start = |settings| Exporter::start_with(settings, &memory, of_journal, topics.as_ref());
     let exporters = config.exporters.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
     let telemetry = telemetry::start(&config.telemetry, &counters, &exporters, &memory)?;
@@ -97,8 +100,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         opening.warnings.iter().for_each(|warning| tracing::warn!("the journal: {warning}"));
         replay(&pipeline, journal).await?;
     }
-    announce(&sockets, &page, file.is_none());
-    let subject: Arc<dyn Subject> = Arc::new(pipeline.subject(&exporters));
+    let sources = sources(&config);
+    announce(&sockets, &sources, &page, file.is_none());
+    let states: Vec<Arc<kafka::State>> = sources.iter().map(|(_, _, state)| Arc::clone(state)).collect();
+    let subject: Arc<dyn Subject> = Arc::new(pipeline.subject(&exporters, &states));
     // These answer until the very end.
     let asked = CancellationToken::new();
     let answering = TaskTracker::new();
@@ -140,6 +145,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
             router = http::open_to_pages(router, cors);
         }
         servers.spawn(serve(bound, router, shutdown.clone()));
+    }
+    for (index, settings, state) in sources {
+        let setup = setup_of(&config, index, &plan, &memory);
+        servers.spawn(kafka::run(settings, setup, pipeline.intake(index), state, shutdown.clone()));
     }
     if let Ok((settings, bound, guard)) = page {
         let router = web::page::routes(ring, &settings, shutdown.clone());
@@ -184,7 +193,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         let closing: Vec<_> = exporters.iter().map(|exporter| exporter.close(time)).collect();
         let left = futures(closing).await.into_iter().zip(&exporters);
         // What the journal has is not left behind.
-        let left: u64 = left.filter(|(_, exporter)| exporter.account().is_none()).map(|(left, _)| left).sum();
+        let left: u64 = left
+            .filter(|(_, exporter)| !exporter.account().is_some_and(Account::keeps_all))
+            .map(|(left, _)| left)
+            .sum();
         if let Some((journal, _)) = &journal {
             // Writes down what is delivered.
             tokio::task::block_in_place(|| journal.close());
@@ -225,6 +237,44 @@ fn tell_of(plan: &Plan, sockets: &[(usize, bool, Listener, Bound)]) {
             listener.request_bytes_max >> 20,
             plan.limit >> 20
         ));
+    }
+}
+
+/// What is noted of requests out of topics, where there are any: for each exporter that gets them.
+fn out_of_topics(config: &Config) -> Option<Arc<Deliveries>> {
+    let is_source = |receiver: &usize| config.receivers.get(*receiver).is_some_and(|known| known.kafka.is_some());
+    let backend = |(index, exporter): (usize, &config::settings::Exporter)| {
+        let of = config.pipelines.iter().filter(|pipeline| pipeline.exporters.contains(&index));
+        let mut receivers = of.flat_map(|pipeline| &pipeline.receivers).peekable();
+        receivers.peek()?;
+        let (some, others): (Vec<&usize>, Vec<&usize>) = receivers.partition(|receiver| is_source(receiver));
+        (!some.is_empty()).then(|| (exporter.name.clone(), others.is_empty()))
+    };
+    let backends: Vec<(String, bool)> = config.exporters.iter().enumerate().filter_map(backend).collect();
+    (!backends.is_empty()).then(|| Arc::new(Deliveries::new(backends)))
+}
+
+/// Receivers that ask for data: their index, and where it is told why they get none.
+type Sources = Vec<(usize, KafkaReceiver, Arc<kafka::State>)>;
+
+fn sources(config: &Config) -> Sources {
+    let all = config.receivers.iter().enumerate();
+    all.filter_map(|(index, receiver)| Some((index, *receiver.kafka.clone()?, Arc::default()))).collect()
+}
+
+fn setup_of(config: &Config, index: usize, plan: &Plan, memory: &Memory) -> kafka::Setup {
+    let takes = |signal: &Signal| {
+        config.pipelines.iter().any(|pipeline| pipeline.signal == *signal && pipeline.receivers.contains(&index))
+    };
+    let hold = config.processor.hold;
+    let context = journal::context_of(i64::try_from(hold.as_nanos()).unwrap_or(i64::MAX));
+    kafka::Setup {
+        name: config.receivers.get(index).map_or_else(String::new, |receiver| receiver.name.clone()),
+        signals: Signal::ALL.into_iter().filter(takes).collect(),
+        hold,
+        context: Duration::from_nanos(u64::try_from(context).unwrap_or(0)),
+        request_bytes_max: plan.request_bytes_max(),
+        memory: memory.clone(),
     }
 }
 
@@ -315,11 +365,13 @@ async fn bind_page(config: &Config) -> anyhow::Result<Page> {
     }
 }
 
-fn announce(sockets: &[(usize, bool, Listener, Bound)], page: &Page, is_embedded: bool) {
+fn announce(sockets: &[(usize, bool, Listener, Bound)], sources: &Sources, page: &Page, is_embedded: bool) {
     let places: Vec<String> = sockets
         .iter()
         .map(|(_, is_grpc, _, bound)| format!("{} ({})", bound.address, if *is_grpc { "gRPC" } else { "HTTP" }))
         .collect();
+    let topics = sources.iter().map(|(_, kafka, _)| format!("topics of {} (Kafka)", kafka.client.brokers.join(", ")));
+    let places: Vec<String> = places.into_iter().chain(topics).collect();
     say(&format!("why502 {} takes OTLP on {}", env!("CARGO_PKG_VERSION"), places.join(" and ")));
     match page {
         Ok((_, bound, _)) => {

@@ -3,9 +3,11 @@
 use crate::cli::Validate;
 use crate::commands::preflight::Found;
 use crate::commands::{INCOMPLETE, environment, preflight, runtime, say};
-use crate::config::settings::{Config, Endpoint};
+use crate::config::kafka::Client;
+use crate::config::settings::{Config, Endpoint, ExporterKind};
 use crate::config::tree::Mistake;
 use crate::config::{self};
+use crate::kafka;
 use crate::read::text::printable;
 use anyhow::Context;
 use std::io::Write;
@@ -99,7 +101,29 @@ async fn connect(config: &Config) -> bool {
             say(&format!("exporters::{}: {}:{}: {told}", exporter.name, endpoint.host(), endpoint.port()));
         }
     }
+    for (name, client) in clusters(config) {
+        let result = kafka::connect(client, CONNECT_TIMEOUT, false).await;
+        all &= result.is_ok();
+        let told = match result {
+            Ok(_) => format!("{} let us in", client.brokers.join(", ")),
+            Err(error) => kafka::sentence(client, "the cluster", &error),
+        };
+        say(&format!("{name}: {told}"));
+    }
     all
+}
+
+/// Clusters of Kafka, each with the name of who reads or writes there.
+fn clusters(config: &Config) -> impl Iterator<Item = (String, &Client)> {
+    let receivers = config.receivers.iter().filter_map(|receiver| {
+        let kafka = receiver.kafka.as_ref()?;
+        Some((format!("receivers::{}", receiver.name), &kafka.client))
+    });
+    let exporters = config.exporters.iter().filter_map(|exporter| match &exporter.kind {
+        ExporterKind::Kafka(kafka) => Some((format!("exporters::{}", exporter.name), &kafka.client)),
+        _ => None,
+    });
+    receivers.chain(exporters)
 }
 
 async fn try_endpoint(endpoint: &Endpoint) -> Result<(), String> {

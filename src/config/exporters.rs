@@ -9,7 +9,7 @@ use super::settings::{
 };
 use super::table::keys_under;
 use super::tree::{Mistake, Node};
-use super::{Named, check_name, endpoint, type_of};
+use super::{Named, check_name, endpoint, kafka, type_of};
 use crate::otlp::Signal;
 use http::uri::Scheme;
 use rustls::pki_types::ServerName;
@@ -46,6 +46,7 @@ pub(super) fn exporters(
                 }
                 path.map(ExporterKind::File)
             }
+            "kafka" => Some(ExporterKind::Kafka(Box::new(kafka::exporter(context, &shown, value)))),
             "debug" => {
                 for (key, line, _) in context.members(value, &shown) {
                     if ["verbosity", "sampling_initial", "sampling_thereafter", "use_internal_logger"]
@@ -68,7 +69,7 @@ pub(super) fn exporters(
                         "exporter",
                         name,
                         other,
-                        &["otlp", "otlphttp", "datadog", "jaeger", "file", "debug"],
+                        &["otlp", "otlphttp", "datadog", "jaeger", "kafka", "file", "debug"],
                     ),
                 );
                 None
@@ -162,11 +163,6 @@ fn remote(
             }
         }
     }
-    let server_name = tls.text(context, "server_name_override");
-    if let Some(problem) = server_name.clone().and_then(|name| ServerName::try_from(name).err()) {
-        let place = tls.place("server_name_override");
-        context.mistake(place.line, format!("`{}`: {problem}; write the name in the certificate", place.key));
-    }
     Remote {
         endpoints,
         headers,
@@ -175,27 +171,45 @@ fn remote(
         compression: compression(context, &section, http),
         json: section.choice(context, "encoding") == "json",
         timeout: section.duration(context, "timeout"),
-        tls: ClientTls {
-            insecure_skip_verify: tls.boolean(context, "insecure_skip_verify"),
-            ca_file: tls.file(context, "ca_file"),
-            identity: tls.identity(context),
-            server_name,
-            min_version: tls.tls_version(context),
-            reload_interval: tls.has_value("reload_interval").then(|| tls.duration(context, "reload_interval")),
-        },
+        tls: client_tls(context, &tls),
         queue: queue_of(context, &queue),
-        retry: Retry {
-            enabled: retry.boolean(context, "enabled"),
-            initial_interval: retry.duration(context, "initial_interval"),
-            randomization_factor: retry.number(context, "randomization_factor"),
-            multiplier: retry.number(context, "multiplier"),
-            max_interval: retry.duration(context, "max_interval"),
-            max_elapsed_time: retry.duration(context, "max_elapsed_time"),
-        },
+        retry: retry_of(context, &retry),
         request_bytes_max,
         request_items_max,
-        dead_letter: dead_letter(context, &section),
+        dead_letter: {
+            let dead = section.section(context, "dead_letter", "remote::dead_letter");
+            dead_letter(context, &section, &dead)
+        },
         is_journaled: storage(context, &queue),
+    }
+}
+
+/// TLS towards a backend.
+pub(super) fn client_tls(context: &mut Context<'_>, tls: &Section<'_>) -> ClientTls {
+    let server_name = tls.text(context, "server_name_override");
+    if let Some(problem) = server_name.clone().and_then(|name| ServerName::try_from(name).err()) {
+        let place = tls.place("server_name_override");
+        context.mistake(place.line, format!("`{}`: {problem}; write the name in the certificate", place.key));
+    }
+    ClientTls {
+        insecure_skip_verify: tls.boolean(context, "insecure_skip_verify"),
+        ca_file: tls.file(context, "ca_file"),
+        identity: tls.identity(context),
+        server_name,
+        min_version: tls.tls_version(context),
+        reload_interval: tls.has_value("reload_interval").then(|| tls.duration(context, "reload_interval")),
+    }
+}
+
+/// When what failed is sent again.
+pub(super) fn retry_of(context: &mut Context<'_>, retry: &Section<'_>) -> Retry {
+    Retry {
+        enabled: retry.boolean(context, "enabled"),
+        initial_interval: retry.duration(context, "initial_interval"),
+        randomization_factor: retry.number(context, "randomization_factor"),
+        multiplier: retry.number(context, "multiplier"),
+        max_interval: retry.duration(context, "max_interval"),
+        max_elapsed_time: retry.duration(context, "max_elapsed_time"),
     }
 }
 
@@ -240,7 +254,7 @@ fn proxy(context: &mut Context<'_>, section: &Section<'_>) -> Option<Endpoint> {
 }
 
 /// `queue_size` is counted in what `sizer` says; `queue_bytes` holds beside it.
-fn queue_of(context: &mut Context<'_>, queue: &Section<'_>) -> Queue {
+pub(super) fn queue_of(context: &mut Context<'_>, queue: &Section<'_>) -> Queue {
     let size = queue.count(context, "queue_size");
     let bytes_max = queue.bytes(context, "queue_bytes");
     let is_enabled = is_enabled(context, queue);
@@ -292,7 +306,7 @@ fn is_enabled(context: &mut Context<'_>, queue: &Section<'_>) -> bool {
 }
 
 /// Whether the queue is kept on disk.
-fn storage(context: &mut Context<'_>, queue: &Section<'_>) -> bool {
+pub(super) fn storage(context: &mut Context<'_>, queue: &Section<'_>) -> bool {
     if queue.text(context, "storage").is_some_and(|name| type_of(&name) == "file_storage") {
         let place = queue.place("storage");
         let text = format!(
@@ -306,8 +320,12 @@ fn storage(context: &mut Context<'_>, queue: &Section<'_>) -> bool {
     queue.choice(context, "storage") == "journal"
 }
 
-fn dead_letter(context: &mut Context<'_>, section: &Section<'_>) -> Option<(NamedFile, usize)> {
-    let dead = section.section(context, "dead_letter", "remote::dead_letter");
+/// The file for what nobody takes; `dead` is the part of the section that is about it.
+pub(super) fn dead_letter(
+    context: &mut Context<'_>,
+    section: &Section<'_>,
+    dead: &Section<'_>,
+) -> Option<(NamedFile, usize)> {
     let bytes_max = dead.bytes(context, "max_bytes");
     let file = dead.file(context, "path");
     if section.has("dead_letter") && !dead.has_value("path") {

@@ -4,7 +4,7 @@ use super::extensions::Extensions;
 use super::section::{Context, Section, unknown_key};
 use super::settings::{Authenticator, Cors, Keepalive, Listener, Receiver, ServerTls, UnixSocket, listeners};
 use super::tree::{Mistake, Node};
-use super::{Named, check_name, endpoint, type_of};
+use super::{Named, check_name, endpoint, kafka, type_of};
 use crate::otlp::Signal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,14 +23,19 @@ pub(super) fn receivers(
     for (name, line, value) in context.members(node, "receivers") {
         names.push((name.clone(), *line));
         check_name(context, "receivers", name, *line);
-        if type_of(name) != "otlp" {
-            context.mistake(
-                *line,
-                format!("why502 has no receiver `{name}`, only `otlp`; let a collector or `why502 tail` send to it"),
-            );
+        let shown = format!("receivers::{name}");
+        if type_of(name) == "kafka" {
+            let kafka = Some(Box::new(kafka::receiver(context, &shown, value)));
+            receivers.push(Receiver { name: name.clone(), grpc: None, http: None, kafka });
             continue;
         }
-        let shown = format!("receivers::{name}");
+        if type_of(name) != "otlp" {
+            let text = format!(
+                "why502 has no receiver `{name}`, only `otlp` and `kafka`; let a collector or `why502 tail` send to it"
+            );
+            context.mistake(*line, text);
+            continue;
+        }
         let mut protocols = None;
         for (key, line, inner) in context.members(value, &shown) {
             if key == "protocols" {
@@ -41,7 +46,7 @@ pub(super) fn receivers(
         }
         let shown = format!("{shown}::protocols");
         let members = protocols.map_or(&[][..], |protocols| context.members(protocols, &shown));
-        let mut receiver = Receiver { name: name.clone(), grpc: None, http: None };
+        let mut receiver = Receiver { name: name.clone(), grpc: None, http: None, kafka: None };
         for (key, line, inner) in members {
             match key.as_str() {
                 "grpc" => {

@@ -23,6 +23,23 @@ pub fn schema() -> Value {
     if let Some(properties) = datadog.get_mut("properties").and_then(Value::as_object_mut) {
         properties.extend(more);
     }
+    // What it shares with other remote exporters stands in their part of the table.
+    let shared = |keys: &[&str]| -> Map<String, Value> {
+        let of_remotes = remote.get("properties").and_then(Value::as_object);
+        let all = of_remotes.into_iter().flatten().filter(|(key, _)| keys.contains(&key.as_str()));
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let kafka = |path: &str, keys: &[&str]| {
+        let mut section = of(path);
+        let client = of("kafka").get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+        if let Some(properties) = section.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(client);
+            properties.extend(shared(keys));
+        }
+        section
+    };
+    let kafka_receiver = kafka("kafka_receiver", &["tls"]);
+    let kafka_exporter = kafka("kafka_exporter", &["tls", "retry_on_failure", "sending_queue", "dead_letter"]);
     let file = of("file");
     let pipeline = of("pipeline");
     let ignored =
@@ -37,11 +54,11 @@ pub fn schema() -> Value {
     extensions.insert("^basicauth(/.+)?$".to_owned(), of("basicauth"));
     extensions.insert("^health_check(/.+)?$".to_owned(), of("health_check"));
     let root = json!({
-        "receivers": named(json!({"^otlp(/.+)?$": otlp}), "What is listened on."),
+        "receivers": named(json!({"^otlp(/.+)?$": otlp, "^kafka(/.+)?$": kafka_receiver}), "What comes in."),
         "processors": named(Value::Object(processors), "The processor `why502`."),
         "exporters": named(json!({
             "^(otlp|otlp_grpc|otlphttp|otlp_http)(/.+)?$": remote, "^file(/.+)?$": file,
-            "^datadog(/.+)?$": datadog, "^jaeger(/.+)?$": remote,
+            "^datadog(/.+)?$": datadog, "^jaeger(/.+)?$": remote, "^kafka(/.+)?$": kafka_exporter,
             "^debug(/.+)?$": {"type": ["object", "null"], "description": "Verdicts for people on standard output."},
         }), "Where everything goes."),
         "extensions": named(Value::Object(extensions), "Who may send, and who we are towards a backend."),

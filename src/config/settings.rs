@@ -1,6 +1,7 @@
 //! What the program needs to know, free of contradictions. Units and defaults stand in the [table](super::table).
 
 use super::endpoint;
+use super::kafka::{KafkaExporter, KafkaReceiver};
 use super::values::Secret;
 use crate::otlp::Signal;
 use crate::read::formats::LogFormat;
@@ -162,7 +163,7 @@ pub enum MemoryLimit {
     Bytes(usize),
 }
 
-/// An OTLP receiver.
+/// A receiver.
 #[derive(Clone, Debug)]
 pub struct Receiver {
     /// `otlp` or `otlp/name`.
@@ -171,6 +172,8 @@ pub struct Receiver {
     pub grpc: Option<Listener>,
     /// OTLP over HTTP.
     pub http: Option<Listener>,
+    /// OTLP out of Kafka instead of both.
+    pub kafka: Option<Box<KafkaReceiver>>,
 }
 
 /// One listening socket.
@@ -384,6 +387,7 @@ impl Exporter {
     pub fn remote(&self) -> Option<&Remote> {
         match &self.kind {
             ExporterKind::Grpc(remote) | ExporterKind::Http(remote) => Some(remote),
+            ExporterKind::Kafka(kafka) => Some(&kafka.remote),
             ExporterKind::File(_) | ExporterKind::Debug => None,
         }
     }
@@ -401,6 +405,8 @@ pub enum ExporterKind {
     Grpc(Remote),
     /// OTLP over HTTP.
     Http(Remote),
+    /// OTLP into topics of Kafka.
+    Kafka(Box<KafkaExporter>),
     /// OTLP JSON, one request a line.
     File(NamedFile),
     /// Verdicts for people on standard output.

@@ -1,3 +1,5 @@
+mod kafka;
+
 use super::settings::ExporterKind;
 use super::*;
 
@@ -59,7 +61,7 @@ fn all_mistakes_at_once() {
             "4: `exporters::otlp/a` needs an `endpoint`, such as tempo:4317",
             "5: `exporters::otlphttp::endpoint`: `host:4318` needs a scheme, http:// or https://",
             "5: `exporters::otlphttp::timeout`: `10` is not a duration such as 8s or 1m30s, 10ms to 10m",
-            "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, datadog, jaeger, file, debug",
+            "6: `exporters` has no exporter `prometheus`; it has otlp, otlphttp, datadog, jaeger, kafka, file, debug",
             "9: `service::pipelines::logs::processors`: why502 has no processor `tail_sampling`; put it into the collector in front or behind",
             "9: `service::pipelines::logs::receivers`: `receivers` has no entry `otpl`; did you mean `otlp`?",
             "10: `service::pipelines` has no pipeline `profiles`; it has logs, traces, metrics",
@@ -237,7 +239,7 @@ exporters: {debug: {}, monkey: {}, otpl/a: {}}
 service: {pipelines: {logs: {receivers: [otlp], exporters: [debug]}}}
 ",
         &[
-            "2: `exporters` has no exporter `monkey`; it has otlp, otlphttp, datadog, jaeger, file, debug",
+            "2: `exporters` has no exporter `monkey`; it has otlp, otlphttp, datadog, jaeger, kafka, file, debug",
             "2: `exporters` has no exporter `otpl/a`; did you mean `otlp`?",
         ],
     );

@@ -11,7 +11,7 @@
 
 use super::overflow::{Chunk, Overflow, Reader};
 use crate::config::settings::{Queue, WhenFull};
-use crate::journal::{Account, Marks};
+use crate::journal::{Marks, OnDisk};
 use crate::memory::Memory;
 use crate::otlp::Signal;
 use bytes::Bytes;
@@ -152,7 +152,7 @@ impl Backlog {
     }
 
     /// The same of a backend with a part of the journal.
-    pub(super) fn journaled(limits: Queue, memory: Memory, account: Account) -> Backlog {
+    pub(super) fn journaled(limits: Queue, memory: Memory, account: OnDisk) -> Backlog {
         Backlog { overflow: Some(Overflow::new(account)), ..Backlog::new(limits, memory) }
     }
 

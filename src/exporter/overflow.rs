@@ -11,7 +11,7 @@
 
 use super::backlog::{Amount, Waiting, joined_enough};
 use crate::clock;
-use crate::journal::{Account, Marks, storage::Stored};
+use crate::journal::{Marks, OnDisk, storage::Stored};
 use crate::otlp::Signal;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -64,7 +64,7 @@ struct Growing {
 
 /// What waits on the disk for one backend.
 pub(super) struct Overflow {
-    account: Account,
+    account: OnDisk,
     chunks: VecDeque<Chunk>,
     waiting: Amount,
     files: BTreeMap<u64, Known>,
@@ -88,7 +88,7 @@ fn name_of(backend: usize, file: u64) -> String {
 
 impl Overflow {
     /// Of a backend that has nothing there: the start of the journal took away what was left.
-    pub(super) fn new(account: Account) -> Overflow {
+    pub(super) fn new(account: OnDisk) -> Overflow {
         let (chunks, files) = (VecDeque::new(), BTreeMap::new());
         let growing = [None, None, None];
         let waiting = Amount::default();
@@ -230,7 +230,7 @@ impl Overflow {
 
 /// Reads one chunk without the lock of the queue.
 pub(super) struct Reader {
-    account: Account,
+    account: OnDisk,
     chunk: Chunk,
 }
 
@@ -263,7 +263,7 @@ mod tests {
     fn overflow(directory: &Path) -> Overflow {
         let limits = Limits::of(64 << 20, 0);
         let (journal, _) = open_directory(directory, limits, &["otlp/a".to_owned()]).expect("a journal");
-        Overflow::new(Account::of(&journal, "otlp/a").expect("it is there"))
+        Overflow::new(OnDisk::of(&journal, "otlp/a").expect("it is there"))
     }
 
     fn of(signal: Signal, byte: u8, bytes: usize) -> Waiting {

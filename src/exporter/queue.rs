@@ -111,8 +111,9 @@ pub fn start(
     memory: Memory,
     account: Option<Account>,
 ) -> Sender {
-    let backlog = match &account {
-        Some(account) => Backlog::journaled(remote.queue, memory, account.clone()),
+    let on_disk = account.as_ref().and_then(Account::on_disk).cloned();
+    let backlog = match on_disk {
+        Some(on_disk) => Backlog::journaled(remote.queue, memory, on_disk),
         None => Backlog::new(remote.queue, memory),
     };
     let shared = Arc::new(Shared {
@@ -135,7 +136,7 @@ pub fn start(
         tasks.spawn(consume(Arc::clone(&shared), now.clone()));
     }
     tasks.spawn(look_after(Arc::clone(&shared)));
-    if shared.account.is_some() {
+    if shared.is_on_disk() {
         tasks.spawn(disk::read_back(Arc::clone(&shared)));
     }
     tasks.close();
@@ -285,7 +286,7 @@ impl Sender {
             backlog.settled(left);
             left.items
         };
-        if left > 0 && self.shared.account.is_none() {
+        if left > 0 && !self.shared.has_all_kept() {
             self.shared.stats.dropped("shutdown", left);
         }
         self.shared.told.look(true);
@@ -325,7 +326,7 @@ impl Shared {
     /// Wakes who has something to do since a request came.
     fn pushed(&self, pushed: std::io::Result<()>) {
         self.news.notify_one();
-        if self.account.is_some() {
+        if self.is_on_disk() {
             self.room.notify_one();
         }
         if let Err(error) = pushed {
@@ -339,7 +340,7 @@ impl Shared {
     /// So much of what was taken out is settled.
     fn settled(&self, amount: Amount) {
         self.backlog().settled(amount);
-        if self.account.is_some() {
+        if self.is_on_disk() {
             self.room.notify_one();
         }
     }
@@ -385,9 +386,19 @@ impl Shared {
         }
     }
 
-    /// True at the end where what is not delivered stays in the journal.
+    /// True where what waits is in the journal.
+    fn is_on_disk(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.on_disk().is_some())
+    }
+
+    /// True where what is not delivered stays in the journal, or in the topics that it came out of.
+    fn has_all_kept(&self) -> bool {
+        self.account.as_ref().is_some_and(Account::keeps_all)
+    }
+
+    /// True at the end where that is so.
     fn is_kept(&self) -> bool {
-        self.account.is_some() && self.closing.is_cancelled()
+        self.closing.is_cancelled() && self.has_all_kept()
     }
 
     /// What these were made of is delivered, or lost for good and counted.
@@ -496,7 +507,7 @@ impl Shared {
             let text = format!("{}; trying again in {:.1} s", error.text, wait.as_secs_f64());
             self.told.trouble(Kind::Trouble, &text);
             // At the end there is no time for a long wait that nobody asked for.
-            let is_long = self.account.is_some() || !is_named && wait > WAIT_AT_THE_END;
+            let is_long = self.has_all_kept() || !is_named && wait > WAIT_AT_THE_END;
             let ends_early = is_long && !self.closing.is_cancelled();
             self.wait(wait, ends_early).await;
         }

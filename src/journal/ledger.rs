@@ -141,6 +141,14 @@ impl Ledger {
         self.has_news = true;
     }
 
+    /// Nobody lacks it any more.
+    pub(super) fn forget(&mut self, position: u64) {
+        for backend in &mut self.backends {
+            backend.set(position, 0);
+        }
+        self.has_news = true;
+    }
+
     /// Whether the backend lacks a request.
     pub(super) fn lacks(&self, backend: usize, position: u64) -> bool {
         let Some(backend) = self.backends.get(backend) else { return false };
@@ -192,7 +200,7 @@ fn done_ranges(backend: &Backend) -> Vec<Range<u64>> {
 
 /// How long before the oldest request that somebody lacks others are replayed as well, so that the engine sees again what it
 /// saw then: an error line is nothing without its access line.
-pub(super) fn context_of(hold: Nanos) -> Nanos {
+pub fn context_of(hold: Nanos) -> Nanos {
     hold.saturating_mul(2).saturating_add(2 * crate::read::evidence::SECOND)
 }
 

@@ -25,7 +25,7 @@ fn refused(disk: &Simulated) -> JournalError {
 }
 
 fn account(journal: &Arc<Journal>, backend: usize) -> Account {
-    Account { journal: Arc::clone(journal), backend }
+    Account::of_journal(journal, backend)
 }
 
 fn request(number: u64) -> Bytes {

@@ -22,9 +22,10 @@ use crate::journal::Marks;
 use crate::otlp::{Attribute, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
+use crate::receiver::GivenUp;
 use crate::web::Ring;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -105,6 +106,8 @@ pub enum Message {
     Replay(Nanos, oneshot::Sender<()>),
     /// The replay is over; time is that of the clock again.
     Live,
+    /// Somebody else takes these requests again: what is held of them goes nowhere. Who asks is told of which something was.
+    GiveUp(Vec<u64>, GivenUp, oneshot::Sender<Vec<u64>>),
     /// Give every open request its verdict and end.
     Finish,
 }
@@ -150,7 +153,8 @@ impl Correlator {
         enrich_http: bool,
         per_incident: Option<u64>,
     ) -> Correlator {
-        let is_journaled = verdict_outlets.iter().any(|outlet| outlet.account().is_some());
+        let is_journaled =
+            verdict_outlets.iter().any(|outlet| outlet.account().is_some_and(|account| account.journal().is_some()));
         let own_resource = resource(&[Attribute::new("service.name", "why502")]);
         Correlator {
             engine: Engine::new(settings),
@@ -230,6 +234,9 @@ impl Correlator {
                             keeper.go_live(clock::now(), &self.shared.counters);
                         }
                     }
+                    Message::GiveUp(positions, what, done) => {
+                        let _ = done.send(self.give_up(&positions, what));
+                    }
                     Message::Finish => finishing = true,
                 }
             }
@@ -293,6 +300,8 @@ impl Correlator {
                 route: Arc::clone(route),
                 stamp: record.evidences.first().and_then(|evidence| evidence.stamp),
                 pid: record.evidences.iter().find_map(|evidence| evidence.proof.pid()),
+                is_of_process: record.evidences.iter().any(|evidence| lines::process(evidence).is_some()),
+                is_told: false,
                 pending: record.evidences.len(),
                 verdict: None,
                 good: None,
@@ -335,6 +344,8 @@ impl Correlator {
                 route: Arc::clone(&route),
                 stamp: None,
                 pid: None,
+                is_of_process: false,
+                is_told: false,
                 pending: 1,
                 verdict: None,
                 good: None,
@@ -438,6 +449,24 @@ impl Correlator {
                 builder.push_with(route, *signal, room, marks, surroundings, |out| patch.apply_to(bytes, out));
             }
         }
+    }
+
+    /// What is held of these requests explains others still, as what a replay shows does, and is sent to nobody.
+    fn give_up(&mut self, positions: &[u64], what: GivenUp) -> Vec<u64> {
+        let positions: BTreeSet<u64> = positions.iter().copied().collect();
+        let mut given_up = BTreeSet::new();
+        for slot in self.items.slots() {
+            let Some(item) = self.items.get_mut(slot) else { continue };
+            let Some(position) = item.origin.position.filter(|position| positions.contains(position)) else { continue };
+            if (item.is_of_process || item.is_told) && what == GivenUp::Requests {
+                continue;
+            }
+            given_up.insert(position);
+            room::let_go(&item.route, room::of_held(item.bytes.len()));
+            item.route = Arc::default();
+            item.origin = Origin::ELSEWHERE;
+        }
+        given_up.into_iter().collect()
     }
 
     /// Nothing should be left; what is goes on as it came.

@@ -119,26 +119,7 @@ impl Intake {
 
     async fn take(&self, signal: Signal, request: Bytes) -> Result<(), Refusal> {
         let route = self.route(signal);
-        if route.is_empty() {
-            return Err(Refusal::Disabled);
-        }
-        if self.shared.draining.load(Ordering::Relaxed) {
-            return Err(Refusal::ShuttingDown);
-        }
-        if signal == Signal::Logs && !route.explained.is_empty() && self.still_has_no_room(&request) {
-            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
-        }
-        let counts = otlp::check(signal, &request).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        let items = counts.items;
-        // Nothing to send on; a receiver answers success (OTLP 1.11.0, "Full Success"), and senders should not send it.
-        if counts.entries == 0 {
-            return Ok(());
-        }
-        // In all queues that it goes to, before anything of it is used. Given back when the request is in them or refused.
-        let need = Amount { items, bytes: request.len() };
-        let Some(_room) = Room::reserve(route, signal, need) else {
-            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
-        };
+        let Some((items, _room)) = self.room_for(route, signal, &request)? else { return Ok(()) };
         let journal = route.journal();
         let taken = journal.map(|_| self.shared.taking.begin());
         let arrived = taken.as_ref().map(Taken::arrived);
@@ -157,6 +138,33 @@ impl Intake {
         self.hand_over(route, signal, &request, items, prepared, Origin { position, arrived, is_replayed: false });
         self.shared.counters.accepted(signal, items);
         Ok(())
+    }
+
+    /// Whether a request can be taken at all: its items, and room for it in all queues that it goes to, which is given back
+    /// when it is in them or refused. `None` where there is nothing to send on.
+    pub(super) fn room_for<'r>(
+        &self,
+        route: &'r Route,
+        signal: Signal,
+        request: &Bytes,
+    ) -> Result<Option<(u64, Room<'r>)>, Refusal> {
+        if route.is_empty() {
+            return Err(Refusal::Disabled);
+        }
+        if self.shared.draining.load(Ordering::Relaxed) {
+            return Err(Refusal::ShuttingDown);
+        }
+        if signal == Signal::Logs && !route.explained.is_empty() && self.still_has_no_room(request) {
+            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+        }
+        let counts = otlp::check(signal, request).map_err(|error| Refusal::Malformed(error.to_string()))?;
+        // A receiver answers success (OTLP 1.11.0, "Full Success"), and senders should not send it.
+        if counts.entries == 0 {
+            return Ok(None);
+        }
+        let need = Amount { items: counts.items, bytes: request.len() };
+        let room = Room::reserve(route, signal, need);
+        room.map(|room| Some((counts.items, room))).ok_or(Refusal::Overloaded { retry_after: RETRY_AFTER })
     }
 
     /// Looks at a request and cuts out what waits; nothing of it is used yet, and what was reserved is given back with it.

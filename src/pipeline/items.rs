@@ -34,6 +34,10 @@ pub(super) struct Item {
     pub(super) stamp: Option<Stamp>,
     /// The process that wrote a record.
     pub(super) pid: Option<u32>,
+    /// It is a line about a process, not about a request.
+    pub(super) is_of_process: bool,
+    /// The verdict of its request has been told of: it waits for those before it in its stream.
+    pub(super) is_told: bool,
     /// Tickets of its evidence that are not released yet.
     pub(super) pending: usize,
     pub(super) verdict: Option<Arc<Verdict>>,
@@ -148,6 +152,8 @@ mod tests {
             route: Arc::default(),
             stamp: None,
             pid: None,
+            is_of_process: false,
+            is_told: false,
             pending: 1,
             verdict: None,
             good: None,

@@ -6,6 +6,7 @@
 use super::Route;
 use crate::clock;
 use crate::exporter::Outlet;
+use crate::journal::Account;
 use crate::read::evidence::Nanos;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,16 @@ pub struct Origin {
     pub arrived: Option<Nanos>,
     /// It came before the start.
     pub is_replayed: bool,
+}
+
+impl Origin {
+    /// Of what somebody else has delivered or will deliver: it explains others, and goes nowhere.
+    pub(super) const ELSEWHERE: Origin = Origin { position: None, arrived: None, is_replayed: true };
+
+    /// Whether it is such a one.
+    pub(super) fn is_elsewhere(self) -> bool {
+        self == Origin::ELSEWHERE
+    }
 }
 
 /// Requests that came and that the engine has not been told of.
@@ -79,10 +90,19 @@ impl Drop for Taken<'_> {
 
 /// Backends with a part of the journal, and how many pieces of a request go to each.
 pub(super) fn pieces(route: &Route, explained: usize) -> Vec<(usize, u32)> {
+    counted(route, explained, |account| account.journal().map(|(_, backend)| backend))
+}
+
+/// The same of those that get what comes out of topics.
+pub(super) fn pieces_of_topics(route: &Route, explained: usize) -> Vec<(usize, u32)> {
+    counted(route, explained, Account::of_topics)
+}
+
+fn counted(route: &Route, explained: usize, backend: impl Fn(&Account) -> Option<usize>) -> Vec<(usize, u32)> {
     let explained = u32::try_from(explained).unwrap_or(u32::MAX);
     let of = |outlets: &[Arc<dyn Outlet>], count: u32| {
-        let accounts = outlets.iter().filter_map(|outlet| outlet.account());
-        accounts.map(|account| (account.backend(), count)).collect::<Vec<(usize, u32)>>()
+        let backends = outlets.iter().filter_map(|outlet| outlet.account().and_then(&backend));
+        backends.map(|backend| (backend, count)).collect::<Vec<(usize, u32)>>()
     };
     let mut pieces = of(&route.explained, explained);
     pieces.extend(of(&route.plain, 1));

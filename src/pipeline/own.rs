@@ -127,7 +127,11 @@ impl Keeper {
     /// Takes a record, in the order in which they come.
     pub(super) fn take(&mut self, own: Own, counters: &Counters) {
         counters.add(OWN_RECORDS, own.kind, 1);
-        let has_journal = own.route.explained.iter().any(|outlet| outlet.account().is_some());
+        let has_journal = own
+            .route
+            .explained
+            .iter()
+            .any(|outlet| outlet.account().is_some_and(|account| account.on_disk().is_some()));
         if !has_journal {
             own.send(None);
         } else if let Err(error) = self.sender.try_send(Task::Record(own))

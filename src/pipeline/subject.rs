@@ -2,7 +2,7 @@
 
 use super::{Shared, correlator::Message};
 use crate::exporter::{Exporter, Outlet};
-use crate::journal::Account;
+use crate::receiver::kafka::State;
 use crate::web::probes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,6 +14,8 @@ pub struct Subject {
     pub(super) shared: Arc<Shared>,
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) exporters: Vec<Arc<Exporter>>,
+    /// Receivers that ask for data instead of listening.
+    pub(super) sources: Vec<Arc<State>>,
 }
 
 impl probes::Subject for Subject {
@@ -28,9 +30,13 @@ impl probes::Subject for Subject {
         if shared.draining.load(Ordering::Relaxed) {
             return Some("shutting down".to_owned());
         }
+        if let Some(trouble) = self.sources.iter().find_map(|source| source.trouble()) {
+            return Some(trouble);
+        }
         // What it refuses, all senders of its backends are asked to send again.
-        let journal = self.exporters.iter().find_map(|exporter| exporter.account()).map(Account::journal);
-        if let Some(why) = journal.and_then(|journal| journal.trouble()) {
+        let journal =
+            self.exporters.iter().filter_map(|exporter| exporter.account()).find_map(|account| account.journal());
+        if let Some(why) = journal.and_then(|(journal, _)| journal.trouble()) {
             return Some(format!("{why}; senders are asked to come back"));
         }
         if let Some(full) = self.exporters.iter().find(|exporter| exporter.is_full()) {

@@ -431,20 +431,28 @@ fn of_journal(meter: &Meter, exporters: &[Arc<Exporter>]) {
     register(meter, "why502_journal_bytes_capacity", move |observer| observer.observe(of.bytes_max(), &[]));
     let of = exporters.to_vec();
     register(meter, "why502_journal_waiting_requests", move |observer| {
-        for (exporter, account) in of.iter().filter_map(|exporter| Some((exporter, exporter.account()?))) {
+        let journaled =
+            |exporter: &Arc<Exporter>| exporter.account().filter(|account| account.journal().is_some()).cloned();
+        for (exporter, account) in of.iter().filter_map(|exporter| Some((exporter, journaled(exporter)?))) {
             observer.observe(account.open_count(), &[named(exporter)]);
         }
     });
     let of = exporters.to_vec();
     register(meter, "why502_exporter_overflow_bytes", move |observer| {
-        for exporter in of.iter().filter(|exporter| exporter.account().is_some()) {
+        for exporter in
+            of.iter().filter(|exporter| exporter.account().is_some_and(|account| account.on_disk().is_some()))
+        {
             observer.observe(exporter.overflowing().1, &[named(exporter)]);
         }
     });
 }
 
 fn journal_of(exporters: &[Arc<Exporter>]) -> Option<Arc<Journal>> {
-    exporters.iter().find_map(|exporter| exporter.account()).map(|account| Arc::clone(account.journal()))
+    exporters
+        .iter()
+        .filter_map(|exporter| exporter.account())
+        .find_map(|account| account.journal())
+        .map(|(journal, _)| Arc::clone(journal))
 }
 
 fn of_exporters(

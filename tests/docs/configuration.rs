@@ -6,7 +6,7 @@ use why502::config::table::{Kind, SETTINGS};
 use why502::config::{self, EMBEDDED};
 
 /// Section of the table, where it stands in the file, what it is.
-const SECTIONS: [(&str, &str, &str); 16] = [
+const SECTIONS: [(&str, &str, &str); 19] = [
     (
         "grpc",
         "receivers::otlp::protocols::grpc",
@@ -32,6 +32,21 @@ const SECTIONS: [(&str, &str, &str); 16] = [
         "datadog",
         "exporters::datadog",
         "Datadog's intake of OTLP over HTTP, with its key and its limits (`max_request_bytes` is 3 MB there, `max_request_items` 1000). It has the keys of `otlphttp` beside these.",
+    ),
+    (
+        "kafka",
+        "receivers::kafka and exporters::kafka",
+        "Keys that both have, beside `tls`, which is that of other exporters: TLS is on where it stands and `insecure` is false. See [kafka.md](kafka.md).",
+    ),
+    (
+        "kafka_receiver",
+        "receivers::kafka",
+        "OTLP out of topics. The topic is the journal: a message counts as read when every backend has it.",
+    ),
+    (
+        "kafka_exporter",
+        "exporters::kafka",
+        "OTLP into topics. It has `retry_on_failure`, `sending_queue` and `dead_letter` of other exporters beside these; `num_consumers` is 1 unless it is written, so that the order stays.",
     ),
     (
         "file",

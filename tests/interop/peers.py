@@ -1,6 +1,7 @@
 """The programs on the other side of why502's sockets: the OpenTelemetry Collector and Jaeger, on free ports."""
 
 import json
+import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import harness
 from harness import ROOT, Process, free_port, listens, wait_for
 
-PROGRAMS = ROOT / ".work" / "bin"
+# Another folder while two versions of a program are tried.
+PROGRAMS = Path(os.environ.get("WHY502_PROGRAMS", ROOT / ".work" / "bin"))
 
 
 def post(url, body):

@@ -38,9 +38,16 @@ impl Correlator {
         let mut marks = Marks::default();
         marks.extend(held.iter().filter_map(|item| item.origin.position));
         let surroundings = self.surroundings_of(verdict);
+        // A message with a line of it is delivered when its verdict is, and who delivers the others has all of them in sight.
+        let is_elsewhere = |(source, ticket): &(Source, Ticket)| {
+            let item = self.items.find(*ticket).and_then(|slot| self.items.get(slot));
+            matches!(source, Source::NginxError | Source::NginxAccess)
+                && item.is_some_and(|item| item.origin.is_elsewhere())
+        };
+        let is_told_elsewhere = verdict.records.iter().any(is_elsewhere);
         let lacks = |outlet: &Arc<dyn Outlet>| {
             let is_live = held.iter().any(|item| !item.origin.is_replayed);
-            held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet))
+            !is_told_elsewhere && (held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet)))
         };
         let mask: Vec<bool> = self.verdict_route.explained.iter().map(lacks).collect();
         // What was replayed may get its verdict after the replay.
@@ -123,6 +130,11 @@ impl Correlator {
         let About { surroundings, marks, route } = about;
         if route.explained.is_empty() {
             return;
+        }
+        for (_, ticket) in &verdict.records {
+            if let Some(item) = self.items.find(*ticket).and_then(|slot| self.items.get_mut(slot)) {
+                item.is_told = true;
+            }
         }
         if !self.incidents.note(verdict, &surroundings) {
             self.shared.counters.add(SUPPRESSED, PER_INCIDENT, 1);
