@@ -65,7 +65,7 @@ web: {endpoint: "", hosts: [a.example]}
         assert list(schema.iter_errors(yaml.safe_load(text))) == [], text
     whole = yaml.safe_load(shown[-1])
     wrong = [
-        {"recievers": {}}, {"receivers": {"kafka": {}}}, {"processors": {"why502": {"holdd": "8s"}}}, {"processors": {"why502": {"hold": "8 apples"}}},
+        {"recievers": {}}, {"receivers": {"zipkin": {}}}, {"receivers": {"kafka": {"broker": ["a:9092"]}}}, {"processors": {"why502": {"holdd": "8s"}}}, {"processors": {"why502": {"hold": "8 apples"}}},
         {"processors": {"why502": {"link": {"threshold": 2}}}}, {"exporters": {"otlp": {"compression": "brotli"}}}, {"service": {"pipelines": {"profiles": {}}}},
         {"web": {"endpoint": ["x"]}}, {"web": {"port": 1}}, {"service": {"pipelines": {"logs": {"receivers": "otlp"}}}},
     ]  # fmt: skip
