@@ -7,7 +7,7 @@
 #   SHA256SUMS
 #
 #   deploy/packages.sh             builds the program as well
-#   deploy/packages.sh PROGRAM     takes one that is built already, such as target/x86_64-unknown-linux-gnu/release/why502
+#   deploy/packages.sh PROGRAM     takes one that is built already, such as target/x86_64-unknown-linux-gnu/image/why502
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh

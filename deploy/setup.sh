@@ -305,8 +305,8 @@ static_program() {
   host=$(rustc -vV | sed -n 's/^host: //p')
   target_dir="${CARGO_TARGET_DIR:-$root/target}"
   say 'building why502 as one static file (some minutes the first time)'
-  RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --quiet --target "$host" --bin why502 || return 1
-  built="$target_dir/$host/release"
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --profile image --locked --quiet --target "$host" --bin why502 || return 1
+  built="$target_dir/$host/image"
   split_program "$built/why502" "$built/split" || return 1
   printf '%s\n' "$built/split/why502"
 }
