@@ -10,29 +10,31 @@
 //! then still held goes nowhere: the other instance reads it again, with what came shortly before it shown, so that it comes
 //! to the same verdicts. What is not delivered is never committed; what is delivered and not committed comes twice.
 
+mod begin;
 mod letters;
+mod moves;
 mod partitions;
+mod take;
 
-use super::{GivenUp, Refusal, Tracked};
+use super::Tracked;
 use crate::clock;
 use crate::config::kafka::{Encoding, KafkaReceiver};
 use crate::kafka::{connect, sentence};
 use crate::memory::Memory;
-use crate::otlp::{Signal, json};
-use bytes::Bytes;
-use krafka::admin::{AdminClient, ListConsumerGroupOffsetsOptions};
+use crate::otlp::Signal;
+use krafka::admin::AdminClient;
 use krafka::consumer::{
-    AutoOffsetReset, Consumer, ConsumerRebalanceListener, GroupProtocol, OffsetAndMetadata,
-    PartitionAssignmentStrategy, TopicPartition,
+    AutoOffsetReset, Consumer, GroupProtocol, OffsetAndMetadata, PartitionAssignmentStrategy, TopicPartition,
 };
 use krafka::error::KrafkaError;
 use krafka::{CloseOptions, ConsumerRecord};
 use letters::{Letters, Rarely};
+use moves::Listener;
 use partitions::{Commit, Name, Partitions};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use take::Pending;
 use tokio_util::sync::CancellationToken;
 
 /// A request to a broker takes no longer; a fetch waits for data within it.
@@ -41,8 +43,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_MAX: Duration = Duration::from_millis(250);
 /// The same while some are there that cannot be taken yet.
 const SHORT_POLL: Duration = Duration::from_millis(20);
-/// So many polls the first message of a partition is waited for, where there should be one.
-const WAITS_MAX: u32 = 100;
 /// A message for which there is no room is tried again after so long.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Between two tries to reach a cluster, at first and at most.
@@ -51,12 +51,6 @@ const CONNECT_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 const POLL_RECORDS_MAX: i32 = 256;
 /// Messages that are decoded ahead of that.
 const BUFFERED_MAX: i32 = 256;
-/// What is held has so long to be decided when partitions go to somebody else, or `hold` where that is less.
-const DECIDED_WITHIN: Duration = Duration::from_secs(9);
-/// What is on its way to a backend then has so long to arrive.
-const DELIVERED_WITHIN: Duration = Duration::from_secs(3);
-/// How often it is looked whether that is so.
-const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// A member that does not poll for so long is put out by the group. Above all waits of a rebalance.
 const POLL_INTERVAL_MAX: Duration = Duration::from_secs(120);
 /// After an error that passes by itself.
@@ -266,7 +260,7 @@ impl<T: Tracked> Source<T> {
         admin: &AdminClient,
         stop: &CancellationToken,
     ) -> Result<(), KrafkaError> {
-        let mut waiting: VecDeque<ConsumerRecord> = VecDeque::new();
+        let mut waiting: VecDeque<Pending> = VecDeque::new();
         let mut is_paused = false;
         let mut committed = clock::instant();
         while !stop.is_cancelled() {
@@ -284,11 +278,10 @@ impl<T: Tracked> Source<T> {
                 self.state.set(None);
             }
             waiting = self.still_ours(waiting);
-            self.setup.memory.add(records.iter().map(bytes_of).sum());
-            waiting.extend(records);
+            waiting.extend(records.into_iter().map(|record| Pending::new(record, &self.setup.memory)));
             self.begin(consumer, admin, &waiting).await;
             let is_stuck;
-            (waiting, is_stuck) = self.take_all(consumer, waiting).await;
+            (waiting, is_stuck) = self.take_all(consumer, waiting).await?;
             if committed.elapsed() >= self.settings.commit_interval {
                 self.commit(consumer).await;
                 committed = clock::instant();
@@ -301,8 +294,6 @@ impl<T: Tracked> Source<T> {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
-        let waiting = self.still_ours(waiting);
-        self.setup.memory.give_back(waiting.iter().map(bytes_of).sum());
         Ok(())
     }
 
@@ -320,16 +311,10 @@ impl<T: Tracked> Source<T> {
     }
 
     /// Without those of partitions that went away, or went away and came back: they are read again.
-    fn still_ours(&self, mut waiting: VecDeque<ConsumerRecord>) -> VecDeque<ConsumerRecord> {
+    fn still_ours(&self, mut waiting: VecDeque<Pending>) -> VecDeque<Pending> {
         if !waiting.is_empty() {
             let partitions = self.partitions();
-            waiting.retain(|record| {
-                let is_ours = partitions.is_begun(&name_of(record));
-                if !is_ours {
-                    self.setup.memory.give_back(bytes_of(record));
-                }
-                is_ours
-            });
+            waiting.retain(|record| partitions.is_begun(&name_of(record)));
         }
         waiting
     }
@@ -346,43 +331,6 @@ impl<T: Tracked> Source<T> {
             } else {
                 consumer.resume(&topic, &partitions).await;
             }
-        }
-    }
-
-    /// Finds out where reading begins, once for each partition. Where nobody has committed anything this is committed: whoever
-    /// has it after us begins no later.
-    async fn begin(&self, consumer: &Consumer, admin: &AdminClient, waiting: &VecDeque<ConsumerRecord>) {
-        let new = self.partitions().not_begun();
-        if new.is_empty() {
-            return;
-        }
-        let names = new.iter().map(|(topic, partition)| TopicPartition::new(topic.clone(), *partition)).collect();
-        let options = ListConsumerGroupOffsetsOptions::default().partitions(names);
-        let known = match admin.list_consumer_group_offsets(&self.settings.group, options).await {
-            Ok(known) => known,
-            Err(error) => {
-                tracing::debug!(%error, "what is committed is asked for again");
-                return;
-            }
-        };
-        let mut first_of_all = Vec::new();
-        for name in new {
-            let committed =
-                known.get(&TopicPartition::new(name.0.clone(), name.1)).and_then(|found| found.as_ref().ok());
-            if let Some((offset, text)) = committed.and_then(|found| Some((found.offset?, found.metadata.clone()))) {
-                self.partitions().begin(&name, Commit { offset, text: text.unwrap_or_default() });
-                continue;
-            }
-            // What was handed out already is past.
-            let first = waiting.iter().filter(|record| name_of(record) == name).map(|record| record.offset).min();
-            let position = match first {
-                Some(first) => Some(first),
-                None => consumer.position(&name.0, name.1).await,
-            };
-            first_of_all.extend(position.map(|offset| (name, Commit { offset, text: String::new() })));
-        }
-        if !first_of_all.is_empty() && self.commit_these(consumer, &first_of_all).await {
-            first_of_all.into_iter().for_each(|(name, commit)| self.partitions().begin(&name, commit));
         }
     }
 
@@ -406,289 +354,8 @@ impl<T: Tracked> Source<T> {
         }
         result.is_ok()
     }
-
-    /// Takes messages, those of a partition in their order; returns those that wait, and whether it is room that they wait for.
-    async fn take_all(
-        self: &Arc<Self>,
-        consumer: &Consumer,
-        waiting: VecDeque<ConsumerRecord>,
-    ) -> (VecDeque<ConsumerRecord>, bool) {
-        let mut groups: BTreeMap<Name, Vec<ConsumerRecord>> = BTreeMap::new();
-        for record in waiting {
-            groups.entry(name_of(&record)).or_default().push(record);
-        }
-        let mut left = VecDeque::new();
-        let numbers: BTreeSet<i32> = groups.keys().map(|(_, number)| *number).collect();
-        for number in numbers {
-            match self.look_back(consumer, number, &groups).await {
-                Look::On => {}
-                Look::Wait => {
-                    for name in self.partitions().of_number(number) {
-                        left.extend(groups.remove(&name).into_iter().flatten());
-                    }
-                }
-                // They come again, behind what stands before them.
-                Look::Back(names) => {
-                    let again = names.iter().filter_map(|name| groups.remove(name)).flatten();
-                    self.setup.memory.give_back(again.map(|record| bytes_of(&record)).sum());
-                }
-            }
-        }
-        let mut is_full = false;
-        let mut tasks = JoinSet::new();
-        let is_single = groups.len() == 1;
-        for (name, records) in groups {
-            if is_single {
-                let more = self.take_some(&name, records).await;
-                is_full |= !more.is_empty();
-                left.extend(more);
-            } else {
-                let source = Arc::clone(self);
-                tasks.spawn(async move { source.take_some(&name, records).await });
-            }
-        }
-        while let Some(result) = tasks.join_next().await {
-            match result {
-                Ok(more) => {
-                    is_full |= !more.is_empty();
-                    left.extend(more);
-                }
-                Err(error) => tracing::error!(%error, "a task that reads a partition ended early"),
-            }
-        }
-        (left, is_full)
-    }
-
-    /// Before the first message of partitions that are new here, what stands shortly before is shown again: an error line is
-    /// nothing without its access line, nor a line without its span. So all partitions of a number begin at one time, the
-    /// earliest at which one of them has something to read.
-    async fn look_back(&self, consumer: &Consumer, number: i32, groups: &BTreeMap<Name, Vec<ConsumerRecord>>) -> Look {
-        let new = self.partitions().not_looked_at(number);
-        if new.is_empty() {
-            return Look::On;
-        }
-        for name in &new {
-            if groups.contains_key(name) {
-                continue;
-            }
-            // It may have something earlier to read than the others.
-            let (Some(position), Ok((_, end))) =
-                (consumer.position(&name.0, number).await, consumer.fetch_watermarks(&name.0, number).await)
-            else {
-                continue;
-            };
-            if position < end && self.partitions().waited_for(name) <= WAITS_MAX {
-                return Look::Wait;
-            }
-        }
-        self.partitions().looked_at(&new);
-        let of_number = self.partitions().of_number(number);
-        let firsts = of_number.iter().filter_map(|name| groups.get(name)?.first());
-        let Some(first) = firsts.map(|record| record.timestamp).min() else { return Look::On };
-        let from = first.saturating_sub(i64::try_from(self.setup.context.as_millis()).unwrap_or(i64::MAX));
-        let mut back = Vec::new();
-        for name in new {
-            let (topic, partition) = (name.0.as_str(), name.1);
-            let begin = match groups.get(&name).and_then(|records| records.first()) {
-                Some(record) => Some(record.offset),
-                None => consumer.position(topic, partition).await,
-            };
-            let mut found = consumer.offsets_for_times(&[(topic, partition)], from).await;
-            let (Some(begin), Some(Ok(earlier))) = (begin, found.remove(&name)) else { continue };
-            // Without anything so new it is said to be -1.
-            if !(0..begin).contains(&earlier) {
-                continue;
-            }
-            match consumer.seek(topic, partition, earlier).await {
-                Ok(()) => {
-                    self.partitions().show_before(&name, begin);
-                    back.push(name);
-                }
-                Err(error) => tracing::debug!(%error, "what stands before the first message is not looked at"),
-            }
-        }
-        if back.is_empty() { Look::On } else { Look::Back(back) }
-    }
-
-    async fn take_some(&self, name: &Name, records: Vec<ConsumerRecord>) -> Vec<ConsumerRecord> {
-        let mut records = records.into_iter();
-        while let Some(record) = records.next() {
-            if let Err(refusal) = self.take(name, &record).await {
-                if refusal.retry_after().is_some() {
-                    return std::iter::once(record).chain(records).collect();
-                }
-                self.skip(name, &record, &refusal);
-            }
-            self.setup.memory.give_back(bytes_of(&record));
-        }
-        Vec::new()
-    }
-
-    async fn take(&self, name: &Name, record: &ConsumerRecord) -> Result<(), Refusal> {
-        let is_shown_only = {
-            let partitions = self.partitions();
-            if !partitions.has(name) {
-                return Ok(());
-            }
-            partitions.is_shown_only(name, record.offset)
-        };
-        let Some((signal, encoding)) = self.topics.get(&name.0).copied() else { return Ok(()) };
-        let Some(value) = record.value.clone().filter(|value| !value.is_empty()) else {
-            self.partitions().read(name, record.offset, None);
-            return Ok(());
-        };
-        let request = match encoding {
-            Encoding::Proto => value,
-            Encoding::Json => {
-                let request = json::to_protobuf(signal, &value);
-                Bytes::from(request.map_err(|error| Refusal::Malformed(error.to_string()))?)
-            }
-        };
-        if is_shown_only {
-            match self.to.show(signal, request).await {
-                // What is wrong with it was said when it was delivered.
-                Ok(()) | Err(Refusal::Malformed(_)) => {}
-                Err(other) => return Err(other),
-            }
-            self.partitions().read(name, record.offset, None);
-            return Ok(());
-        }
-        let position = self.to.take_tracked(signal, request).await?;
-        self.partitions().read(name, record.offset, position);
-        Ok(())
-    }
-
-    /// Goes on past a message that will never be taken.
-    fn skip(&self, name: &Name, record: &ConsumerRecord, refusal: &Refusal) {
-        self.to.refused(refusal);
-        let reason = reason_of(refusal);
-        let kept = self.letters.as_ref().map_or_else(String::new, |letters| letters.write(record, &reason));
-        if let Some(more) = self.poisoned.now() {
-            let (topic, partition) = name;
-            tracing::warn!(
-                receiver = %self.setup.name,
-                "the message at offset {} of `{topic}`, partition {partition}, is skipped: {}{kept}{more}",
-                record.offset,
-                reason
-            );
-        }
-        self.partitions().read(name, record.offset, None);
-    }
-
-    /// Time for what is held of partitions that go away: lines about processes wait for `hold`.
-    fn decided_within(&self) -> Duration {
-        self.setup.hold.saturating_add(Duration::from_secs(1)).min(DECIDED_WITHIN)
-    }
-
-    fn close_timeout(&self) -> Duration {
-        self.decided_within() + DELIVERED_WITHIN + CLOSE_TIMEOUT
-    }
-
-    /// Waits until all that was read of these is delivered; false where it is not by then.
-    async fn delivered(&self, names: &[Name], within: Duration) -> bool {
-        let began = clock::instant();
-        loop {
-            if self.open(names).is_empty() {
-                return true;
-            }
-            if began.elapsed() >= within {
-                return false;
-            }
-            tokio::time::sleep(LOOK_PAUSE).await;
-        }
-    }
-
-    fn open(&self, names: &[Name]) -> Vec<u64> {
-        self.partitions().open(names, |position| self.to.is_delivered(position))
-    }
-
-    /// These go to somebody else, who reads on where we commit. Requests without a verdict are theirs, as lines of them may
-    /// still come; lines about processes and what is on its way are waited for.
-    async fn let_go(&self, names: &[Name]) {
-        if self.settings.is_incremental {
-            self.give_up(names, GivenUp::Requests).await;
-        }
-        // With the classic protocol they may come back to us at once, and one engine must not see the same lines twice.
-        if !self.delivered(names, self.decided_within()).await {
-            self.give_up(names, GivenUp::All).await;
-            self.delivered(names, DELIVERED_WITHIN).await;
-        }
-        if let Some(consumer) = self.consumer() {
-            self.commit(&consumer).await;
-        }
-        self.partitions().remove(names);
-    }
-
-    async fn give_up(&self, names: &[Name], what: GivenUp) {
-        let open = self.open(names);
-        if !open.is_empty() {
-            let held = self.to.give_up(open, what).await;
-            self.partitions().give_up(&held);
-            tracing::debug!(receiver = %self.setup.name, ?what, held = held.len(), "partitions go before all is delivered");
-        }
-    }
-
-    /// These went to somebody else already, who has begun where we committed last.
-    async fn lose(&self, names: &[Name]) {
-        self.give_up(names, GivenUp::All).await;
-        self.partitions().remove(names);
-    }
-}
-
-/// What becomes of the first messages of new partitions.
-enum Look {
-    /// They are taken.
-    On,
-    /// They wait until all of them are there.
-    Wait,
-    /// These come again: reading has gone back.
-    Back(Vec<Name>),
-}
-
-/// What the group tells us, in the course of a poll.
-struct Listener<T>(Arc<Source<T>>);
-
-impl<T: Tracked> ConsumerRebalanceListener for Listener<T> {
-    async fn on_partitions_assigned(&self, partitions: &[TopicPartition]) {
-        self.0.partitions().add(partitions.iter().map(name_of_partition));
-        self.0.say("has", partitions);
-    }
-
-    async fn on_partitions_revoked(&self, partitions: &[TopicPartition]) {
-        self.0.let_go(&partitions.iter().map(name_of_partition).collect::<Vec<_>>()).await;
-        self.0.say("lets go of", partitions);
-    }
-
-    async fn on_partitions_lost(&self, partitions: &[TopicPartition]) {
-        self.0.lose(&partitions.iter().map(name_of_partition).collect::<Vec<_>>()).await;
-        self.0.say("has lost", partitions);
-    }
-}
-
-impl<T> Source<T> {
-    fn say(&self, what: &str, partitions: &[TopicPartition]) {
-        if !partitions.is_empty() {
-            let names = partitions.iter().map(|one| format!("{}-{}", one.topic, one.partition)).collect::<Vec<_>>();
-            tracing::info!(receiver = %self.setup.name, "{what} {}", names.join(", "));
-        }
-    }
-}
-
-fn name_of_partition(partition: &TopicPartition) -> Name {
-    (partition.topic.clone(), partition.partition)
 }
 
 fn name_of(record: &ConsumerRecord) -> Name {
     (record.topic.to_string(), record.partition)
-}
-
-fn bytes_of(record: &ConsumerRecord) -> usize {
-    record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len)
-}
-
-fn reason_of(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Malformed(why) => format!("it is no OTLP of this signal and encoding ({why})"),
-        other => other.to_string(),
-    }
 }
