@@ -29,11 +29,11 @@ const PASSED_OVER: usize = 15;
 /// Failing requests of a site that came in a crowd and of which both of nginx's logs have told.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    /// When the second line came, and which request it is.
+    /// When it is looked at the latest, and which request it is.
     whole: VecDeque<(Nanos, u64)>,
     /// How many of the next ones are not looked at.
     passed_over: usize,
-    /// The timer runs by which the last ones are looked at.
+    /// The timer runs by which the last of them are looked at.
     is_timed: bool,
 }
 
@@ -98,8 +98,8 @@ impl Engine {
         }
     }
 
-    /// Decides a request whose verdict nothing can change any more; true where it is decided. Where a span may still come that is its own, its link is
-    /// looked for again when the hold would have been over.
+    /// Decides a request whose verdict nothing can change any more; true where it is decided. Where a span may still come that
+    /// is its own, its link is looked for again when the hold would have been over.
     pub(super) fn settle(&mut self, now: Nanos, at: SiteRef, id: u64) -> bool {
         let site = self.sites.get_mut(at);
         let Some(request) = site.and_then(|site| site.requests.get_mut(id)) else { return true };

@@ -178,7 +178,7 @@ impl Reader {
             if let Some(format) = format {
                 memory.doubt_bytes = memory.doubt_bytes.saturating_sub(bytes_of(line));
                 memory.last = format.or(memory.last);
-                if format.is_none() && memory.prefix != Prefix::default() {
+                if format.is_none() && memory.prefix.is_being_learned() {
                     // Another program's line, or one of nginx about nothing that matters.
                     memory.prefix.look_at(&super::text::lossy(line), None);
                 }

@@ -29,8 +29,8 @@ use super::formats::table;
 
 /// What a paste or an unknown tool put around a line, where a record begins behind it.
 pub(super) fn layer(line: &str, known: learned::Prefix) -> Option<Layer> {
-    if let Some(inner) = prefix::stamp(line) {
-        return Some(Layer::plain("timestamp", inner.to_owned()));
+    if let Some((name, inner)) = prefix::take_off_certain(line) {
+        return Some(Layer::plain(name, inner.to_owned()));
     }
     if table::begins_record(line).is_some() {
         return None;
@@ -41,7 +41,7 @@ pub(super) fn layer(line: &str, known: learned::Prefix) -> Option<Layer> {
     if let Some((name, inner)) = quoted::take_out(line) {
         return Some(Layer::plain(name, inner));
     }
-    if prefix::begins_record(line) && !line.contains('\t') {
+    if prefix::begins_record(line) {
         return None;
     }
     let (name, inner) = prefix::take_off(line)?;

@@ -33,20 +33,13 @@ pub fn records(line: &[u8]) -> Option<Vec<String>> {
     let request: Value = serde_json::from_slice(line).ok()?;
     let mut found = Vec::new();
     for of_resource in list(&request, "resourceLogs") {
-        let mut origin = Map::new();
-        let attributes = of_resource.get("resource").map(|resource| list(resource, "attributes"));
-        for attribute in attributes.into_iter().flatten() {
-            let key = attribute.get("key").and_then(Value::as_str).unwrap_or_default();
-            if let Some(rank) = ORIGINS.iter().position(|(name, _)| *name == key)
-                && let Some(value) = attribute.get("value").map(plain)
-            {
-                origin.insert(rank.to_string(), value);
-            }
-        }
+        let resource = of_resource.get("resource");
+        let attributes: Vec<&Value> = resource.into_iter().flat_map(|resource| list(resource, "attributes")).collect();
         let mut named = Map::new();
-        for (rank, (_, key)) in ORIGINS.iter().enumerate() {
-            if let Some(value) = origin.get(&rank.to_string()) {
-                named.entry((*key).to_owned()).or_insert_with(|| value.clone());
+        for (name, key) in ORIGINS {
+            let found = attributes.iter().find(|attribute| attribute.get("key").and_then(Value::as_str) == Some(name));
+            if let Some(value) = found.and_then(|attribute| attribute.get("value")) {
+                named.entry(key.to_owned()).or_insert_with(|| plain(value));
             }
         }
         for scope in list(of_resource, "scopeLogs") {

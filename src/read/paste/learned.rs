@@ -10,6 +10,7 @@
 //! an application to log has neither: other lines of that application stand between, and its words are prose. Until a shape
 //! was seen often enough, a line behind it proves as little as one that somebody quotes.
 
+use super::prefix::METHODS;
 use crate::read::formats::table;
 use crate::read::text::hash64;
 
@@ -20,41 +21,48 @@ const BYTES_MAX: usize = 100;
 /// Words of letters alone in a row; more are a sentence.
 const WORDS_MAX: usize = 2;
 
-/// What the lines of one stream had before their heads.
+/// What the lines of one stream have before their heads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix {
-    shape: u64,
+    /// The shape that is known; 0 is none.
+    known: u64,
+    /// One that was seen and may become it, and how often.
+    seen: u64,
     times: u8,
 }
 
 impl Prefix {
     /// True once a shape was seen often enough.
     pub fn is_learned(self) -> bool {
-        self.times >= TIMES
+        self.known != 0
     }
 
-    /// Looks at the next line of the stream: bare, and as it was before what no envelope explains was taken off it.
+    /// True while a shape was seen, and not often enough.
+    pub(in crate::read) fn is_being_learned(self) -> bool {
+        self.seen != 0
+    }
+
+    /// Looks at the next line of the stream: bare, and as it was before what no envelope explains was taken off it. A tool that
+    /// is set up anew puts something else before its lines, so that another shape may follow.
     pub(in crate::read) fn look_at(&mut self, bare: &str, pasted: Option<&str>) {
-        if self.is_learned() {
-            return;
-        }
         // Looking for a head further on is dear, and most lines of ours have one where they begin.
         let head = table::ROWS.iter().find(|row| (row.has_head)(bare));
         if head.is_some_and(|row| row.is_access) {
             // Perhaps with values of a format of its own before it.
             return;
         }
-        let bare = pasted.unwrap_or(bare);
-        let known = self.shape;
-        let found = if head.is_some() { None } else { find(bare, |found| found.teaches || found.shape == known) };
-        *self = match found {
-            Some(found) if found.shape == known => {
-                Prefix { times: self.times.saturating_add(u8::from(found.teaches)), ..*self }
-            }
-            Some(found) => Prefix { shape: found.shape, times: 1 },
+        let line = pasted.unwrap_or(bare);
+        let seen = self.seen;
+        let found = if head.is_some() { None } else { find(line, |found| found.teaches || found.shape == seen) };
+        (self.seen, self.times) = match found {
+            Some(found) if found.shape == seen => (seen, self.times.saturating_add(u8::from(found.teaches))),
+            Some(found) => (found.shape, 1),
             // A line that begins otherwise: what was seen so far may have been chance.
-            None => Prefix::default(),
+            None => (0, 0),
         };
+        if self.times >= TIMES {
+            self.known = self.seen;
+        }
     }
 
     /// The record behind the prefix that was learned.
@@ -62,7 +70,7 @@ impl Prefix {
         if !self.is_learned() {
             return None;
         }
-        find(line, |found| found.shape == self.shape).map(|found| found.rest)
+        find(line, |found| found.shape == self.known).map(|found| found.rest)
     }
 }
 
@@ -99,7 +107,6 @@ fn is_of_word(c: char) -> bool {
 
 /// What stands between the words of a prefix, hashed; `None` for prose, and for what an access log has before a request.
 fn shape_of(prefix: &str) -> Option<u64> {
-    const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
     if prefix.contains(['"', '\'', '`']) {
         return None;
     }
@@ -192,6 +199,14 @@ mod tests {
                 assert!(!believed.contains(&Some(true)), "{before}{head}: {believed:?}");
             }
         }
+    }
+
+    #[test]
+    fn another_prefix_may_follow() {
+        let lines = [vec![format!("#1 {ERROR}"); 4], vec![format!("<2> {ERROR}"); 5], vec![ERROR.to_owned()]].concat();
+        let believed = believed(&lines);
+        assert_eq!(believed[3..7], [Some(true), Some(false), Some(false), Some(false)], "{believed:?}");
+        assert_eq!(believed[7..], [Some(true); 3], "{believed:?}");
     }
 
     #[test]

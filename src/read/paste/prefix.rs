@@ -15,8 +15,7 @@ type Way = fn(&str) -> Option<&str>;
 
 /// What was taken off, and the rest.
 pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
-    let ways: [(&'static str, Way); 13] = [
-        ("columns", columns),
+    let ways: [(&'static str, Way); 12] = [
         ("mark", mark),
         ("number", number),
         ("epoch", epoch),
@@ -39,6 +38,11 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
         let is_enveloped = matches!(*name, "mark" | "number" | "grep") && envelope::is_enveloped(rest);
         (is_enveloped || begins_record(rest)).then_some((*name, rest))
     })
+}
+
+/// Takes off what a whole head behind it makes certain, though it begins as a record may.
+pub(super) fn take_off_certain(line: &str) -> Option<(&'static str, &str)> {
+    stamp(line).map(|rest| ("timestamp", rest)).or_else(|| columns(line).map(|rest| ("columns", rest)))
 }
 
 /// True where a record begins, or the date of another tool's.
@@ -214,12 +218,13 @@ fn object(line: &str) -> Option<&str> {
 }
 
 /// `[2026-03-04T09:15:10Z] ` before a whole head.
-pub(super) fn stamp(line: &str) -> Option<&str> {
+fn stamp(line: &str) -> Option<&str> {
     let (inside, rest) = line.strip_prefix('[')?.split_once("] ")?;
     (iso_stamp(inside).is_some() && table::has_head(rest)).then_some(rest)
 }
 
-const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
+/// Methods of requests, which are no level.
+pub(super) const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
 /// `b'...\n'` as Python prints bytes.
 fn python_bytes(line: &str) -> Option<&str> {
