@@ -127,6 +127,39 @@ fn no_value_in_a_format_of_any_kind_makes_a_verdict() {
     }
 }
 
+/// What stands before the words again and again is no envelope of a tool: clients send what they like as often as they like.
+#[test]
+fn no_value_is_believed_for_its_number() {
+    // With what nobody would take for an access log before it.
+    let more = [
+        r#"edge-1|% - - [04/Mar/2026:09:15:02 +0000] "GET / HTTP/1.1" 200 5 "-" "x""#,
+        r#"<edge> shop: % - - [04/Mar/2026:09:15:02 +0000] "GET / HTTP/1.1" 200 5"#,
+        r#"shop.test % - - [04/Mar/2026:09:15:02 +0000] "GET / HTTP/1.1" 200 5"#,
+        r#"edge-1 shop.test % - - [04/Mar/2026:09:15:02 +0000] "GET / HTTP/1.1" 200 5"#,
+        r#"[2026-03-04T09:15:02Z] % - - [04/Mar/2026:09:15:02 +0000] "GET / HTTP/1.1" 200 5"#,
+        "2026-03-04T09:15:02+00:00\t198.51.100.9\tGET\t/x\t%",
+        "2026-03-04T09:15:02+00:00\tshop.test\tdesktop\t%\t200\t198.51.100.9",
+        r#"2026-03-04T09:15:02,shop.test,/x,"%""#,
+        "ts=2026-03-04T09:15:02Z level=info ua=%",
+        "<edge-1> agent: %",
+        "edge-1;04/Mar/2026;200;%",
+        "{edge} /x %",
+    ];
+    let healthy = r#"198.51.100.9 - - [04/Mar/2026:09:15:04 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl/8""#;
+    for format in ODD_FORMATS.into_iter().chain(more) {
+        for payload in PAYLOADS {
+            for between in ["", healthy] {
+                let line = format.replace('%', &default_escape(payload));
+                let lines = format!("{line}\n{between}\n").repeat(8);
+                let found = told::of(&[("access.log", &lines)], |verdict| (verdict.cause.id, verdict.confidence));
+                let doubted =
+                    payload.starts_with("2026/03/04") && found.iter().all(|(_, confidence)| *confidence < 0.5);
+                assert!(found.is_empty() || doubted, "{found:?} of\n{lines}");
+            }
+        }
+    }
+}
+
 /// A header without quotes behind the last value in quotes, of a request that failed: nothing in it is a second record.
 #[test]
 fn no_header_behind_the_last_quote_is_a_record() {

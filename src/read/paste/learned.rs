@@ -10,7 +10,7 @@
 //! an application to log has neither: other lines of that application stand between, and its words are prose. Until a shape
 //! was seen often enough, a line behind it proves as little as one that somebody quotes.
 
-use super::prefix::METHODS;
+use super::prefix::{METHODS, is_value};
 use crate::read::formats::table;
 use crate::read::text::hash64;
 
@@ -47,17 +47,19 @@ impl Prefix {
     pub(in crate::read) fn look_at(&mut self, bare: &str, pasted: Option<&str>) {
         // Looking for a head further on is dear, and most lines of ours have one where they begin.
         let head = table::ROWS.iter().find(|row| (row.has_head)(bare));
-        if head.is_some_and(|row| row.is_access) {
-            // Perhaps with values of a format of its own before it.
+        let is_access = head.is_some_and(|row| row.is_access);
+        if is_access && self.seen == 0 {
             return;
         }
         let line = pasted.unwrap_or(bare);
         let seen = self.seen;
-        let found = if head.is_some() { None } else { find(line, |found| found.teaches || found.shape == seen) };
+        // An access line may begin so with values of a format of its own before it.
+        let may_have = is_access || head.is_none();
+        let found = if may_have { find(line, |found| found.teaches || found.shape == seen) } else { None };
         (self.seen, self.times) = match found {
             Some(found) if found.shape == seen => (seen, self.times.saturating_add(u8::from(found.teaches))),
             Some(found) => (found.shape, 1),
-            // A line that begins otherwise: what was seen so far may have been chance.
+            // A tool's stands before every line: what was seen so far was chance, or a client's.
             None => (0, 0),
         };
         if self.times >= TIMES {
@@ -93,9 +95,12 @@ fn find(line: &str, is_it: impl Fn(&Unknown<'_>) -> bool) -> Option<Unknown<'_>>
         let follows = std::mem::replace(&mut before, c);
         (at > 0 && !is_of_word(follows)).then_some(at)
     });
+    // Where more columns follow, the head is one of them.
     let unknown = |at: usize| {
         let (prefix, rest) = line.split_at_checked(at)?;
         let row = table::ROWS.iter().find(|row| (row.has_head)(rest))?;
+        let is_column = !row.is_access && ['\t', '|', ';'].iter().any(|c| prefix.contains(*c) && rest.contains(*c));
+        (!is_value(rest) && !is_column).then_some(())?;
         Some(Unknown { shape: shape_of(prefix)?, rest, teaches: !row.is_access })
     };
     starts.filter_map(unknown).find(is_it)
@@ -105,26 +110,25 @@ fn is_of_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | '@' | '+' | ':')
 }
 
-/// What stands between the words of a prefix, hashed; `None` for prose, and for what an access log has before a request.
+/// What stands between the words of a prefix, hashed; `None` for prose, and for what is told of a request or of a client.
 fn shape_of(prefix: &str) -> Option<u64> {
-    if prefix.contains(['"', '\'', '`']) {
+    if prefix.contains(['"', '\'', '`', '\\']) || prefix.trim_end().ends_with('=') {
         return None;
     }
     let mut in_row = 0;
     let mut says_something = false;
-    for word in prefix.split_whitespace() {
+    for word in prefix.split(|c: char| !is_of_word(c)).filter(|word| !word.is_empty()) {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_number = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit());
         let is_prose = !bare.is_empty() && bare.chars().all(char::is_alphabetic);
         in_row = if is_prose { in_row + 1 } else { 0 };
-        let is_address =
-            bare.matches('.').count() == 3 && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if in_row > WORDS_MAX || is_address || METHODS.contains(&bare) || bare.starts_with("HTTP/") {
+        if in_row > WORDS_MAX || is_number && bare.len() == 3 || is_address(bare) || is_of_client(word, bare) {
             return None;
         }
-        // A number alone may be a status or a size.
-        says_something |= !word.bytes().all(|byte| byte.is_ascii_digit());
+        says_something |= !is_number;
     }
-    if !says_something {
+    // A number alone may be a size; marks alone say what they are.
+    if !says_something && prefix.chars().all(|c| c.is_alphanumeric() || c.is_whitespace()) {
         return None;
     }
     let mut shape = String::with_capacity(prefix.len());
@@ -140,6 +144,21 @@ fn shape_of(prefix: &str) -> Option<u64> {
         }
     }
     Some(hash64(shape.as_bytes()))
+}
+
+/// IPv4, and IPv6 but for what a time of day looks like as well.
+fn is_address(word: &str) -> bool {
+    let is_v4 = word.matches('.').count() == 3 && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_v4 || word.contains("::") || word.matches(':').count() > 3
+}
+
+/// A method, a target, a protocol, or the name of what a client says.
+fn is_of_client(word: &str, bare: &str) -> bool {
+    const NAMES: [&str; 9] = ["ua", "agent", "user-agent", "referer", "referrer", "forwarded", "xff", "query", "body"];
+    METHODS.contains(&bare)
+        || bare.starts_with("HTTP/")
+        || word.starts_with('/') && bare.len() < word.len()
+        || NAMES.iter().any(|name| bare.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use super::marks;
 use crate::read::client::ends_early;
 use crate::read::envelope;
+use crate::read::formats::nginx_access::quick_status;
 use crate::read::formats::{Format, table};
 use crate::read::time::{iso_stamp, month_from_name};
 
@@ -192,18 +193,20 @@ fn is_of_tool(prefix: &str) -> bool {
     !prefix.trim().is_empty() && prefix.split_whitespace().all(is_word)
 }
 
-/// Columns of an archive before the last one, which is the line: one has a date, and none is a client's.
+/// Columns of Papertrail's archives before the last one, which is the line: id, two times, source with name and address,
+/// facility, severity, program. Other tables may be access logs.
 fn columns(line: &str) -> Option<&str> {
-    let (front, rest) = line.rsplit_once('\t')?;
-    let is_archive = front.len() <= COLUMNS_BYTES_MAX
-        && front.matches('\t').count() >= 2
-        && !front.contains('"')
-        && front.split('\t').any(|column| iso_stamp(column).is_some());
+    const SEVERITIES: [&str; 8] = ["Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Info", "Debug"];
+    let mut columns = line.splitn(10, '\t');
+    let (id, received, generated) = (columns.next()?, columns.next()?, columns.next()?);
+    let severity = columns.nth(4)?;
+    let (_program, rest) = (columns.next()?, columns.next()?);
+    let is_archive = id.bytes().all(|byte| byte.is_ascii_digit())
+        && iso_stamp(received).is_some()
+        && iso_stamp(generated).is_some()
+        && SEVERITIES.contains(&severity);
     (is_archive && table::has_head(rest)).then_some(rest)
 }
-
-/// Bytes of such columns: numbers, names and stamps.
-const COLUMNS_BYTES_MAX: usize = 300;
 
 /// `docker.web: {"log":"`, `[0] web: [[1772615702.1, {}], {"log":"`: the object of a shipper behind the shipper's own words.
 fn object(line: &str) -> Option<&str> {
@@ -220,7 +223,14 @@ fn object(line: &str) -> Option<&str> {
 /// `[2026-03-04T09:15:10Z] ` before a whole head.
 fn stamp(line: &str) -> Option<&str> {
     let (inside, rest) = line.strip_prefix('[')?.split_once("] ")?;
-    (iso_stamp(inside).is_some() && table::has_head(rest)).then_some(rest)
+    (iso_stamp(inside).is_some() && table::has_head(rest) && !is_value(rest)).then_some(rest)
+}
+
+/// The end of an access line behind a head, or an escaped quote: the head is a value of a client's, however much it looks
+/// like one.
+pub(super) fn is_value(rest: &str) -> bool {
+    let is_access = table::begins_record(rest).and_then(table::row).is_some_and(|row| row.is_access);
+    !is_access && (quick_status(rest.as_bytes()).is_some() || rest.contains("\\x22"))
 }
 
 /// Methods of requests, which are no level.

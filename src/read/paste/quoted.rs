@@ -2,7 +2,7 @@
 //!
 //! A value counts only where what stands before it is the shipper's own: a quoted value of an access log is a client's.
 
-use super::prefix::begins_record;
+use super::prefix::{METHODS, begins_record};
 use crate::read::client::ends_early;
 use crate::read::envelope::is_enveloped;
 
@@ -62,7 +62,8 @@ fn csv(line: &str) -> Option<&str> {
     let is_dated = bytes.first().is_some_and(u8::is_ascii_digit)
         && (bytes.get(4) == Some(&b'-') || bytes.get(2) == Some(&b'/') && bytes.get(5) == Some(&b'/'));
     // A status, an address or a request among the values: an access log, whose last value is a client's.
-    let of_request = first.split(separator).skip(1).any(is_number) || first.contains("HTTP/");
+    let is_of_request = |value: &str| is_number(value) || value.starts_with('/') || METHODS.contains(&value);
+    let of_request = first.split(separator).skip(1).any(is_of_request) || first.contains("HTTP/");
     let is_export = is_dated && !of_request && first.len() <= FRONT_BYTES_MAX && !first.contains("\"\"");
     is_export.then_some(value)
 }
