@@ -47,6 +47,11 @@ pub fn has_head(text: &str) -> bool {
     ROWS.iter().any(|row| (row.has_head)(text))
 }
 
+/// True where a quoted request stands behind a stamp and a status behind it, as in `combined` and what is made of it.
+pub fn is_access_shaped(text: &str) -> bool {
+    nginx_access::quick_status(text.as_bytes()).is_some()
+}
+
 fn never(_: &str) -> bool {
     false
 }

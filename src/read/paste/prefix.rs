@@ -7,7 +7,6 @@
 use super::marks;
 use crate::read::client::ends_early;
 use crate::read::envelope;
-use crate::read::formats::nginx_access::quick_status;
 use crate::read::formats::{Format, table};
 use crate::read::time::{iso_stamp, month_from_name};
 
@@ -230,7 +229,7 @@ fn stamp(line: &str) -> Option<&str> {
 /// like one.
 pub(super) fn is_value(rest: &str) -> bool {
     let is_access = table::begins_record(rest).and_then(table::row).is_some_and(|row| row.is_access);
-    !is_access && (quick_status(rest.as_bytes()).is_some() || rest.contains("\\x22"))
+    !is_access && (table::is_access_shaped(rest) || rest.contains("\\x22"))
 }
 
 /// Methods of requests, which are no level.
