@@ -198,6 +198,29 @@ fn sites_that_alternate_keep_what_they_know() {
 }
 
 #[test]
+fn what_was_decided_is_remembered_within_one_limit_and_nobody_pushes_out_anothers() {
+    let mut crowd = Crowd::new(Settings { hold: 2 * SECOND, ..Settings::default() });
+    crowd.timed_out(0);
+    crowd.pass(3 * SECOND);
+    assert_eq!(crowd.told, expected(1));
+    let storms: Vec<Stream> = (0..40).map(|number| Stream::on_host(number + 10, &format!("host-{number}"))).collect();
+    let mut most = 0;
+    for round in 0..400 {
+        for stream in &storms {
+            crowd.refused(stream, &format!("/x/{round}"));
+        }
+        crowd.pass(SECOND / 20);
+        most = most.max(crowd.engine.request_count() - crowd.engine.open_count());
+    }
+    assert!((4_000..4_200).contains(&most), "{most} decided requests of {} are remembered", crowd.others);
+    // Its access line comes late, and finds the verdict.
+    let nginx = Stream::on_host(1, "the-one");
+    crowd.line(&nginx, r#"198.51.100.20 - - [04/Mar/2026:09:15:00 +0000] "GET /the-one/0 HTTP/1.1" 502 157 "-" "x""#);
+    crowd.finish();
+    assert_eq!(crowd.told, [expected(1), expected(1)].concat(), "it is told again, with its status");
+}
+
+#[test]
 fn a_site_that_is_forgotten_lets_its_good_requests_go() {
     let mut engine = Engine::new(Settings { link_all: true, ..Settings::default() });
     let (mut wanted, reader) = (Wanted::default(), Reader::default());

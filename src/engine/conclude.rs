@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 /// How long a decided request is remembered, so that late records of it still find their verdict.
 const LATE: Nanos = 60 * SECOND;
-/// Decided requests remembered for late records: 15 MiB. In a storm they are the newest.
+/// Decided requests of all sites remembered for late records: 15 MiB. In a storm they are the newest, and each site that has
+/// some has its share.
 const DECIDED_MAX: usize = 4_096;
 /// Sites whose requests are looked at again when a worker of another site ends.
 const REVISITED_SITES_MAX: usize = 64;
@@ -203,32 +204,31 @@ impl Engine {
 
     /// A decided request is remembered for late records, but not for ever and not too many.
     fn remember_decided(&mut self, now: Nanos, at: SiteRef, id: u64) {
-        let decided_max = self.settings.requests_max.min(DECIDED_MAX);
-        let Some(site) = self.sites.get_mut(at) else { return };
         let due = now.saturating_add(LATE);
-        site.decided.push_back((due, id));
-        if !std::mem::replace(&mut site.forgets, true) {
+        self.sites.remember(at, due, id);
+        if let Some(site) = self.sites.get_mut(at)
+            && !std::mem::replace(&mut site.forgets, true)
+        {
             self.timers.set(due, Timer::Forget(at));
         }
-        if site.decided.len() > decided_max
-            && let Some((_, oldest)) = site.decided.pop_front()
-        {
+        // One more than came: others may have taken of its share.
+        let decided_max = self.settings.requests_max.min(DECIDED_MAX);
+        for _ in 0..2 {
+            let Some(oldest) = self.sites.take_past(at, decided_max) else { break };
             self.forget_request(at, oldest);
         }
     }
 
     /// Forgets the decided requests of a site whose time is over.
     pub(super) fn forget_decided(&mut self, now: Nanos, at: SiteRef) {
-        while let Some(site) = self.sites.get_mut(at) {
-            site.forgets = false;
-            let Some((due, id)) = site.decided.front().copied() else { return };
-            if due > now {
-                site.forgets = true;
-                self.timers.set(due, Timer::Forget(at));
-                return;
-            }
-            site.decided.pop_front();
+        while let Some(id) = self.sites.take_due(at, now) {
             self.forget_request(at, id);
+        }
+        let Some(site) = self.sites.get_mut(at) else { return };
+        let next = site.first_decided();
+        site.forgets = next.is_some();
+        if let Some((due, _)) = next {
+            self.timers.set(due, Timer::Forget(at));
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) struct Site {
     /// Requests that wait for their verdict.
     pub(super) open: usize,
     /// Requests in the order of their verdicts, with when each shall be forgotten; some of them are already.
-    pub(super) decided: VecDeque<(Nanos, u64)>,
+    decided: VecDeque<(Nanos, u64)>,
     /// The timer runs by which they are forgotten.
     pub(super) forgets: bool,
     /// Failing requests that came in a crowd and have both of their lines, in that order.
@@ -80,6 +80,11 @@ impl Site {
         let known = self.roles.get_mut(role as usize);
         known.is_some_and(|known| known.replace(service) != Some(service))
     }
+
+    /// The request that was decided first, with when it shall be forgotten.
+    pub(super) fn first_decided(&self) -> Option<(Nanos, u64)> {
+        self.decided.front().copied()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +103,9 @@ pub(super) struct Sites {
     by_age: BTreeSet<(i64, SiteRef)>,
     /// The last one that was asked for: records come in runs.
     last: Option<(u64, SiteRef)>,
+    /// Decided requests that are remembered, and how many sites have some.
+    decided: usize,
+    deciding: usize,
 }
 
 impl Sites {
@@ -215,10 +223,42 @@ impl Sites {
         old.take(STALE_LOOKS_MAX).find(|at| self.get(*at).is_some_and(|site| site.world.gunicorns.instances.is_empty()))
     }
 
+    /// Remembers a decided request until it is due to be forgotten.
+    pub(super) fn remember(&mut self, at: SiteRef, due: Nanos, id: u64) {
+        let Some(site) = self.get_mut(at) else { return };
+        let is_first = site.decided.is_empty();
+        site.decided.push_back((due, id));
+        self.decided += 1;
+        self.deciding += usize::from(is_first);
+    }
+
+    /// The decided request of a site that is due, which is taken off.
+    pub(super) fn take_due(&mut self, at: SiteRef, now: Nanos) -> Option<u64> {
+        self.take_decided(at, now)
+    }
+
+    /// The oldest decided request of a site, taken off where all sites have more than `most` and this one more than its share.
+    pub(super) fn take_past(&mut self, at: SiteRef, most: usize) -> Option<u64> {
+        let share = (most / self.deciding.max(1)).max(DECIDED_MIN.min(most));
+        let is_past = self.get(at).is_some_and(|site| site.decided.len() > share);
+        if self.decided > most && is_past { self.take_decided(at, Nanos::MAX) } else { None }
+    }
+
+    fn take_decided(&mut self, at: SiteRef, now: Nanos) -> Option<u64> {
+        let site = self.get_mut(at)?;
+        let (_, id) = site.decided.pop_front_if(|(due, _)| *due <= now)?;
+        let is_last = site.decided.is_empty();
+        self.decided -= 1;
+        self.deciding -= usize::from(is_last);
+        Some(id)
+    }
+
     /// Forgets one.
     pub(super) fn remove(&mut self, at: SiteRef) -> Option<Box<Site>> {
         let slot = self.slots.get_mut(at.slot as usize).filter(|slot| slot.generation == at.generation)?;
         let site = slot.site.take()?;
+        self.decided -= site.decided.len();
+        self.deciding -= usize::from(!site.decided.is_empty());
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(at.slot);
         self.by_key.remove(&site.place.site);
@@ -233,5 +273,7 @@ impl Sites {
     }
 }
 
+/// Decided requests that a site may have, however many others have some: those of a second, where little fails.
+const DECIDED_MIN: usize = 64;
 /// Silent sites of which a Gunicorn is known that are passed over at one look.
 const STALE_LOOKS_MAX: usize = 64;
