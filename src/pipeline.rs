@@ -14,6 +14,7 @@
 
 mod builder;
 pub mod correlator;
+mod cut;
 mod incidents;
 pub mod intake;
 mod items;
@@ -26,6 +27,7 @@ mod room;
 mod streams;
 pub mod subject;
 mod topics;
+mod turns;
 
 use crate::config::settings::Config;
 use crate::engine::place::{Place, Stream};
@@ -50,6 +52,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use streams::Registry;
 use tokio::sync::mpsc;
+use turns::Turns;
 
 /// Requests that wait for the engine; each is a few records, or what the spans of one request prove.
 const ENGINE_QUEUE_MAX: usize = 1_024;
@@ -127,8 +130,12 @@ pub struct Shared {
     pub held_bytes: AtomicUsize,
     /// Limit of [`Shared::held_bytes`].
     pub held_bytes_max: usize,
+    /// Of these, bytes of records that wait for the engine.
+    queued_bytes: AtomicUsize,
     /// Requests of logs that had no room.
     refused: Refused,
+    /// Those that wait for it.
+    turns: Turns,
     /// Requests on their way to the journal and the engine.
     taking: origin::Taking,
     /// What is delivered of requests out of topics.
@@ -160,7 +167,9 @@ impl Shared {
             samples: Mutex::default(),
             held_bytes: AtomicUsize::new(0),
             held_bytes_max: config.processor.held_bytes_max,
+            queued_bytes: AtomicUsize::new(0),
             refused: Refused::default(),
+            turns: Turns::default(),
             taking: origin::Taking::default(),
             held_span_bytes: AtomicUsize::new(0),
             held_span_bytes_max: config.processor.held_span_bytes_max,

@@ -4,7 +4,7 @@ mod publish;
 
 use super::builder::Builder;
 use super::incidents;
-use super::intake::SPAN_OVERHEAD;
+use super::intake::{SPAN_OVERHEAD, weight_of};
 use super::items::{Item, Items, Slot};
 use super::lines;
 use super::origin::Origin;
@@ -215,6 +215,8 @@ impl Correlator {
             for message in messages.drain(..) {
                 match message {
                     Message::Records { records, route, origin } => {
+                        self.shared.queued_bytes.fetch_sub(weight_of(&records), Ordering::Relaxed);
+                        self.shared.turns.freed();
                         let now = self.time_of(origin, now);
                         self.take_records(now, records, &route, origin);
                     }
@@ -374,6 +376,7 @@ impl Correlator {
             }
             outputs.push(output);
         }
+        let is_freed = !outputs.is_empty();
         let mut items = Builder::for_items(outputs.len());
         let mut verdicts = Builder::for_items(about.len());
         for output in outputs {
@@ -403,6 +406,9 @@ impl Correlator {
         }
         verdicts.finish();
         items.finish();
+        if is_freed {
+            self.shared.turns.freed();
+        }
         let wanted = self.engine.wanted();
         if !Arc::ptr_eq(&wanted, &self.wanted) {
             self.wanted = Arc::clone(&wanted);

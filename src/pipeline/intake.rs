@@ -1,17 +1,18 @@
 //! The receiver's side: check, scan, send on what proves nothing, hand over the rest.
 
 use super::correlator::{HeldRecord, HeldSpan, Message, Spans};
+use super::cut::{Copies, surroundings_of};
 use super::origin::{Origin, Taken, pieces};
 use super::room::{self, Room};
 use super::streams::Lesson;
 use super::{Route, Shared, send_all};
 use crate::exporter::backlog::Amount;
 use crate::journal::{Append, Marks};
-use crate::otlp::{self, Edits, Request, Signal, Surroundings};
+use crate::otlp::{self, Edits, Signal};
 use crate::receiver::{Consumer, Refusal};
 use crate::scan::{self, FoundRecord};
 use crate::telemetry::Unwatched;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 /// When a sender shall come back after it was asked to.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+const OVERLOADED: Refusal = Refusal::Overloaded { retry_after: RETRY_AFTER };
 
 /// What a receiver hands its requests to.
 #[derive(Clone, Debug)]
@@ -121,10 +123,10 @@ impl Intake {
         let route = self.route(signal);
         let Some((items, _room)) = self.room_for(route, signal, &request)? else { return Ok(()) };
         let journal = route.journal();
+        let prepared = self.prepare_in_turn(!route.explained.is_empty(), signal, &request, items).await?;
+        // Not before: time does not go on while one is on its way to the disk.
         let taken = journal.map(|_| self.shared.taking.begin());
         let arrived = taken.as_ref().map(Taken::arrived);
-        let is_explained = !route.explained.is_empty();
-        let prepared = self.prepare(is_explained, signal, &request, items, Limited::Yes)?;
         // Everything else that could refuse it has been asked: what is on the disk is then acknowledged.
         let position = match journal {
             Some(journal) => {
@@ -154,9 +156,6 @@ impl Intake {
         if self.shared.draining.load(Ordering::Relaxed) {
             return Err(Refusal::ShuttingDown);
         }
-        if signal == Signal::Logs && !route.explained.is_empty() && self.still_has_no_room(request) {
-            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
-        }
         let counts = otlp::check(signal, request).map_err(|error| Refusal::Malformed(error.to_string()))?;
         // A receiver answers success (OTLP 1.11.0, "Full Success"), and senders should not send it.
         if counts.entries == 0 {
@@ -164,7 +163,31 @@ impl Intake {
         }
         let need = Amount { items: counts.items, bytes: request.len() };
         let room = Room::reserve(route, signal, need);
-        room.map(|room| Some((counts.items, room))).ok_or(Refusal::Overloaded { retry_after: RETRY_AFTER })
+        room.map(|room| Some((counts.items, room))).ok_or(OVERLOADED)
+    }
+
+    /// The same for a request that waits a moment for the engine, should it be behind or hold as much as it may.
+    ///
+    /// # Errors
+    /// As [`Intake::prepare`], and [`Refusal::ShuttingDown`].
+    pub(super) async fn prepare_in_turn(
+        &self,
+        is_explained: bool,
+        signal: Signal,
+        request: &Bytes,
+        items: u64,
+    ) -> Result<Prepared<'_>, Refusal> {
+        let attempt = || match self.prepare(is_explained, signal, request, items, Limited::Yes) {
+            Err(Refusal::Overloaded { .. }) if self.shared.draining.load(Ordering::Relaxed) => {
+                Some(Err(Refusal::ShuttingDown))
+            }
+            Err(Refusal::Overloaded { .. }) => None,
+            done => Some(done),
+        };
+        match attempt() {
+            Some(done) => done,
+            None => self.shared.turns.wait(attempt).await.unwrap_or(Err(OVERLOADED)),
+        }
     }
 
     /// Looks at a request and cuts out what waits; nothing of it is used yet, and what was reserved is given back with it.
@@ -211,6 +234,7 @@ impl Intake {
                 send_rest(rest);
                 room::hold(route, room::of_all_held(held.iter().map(|record| record.bytes.len())));
                 self.shared.counters.held_more(held.len() as u64);
+                self.shared.queued_bytes.fetch_add(weight_of(&held), Ordering::Relaxed);
                 self.count(scanned);
                 (Message::Records { records: held, route: Arc::clone(route), origin }, permit)
             }
@@ -236,6 +260,9 @@ impl Intake {
 
     fn prepare_logs(&self, request: &Bytes, items: u64, limited: Limited) -> Result<Prepared<'_>, Refusal> {
         let shared = &self.shared;
+        if limited == Limited::Yes && self.still_has_no_room(request) {
+            return Err(OVERLOADED);
+        }
         let lesson = Lesson::new(&shared.streams);
         let (mut bytes, mut read) = (0, 0);
         let scanned = self.scan_all(request, &lesson).or_else(|| {
@@ -244,7 +271,7 @@ impl Intake {
             let admit = |found: &FoundRecord| {
                 bytes += found.range.len() + ITEM_OVERHEAD;
                 read = found.range.end;
-                limited == Limited::No || self.has_room(bytes) && self.messages.capacity() > 0
+                limited == Limited::No || self.keeps_up() && self.has_room(bytes)
             };
             let scanned = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit)?;
             shared.note_unlinked(&scanned.healthy);
@@ -253,14 +280,13 @@ impl Intake {
         let Some(mut scanned) = scanned else {
             shared.refused.note(request, bytes, read);
             lesson.forget();
-            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+            return Err(OVERLOADED);
         };
         if scanned.found.is_empty() {
             return Ok(Prepared { pieces: 1, what: What::Whole(Some(scanned)) });
         }
         let mut edits = Edits::new();
-        let left = scanned.found.iter().map(|found| found.range.len()).sum();
-        let mut copies = Copies { block: BytesMut::new(), left };
+        let mut copies = Copies::of_all(scanned.found.iter().map(|found| found.range.len()).sum());
         let mut held = Vec::with_capacity(scanned.found.len());
         let mut bytes = 0;
         let mut last_shells = None;
@@ -396,17 +422,22 @@ impl Intake {
     }
 
     fn admit(&self, bytes: usize) -> Result<mpsc::Permit<'_, Message>, Refusal> {
-        if !self.has_room(bytes) {
-            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
+        if !self.keeps_up() || !self.has_room(bytes) {
+            return Err(OVERLOADED);
         }
-        self.messages.try_reserve().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })
+        self.messages.try_reserve().map_err(|_| OVERLOADED)
     }
 
     /// True for a request that was refused before, while there is no room for what it needs. What was guessed of it asks for
     /// no more than half of all room: it would wait for ever if the guess were wrong.
     fn still_has_no_room(&self, request: &[u8]) -> bool {
         let needs = self.shared.refused.needs(request).min(self.shared.held_bytes_max / 2);
-        needs > 0 && !self.has_room(needs)
+        needs > 0 && !(self.keeps_up() && self.has_room(needs))
+    }
+
+    /// The engine is not far behind: what it is given before it comes to it would only grow cold.
+    fn keeps_up(&self) -> bool {
+        self.shared.queued_bytes.load(Ordering::Relaxed) < QUEUED_BYTES_MAX && self.messages.capacity() > 0
     }
 
     /// A request that would never fit is taken when nothing else is held.
@@ -426,55 +457,14 @@ impl Intake {
     }
 }
 
-/// Copies of records: slices of the request would keep all of it in memory for one record of it, and a piece of memory for
-/// each costs more than its copy.
-struct Copies {
-    block: BytesMut,
-    /// Bytes that are still to be copied.
-    left: usize,
+/// What records that wait for the engine count of [`Shared::queued_bytes`].
+pub(super) fn weight_of(records: &[HeldRecord]) -> usize {
+    records.iter().map(|record| record.weight).sum()
 }
 
-impl Copies {
-    /// Some neighbours lie in one block, which stays as long as one of them.
-    fn of(&mut self, item: &[u8]) -> Bytes {
-        let left = self.left.max(item.len());
-        self.left = left - item.len();
-        if item.len() > COPIED_TOGETHER / 2 {
-            return Bytes::copy_from_slice(item);
-        }
-        if self.block.capacity() < item.len() {
-            self.block = BytesMut::with_capacity(COPIED_TOGETHER.min(left));
-        }
-        self.block.extend_from_slice(item);
-        self.block.split().freeze()
-    }
-}
-
-/// Bytes of records that lie together: no more than each is counted for beside its own ([`ITEM_OVERHEAD`]).
-const COPIED_TOGETHER: usize = 2_048;
-
-/// What surrounds each of the spans, in their order. Shells are made once for each group.
-fn surroundings_of(request: &[u8], spans: &[(usize, Range<usize>)]) -> Vec<Surroundings> {
-    let mut starts = spans.iter().map(|(_, range)| range.start).peekable();
-    let mut found = Vec::with_capacity(spans.len());
-    for resource in Request::new(request).resources() {
-        if starts.peek().is_none_or(|start| !resource.range().contains(start)) {
-            continue;
-        }
-        let resource_shell = resource.shell();
-        for scope in resource.scopes() {
-            if starts.peek().is_none_or(|start| !scope.range().contains(start)) {
-                continue;
-            }
-            let surroundings = Surroundings::of(resource_shell.clone(), scope.shell());
-            while starts.next_if(|start| scope.range().contains(start)).is_some() {
-                found.push(surroundings.clone());
-            }
-        }
-    }
-    found
-}
-
+/// Bytes of records, with what each takes beside, that wait for the engine: some 800 of them. More is not let in, so that a
+/// request of any size is followed by one more at most.
+const QUEUED_BYTES_MAX: usize = 2 << 20;
 /// What a held item takes beside its bytes: evidence, tickets, entries of maps; measured at about 2 KiB.
 pub(super) const ITEM_OVERHEAD: usize = 2_048;
 /// The same of a span, of which the engine keeps a row.

@@ -3,7 +3,7 @@
 
 use super::Route;
 use super::correlator::Message;
-use super::intake::{Intake, Limited};
+use super::intake::Intake;
 use super::origin::{Origin, pieces_of_topics};
 use crate::otlp::{self, Signal};
 use crate::receiver::{GivenUp, Refusal, Tracked};
@@ -15,7 +15,7 @@ impl Tracked for Intake {
     async fn take_tracked(&self, signal: Signal, request: Bytes) -> Result<Option<u64>, Refusal> {
         let route = self.route(signal);
         let Some((items, _room)) = self.room_for(route, signal, &request)? else { return Ok(None) };
-        let prepared = self.prepare(!route.explained.is_empty(), signal, &request, items, Limited::Yes)?;
+        let prepared = self.prepare_in_turn(!route.explained.is_empty(), signal, &request, items).await?;
         let position = self.shared.topics.begin(&pieces_of_topics(route, prepared.pieces));
         let origin = Origin { position: Some(position), arrived: None, is_replayed: false };
         self.hand_over(route, signal, &request, items, prepared, origin);
@@ -28,7 +28,7 @@ impl Tracked for Intake {
             return Ok(());
         }
         let counts = otlp::check(signal, &request).map_err(|error| Refusal::Malformed(error.to_string()))?;
-        let prepared = self.prepare(true, signal, &request, counts.items, Limited::Yes)?;
+        let prepared = self.prepare_in_turn(true, signal, &request, counts.items).await?;
         self.hand_over(&Arc::new(Route::default()), signal, &request, counts.items, prepared, Origin::ELSEWHERE);
         Ok(())
     }

@@ -281,7 +281,8 @@ async fn past_the_bytes_that_may_be_held_senders_come_back() {
     let mut taken = 0_u32;
     let refused = loop {
         let lines = requests::refused_by_upstream(taken + 1, &format!("/{}", "x".repeat(10_000)));
-        let request = requests::logs(&[&lines[0], &lines[1], "a healthy one"]);
+        // Without its error line it waits for its hold, and whoever has no room waits in vain.
+        let request = requests::logs(&[&lines[0], "a healthy one"]);
         let answer = call(hop.grpc, Signal::Logs.grpc_path(), &request).await;
         if answer.grpc().code() != Code::Ok {
             break answer;
