@@ -269,20 +269,60 @@ async fn shutdown_asks_to_come_back() {
     assert!(hop.kept.take().is_empty());
 }
 
+/// A pipeline in which records wait so long, 64 KiB of them.
+fn explained(hold: &str) -> String {
+    let processors =
+        format!("processors: {{why502: {{hold: {hold}, limits: {{held_bytes: 64KiB}}}}}}\nexporters: {{debug");
+    relay("logs", 256)
+        .replace("exporters: {debug", &processors)
+        .replace("receivers: [otlp],", "receivers: [otlp], processors: [why502],")
+}
+
+/// A failed request of which only the access line comes, so that it waits for its hold, a fifth of the room; and a healthy one.
+fn failing(number: u32) -> Vec<u8> {
+    let [access, _] = requests::refused_by_upstream(number + 1, &format!("/{}", "x".repeat(10_000)));
+    requests::logs(&[&access, "a healthy one"])
+}
+
+#[tokio::test]
+async fn who_finds_no_room_waits_a_moment_for_it_and_nobody_else_does() {
+    let hop = Hop::start(&explained("300ms")).await;
+    for number in 0..15 {
+        let answer = call(hop.grpc, Signal::Logs.grpc_path(), &failing(number)).await;
+        assert_eq!(answer.grpc().code(), Code::Ok, "request {number}: {:?}", answer.grpc());
+    }
+    let order = Mutex::new(Vec::new());
+    let send = async |name: &'static str, request: Vec<u8>| {
+        let answer = call(hop.grpc, Signal::Logs.grpc_path(), &request).await;
+        assert_eq!(answer.grpc().code(), Code::Ok, "{name}");
+        order.lock().expect("unbroken").push(name);
+    };
+    // There is hardly room for more of the outage; another service is beside it.
+    let storm = async {
+        tokio::join!(
+            send("outage", failing(20)),
+            send("outage", failing(21)),
+            send("outage", failing(22)),
+            send("outage", failing(23)),
+        )
+    };
+    let beside = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        send("beside", requests::logs(&["GET /healthy of another service"])).await;
+    };
+    tokio::join!(storm, beside);
+    let order = order.into_inner().expect("unbroken");
+    let place = |name| order.iter().position(|known| *known == name).expect("it was taken");
+    assert!(place("beside") < order.len() - 1, "{order:?}");
+    assert_eq!(hop.refused("overloaded"), 0, "{order:?}");
+}
+
 #[tokio::test]
 async fn past_the_bytes_that_may_be_held_senders_come_back() {
-    let text = relay("logs", 256)
-        .replace(
-            "exporters: {debug",
-            "processors: {why502: {hold: 5m, limits: {held_bytes: 64KiB}}}\nexporters: {debug",
-        )
-        .replace("receivers: [otlp],", "receivers: [otlp], processors: [why502],");
-    let hop = Hop::start(&text).await;
+    let hop = Hop::start(&explained("5m")).await;
     let mut taken = 0_u32;
     let refused = loop {
-        let lines = requests::refused_by_upstream(taken + 1, &format!("/{}", "x".repeat(10_000)));
-        // Without its error line it waits for its hold, and whoever has no room waits in vain.
-        let request = requests::logs(&[&lines[0], "a healthy one"]);
+        let request = failing(taken);
         let answer = call(hop.grpc, Signal::Logs.grpc_path(), &request).await;
         if answer.grpc().code() != Code::Ok {
             break answer;
@@ -291,6 +331,7 @@ async fn past_the_bytes_that_may_be_held_senders_come_back() {
         assert!(taken < 100, "there is a limit");
     };
     is_busy_grpc(&refused);
+    assert_eq!(hop.refused("overloaded"), 1);
     assert!(taken > 0);
     let healthy = hop.kept.take().len();
     assert_eq!(healthy, taken as usize, "nothing of the refused request went on, not even its healthy record");
