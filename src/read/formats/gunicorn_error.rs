@@ -47,7 +47,10 @@ pub const TELLTALES: &[Telltale] = &[
         let of = |before: &[u8], after: &[u8]| around.before.ends_with(before) && around.after.starts_with(after);
         ours_if(of(b"nvalid", b"ress: ") || of(b"bind on", b"ress"))
     }),
-    near("dy i", |around| ours_if(around.before.ends_with(b"ddress alrea"))),
+    near("lrea", |around| {
+        let of = |before: &[u8], after: &[u8]| around.before.ends_with(before) && around.after.starts_with(after);
+        ours_if(of(b"ddress a", b"dy i") || of(b"A", b"dy running on PID"))
+    }),
     near("n ma", |around| ours_if(around.after.starts_with(b"in loop"))),
     near("Igno", |around| ours_if(around.after.starts_with(b"ring "))),
 ];
