@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 /// How long a decided request is remembered, so that late records of it still find their verdict.
 const LATE: Nanos = 60 * SECOND;
-/// Decided requests of all sites remembered for late records: 15 MiB. In a storm they are the newest, and each site that has
-/// some has its share.
+/// Decided requests of all sites remembered for late records: 15 MiB, for a while twice as many. In a storm they are the newest,
+/// and each site that has some has its share.
 const DECIDED_MAX: usize = 4_096;
 /// Sites whose requests are looked at again when a worker of another site ends.
 const REVISITED_SITES_MAX: usize = 64;

@@ -232,25 +232,22 @@ impl Sites {
         self.deciding += usize::from(is_first);
     }
 
-    /// The decided request of a site that is due, which is taken off.
+    /// The oldest decided request of a site, taken off where it is due.
     pub(super) fn take_due(&mut self, at: SiteRef, now: Nanos) -> Option<u64> {
-        self.take_decided(at, now)
-    }
-
-    /// The oldest decided request of a site, taken off where all sites have more than `most` and this one more than its share.
-    pub(super) fn take_past(&mut self, at: SiteRef, most: usize) -> Option<u64> {
-        let share = (most / self.deciding.max(1)).max(DECIDED_MIN.min(most));
-        let is_past = self.get(at).is_some_and(|site| site.decided.len() > share);
-        if self.decided > most && is_past { self.take_decided(at, Nanos::MAX) } else { None }
-    }
-
-    fn take_decided(&mut self, at: SiteRef, now: Nanos) -> Option<u64> {
         let site = self.get_mut(at)?;
         let (_, id) = site.decided.pop_front_if(|(due, _)| *due <= now)?;
         let is_last = site.decided.is_empty();
         self.decided -= 1;
         self.deciding -= usize::from(is_last);
         Some(id)
+    }
+
+    /// The same where all sites have more than `most` and this one more than its share, which is one at least: together they
+    /// never have more than twice as many.
+    pub(super) fn take_past(&mut self, at: SiteRef, most: usize) -> Option<u64> {
+        let share = (most / self.deciding.max(1)).max(1);
+        let is_past = self.get(at).is_some_and(|site| site.decided.len() > share);
+        if self.decided > most && is_past { self.take_due(at, Nanos::MAX) } else { None }
     }
 
     /// Forgets one.
@@ -273,7 +270,5 @@ impl Sites {
     }
 }
 
-/// Decided requests that a site may have, however many others have some: those of a second, where little fails.
-const DECIDED_MIN: usize = 64;
 /// Silent sites of which a Gunicorn is known that are passed over at one look.
 const STALE_LOOKS_MAX: usize = 64;
