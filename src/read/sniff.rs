@@ -182,6 +182,11 @@ pub fn sniff(record: &[u8]) -> Sign {
     of_record(record)
 }
 
+/// True where a telltale word stands, so that the text is worth being read.
+pub fn is_ours(text: &str) -> bool {
+    sniff(text.as_bytes()) == Sign::Ours
+}
+
 fn of_record(mut record: &[u8]) -> Sign {
     let mut sign = Sign::None;
     while !record.is_empty() && sign != Sign::Ours {

@@ -3,9 +3,9 @@
 //! Formats and texts of `gunicorn/glogging.py`, `arbiter.py`, `workers/*.py`, `util.py` and `sock.py`, 19.9 to 27, and of
 //! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
 
-use super::{Bare, Format, Reading, table};
+use super::{Bare, Format, Reading};
 use crate::read::evidence::{Gunicorn, GunicornEvent, Proof, Stamp};
-use crate::read::sniff::{Sign, Telltale, near, ours_if, word};
+use crate::read::sniff::{Sign, Telltale, is_ours, near, ours_if, word};
 use crate::read::time::iso_stamp;
 
 /// How its messages begin where they stand without a head.
@@ -130,7 +130,7 @@ const HEAD_BYTES_MAX: usize = 160;
 
 /// True where a line of it begins: its stamp, or a message whose head is lost or a logger's.
 pub(super) fn begins(text: &str) -> bool {
-    bracketed_stamp(text).is_some() || table::is_told(text) && read(text).is_some()
+    bracketed_stamp(text).is_some() || is_ours(text) && read(text).is_some()
 }
 
 /// True for a line that starts with Gunicorn's stamp and pid.

@@ -6,7 +6,7 @@
 use super::{
     Bare, Format, Reading, gunicorn_access, gunicorn_error, host, json_line, nginx_access, nginx_error, traceback,
 };
-use crate::read::sniff::{Sign, Telltale, sniff};
+use crate::read::sniff::{Sign, Telltale, is_ours};
 
 /// What no single word tells: by the front of a line and the line.
 pub type ByShape = fn(&[u8], &[u8]) -> Sign;
@@ -50,11 +50,6 @@ pub fn has_head(text: &str) -> bool {
 /// True where a quoted request stands behind a stamp and a status behind it, as in `combined` and what is made of it.
 pub fn is_access_shaped(text: &str) -> bool {
     nginx_access::quick_status(text.as_bytes()).is_some()
-}
-
-/// True where a telltale word stands: what has no head of its own is read to see whether it begins, and only then.
-pub(super) fn is_told(text: &str) -> bool {
-    sniff(text.as_bytes()) == Sign::Ours
 }
 
 fn never(_: &str) -> bool {
@@ -155,7 +150,7 @@ pub const ROWS: [Row; COUNT] = [
         id: "host",
         telltales: host::TELLTALES,
         by_shape: None,
-        begins: |text| is_told(text) && host::read(text).is_some(),
+        begins: |text| is_ours(text) && host::read(text).is_some(),
         has_head: never,
         read: host::reading,
         is_access: false,
