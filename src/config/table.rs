@@ -270,7 +270,7 @@ pub const SETTINGS: &[Setting] = &[
         "why502::limits::held_bytes",
         Kind::Bytes("64KiB", "16GiB"),
         "64MiB",
-        "Bytes of records that wait for a verdict; past it senders are asked to come back.",
+        "Bytes of records that wait for a verdict; past it a request with failures waits for up to a second, and its sender is then asked to come back.",
     ),
     row(
         "why502::limits::held_span_bytes",

@@ -102,6 +102,8 @@ impl Drop for Reserved<'_> {
 /// Whether limits hold: what was acknowledged before the start is never refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limited {
+    /// It may be refused, and may wait before: the engine should have come as far as to it.
+    InTurn,
     /// It may be refused.
     Yes,
     /// It may not.
@@ -166,30 +168,6 @@ impl Intake {
         room.map(|room| Some((counts.items, room))).ok_or(OVERLOADED)
     }
 
-    /// The same for a request that waits a moment for the engine, should it be behind or hold as much as it may.
-    ///
-    /// # Errors
-    /// As [`Intake::prepare`], and [`Refusal::ShuttingDown`].
-    pub(super) async fn prepare_in_turn(
-        &self,
-        is_explained: bool,
-        signal: Signal,
-        request: &Bytes,
-        items: u64,
-    ) -> Result<Prepared<'_>, Refusal> {
-        let attempt = || match self.prepare(is_explained, signal, request, items, Limited::Yes) {
-            Err(Refusal::Overloaded { .. }) if self.shared.draining.load(Ordering::Relaxed) => {
-                Some(Err(Refusal::ShuttingDown))
-            }
-            Err(Refusal::Overloaded { .. }) => None,
-            done => Some(done),
-        };
-        match attempt() {
-            Some(done) => done,
-            None => self.shared.turns.wait(attempt).await.unwrap_or(Err(OVERLOADED)),
-        }
-    }
-
     /// Looks at a request and cuts out what waits; nothing of it is used yet, and what was reserved is given back with it.
     pub(super) fn prepare(
         &self,
@@ -204,6 +182,32 @@ impl Intake {
             Signal::Traces if is_explained => Ok(self.prepare_traces(request, items, limited)),
             _ => Ok(Prepared { pieces: 1, what: What::Whole(None) }),
         }
+    }
+
+    /// [`Intake::prepare`] for a request off the wire: it waits a moment for the engine, should that be behind or hold as much as
+    /// it may. Who waited in vain, or found too many waiting, is refused only where there is no room at all.
+    ///
+    /// # Errors
+    /// As [`Intake::prepare`], and [`Refusal::ShuttingDown`].
+    pub(super) async fn prepare_in_turn(
+        &self,
+        is_explained: bool,
+        signal: Signal,
+        request: &Bytes,
+        items: u64,
+    ) -> Result<Prepared<'_>, Refusal> {
+        let prepare = |limited| match self.prepare(is_explained, signal, request, items, limited) {
+            Err(Refusal::Overloaded { .. }) if self.shared.draining.load(Ordering::Relaxed) => {
+                Err(Refusal::ShuttingDown)
+            }
+            done => done,
+        };
+        let attempt = || Some(prepare(Limited::InTurn)).filter(|done| !matches!(done, Err(Refusal::Overloaded { .. })));
+        if let Some(done) = attempt() {
+            return done;
+        }
+        let waited = self.shared.turns.wait(attempt).await;
+        waited.unwrap_or_else(|| prepare(Limited::Yes))
     }
 
     /// Uses it. Returns what is still to be told to the engine, where no place in its queue was kept.
@@ -260,7 +264,7 @@ impl Intake {
 
     fn prepare_logs(&self, request: &Bytes, items: u64, limited: Limited) -> Result<Prepared<'_>, Refusal> {
         let shared = &self.shared;
-        if limited == Limited::Yes && self.still_has_no_room(request) {
+        if limited != Limited::No && self.still_has_no_room(request, limited) {
             return Err(OVERLOADED);
         }
         let lesson = Lesson::new(&shared.streams);
@@ -271,7 +275,7 @@ impl Intake {
             let admit = |found: &FoundRecord| {
                 bytes += found.range.len() + ITEM_OVERHEAD;
                 read = found.range.end;
-                limited == Limited::No || self.keeps_up() && self.has_room(bytes)
+                limited == Limited::No || self.keeps_up(limited) && self.has_room(bytes)
             };
             let scanned = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit)?;
             shared.note_unlinked(&scanned.healthy);
@@ -312,7 +316,7 @@ impl Intake {
         // Before anything of the request is used: its sender shall send all of it again.
         let permit = match limited {
             Limited::No => None,
-            Limited::Yes => match self.admit(bytes) {
+            Limited::InTurn | Limited::Yes => match self.admit(bytes, limited) {
                 Ok(permit) => Some(permit),
                 Err(refusal) => {
                     shared.refused.note(request, bytes, request.len());
@@ -421,8 +425,8 @@ impl Intake {
         (candidates, reserved)
     }
 
-    fn admit(&self, bytes: usize) -> Result<mpsc::Permit<'_, Message>, Refusal> {
-        if !self.keeps_up() || !self.has_room(bytes) {
+    fn admit(&self, bytes: usize, limited: Limited) -> Result<mpsc::Permit<'_, Message>, Refusal> {
+        if !self.keeps_up(limited) || !self.has_room(bytes) {
             return Err(OVERLOADED);
         }
         self.messages.try_reserve().map_err(|_| OVERLOADED)
@@ -430,14 +434,16 @@ impl Intake {
 
     /// True for a request that was refused before, while there is no room for what it needs. What was guessed of it asks for
     /// no more than half of all room: it would wait for ever if the guess were wrong.
-    fn still_has_no_room(&self, request: &[u8]) -> bool {
+    fn still_has_no_room(&self, request: &[u8], limited: Limited) -> bool {
         let needs = self.shared.refused.needs(request).min(self.shared.held_bytes_max / 2);
-        needs > 0 && !(self.keeps_up() && self.has_room(needs))
+        needs > 0 && !(self.keeps_up(limited) && self.has_room(needs))
     }
 
-    /// The engine is not far behind: what it is given before it comes to it would only grow cold.
-    fn keeps_up(&self) -> bool {
-        self.shared.queued_bytes.load(Ordering::Relaxed) < QUEUED_BYTES_MAX && self.messages.capacity() > 0
+    /// The engine can be told of more. Who can wait does so where it is behind: what it is given before it comes to it would
+    /// only grow cold.
+    fn keeps_up(&self, limited: Limited) -> bool {
+        let is_behind = || self.shared.queued_bytes.load(Ordering::Relaxed) >= QUEUED_BYTES_MAX;
+        self.messages.capacity() > 0 && !(limited == Limited::InTurn && is_behind())
     }
 
     /// A request that would never fit is taken when nothing else is held.
@@ -462,8 +468,7 @@ pub(super) fn weight_of(records: &[HeldRecord]) -> usize {
     records.iter().map(|record| record.weight).sum()
 }
 
-/// Bytes of records, with what each takes beside, that wait for the engine: some 800 of them. More is not let in, so that a
-/// request of any size is followed by one more at most.
+/// Bytes of records, with what each takes beside, that wait for the engine before others wait their turn: some 800 of them.
 const QUEUED_BYTES_MAX: usize = 2 << 20;
 /// What a held item takes beside its bytes: evidence, tickets, entries of maps; measured at about 2 KiB.
 pub(super) const ITEM_OVERHEAD: usize = 2_048;

@@ -1,7 +1,7 @@
 //! Requests that wait their turn for the engine: for room for what they prove, or until it has come as far as to them.
 //!
 //! Who is refused sends all of it again, and a storm would be read twice; who waits is read once. Few wait, one behind the
-//! other, for no longer than a sender would have been told to: past that it is asked to come back.
+//! other, for no longer than a sender would have been told to.
 
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, Semaphore};
@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 /// that need no turn.
 const WAITING_MAX: usize = 32;
 /// How long a request waits.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Who waits.
 #[derive(Debug)]

@@ -317,6 +317,24 @@ async fn who_finds_no_room_waits_a_moment_for_it_and_nobody_else_does() {
     assert_eq!(hop.refused("overloaded"), 0, "{order:?}");
 }
 
+/// Four times as many senders as may wait, all at once.
+#[tokio::test]
+async fn more_senders_than_may_wait_are_taken_while_there_is_room() {
+    let text = explained("300ms").replace("held_bytes: 64KiB", "held_bytes: 64MiB");
+    let hop = Hop::start(&text).await;
+    let mut senders = tokio::task::JoinSet::new();
+    for sender in 0..128 {
+        let lines = (0..50).flat_map(|number| requests::refused_by_upstream(sender * 50 + number, "/x"));
+        let lines: Vec<String> = lines.collect();
+        let request = requests::logs(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let address = hop.grpc;
+        senders.spawn(async move { call(address, Signal::Logs.grpc_path(), &request).await.grpc().code() });
+    }
+    let codes = senders.join_all().await;
+    assert!(codes.iter().all(|code| *code == Code::Ok), "{codes:?}");
+    assert_eq!(hop.refused("overloaded"), 0);
+}
+
 #[tokio::test]
 async fn past_the_bytes_that_may_be_held_senders_come_back() {
     let hop = Hop::start(&explained("5m")).await;
