@@ -15,7 +15,7 @@ mod piped;
 use followed::{CHUNK_BYTES, Followed, Id, Left, Name, id};
 use piped::Piped;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 
 /// Bytes read of one file in one turn, so that a busy file does not starve the others.
@@ -194,10 +194,7 @@ impl Follower {
                 Ok(_) if self.files.len() >= FILES_MAX => {
                     self.refuse(&path, format!("{} is not followed: {FILES_MAX} files are already", path.display()));
                 }
-                Ok(metadata) => {
-                    self.follow_what_was_missed(&path, &metadata);
-                    self.follow(&path);
-                }
+                Ok(_) => self.follow(&path),
                 // One that is named and not there yet is awaited.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => self.refuse(&path, format!("cannot read {}: {error}", path.display())),
@@ -222,17 +219,26 @@ impl Follower {
         paths
     }
 
+    /// Follows what stands under a name that it was told, or found by a pattern.
     fn follow(&mut self, path: &Path) {
         // A file that appears later is new from its start.
         let at_end = self.first_turn && !self.from_start && !self.goes_on;
-        self.follow_as(path, path, at_end);
+        // Opened before its siblings are looked for: whatever takes its name from here on is of the next look.
+        match File::open(path).and_then(|file| Ok((file.metadata()?, file))) {
+            Ok((metadata, file)) => {
+                self.follow_what_was_missed(path, &metadata);
+                self.follow_as(path, path, file, at_end);
+            }
+            // It was renamed away since it was seen.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => self.refuse(path, format!("cannot read {}: {error}", path.display())),
+        }
     }
 
     /// Logs that were rotated away while nobody looked, under the names that they have now.
     fn find_again(&mut self) {
-        let moved = siblings::moved(&self.left);
-        for (log, path) in moved {
-            self.follow_as(&path, &log, false);
+        for (log, sibling) in siblings::moved(&self.left) {
+            self.follow_as(&sibling.path, &log, sibling.file, false);
         }
     }
 
@@ -243,19 +249,18 @@ impl Follower {
         let known: BTreeSet<Id> = self.files.values().map(|followed| followed.id).collect();
         let positions = self.positions();
         let of_log: Vec<Left> = positions.left().filter(|left| left.path == log).collect();
-        for path in siblings::between(log, before, newest, &known, &of_log) {
-            self.follow_as(&path, log, false);
+        for sibling in siblings::between(log, before, newest, &known, &of_log) {
+            self.follow_as(&sibling.path, log, sibling.file, false);
         }
     }
 
     /// Follows the file of a path as that of a log.
-    fn follow_as(&mut self, path: &Path, log: &Path, at_end: bool) {
-        let opened = Followed::open(path, at_end, &self.left).and_then(|mut followed| {
-            log.clone_into(&mut followed.path);
+    fn follow_as(&mut self, path: &Path, log: &Path, file: File, at_end: bool) {
+        let begun = Followed::begin(file, log, at_end, &self.left).and_then(|followed| {
             let is_compressed = followed.is_compressed()?;
             Ok((followed, is_compressed))
         });
-        match opened {
+        match begun {
             Ok((_, true)) => self.refuse(path, format!("{} is compressed and is not followed", path.display())),
             Ok((followed, false)) => {
                 self.refused.remove(path);

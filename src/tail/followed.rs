@@ -80,9 +80,8 @@ impl Followed {
     /// Begins at the start, at the end, or where a file of the same inode and the same first bytes was left.
     ///
     /// # Errors
-    /// When it cannot be opened or read.
-    pub(super) fn open(path: &Path, at_end: bool, left: &[Left]) -> io::Result<Followed> {
-        let file = File::open(path)?;
+    /// When it cannot be read.
+    pub(super) fn begin(file: File, path: &Path, at_end: bool, left: &[Left]) -> io::Result<Followed> {
         let metadata = file.metadata()?;
         let id = id(&metadata);
         let mut followed = Followed {

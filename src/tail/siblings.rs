@@ -1,29 +1,56 @@
 //! Where a rotation has put a log: beside it, under a name that begins with its own.
 
 use super::followed::{FINGERPRINT_BYTES, Id, Left, id};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Names that are looked at in one folder: a rotation keeps some dozens.
 const NAMES_MAX: usize = 4_096;
 
-/// Logs whose name stands for another file or for none, with what their file is called now.
-pub(super) fn moved(left: &[Left]) -> Vec<(PathBuf, PathBuf)> {
+/// Looks at a folder at most: each that finds something new, or a name that has gone to another file, is followed by another.
+const LOOKS_MAX: usize = 8;
+
+/// A file that a rotation has put beside its log. It is open, as its name may be another file's by now.
+pub(super) struct Sibling {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    metadata: Metadata,
+}
+
+impl Sibling {
+    fn open(path: PathBuf) -> io::Result<Sibling> {
+        let file = File::open(&path)?;
+        let metadata = file.metadata()?;
+        Ok(Sibling { path, file, metadata })
+    }
+
+    /// Its first bytes.
+    fn first(&self) -> io::Result<Vec<u8>> {
+        let mut first = vec![0_u8; FINGERPRINT_BYTES];
+        let count = self.file.read_at(&mut first, 0)?;
+        first.truncate(count);
+        Ok(first)
+    }
+}
+
+/// Logs whose name stands for another file or for none, with their file where it is now.
+pub(super) fn moved(left: &[Left]) -> Vec<(PathBuf, Sibling)> {
     let mut found = Vec::new();
     for left in left {
         let is_there = std::fs::metadata(&left.path).is_ok_and(|metadata| id(&metadata).1 == left.id.1);
         if is_there {
             continue;
         }
-        let again = beside(&left.path).into_iter().find(|(path, metadata)| {
-            id(metadata).1 == left.id.1 && first(path).is_some_and(|first| left.is(id(metadata), &first))
-        });
+        let again = beside(&left.path, |metadata| id(metadata).1 == left.id.1)
+            .into_iter()
+            .find(|sibling| sibling.first().is_ok_and(|first| left.is(id(&sibling.metadata), &first)));
         // One that was read to its end has nothing more, and its program writes to another.
-        if let Some((path, _)) = again.filter(|(_, metadata)| metadata.len() > left.offset) {
-            found.push((left.path.clone(), path));
+        if let Some(sibling) = again.filter(|sibling| sibling.metadata.len() > left.offset) {
+            found.push((left.path.clone(), sibling));
         }
     }
     found
@@ -38,25 +65,43 @@ pub(super) fn between(
     newest: &Metadata,
     known: &BTreeSet<Id>,
     of_log: &[Left],
-) -> Vec<PathBuf> {
+) -> Vec<Sibling> {
     let Ok(end) = newest.created() else { return Vec::new() };
-    let mut found: Vec<(SystemTime, PathBuf)> = beside(log)
-        .into_iter()
-        .filter(|(_, metadata)| !known.contains(&id(metadata)) && id(metadata) != id(newest))
-        .filter_map(|(path, metadata)| Some((metadata.created().ok()?, path)))
-        .filter(|(made, _)| *made > before && *made <= end)
-        .filter(|(_, path)| {
-            let is_copy =
-                |first: &[u8]| of_log.iter().any(|left| !left.first.is_empty() && first.starts_with(&left.first));
-            first(path).is_some_and(|first| !is_copy(&first))
-        })
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, path)| path).collect()
+    let is_between = |metadata: &Metadata| {
+        let is_other = !known.contains(&id(metadata)) && id(metadata) != id(newest);
+        is_other && metadata.created().is_ok_and(|made| made > before && made <= end)
+    };
+    let is_copy = |first: &[u8]| of_log.iter().any(|left| !left.first.is_empty() && first.starts_with(&left.first));
+    let mut found = beside(log, is_between);
+    found.retain(|sibling| sibling.first().is_ok_and(|first| !is_copy(&first)));
+    found.sort_by_cached_key(|sibling| (sibling.metadata.created().ok(), sibling.path.clone()));
+    found
 }
 
-/// Files in the folder of a log whose names begin with its own: `access.log.1`, `access.log-20261129`.
-fn beside(log: &Path) -> Vec<(PathBuf, Metadata)> {
+/// Those files in the folder of a log whose names begin with its own: `access.log.1`, `access.log-20261129`. A rotation that
+/// goes on meanwhile renames them, so that the folder is looked at until a look finds what the one before it found.
+fn beside(log: &Path, is_asked_for: impl Fn(&Metadata) -> bool) -> Vec<Sibling> {
+    let mut found: BTreeMap<Id, Sibling> = BTreeMap::new();
+    for look in 1..=LOOKS_MAX {
+        let mut is_still = look > 1;
+        for (path, seen) in names_beside(log) {
+            if !is_asked_for(&seen) || found.contains_key(&id(&seen)) {
+                continue;
+            }
+            is_still = false;
+            let Ok(sibling) = Sibling::open(path) else { continue };
+            if sibling.metadata.is_file() && is_asked_for(&sibling.metadata) {
+                found.insert(id(&sibling.metadata), sibling);
+            }
+        }
+        if is_still {
+            break;
+        }
+    }
+    found.into_values().collect()
+}
+
+fn names_beside(log: &Path) -> Vec<(PathBuf, Metadata)> {
     let (Some(folder), Some(name)) = (log.parent(), log.file_name().and_then(|name| name.to_str())) else {
         return Vec::new();
     };
@@ -73,10 +118,4 @@ fn beside(log: &Path) -> Vec<(PathBuf, Metadata)> {
         .filter_map(|entry| Some((entry.path(), std::fs::metadata(entry.path()).ok()?)))
         .filter(|(_, metadata)| metadata.is_file())
         .collect()
-}
-
-fn first(path: &Path) -> Option<Vec<u8>> {
-    let mut first = Vec::new();
-    File::open(path).ok()?.take(FINGERPRINT_BYTES as u64).read_to_end(&mut first).ok()?;
-    Some(first)
 }

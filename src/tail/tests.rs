@@ -246,3 +246,33 @@ fn positions_that_are_none_are_told() {
     let error = Positions::default().write(&nowhere).expect_err("no folder").to_string();
     assert!(error.contains("check its folder"), "{error}");
 }
+
+#[test]
+fn a_rotation_that_goes_on_while_it_is_looked_at_hides_no_file() {
+    const ROTATIONS: usize = 40;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.log");
+    append(&path, "line 0\n");
+    let mut follower = Follower::new(vec![path.display().to_string()], true);
+    let mut told = turn(&mut follower);
+    let rotating = std::thread::spawn(move || {
+        for line in 1..=ROTATIONS {
+            // Longer than a tick of the clock by which a file was made.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            for number in (1..line).rev() {
+                rename(&path.with_file_name(format!("a.log.{number}")), &format!("a.log.{}", number + 1));
+            }
+            rename(&path, "a.log.1");
+            append(&path, &format!("line {line}\n"));
+        }
+    });
+    while !rotating.is_finished() {
+        told.extend(turn(&mut follower));
+        std::thread::sleep(std::time::Duration::from_millis(35));
+    }
+    rotating.join().expect("rotates");
+    told.extend(turn(&mut follower));
+    told.extend(turn(&mut follower));
+    let expected: Vec<String> = (0..=ROTATIONS).map(|line| format!("line {line}")).collect();
+    assert_eq!(told, expected);
+}
