@@ -54,7 +54,11 @@ fi
 check 'the estimate of confidences' python3 tests/calibration/calibrate.py --self-test
 
 # The tests of the crate: their own counts are added up.
-cargo test --no-fail-fast 2>&1 | tee "$log" | grep -E '^(test result|error|test .* FAILED|failures:|---- )|panicked at'
+# Of one that fails the line behind `panicked at` is shown too: it says what was there.
+cargo test --no-fail-fast 2>&1 | tee "$log" | awk '
+  told { print substr($0, 1, 2000); told = 0; next }
+  /panicked at/ { print; told = 1; next }
+  /^(test result|error|test .* FAILED|failures:|---- )/ { print; fflush() }'
 crate=${PIPESTATUS[0]}
 counts=$(awk '/^test result/ {p += $4; f += $6} END {print p + 0, f + 0}' "$log")
 passed=$((passed + ${counts% *}))
