@@ -3,7 +3,7 @@
 # million records as a ratio to the proxy, records a second, resident memory, added delay. About an hour; one load quickly:
 #   benches/compare.sh --only storm --rounds 1 --records 500000 --seconds 15 --without-collector
 #   benches/compare.sh [--rounds N] [--records N] [--seconds N] [--only WORDS] [--why502 FILE] [--json FILE] [--without-collector]
-#     [--journal]
+#     [--journal] [--before FILE]
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/setup.sh
