@@ -253,10 +253,15 @@ pub(in crate::engine) fn words_of_error(message: &str, action: &str, ticket: Tic
     Quote { source: Source::NginxError, text: quotable(parts.concat()), ticket: Some(ticket) }
 }
 
+/// What `upstream_status` and `upstream_header_time` take in a quote.
+const UPSTREAM_BYTES: usize = ", upstream_status ".len() + ", upstream_header_time 00.000".len();
+
 /// The deciding fields of an access line.
 pub fn access_quote(access: &Seen<NginxAccess>) -> Quote {
     let what = &access.what;
-    let mut words = format!("{} {} {}", what.method, what.target, what.status);
+    let words_of_upstream = if what.has_upstream { UPSTREAM_BYTES + 5 * what.attempts.len() } else { 0 };
+    let mut words = String::with_capacity(what.method.len() + what.target.len() + 5 + words_of_upstream);
+    words.extend([&*what.method, " ", &*what.target, " ", &what.status.to_string()]);
     if what.has_upstream {
         words.push_str(", upstream_status ");
         for (index, attempt) in what.attempts.iter().enumerate() {

@@ -14,6 +14,8 @@ use crate::read::text::{hash64, quotable};
 
 /// Quotes on one verdict (`why502.evidence`).
 pub(super) const EVIDENCE_MAX: usize = 5;
+/// As many as most verdicts have: an error line and an access line.
+const EVIDENCE_USUAL: usize = 2;
 /// Other claims that are told with a verdict: more than ever fire for one request that anything tells of.
 const CONSIDERED_MAX: usize = 8;
 /// Other causes that are named in the evidence.
@@ -182,6 +184,7 @@ pub fn verdict_of(
     }
     // A verdict is kept for minutes.
     records.shrink_to_fit();
+    evidence.shrink_to_fit();
     let access = request.access.as_ref();
     let attempts = access.map_or(0, |access| access.what.attempts.len());
     let attempts = if attempts > 0 {
@@ -264,7 +267,7 @@ fn peer_of(case: &Case<'_>) -> Peer {
 }
 
 fn evidence_of(case: &Case<'_>, claim: &Claim) -> Vec<Quote> {
-    let mut evidence: Vec<Quote> = Vec::new();
+    let mut evidence: Vec<Quote> = Vec::with_capacity(EVIDENCE_USUAL);
     let mut push = |quote: Quote| {
         if evidence.len() < EVIDENCE_MAX
             && !evidence.iter().any(|known| known.text == quote.text && known.source == quote.source)

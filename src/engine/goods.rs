@@ -217,6 +217,9 @@ impl Apart {
 
     /// Is learned from.
     pub(super) fn teach(self, world: &mut World) {
+        if self.end.is_none() && self.wait.is_none() && self.arrived.is_none() {
+            return;
+        }
         if let Some((apart, _)) = self.end {
             world.note_span_end(self.source, apart);
         }

@@ -62,7 +62,13 @@ impl Trail {
         let of_errors = case.request.errors.iter().filter_map(|error| error.what.upstream.as_deref());
         let names = case.upstream.into_iter().chain(verdict.upstream.as_deref()).chain(of_access).chain(of_errors);
         let mut peers: Vec<u64> = Vec::new();
+        // Nearly always all of them name the same.
+        let mut last = "";
         for name in names.filter(|name| !name.is_empty()) {
+            if name == last {
+                continue;
+            }
+            last = name;
             let hash = peer(name);
             if peers.len() < PEERS_MAX && !peers.contains(&hash) {
                 peers.push(hash);
@@ -139,9 +145,9 @@ fn named(kind: Kind, site: SiteRef, name: &[u8]) -> u64 {
     let mut short = [0; SHORT];
     match short.get_mut(..length) {
         Some(words) => {
-            for (place, byte) in words.iter_mut().zip(head.as_flattened().iter().chain(name)) {
-                *place = *byte;
-            }
+            let (of_head, of_name) = words.split_at_mut(head.as_flattened().len());
+            of_head.copy_from_slice(head.as_flattened());
+            of_name.copy_from_slice(name);
             hash64(words)
         }
         None => hash64(&[head.as_flattened(), name].concat()),

@@ -49,9 +49,12 @@ impl Correlator {
             let is_live = held.iter().any(|item| !item.origin.is_replayed);
             !is_told_elsewhere && (held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet)))
         };
-        let mask: Vec<bool> = self.verdict_route.explained.iter().map(lacks).collect();
         // What was replayed may get its verdict after the replay.
         let is_replayed = self.is_replaying || !held.is_empty() && held.iter().all(|item| item.origin.is_replayed);
+        if !is_replayed && self.replay_incidents.is_empty() && self.verdict_route.explained.iter().all(lacks) {
+            return About { surroundings, marks, route: Arc::clone(&self.verdict_route) };
+        }
+        let mask: Vec<bool> = self.verdict_route.explained.iter().map(lacks).collect();
         if let Some(incident) = &verdict.incident
             && (is_replayed || self.replay_incidents.contains_key(&incident.uid))
         {
@@ -146,8 +149,8 @@ impl Correlator {
         }
         let write = |out: &mut Vec<u8>| enrichment.put_verdict_record(verdict, now, out);
         if marks.is_empty() {
-            let id = format!("{}-{}", verdict.uid, verdict.revision);
-            self.send_alone(("verdict", id), &route, &surroundings, builder, write);
+            let id = (&*verdict.uid, verdict.revision);
+            self.send_alone("verdict", id, &route, &surroundings, builder, write);
         } else {
             self.shared.counters.add(OWN_RECORDS, "verdict", 1);
             builder.push_with(&route, Signal::Logs, Amount::default(), marks, &surroundings, write);
@@ -157,7 +160,8 @@ impl Correlator {
     /// Sends a record that belongs to no request which is undelivered: through the journal by itself, where there is one.
     fn send_alone(
         &mut self,
-        (kind, id): (&'static str, String),
+        kind: &'static str,
+        (uid, revision): (&str, u32),
         route: &Arc<Route>,
         surroundings: &Surroundings,
         builder: &mut Builder,
@@ -172,7 +176,7 @@ impl Correlator {
         let mut alone = Builder::default();
         alone.push_with(route, Signal::Logs, Amount::default(), Marks::default(), surroundings, write);
         if let Some((route, request)) = alone.take() {
-            let own = Own { kind, id, route, request };
+            let own = Own { kind, id: format!("{uid}-{revision}"), route, request };
             if self.is_replaying { keeper.take_replayed(own, counters) } else { keeper.take(own, counters) }
         }
     }
@@ -212,8 +216,8 @@ impl Correlator {
                 let (room, marks) = (Amount::default(), Marks::default());
                 builder.push_with(&route, Signal::Logs, room, marks, &surroundings, write);
             } else {
-                let id = format!("{}-{}", incident.label.uid, incident.revision);
-                self.send_alone(("incident", id), &route, &surroundings, builder, write);
+                let id = (&*incident.label.uid, incident.revision);
+                self.send_alone("incident", id, &route, &surroundings, builder, write);
             }
         }
     }
