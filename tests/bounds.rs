@@ -226,6 +226,35 @@ fn what_was_decided_is_remembered_within_one_limit_and_nobody_pushes_out_another
 }
 
 #[test]
+fn an_outage_of_which_nothing_more_may_come_is_soon_forgotten_and_what_a_line_may_still_join_is_not() {
+    let settings = Settings { hold: 2 * SECOND, settle: Some(SECOND), ..Settings::default() };
+    let mut crowd = Crowd::new(settings);
+    crowd.timed_out(0);
+    crowd.pass(3 * SECOND);
+    let (errors, access) = (Stream::on_host(3, "beside"), Stream::on_host(4, "beside"));
+    let mut most = 0;
+    for number in 0..3_000 {
+        let target = format!("/x/{number}");
+        crowd.refused(&errors, &target);
+        let stamp = why502::read::time::rfc3339(crowd.now);
+        let clock = &stamp[11..19];
+        let line = format!(r#"198.51.100.20 - - [04/Mar/2026:{clock} +0000] "GET {target} HTTP/1.1" 502 157 "-" "x""#);
+        crowd.line(&access, &line);
+        crowd.pass(SECOND / 200);
+        most = most.max(crowd.engine.request_count() - crowd.engine.open_count());
+    }
+    crowd.pass(5 * SECOND);
+    assert_eq!(crowd.others, 3_000, "each has its verdict");
+    assert!((500..600).contains(&most), "{most} decided requests are remembered");
+    // Its access line comes late, and finds the verdict.
+    let nginx = Stream::on_host(1, "the-one");
+    crowd.line(&nginx, r#"198.51.100.20 - - [04/Mar/2026:09:15:00 +0000] "GET /the-one/0 HTTP/1.1" 502 157 "-" "x""#);
+    crowd.finish();
+    assert_eq!(crowd.told, [expected(1), expected(1)].concat(), "it is told again, with its status");
+    assert_eq!(crowd.others, 3_000, "none is told twice");
+}
+
+#[test]
 fn a_site_that_is_forgotten_lets_its_good_requests_go() {
     let mut engine = Engine::new(Settings { link_all: true, ..Settings::default() });
     let (mut wanted, reader) = (Wanted::default(), Reader::default());

@@ -8,7 +8,7 @@ use super::goods::Apart;
 use super::incident::Trail;
 use super::outcome::{self, Outcome};
 use super::settle::Final;
-use super::sites::SiteRef;
+use super::sites::{Late, SiteRef};
 use super::timers::{REVISIT, Timer};
 use super::topology::Ties;
 use super::verdict::{LinkMethod, Source, Ticket, Verdict};
@@ -23,6 +23,9 @@ const LATE: Nanos = 60 * SECOND;
 /// Decided requests of all sites remembered for late records: 15 MiB, for a while twice as many. In a storm they are the newest,
 /// and each site that has some has its share.
 const DECIDED_MAX: usize = 4_096;
+/// The same of those of which hardly anything may still come, as nearly all of an outage that no trace tells of: a megabyte,
+/// which stays near the processor.
+const CLOSED_MAX: usize = 512;
 /// Sites whose requests are looked at again when a worker of another site ends.
 const REVISITED_SITES_MAX: usize = 64;
 /// Uids of recent verdicts that are kept to tell equal requests apart.
@@ -129,6 +132,9 @@ impl Engine {
         };
         let judged = decide::judge(&case);
         let found = if only == Only::Final { Some(Final::of(&case, &judged)?) } else { None };
+        let awaits_none = case.request.has_all_lines() && !case.request.has_ids() && !case.sees_spans();
+        let is_closed = found == Some(Final::Whole) && awaits_none;
+        let late = if is_closed { Late::Unlikely } else { Late::Likely };
         let request = case.request;
         let death = case.death.map(|(key, _)| key);
         let (mut verdict, span) = decide::verdict_of(&case, judged, id, salt, self.settings.link_threshold);
@@ -188,7 +194,7 @@ impl Engine {
         self.tell_incidents();
         if before.is_none() {
             self.note_uid(at, id);
-            self.remember_decided(now, at, id);
+            self.remember_decided(now, at, late, id);
         }
         found
     }
@@ -203,31 +209,36 @@ impl Engine {
     }
 
     /// A decided request is remembered for late records, but not for ever and not too many.
-    fn remember_decided(&mut self, now: Nanos, at: SiteRef, id: u64) {
+    fn remember_decided(&mut self, now: Nanos, at: SiteRef, late: Late, id: u64) {
         let due = now.saturating_add(LATE);
-        self.sites.remember(at, due, id);
+        self.sites.remember(at, late, due, id);
         if let Some(site) = self.sites.get_mut(at)
             && !std::mem::replace(&mut site.forgets, true)
         {
             self.timers.set(due, Timer::Forget(at));
         }
+        let most = match late {
+            Late::Likely => DECIDED_MAX,
+            Late::Unlikely => CLOSED_MAX,
+        };
         // One more than came: others may have taken of its share.
-        let decided_max = self.settings.requests_max.min(DECIDED_MAX);
         for _ in 0..2 {
-            let Some(oldest) = self.sites.take_past(at, decided_max) else { break };
+            let Some(oldest) = self.sites.take_past(at, late, most.min(self.settings.requests_max)) else { break };
             self.forget_request(at, oldest);
         }
     }
 
     /// Forgets the decided requests of a site whose time is over.
     pub(super) fn forget_decided(&mut self, now: Nanos, at: SiteRef) {
-        while let Some(id) = self.sites.take_due(at, now) {
-            self.forget_request(at, id);
+        for late in Late::ALL {
+            while let Some(id) = self.sites.take_due(at, late, now) {
+                self.forget_request(at, id);
+            }
         }
         let Some(site) = self.sites.get_mut(at) else { return };
-        let next = site.first_decided();
+        let next = site.next_due();
         site.forgets = next.is_some();
-        if let Some((due, _)) = next {
+        if let Some(due) = next {
             self.timers.set(due, Timer::Forget(at));
         }
     }

@@ -58,8 +58,9 @@ pub(super) struct Site {
     pub(super) clocks: Clocks,
     /// Requests that wait for their verdict.
     pub(super) open: usize,
-    /// Requests in the order of their verdicts, with when each shall be forgotten; some of them are already.
-    decided: VecDeque<(Nanos, u64)>,
+    /// Requests in the order of their verdicts, with when each shall be forgotten; some of them are already. By what may
+    /// still come of them.
+    decided: [VecDeque<(Nanos, u64)>; Late::ALL.len()],
     /// The timer runs by which they are forgotten.
     pub(super) forgets: bool,
     /// Failing requests that came in a crowd and have both of their lines, in that order.
@@ -81,10 +82,31 @@ impl Site {
         known.is_some_and(|known| known.replace(service) != Some(service))
     }
 
-    /// The request that was decided first, with when it shall be forgotten.
-    pub(super) fn first_decided(&self) -> Option<(Nanos, u64)> {
-        self.decided.front().copied()
+    /// When the next decided request shall be forgotten.
+    pub(super) fn next_due(&self) -> Option<Nanos> {
+        self.decided.iter().filter_map(|decided| decided.front()).map(|(due, _)| *due).min()
     }
+}
+
+/// What may still come of a decided request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// A line, a span or the end of a worker.
+    Likely,
+    /// Hardly anything: both of its lines came, no later one unseats its cause, and no span is looked for.
+    Unlikely,
+}
+
+impl Late {
+    /// Both.
+    pub(super) const ALL: [Late; 2] = [Late::Likely, Late::Unlikely];
+}
+
+/// Decided requests of one kind that are remembered, and how many sites have some.
+#[derive(Debug, Default)]
+struct Decided {
+    requests: usize,
+    sites: usize,
 }
 
 #[derive(Debug, Default)]
@@ -103,9 +125,8 @@ pub(super) struct Sites {
     by_age: BTreeSet<(i64, SiteRef)>,
     /// The last one that was asked for: records come in runs.
     last: Option<(u64, SiteRef)>,
-    /// Decided requests that are remembered, and how many sites have some.
-    decided: usize,
-    deciding: usize,
+    /// Decided requests that are remembered, by what may still come of them.
+    decided: [Decided; Late::ALL.len()],
 }
 
 impl Sites {
@@ -142,7 +163,7 @@ impl Sites {
             world,
             clocks: Clocks::default(),
             open: 0,
-            decided: VecDeque::new(),
+            decided: Default::default(),
             forgets: false,
             crowd: Crowd::default(),
             uids: HashMap::default(),
@@ -224,38 +245,45 @@ impl Sites {
     }
 
     /// Remembers a decided request until it is due to be forgotten.
-    pub(super) fn remember(&mut self, at: SiteRef, due: Nanos, id: u64) {
-        let Some(site) = self.get_mut(at) else { return };
-        let is_first = site.decided.is_empty();
-        site.decided.push_back((due, id));
-        self.decided += 1;
-        self.deciding += usize::from(is_first);
+    pub(super) fn remember(&mut self, at: SiteRef, late: Late, due: Nanos, id: u64) {
+        let Some(of_site) = self.get_mut(at).and_then(|site| site.decided.get_mut(late as usize)) else { return };
+        let is_first = of_site.is_empty();
+        of_site.push_back((due, id));
+        if let Some(of_all) = self.decided.get_mut(late as usize) {
+            of_all.requests += 1;
+            of_all.sites += usize::from(is_first);
+        }
     }
 
     /// The oldest decided request of a site, taken off where it is due.
-    pub(super) fn take_due(&mut self, at: SiteRef, now: Nanos) -> Option<u64> {
-        let site = self.get_mut(at)?;
-        let (_, id) = site.decided.pop_front_if(|(due, _)| *due <= now)?;
-        let is_last = site.decided.is_empty();
-        self.decided -= 1;
-        self.deciding -= usize::from(is_last);
+    pub(super) fn take_due(&mut self, at: SiteRef, late: Late, now: Nanos) -> Option<u64> {
+        let of_site = self.get_mut(at)?.decided.get_mut(late as usize)?;
+        let (_, id) = of_site.pop_front_if(|(due, _)| *due <= now)?;
+        let is_last = of_site.is_empty();
+        if let Some(of_all) = self.decided.get_mut(late as usize) {
+            of_all.requests -= 1;
+            of_all.sites -= usize::from(is_last);
+        }
         Some(id)
     }
 
     /// The same where all sites have more than `most` and this one more than its share, which is one at least: together they
     /// never have more than twice as many.
-    pub(super) fn take_past(&mut self, at: SiteRef, most: usize) -> Option<u64> {
-        let share = (most / self.deciding.max(1)).max(1);
-        let is_past = self.get(at).is_some_and(|site| site.decided.len() > share);
-        if self.decided > most && is_past { self.take_due(at, Nanos::MAX) } else { None }
+    pub(super) fn take_past(&mut self, at: SiteRef, late: Late, most: usize) -> Option<u64> {
+        let of_all = self.decided.get(late as usize)?;
+        let share = (most / of_all.sites.max(1)).max(1);
+        let is_past = self.get(at)?.decided.get(late as usize)?.len() > share;
+        if of_all.requests > most && is_past { self.take_due(at, late, Nanos::MAX) } else { None }
     }
 
     /// Forgets one.
     pub(super) fn remove(&mut self, at: SiteRef) -> Option<Box<Site>> {
         let slot = self.slots.get_mut(at.slot as usize).filter(|slot| slot.generation == at.generation)?;
         let site = slot.site.take()?;
-        self.decided -= site.decided.len();
-        self.deciding -= usize::from(!site.decided.is_empty());
+        for (of_all, of_site) in self.decided.iter_mut().zip(&site.decided) {
+            of_all.requests -= of_site.len();
+            of_all.sites -= usize::from(!of_site.is_empty());
+        }
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(at.slot);
         self.by_key.remove(&site.place.site);

@@ -78,6 +78,16 @@ impl Request {
         self.span_keys.shrink_to_fit();
     }
 
+    /// Of every attempt that its access line counts an error line came.
+    pub(in crate::engine) fn has_all_lines(&self) -> bool {
+        self.access.as_ref().is_some_and(|access| self.errors.len() >= access.what.attempts.len().max(1))
+    }
+
+    /// One of its records names its trace or its id, by which a span may come that is its own.
+    pub(in crate::engine) fn has_ids(&self) -> bool {
+        self.trace.is_some() || self.span_keys.iter().any(|key| key.id().is_some())
+    }
+
     /// The hash of its request line, and whether its access line is looked for, when that changed since the last call.
     pub fn note_awaited(&mut self) -> Option<(u64, bool)> {
         let hash = self.line_hash?;
