@@ -22,7 +22,6 @@ pub mod traces;
 pub mod zones;
 
 use crate::engine::correlate::slow::SlowSpan;
-use crate::engine::correlate::spans::SpanRow;
 use crate::engine::incident::{Incident, State};
 use crate::engine::span_watch::may_be_own;
 use crate::engine::verdict::{GoodRequest, Verdict};
@@ -272,11 +271,9 @@ fn judge(options: &Options, items: &Receiver<Vec<(Nanos, Merged)>>, reached: &mu
                     remembered.released(ticket);
                 }
             }
-            Merged::Span(mut span, place) => {
-                if !may_be_own(&span, &engine.named()) {
-                    span.ticket = SpanRow::NOT_HELD;
-                }
-                engine.handle_spans(now, &place, &[*span]);
+            Merged::Span(span, ticket, place) => {
+                let held = may_be_own(&span, &engine.named()).then_some((0, ticket));
+                engine.handle_spans(now, &place, &[*span], held.as_slice());
             }
             Merged::Slow(span) => engine.handle_slow([*span]),
             Merged::Sample(record) => engine.handle_sample(now, *record),

@@ -151,7 +151,7 @@ fn why502(requests: &[Truth]) -> Vec<Option<[u8; 16]>> {
                     assert_eq!(engine.handle_record(time, record), Decision::Hold);
                 }
             }
-            Err(span) => engine.handle_spans(time, &stream.place, &[span]),
+            Err(span) => engine.handle_spans(time, &stream.place, &[span], &[]),
         }
         drain(&mut engine);
     }
@@ -286,7 +286,7 @@ fn links_of(told: Vec<(Nanos, Told)>) -> Vec<(Link, Vec<String>)> {
         engine.handle_timeout(time);
         let (line, is_sample) = match told {
             Told::Span(span) => {
-                engine.handle_spans(time, &stream.place, &[span]);
+                engine.handle_spans(time, &stream.place, &[span], &[]);
                 continue;
             }
             Told::Line(line) => (line, false),

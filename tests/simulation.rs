@@ -370,7 +370,7 @@ fn run(seed: u64, requests: u64, all: bool) -> (Simulation, Told) {
                 let ((at, _), (host, row)) = first.remove_entry();
                 engine.handle_timeout(at);
                 told.drain(&mut engine);
-                engine.handle_spans(at, &Stream::on_host(1, &format!("host-{host}")).place, &[row]);
+                engine.handle_spans(at, &Stream::on_host(1, &format!("host-{host}")).place, &[row], &[]);
             }
             simulation.now = arrives;
             engine.handle_timeout(arrives);

@@ -14,7 +14,6 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use requests::{attribute, record};
 use std::sync::Arc;
-use why502::engine::correlate::spans::SpanRow;
 use why502::engine::verdict::{Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings, UpstreamRule};
 use why502::read::Wanted;
@@ -137,8 +136,8 @@ fn verdicts(input: &[&Input<'_>], sites: &Sites, settings: Settings) -> Vec<Arc<
             Arc::new(sites.of_resource(resource.attributes()))
         });
         for (place, rows) in scanned.groups {
-            let held: Vec<SpanRow> = scanned.rows[rows].iter().map(|row| SpanRow { ticket: next(), ..*row }).collect();
-            engine.handle_spans(now, &place, &held);
+            let held: Vec<(usize, Ticket)> = (0..rows.len()).map(|row| (row, next())).collect();
+            engine.handle_spans(now, &place, &scanned.rows[rows], &held);
         }
     }
     engine.finish(now + 20_000_000_000);

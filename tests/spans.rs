@@ -158,10 +158,10 @@ impl Live {
     /// Hands over a span as the pipeline does; its ticket, if it was kept back.
     fn span(&mut self, span: SpanRow) -> Option<u64> {
         let keep = may_be_own(&span, &self.engine.named());
-        let ticket = if keep { self.ticket() } else { SpanRow::NOT_HELD };
-        self.engine.handle_spans(self.now, &Default::default(), &[SpanRow { ticket, ..span }]);
+        let held = keep.then(|| (0, self.ticket()));
+        self.engine.handle_spans(self.now, &Default::default(), &[span], held.as_slice());
         self.outputs();
-        keep.then_some(ticket.0)
+        held.map(|(_, ticket)| ticket.0)
     }
 
     fn wait(&mut self, time: Nanos) {

@@ -244,8 +244,8 @@ impl Live {
     }
 
     fn span(&mut self, span: SpanRow) {
-        let span = SpanRow { ticket: self.ticket(), ..span };
-        self.engine.handle_spans(self.now, &Default::default(), &[span]);
+        let ticket = self.ticket();
+        self.engine.handle_spans(self.now, &Default::default(), &[span], &[(0, ticket)]);
     }
 
     fn wait(&mut self, seconds: i64) {

@@ -70,7 +70,7 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
             last += 1;
             let ticket = Ticket(last);
             let end = START * SECOND + i64::from(*second) * (SECOND / 10);
-            let mut span = SpanRow {
+            let span = SpanRow {
                 trace_id: [*number % 4 + 1; 16],
                 flags: SpanRow::SERVER,
                 start: end - SECOND,
@@ -78,12 +78,10 @@ fn run(operations: &[(u8, u8, u8)]) -> Vec<String> {
                 status: if number.is_multiple_of(2) { 502 } else { 200 * u16::from(number.is_multiple_of(3)) },
                 ..SpanRow::default()
             };
-            span = span.asking("GET", &format!("/{}", number % 4));
-            if may_be_own(&span, &engine.named()) {
-                span.ticket = ticket;
-                held.insert(ticket);
-            }
-            engine.handle_spans(now, &Arc::default(), &[span]);
+            let span = span.asking("GET", &format!("/{}", number % 4));
+            let waits = may_be_own(&span, &engine.named()).then_some((0, ticket));
+            held.extend(waits.map(|(_, ticket)| ticket));
+            engine.handle_spans(now, &Arc::default(), &[span], waits.as_slice());
         } else if index == LINES.len() + 1 {
             engine.handle_healthy(now, &Stream::alone(1), u64::from(*number));
         } else {

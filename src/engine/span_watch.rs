@@ -20,22 +20,24 @@ const SPAN_LOOKS_MAX: usize = 256;
 const NGINXES_MAX: usize = 64;
 
 impl Engine {
-    /// Takes the server and client spans of one resource. A span that has a ticket is one that the caller keeps back until
-    /// [`super::Output::Release`] names it, because it [`may be a failed request's own`](may_be_own); all others have gone on.
-    pub fn handle_spans(&mut self, now: Nanos, place: &Arc<Place>, rows: &[SpanRow]) {
+    /// Takes the server and client spans of one resource. Those whose places are among the `held`, the first one first, the
+    /// caller keeps back until [`super::Output::Release`] names them, because they
+    /// [`may be a failed request's own`](may_be_own); all others have gone on.
+    pub fn handle_spans(&mut self, now: Nanos, place: &Arc<Place>, rows: &[SpanRow], held: &[(usize, Ticket)]) {
         let at = self.site_of(now, place);
         if rows.iter().any(|row| row.is_server() && !row.is_from_nginx()) {
             self.note(at, Role::Spans, place);
         }
         let limit = self.settings.spans_max;
-        let mut watched = Vec::new();
+        let mut watched = Vec::with_capacity(held.len());
+        let mut held = held.iter().peekable();
         if let Some(site) = self.sites.get_mut(at) {
             let before = site.world.spans.count();
-            for row in rows {
+            for (place, row) in rows.iter().enumerate() {
                 site.world.has_nginx_spans |= row.is_from_nginx();
                 let number = site.world.spans.insert(now, *row, limit);
-                if let Some(ticket) = row.held() {
-                    watched.push((number, *row, ticket));
+                if let Some((_, ticket)) = held.next_if(|(held, _)| *held == place) {
+                    watched.push((number, *row, *ticket));
                 }
             }
             self.spans = (self.spans + site.world.spans.count()).saturating_sub(before);
@@ -97,7 +99,7 @@ impl Engine {
         let verdict = self.verdict_of_trace(span);
         if verdict.is_none() && (span.failed() || self.is_named(span)) {
             if let Some(site) = self.sites.get_mut(at) {
-                site.world.spans.wait(number, now);
+                site.world.spans.wait(number, now, ticket);
                 self.waiting.insert(at);
             }
             // Its request's records may come later than it, and wait as long again.
@@ -109,10 +111,10 @@ impl Engine {
 
     pub(super) fn release_span(&mut self, now: Nanos, at: SiteRef, number: u64) {
         let Some(site) = self.sites.get_mut(at) else { return };
-        let Some(since) = site.world.spans.waits_since(number) else { return };
+        let Some((since, ticket)) = site.world.spans.waits_since(number) else { return };
         let Some(span) = site.world.spans.get(number).copied() else { return };
         let longest = self.delays.verdict.saturating_add(self.delays.death);
-        let waits = self.holding.has(span.ticket);
+        let waits = self.holding.has(ticket);
         if waits && now < since.saturating_add(longest) && self.is_awaited(&span) {
             self.timers.set(now.saturating_add(REVISIT), Timer::Span(at, number));
             return;
@@ -120,7 +122,7 @@ impl Engine {
         if let Some(site) = self.sites.get_mut(at) {
             site.world.spans.waited(number);
         }
-        self.resolve(span.ticket, None);
+        self.resolve(ticket, None);
     }
 
     /// Spans of the linked trace that are the failed request's own get its verdict. A trace id is one trace's wherever it
@@ -131,9 +133,12 @@ impl Engine {
         let sites = &self.sites;
         self.waiting.retain(|at| sites.get(*at).is_some_and(|site| site.world.spans.any_waits()));
         let with_waiting = self.waiting.iter().filter_map(|at| sites.get(*at));
-        let of_trace = with_waiting.flat_map(|site| site.world.spans.of_trace(&trace.trace_id));
-        let own: Vec<Ticket> =
-            of_trace.filter(|(_, span)| is_own_span(span, asked)).filter_map(|(_, span)| span.held()).collect();
+        let own_of = |site: &'_ super::sites::Site| -> Vec<Ticket> {
+            let spans = &site.world.spans;
+            let own = spans.of_trace(&trace.trace_id).filter(|(_, span)| is_own_span(span, asked));
+            own.filter_map(|(number, _)| spans.waits_since(number)).map(|(_, ticket)| ticket).collect()
+        };
+        let own: Vec<Ticket> = with_waiting.flat_map(own_of).collect();
         for ticket in own {
             self.resolve(ticket, Some(Arc::clone(verdict)));
         }

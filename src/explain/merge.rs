@@ -42,7 +42,7 @@ pub enum Merged {
     /// The line of a healthy request that carries an id, to learn from.
     Sample(Box<Record>),
     /// A span.
-    Span(Box<SpanRow>, Arc<place::Place>),
+    Span(Box<SpanRow>, Ticket, Arc<place::Place>),
     /// A span that took long, before its row.
     Slow(Box<SlowSpan>),
     /// Healthy requests of an access log, about when they were answered.
@@ -95,9 +95,8 @@ impl Iterator for Merger<'_> {
         if let Some(end) = span
             && stream.is_none_or(|(order, _)| end < order)
         {
-            let (mut span, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
-            span.ticket = self.ticket();
-            return Some((end, Merged::Span(Box::new(span), place)));
+            let (span, place) = self.traces.as_mut()?.pop(&mut self.context.problems)?;
+            return Some((end, Merged::Span(Box::new(span), self.ticket(), place)));
         }
         let (_, index) = stream?;
         self.next.pop();

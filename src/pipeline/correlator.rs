@@ -333,10 +333,11 @@ impl Correlator {
     }
 
     fn take_spans(&mut self, now: Nanos, spans: Spans) {
-        let Spans { mut rows, groups, slow, held, route, origin } = spans;
+        let Spans { rows, groups, slow, held, route, origin } = spans;
         let count = rows.len() + slow.len();
         // Before the rows, which may decide what they explain.
         self.engine.handle_slow(slow);
+        let mut tickets = Vec::with_capacity(held.len());
         for span in held {
             let slot = self.items.insert(Item {
                 signal: Signal::Traces,
@@ -353,13 +354,13 @@ impl Correlator {
                 good: None,
                 origin,
             });
-            let ticket = self.items.ticket(slot);
-            if let Some(row) = rows.get_mut(span.row) {
-                row.ticket = ticket;
-            }
+            tickets.push((span.row, self.items.ticket(slot)));
         }
+        let mut tickets = tickets.into_iter().peekable();
         for (place, group) in groups {
-            self.engine.handle_spans(now, &place, rows.get(group).unwrap_or_default());
+            let of_group = std::iter::from_fn(|| tickets.next_if(|(row, _)| group.contains(row)));
+            let held: Vec<(usize, Ticket)> = of_group.map(|(row, ticket)| (row - group.start, ticket)).collect();
+            self.engine.handle_spans(now, &place, rows.get(group).unwrap_or_default(), &held);
         }
         self.shared.queued_rows.fetch_sub(count, Ordering::Relaxed);
     }

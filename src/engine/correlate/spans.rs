@@ -3,7 +3,6 @@
 mod bucket;
 mod ring;
 
-use crate::engine::verdict::Ticket;
 use crate::read::evidence::Nanos;
 use crate::read::text::{fold, hash64, split_at};
 pub use ring::Spans;
@@ -24,8 +23,6 @@ pub struct SpanRow {
     pub start: Nanos,
     /// End.
     pub end: Nanos,
-    /// Names the caller's copy while the caller keeps the span back; [`SpanRow::NOT_HELD`] otherwise.
-    pub ticket: Ticket,
     /// [`hash_text`] of the path; 0 when absent.
     pub path: u64,
     /// [`hash_text`] of `http.request.header.x_request_id`; 0 when absent.
@@ -45,8 +42,6 @@ pub struct SpanRow {
 }
 
 impl SpanRow {
-    /// The ticket of a span that nobody keeps back.
-    pub const NOT_HELD: Ticket = Ticket(0);
     /// OTLP `SpanKind` SERVER; a client span otherwise.
     pub const SERVER: u8 = 1;
     /// OTLP `Status.code` ERROR.
@@ -74,11 +69,6 @@ impl SpanRow {
     /// The status that it was answered with.
     pub fn status(&self) -> Option<u16> {
         (self.status != 0).then_some(self.status)
-    }
-
-    /// The caller's copy that waits.
-    pub fn held(&self) -> Option<Ticket> {
-        (self.ticket != SpanRow::NOT_HELD).then_some(self.ticket)
     }
 
     /// True when it tells of a failure itself: an error, a status of 500 or above, or a server span of HTTP without a

@@ -48,7 +48,6 @@ pub(super) fn read(bytes: &mut &[u8]) -> Option<SpanRow> {
         trace_id: take(body)?,
         span_id: take(body)?,
         parent_span_id: take(body)?,
-        ticket: SpanRow::NOT_HELD,
     })
 }
 
@@ -71,7 +70,6 @@ mod tests {
             parent_span_id: [3; 8],
             start: -4,
             end: Nanos::MAX,
-            ticket: SpanRow::NOT_HELD,
             path: 5,
             request_id: u64::MAX,
             query: 6,

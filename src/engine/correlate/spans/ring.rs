@@ -36,8 +36,8 @@ pub struct Spans {
     count: usize,
     /// Buckets whose index may lack rows.
     touched: Vec<u64>,
-    /// Rows whose span waits, with the time on the caller's clock when it came.
-    waiting: BTreeMap<u64, Nanos>,
+    /// Rows whose span waits, with the time on the caller's clock when it came and the name of the caller's copy.
+    waiting: BTreeMap<u64, (Nanos, Ticket)>,
     /// Rows of spans that were linked, with the request.
     linked: BTreeMap<u64, u64>,
     /// Tickets of waiting rows that were forgotten.
@@ -137,13 +137,13 @@ impl Spans {
         self.bucket(number >> ROW_BITS)?.rows.get(row as usize)
     }
 
-    /// Notes that a span waits since now.
-    pub fn wait(&mut self, number: u64, now: Nanos) {
-        self.waiting.insert(number, now);
+    /// Notes that a span waits since now, and which the caller's copy is.
+    pub fn wait(&mut self, number: u64, now: Nanos, ticket: Ticket) {
+        self.waiting.insert(number, (now, ticket));
     }
 
-    /// Since when a span waits.
-    pub fn waits_since(&self, number: u64) -> Option<Nanos> {
+    /// Since when a span waits, and which the caller's copy is.
+    pub fn waits_since(&self, number: u64) -> Option<(Nanos, Ticket)> {
         self.waiting.get(&number).copied()
     }
 
@@ -229,10 +229,8 @@ impl Spans {
         let next = self.first << ROW_BITS;
         self.linked = self.linked.split_off(&next);
         let waiting = self.waiting.split_off(&next);
-        for number in std::mem::replace(&mut self.waiting, waiting).into_keys() {
-            let row = number & (BUCKET_ROWS_MAX as u64 - 1);
-            self.forgotten.extend(bucket.rows.get(row as usize).and_then(SpanRow::held));
-        }
+        let forgotten = std::mem::replace(&mut self.waiting, waiting);
+        self.forgotten.extend(forgotten.into_values().map(|(_, ticket)| ticket));
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::verdict::Ticket;
 use crate::read::evidence::SECOND;
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ fn row(trace: u8, path: &str, end: Nanos) -> SpanRow {
 
 #[test]
 fn a_row_is_small_and_so_is_what_surrounds_it() {
-    assert!(size_of::<SpanRow>() <= 88, "{} bytes", size_of::<SpanRow>());
+    assert!(size_of::<SpanRow>() <= 80, "{} bytes", size_of::<SpanRow>());
     let mut spans = Spans::default();
     for number in 0..100_000_i64 {
         let mut row = row(1, "/cart", number * (SECOND / 20_000));
@@ -82,10 +83,8 @@ fn the_ring_finds_what_a_list_finds() {
 fn what_is_forgotten_is_let_go_once() {
     let mut spans = Spans::default();
     for number in 1..=100_u64 {
-        let mut row = row(1, "/", 0);
-        row.ticket = Ticket(number);
-        let at = spans.insert(0, row, 80);
-        spans.wait(at, 0);
+        let at = spans.insert(0, row(1, "/", 0), 80);
+        spans.wait(at, 0, Ticket(number));
         if number % 2 == 0 {
             spans.waited(at);
         }
