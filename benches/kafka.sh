@@ -8,5 +8,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 need_rust
 need_python test
 need_kafka
-need_why502
+[ -n "${WHY502_BIN:-}" ] || cargo build --release --quiet --bin why502
+export WHY502_BIN="${WHY502_BIN:-${CARGO_TARGET_DIR:-$root/target}/release/why502}"
 exec "$work/venv/bin/python" benches/kafka.py "$@"

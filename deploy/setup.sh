@@ -265,17 +265,19 @@ need_debian() {
 
 # One that WHY502_BIN names, that was built of these sources, or that is installed in this version.
 need_why502() {
-  local built="${CARGO_TARGET_DIR:-$root/target}/release/why502" version installed
+  local target="${CARGO_TARGET_DIR:-$root/target}" built version installed
   if [ -n "${WHY502_BIN:-}" ]; then
     [ -x "$WHY502_BIN" ] || die "WHY502_BIN names $WHY502_BIN, which is no program"
     say "using $WHY502_BIN"
     return 0
   fi
-  if [ -x "$built" ] && [ -z "$(find "$root/src" "$root/proto" "$root/Cargo.toml" "$root/Cargo.lock" "$root/build.rs" -newer "$built" -print -quit)" ]; then
-    say "using $built, which is as new as its sources"
-    export WHY502_BIN=$built
-    return 0
-  fi
+  for built in "$target/release/why502" "$target/quick/why502"; do
+    if [ -x "$built" ] && [ -z "$(find "$root/src" "$root/proto" "$root/Cargo.toml" "$root/Cargo.lock" "$root/build.rs" -newer "$built" -print -quit)" ]; then
+      say "using $built, which is as new as its sources"
+      export WHY502_BIN=$built
+      return 0
+    fi
+  done
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n1)
   installed=$(command -v why502 || true)
   if [ -n "$installed" ] && [ "$("$installed" --version 2>/dev/null)" = "why502 $version" ]; then
@@ -284,9 +286,9 @@ need_why502() {
     return 0
   fi
   need_rust
-  say "building why502: some 300 crates, on two cores 8 to 15 minutes the first time; WHY502_BIN=PROGRAM takes one that is built"
-  (cd "$root" && cargo build --release --bin why502) || die "why502 could not be built"
-  export WHY502_BIN=$built
+  say "building why502: some 300 crates, on two cores 4 to 10 minutes the first time; WHY502_BIN=PROGRAM takes one that is built"
+  (cd "$root" && cargo build --profile quick --bin why502) || die "why502 could not be built"
+  export WHY502_BIN=$target/quick/why502
 }
 
 # Before anything that takes long.
