@@ -127,19 +127,18 @@ impl Weighed {
 /// Claims on one case share one probability: the leading one has what its record says, for it was counted among its
 /// rivals, and the others what is left at most, each in proportion to its own.
 fn shares(case: &Case<'_>, claims: &[Weighed]) -> Vec<Considered> {
-    let of = |(place, claim): (usize, &Weighed)| {
-        claim.probability(case, if place == 0 { claim.completeness } else { Completeness::Outranked })
-    };
-    let alone: Vec<f64> = claims.iter().enumerate().map(of).collect();
-    let left = 1.0 - alone.first().copied().unwrap_or_default();
-    let others: f64 = alone.iter().skip(1).sum();
-    let share = if others > left { left / others } else { 1.0 };
-    let shared = claims.iter().zip(&alone).enumerate().map(|(place, (weighed, alone))| Considered {
-        cause: weighed.cause,
-        rule: weighed.claim.rule.id,
-        confidence: rounded(if place == 0 { *alone } else { alone * share }),
+    let alone = claims.iter().enumerate().map(|(place, claim)| Considered {
+        cause: claim.cause,
+        rule: claim.claim.rule.id,
+        confidence: claim.probability(case, if place == 0 { claim.completeness } else { Completeness::Outranked }),
     });
-    let mut considered: Vec<Considered> = shared.take(CONSIDERED_MAX).collect();
+    let mut considered: Vec<Considered> = alone.collect();
+    let left = 1.0 - considered.first().map_or(0.0, |leading| leading.confidence);
+    let others: f64 = considered.iter().skip(1).map(|other| other.confidence).sum();
+    let share = if others > left { left / others } else { 1.0 };
+    considered.iter_mut().skip(1).for_each(|other| other.confidence *= share);
+    considered.iter_mut().for_each(|claim| claim.confidence = rounded(claim.confidence));
+    considered.truncate(CONSIDERED_MAX);
     considered.shrink_to_fit();
     considered
 }

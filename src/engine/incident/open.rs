@@ -101,7 +101,7 @@ impl Open {
                 new.push(*anchor);
             }
         }
-        for machine in &trail.machines {
+        for machine in trail.machines.iter() {
             if self.machines.len() < WITNESSES_MAX && !self.machines.contains(machine) {
                 self.machines.push(*machine);
                 new.push(*machine);

@@ -9,6 +9,7 @@ use super::super::topology::Ties;
 use crate::engine::verdict::Verdict;
 use crate::read::address::AddressMatch;
 use crate::read::text::hash64;
+use std::ops::Deref;
 
 /// Peers of one request that are looked at: the servers of one group.
 const PEERS_MAX: usize = 8;
@@ -25,13 +26,45 @@ enum Kind {
     Machine = 5,
 }
 
+/// A few different hashes, in the order in which they came; past `N` none is added. Each failed request has two of these.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Few<const N: usize> {
+    all: [u64; N],
+    count: usize,
+}
+
+impl<const N: usize> Default for Few<N> {
+    fn default() -> Few<N> {
+        Few { all: [0; N], count: 0 }
+    }
+}
+
+impl<const N: usize> Few<N> {
+    fn add(&mut self, hash: u64) {
+        if !self.contains(&hash)
+            && let Some(free) = self.all.get_mut(self.count)
+        {
+            *free = hash;
+            self.count += 1;
+        }
+    }
+}
+
+impl<const N: usize> Deref for Few<N> {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        self.all.get(..self.count).unwrap_or_default()
+    }
+}
+
 /// Where a failure leads to.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct Trail {
     /// Hash of the place of nginx, or of the process that failed.
     pub(super) place: u64,
     /// Peers that nginx tried, or the virtual host where none is known.
-    pub(super) peers: Vec<u64>,
+    pub(super) peers: Few<PEERS_MAX>,
     /// A peer is known.
     pub(super) has_peer: bool,
     /// The virtual host; 0 where it is not known.
@@ -41,7 +74,7 @@ pub(in crate::engine) struct Trail {
     /// The service of that application.
     pub(super) service: Option<u64>,
     /// Sites that may be its application's.
-    pub(super) machines: Vec<u64>,
+    pub(super) machines: Few<MACHINES_MAX>,
     /// nginx's site, whose access log tells when requests are answered well again.
     pub(super) nginx: Option<SiteRef>,
     /// The Gunicorn whose log tells when it serves again: its site and stream.
@@ -61,7 +94,7 @@ impl Trail {
         let of_access = case.access().into_iter().flat_map(|access| &access.attempts).map(|attempt| &*attempt.address);
         let of_errors = case.request.errors.iter().filter_map(|error| error.what.upstream.as_deref());
         let names = case.upstream.into_iter().chain(verdict.upstream.as_deref()).chain(of_access).chain(of_errors);
-        let mut peers: Vec<u64> = Vec::new();
+        let mut peers = Few::default();
         // Nearly always all of them name the same.
         let mut last = "";
         for name in names.filter(|name| !name.is_empty()) {
@@ -69,14 +102,11 @@ impl Trail {
                 continue;
             }
             last = name;
-            let hash = peer(name);
-            if peers.len() < PEERS_MAX && !peers.contains(&hash) {
-                peers.push(hash);
-            }
+            peers.add(peer(name));
         }
         let has_peer = !peers.is_empty();
         if !has_peer {
-            peers.push(named(Kind::Virtual, nginx, verdict.host.as_bytes()));
+            peers.add(named(Kind::Virtual, nginx, verdict.host.as_bytes()));
         }
         let is_sure = case.weight >= 1.0;
         let instance = case.instance.filter(|_| is_sure);
@@ -121,14 +151,9 @@ impl Trail {
     }
 }
 
-fn machines(sites: impl Iterator<Item = SiteRef>) -> Vec<u64> {
-    let mut found: Vec<u64> = Vec::new();
-    for site in sites {
-        let hash = named(Kind::Machine, site, &[]);
-        if found.len() < MACHINES_MAX && !found.contains(&hash) {
-            found.push(hash);
-        }
-    }
+fn machines(sites: impl Iterator<Item = SiteRef>) -> Few<MACHINES_MAX> {
+    let mut found = Few::default();
+    sites.for_each(|site| found.add(named(Kind::Machine, site, &[])));
     found
 }
 

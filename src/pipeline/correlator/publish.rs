@@ -1,7 +1,6 @@
 //! What becomes of what the engine says: verdicts and incidents as records, in the ring, and what the page keeps of them.
 
 use super::super::builder::Builder;
-use super::super::items::Item;
 use super::super::own::Own;
 use super::super::{Route, lines};
 use super::{Correlator, ENRICHMENTS_MAX, HeldRecord};
@@ -33,10 +32,11 @@ impl Correlator {
     /// Whose resource the record of a verdict has, where it goes, and the requests that it is about: it is delivered with
     /// them, so that neither a crash nor a replay parts it from them.
     pub(super) fn about(&mut self, verdict: &Verdict) -> About {
-        let held = verdict.records.iter().filter_map(|(_, ticket)| self.items.get(self.items.find(*ticket)?));
-        let held: Vec<&Item> = held.collect();
+        // Looked for anew each time: that costs less than a list of them, and the first nearly always says it.
+        let held = || verdict.records.iter().filter_map(|(_, ticket)| self.items.get(self.items.find(*ticket)?));
+        let is_alone = held().next().is_none();
         let mut marks = Marks::default();
-        marks.extend(held.iter().filter_map(|item| item.origin.position));
+        marks.extend(held().filter_map(|item| item.origin.position));
         let surroundings = self.surroundings_of(verdict);
         // A message with a line of it is delivered when its verdict is, and who delivers the others has all of them in sight.
         let is_elsewhere = |(source, ticket): &(Source, Ticket)| {
@@ -46,11 +46,11 @@ impl Correlator {
         };
         let is_told_elsewhere = verdict.records.iter().any(is_elsewhere);
         let lacks = |outlet: &Arc<dyn Outlet>| {
-            let is_live = held.iter().any(|item| !item.origin.is_replayed);
-            !is_told_elsewhere && (held.is_empty() || is_live || held.iter().any(|item| has(&item.route, outlet)))
+            let is_live = held().any(|item| !item.origin.is_replayed);
+            !is_told_elsewhere && (is_alone || is_live || held().any(|item| has(&item.route, outlet)))
         };
         // What was replayed may get its verdict after the replay.
-        let is_replayed = self.is_replaying || !held.is_empty() && held.iter().all(|item| item.origin.is_replayed);
+        let is_replayed = self.is_replaying || !is_alone && held().all(|item| item.origin.is_replayed);
         if !is_replayed && self.replay_incidents.is_empty() && self.verdict_route.explained.iter().all(lacks) {
             return About { surroundings, marks, route: Arc::clone(&self.verdict_route) };
         }
