@@ -255,6 +255,52 @@ fn an_outage_of_which_nothing_more_may_come_is_soon_forgotten_and_what_a_line_ma
 }
 
 #[test]
+fn an_outage_of_others_keeps_nobody_from_hearing_what_the_kernel_says_of_a_worker() {
+    let settings = Settings { hold: 2 * SECOND, settle: Some(SECOND), ..Settings::default() };
+    let mut crowd = Crowd::new(settings);
+    let whole = |crowd: &mut Crowd, host: &str, number: u64, target: &str, words: &str| {
+        let stamp = why502::read::time::rfc3339(crowd.now);
+        let (date, clock) = (stamp[..10].replace('-', "/"), &stamp[11..19]);
+        let error = format!(
+            r#"{date} {clock} [error] 411#411: *7 {words}, client: 198.51.100.20, server: s, request: "GET {target} HTTP/1.1", upstream: "http://127.0.0.1:8000{target}", host: "s""#
+        );
+        let access =
+            format!(r#"198.51.100.20 - - [04/Mar/2026:{clock} +0000] "GET {target} HTTP/1.1" 502 157 "-" "x""#);
+        crowd.line(&Stream::on_host(number, host), &error);
+        crowd.line(&Stream::on_host(number + 1, host), &access);
+    };
+    let (gunicorn, kernel) = (Stream::on_host(3, "the-one"), Stream::on_host(4, "the-one"));
+    crowd.line(&gunicorn, "[2026-03-04 09:15:00 +0000] [300] [INFO] Starting gunicorn 23.0.0");
+    crowd.line(&gunicorn, "[2026-03-04 09:15:00 +0000] [300] [INFO] Booting worker with pid: 301");
+    let cut = "upstream prematurely closed connection while reading response header from upstream";
+    whole(&mut crowd, "the-one", 1, "/the-one/0", cut);
+    crowd.line(
+        &gunicorn,
+        "[2026-03-04 09:15:00 +0000] [300] [ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?",
+    );
+    crowd.pass(2 * SECOND);
+    // More than are remembered of what is over, in forty sites and in its own.
+    let unreachable = "connect() failed (113: No route to host) while connecting to upstream";
+    for round in 0..20 {
+        let target = format!("/x/{round}");
+        for number in 1..=40 {
+            whole(&mut crowd, &format!("host-{number}"), 10 * number, &target, unreachable);
+        }
+        whole(&mut crowd, "the-one", 1, &target, unreachable);
+    }
+    crowd.pass(2 * SECOND);
+    assert_eq!((crowd.others, crowd.told.as_slice()), (820, ["worker_killed Some(301)".to_owned()].as_slice()));
+    crowd.line(
+        &kernel,
+        "Mar  4 09:15:00 h kernel: Out of memory: Killed process 301 (gunicorn) total-vm:1kB, anon-rss:1kB",
+    );
+    crowd.pass(10 * SECOND);
+    crowd.finish();
+    assert_eq!(crowd.told[1..], ["worker_oom_killed Some(301)"]);
+    assert_eq!(crowd.others, 820, "none is told twice");
+}
+
+#[test]
 fn a_site_that_is_forgotten_lets_its_good_requests_go() {
     let mut engine = Engine::new(Settings { link_all: true, ..Settings::default() });
     let (mut wanted, reader) = (Wanted::default(), Reader::default());

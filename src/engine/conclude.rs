@@ -133,7 +133,7 @@ impl Engine {
         let judged = decide::judge(&case);
         let found = if only == Only::Final { Some(Final::of(&case, &judged)?) } else { None };
         let awaits_none = case.request.has_all_lines() && !case.request.has_ids() && !case.sees_spans();
-        let is_closed = found == Some(Final::Whole) && awaits_none;
+        let is_closed = found == Some(Final::Whole) && awaits_none && !judged.cause.has(Mark::MayLearnMore);
         let late = if is_closed { Late::Unlikely } else { Late::Likely };
         let request = case.request;
         let death = case.death.map(|(key, _)| key);
