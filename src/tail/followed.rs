@@ -19,10 +19,21 @@ const REPLACED_TURNS: u32 = 25;
 /// The same for one that was renamed and whose name stands for nothing yet: an hour.
 const RENAMED_TURNS: u32 = 5 * 3_600;
 /// First bytes by which a file is known again.
-pub(super) const FINGERPRINT_BYTES: usize = 256;
+const FINGERPRINT_BYTES: usize = 256;
 
 /// Device and inode.
 pub(super) type Id = (u64, u64);
+
+/// The first bytes of a file, wherever it is read at the moment.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn first_of(file: &File) -> io::Result<Vec<u8>> {
+    let mut first = vec![0_u8; FINGERPRINT_BYTES];
+    let count = file.read_at(&mut first, 0)?;
+    first.truncate(count);
+    Ok(first)
+}
 
 /// Device and inode of a file.
 pub(super) fn id(metadata: &Metadata) -> Id {
@@ -95,7 +106,7 @@ impl Followed {
             skipping: false,
             idle_turns: 0,
         };
-        followed.first = followed.first()?;
+        followed.first = first_of(&followed.file)?;
         let known = left.iter().rev().find(|left| left.is(id, &followed.first));
         followed.offset = match known {
             Some(left) => left.offset,
@@ -113,15 +124,8 @@ impl Followed {
     /// When it cannot be read.
     pub(super) fn is_compressed(&self) -> io::Result<bool> {
         const MAGIC: [&[u8]; 4] = [&[0x1f, 0x8b], b"BZh", &[0xfd, b'7', b'z', b'X', b'Z'], &[0x28, 0xb5, 0x2f, 0xfd]];
-        let first = self.first()?;
+        let first = first_of(&self.file)?;
         Ok(MAGIC.iter().any(|magic| first.starts_with(magic)))
-    }
-
-    fn first(&self) -> io::Result<Vec<u8>> {
-        let mut first = vec![0_u8; FINGERPRINT_BYTES];
-        let count = self.file.read_at(&mut first, 0)?;
-        first.truncate(count);
-        Ok(first)
     }
 
     /// When it was made, where the file system says so.
@@ -175,7 +179,7 @@ impl Followed {
             self.flush(lines);
             self.offset = self.file.seek(SeekFrom::Start(0))?;
             self.given_out = 0;
-            self.first = self.first()?;
+            self.first = first_of(&self.file)?;
         }
         let mut chunk = vec![0_u8; CHUNK_BYTES];
         let mut taken = 0;
@@ -201,7 +205,7 @@ impl Followed {
         if length < self.offset {
             return Ok(true);
         }
-        let first = self.first()?;
+        let first = first_of(&self.file)?;
         let is_another = !first.starts_with(&self.first);
         if !is_another {
             self.first = first;

@@ -1,10 +1,9 @@
 //! Where a rotation has put a log: beside it, under a name that begins with its own.
 
-use super::followed::{FINGERPRINT_BYTES, Id, Left, id};
+use super::followed::{Id, Left, first_of, id};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -27,14 +26,6 @@ impl Sibling {
         let metadata = file.metadata()?;
         Ok(Sibling { path, file, metadata })
     }
-
-    /// Its first bytes.
-    fn first(&self) -> io::Result<Vec<u8>> {
-        let mut first = vec![0_u8; FINGERPRINT_BYTES];
-        let count = self.file.read_at(&mut first, 0)?;
-        first.truncate(count);
-        Ok(first)
-    }
 }
 
 /// Logs whose name stands for another file or for none, with their file where it is now.
@@ -47,7 +38,7 @@ pub(super) fn moved(left: &[Left]) -> Vec<(PathBuf, Sibling)> {
         }
         let again = beside(&left.path, |metadata| id(metadata).1 == left.id.1)
             .into_iter()
-            .find(|sibling| sibling.first().is_ok_and(|first| left.is(id(&sibling.metadata), &first)));
+            .find(|sibling| first_of(&sibling.file).is_ok_and(|first| left.is(id(&sibling.metadata), &first)));
         // One that was read to its end has nothing more, and its program writes to another.
         if let Some(sibling) = again.filter(|sibling| sibling.metadata.len() > left.offset) {
             found.push((left.path.clone(), sibling));
@@ -73,7 +64,7 @@ pub(super) fn between(
     };
     let is_copy = |first: &[u8]| of_log.iter().any(|left| !left.first.is_empty() && first.starts_with(&left.first));
     let mut found = beside(log, is_between);
-    found.retain(|sibling| sibling.first().is_ok_and(|first| !is_copy(&first)));
+    found.retain(|sibling| first_of(&sibling.file).is_ok_and(|first| !is_copy(&first)));
     found.sort_by_cached_key(|sibling| (sibling.metadata.created().ok(), sibling.path.clone()));
     found
 }
