@@ -40,6 +40,7 @@ impl Engine {
                     watched.push((number, *row, *ticket));
                 }
             }
+            debug_assert!(held.peek().is_none(), "a span waits that is not among the rows, or is out of their order");
             self.spans = (self.spans + site.world.spans.count()).saturating_sub(before);
         }
         for (number, row, ticket) in watched {

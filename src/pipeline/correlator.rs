@@ -362,6 +362,7 @@ impl Correlator {
             let held: Vec<(usize, Ticket)> = of_group.map(|(row, ticket)| (row - group.start, ticket)).collect();
             self.engine.handle_spans(now, &place, rows.get(group).unwrap_or_default(), &held);
         }
+        debug_assert!(tickets.peek().is_none(), "a span waits that is of no place, or is out of their order");
         self.shared.queued_rows.fetch_sub(count, Ordering::Relaxed);
     }
 
