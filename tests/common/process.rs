@@ -119,11 +119,15 @@ impl Program {
         self.stderr.lock().expect("unbroken").clone()
     }
 
-    /// Resident memory in KiB.
+    /// Resident memory that the program asked for, in KiB. Pages of its own file are left out: of a debug build they are
+    /// some 41 MiB, of one that is released at most 18 MiB, and the kernel takes and gives them as it likes.
     pub(crate) fn resident_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+        let of = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).expect("a size");
+            line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        };
+        of("RssAnon:") + of("RssShmem:")
     }
 }
 
