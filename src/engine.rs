@@ -254,6 +254,9 @@ impl Engine {
     /// Gives every open request its verdict now: shutdown, end of input.
     pub fn finish(&mut self, now: Nanos) {
         self.topology.renew();
+        // No span comes any more that they would have to wait for.
+        let sites: Vec<SiteRef> = self.sites.iter().map(|(at, _)| at).collect();
+        sites.iter().for_each(|at| self.learn(now, Nanos::MAX, *at));
         // Deaths and phases after requests: a request that they explain comes first.
         let (requests, others): (Vec<_>, Vec<_>) =
             self.timers.take().into_iter().partition(|(_, timer)| matches!(timer, Timer::Request(..)));
@@ -263,7 +266,6 @@ impl Engine {
         for (_, timer) in self.timers.take() {
             self.handle_timer(now, timer);
         }
-        let sites: Vec<SiteRef> = self.sites.iter().map(|(at, _)| at).collect();
         self.incidents.finish(now, &self.sites);
         self.tell_incidents();
         sites.into_iter().for_each(|at| self.forget_decided(Nanos::MAX, at));

@@ -11,7 +11,7 @@ pub mod streams;
 use crate::engine::place::Stream;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surroundings};
 use crate::read::Wanted;
-use crate::read::evidence::{Evidence, Nanos, Stamp, TraceContext};
+use crate::read::evidence::{Evidence, Nanos, SECOND, Stamp, TraceContext};
 pub use crate::read::formats::table::FORMATS;
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, parsed, table};
 use crate::read::text::{hash64, lossy};
@@ -47,8 +47,8 @@ pub struct Scanned {
     /// Healthy answers of access logs. One stream may stand in it several times; of neighbours in one scope a few
     /// stand for all.
     pub healthy: Vec<(Stream, u64)>,
-    /// Of each scope the first of them that carries an id, with when it was observed: how far requests and spans are apart
-    /// is learned from them.
+    /// Of each scope the first of them, now and then, with when it was observed: how far requests and spans are apart is
+    /// learned from them. Without spans in view only those that carry an id.
     pub samples: Vec<(Stream, Nanos, Evidence)>,
     /// Records in each of [`FORMATS`].
     pub recognised: [u64; table::COUNT],
@@ -81,7 +81,7 @@ pub fn logs<S: Streams>(
                 if matches!(reading, Reading::Healthy(Format::NginxAccess | Format::NginxAccessJson)) {
                     healthy.count(&record, &mut current, &mut scanned.healthy);
                     if !std::mem::replace(&mut is_sampled, true) {
-                        scanned.samples.extend(sample(&record, reader, &mut current));
+                        scanned.samples.extend(sample(&record, reader, wanted, &mut current));
                     }
                 }
                 if let Reading::Proves(_, evidences) = reading {
@@ -259,19 +259,31 @@ fn read_pairs(record: &LogRecord<'_>, reader: &Reader, memory: &mut SourceMemory
     parsed::complete(reading, &parsed::line_of(&get).unwrap_or_default(), recorded(record), &get, memory)
 }
 
-/// What a healthy line proves that carries an id.
+/// Healthy lines of one stream that are read as samples are so far apart, as the engine takes them.
+const SAMPLES_APART: Nanos = SECOND / 4;
+
+/// What a healthy line proves that carries an id, or any where such are wanted.
 fn sample<S: Streams>(
     record: &LogRecord<'_>,
     reader: &Reader,
+    wanted: &Wanted,
     current: &mut Current<'_, S>,
 ) -> Option<(Stream, Nanos, Evidence)> {
     let line = record.body_string().map(bounded)?;
-    if record.trace_id().is_none() && !may_have_id(line) {
+    if !wanted.wants_samples() && record.trace_id().is_none() && !may_have_id(line) {
         return None;
     }
-    let mut everything = Wanted::default();
-    everything.want_all();
+    let everything = Wanted::everything();
     let entry = current.entry(record);
+    let at = observed(record);
+    let is_enough = entry.with(|memory| {
+        let is_enough = at != 0 && (0..SAMPLES_APART).contains(&at.saturating_sub(memory.sampled));
+        memory.sampled = if is_enough { memory.sampled } else { at };
+        is_enough
+    });
+    if is_enough {
+        return None;
+    }
     let Reading::Proves(_, evidences) = entry.with(|memory| read_line(line, record, reader, memory, &everything))
     else {
         return None;

@@ -362,3 +362,41 @@ fn traces_in_any_order_and_damaged() {
     assert_eq!((said.error.as_str(), said.code), (sentence, Some(1)));
     assert!(said.out.starts_with("3 failed requests in 13 lines of 3 files and 2 spans\n"), "{}", said.out);
 }
+
+#[test]
+fn traces_by_a_clock_that_is_off_and_no_id_anywhere() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path();
+    let (mut access, mut spans) = (String::new(), Vec::new());
+    let span = |number: u64, end: u64, status: u64| {
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"{number:032x}","spanId":"{number:016x}","kind":2,"name":"x","startTimeUnixNano":"{}","endTimeUnixNano":"{}","attributes":[{{"key":"url.path","value":{{"stringValue":"/cart"}}}},{{"key":"http.request.method","value":{{"stringValue":"GET"}}}},{{"key":"http.response.status_code","value":{{"intValue":"{status}"}}}}]}}]}}]}}]}}"#,
+            (end - 98) * 1_000_000,
+            end * 1_000_000,
+        )
+    };
+    let line = |end: u64, status: u64| {
+        format!(
+            r#"{{"msec":"{}.{:03}","connection":"{end}","remote_addr":"198.51.100.20","request":"GET /cart HTTP/1.1","status":"{status}","body_bytes_sent":"157","request_time":"0.100","upstream_addr":"127.0.0.1:8000","upstream_status":"{status}","upstream_connect_time":"0.000","upstream_header_time":"0.099","upstream_response_time":"0.100","upstream_bytes_received":"200"}}
+"#,
+            end / 1_000,
+            end % 1_000
+        )
+    };
+    // In milliseconds; the clock of the application is 700 ms ahead.
+    for number in 0..40 {
+        let end = 1_772_615_700_000 + number * 1_000 + number * number * 37 % 911;
+        access += &line(end, 200);
+        spans.push(span(100 + number, end + 700, 200));
+    }
+    let end = 1_772_615_750_500;
+    access += &line(end, 502);
+    spans.push(span(9, end, 502));
+    spans.push(span(2, end + 700, 502));
+    write(path, "access.log", access);
+    write(path, "spans.json", spans.join("\n"));
+    let said = explain(path, &["access.log", "--traces", "spans.json", "--format", "json"]);
+    assert_eq!((said.error.as_str(), said.code), ("", Some(0)));
+    let own = format!("{:032x}", 2);
+    assert!(said.out.contains(&own) && !said.out.contains(&format!("{:032x}", 9)), "{}", said.out);
+}

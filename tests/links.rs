@@ -421,6 +421,47 @@ fn good_requests_with_an_id_teach_what_is_usual() {
 }
 
 #[test]
+fn good_requests_without_an_id_tell_how_far_clocks_are_apart() {
+    let apart = 400 * MILLISECOND;
+    let linked = |samples: i64| {
+        let mut told = Vec::new();
+        for number in 0..samples {
+            // At no regular times, as requests come.
+            let at = BEGIN + number * SECOND + (number * number * 37 % 911) * MILLISECOND;
+            let span = served(100, at + apart - 98 * MILLISECOND, at + apart, "/cart");
+            let other = served(101, at - (number * 53 % 700 + 90) * MILLISECOND, at, "/billing");
+            told.push((at, Told::Span(SpanRow { status: 200, ..span })));
+            told.push((at, Told::Span(SpanRow { status: 200, ..other })));
+            told.push((at, Told::Sample(relayed(at, "/cart", "").replace("503", "200"))));
+        }
+        let at = BEGIN + 100 * SECOND;
+        // By the clocks as they are, it would be this one's.
+        told.push((at, Told::Span(served(9, at - 98 * MILLISECOND, at, "/cart"))));
+        told.push((at, Told::Span(served(2, at + apart - 98 * MILLISECOND, at + apart, "/cart"))));
+        told.push((at, Told::Line(relayed(at, "/cart", ""))));
+        let (link, _) = links_of(told).pop().expect("a verdict");
+        link.trace.map(|trace| trace.trace_id[0])
+    };
+    assert_eq!((linked(0), linked(5), linked(40)), (Some(9), Some(9), Some(2)));
+}
+
+#[test]
+fn where_clocks_are_apart_and_nothing_says_by_how_much_times_prove_nothing() {
+    // Each second the same: a span may be of the request before it, or of the one after.
+    let mut told = Vec::new();
+    for number in 0..40 {
+        let at = BEGIN + number * SECOND;
+        let span = served(100, at + 302 * MILLISECOND, at + 400 * MILLISECOND, "/cart");
+        told.push((at, Told::Span(SpanRow { status: 200, ..span })));
+        told.push((at, Told::Sample(relayed(at, "/cart", "").replace("503", "200"))));
+    }
+    let at = BEGIN + 60 * SECOND;
+    told.push((at, Told::Span(served(9, at - 98 * MILLISECOND, at, "/cart"))));
+    told.push((at, Told::Line(relayed(at, "/cart", ""))));
+    assert_eq!(links_of(told).pop().expect("a verdict").0.trace, None);
+}
+
+#[test]
 fn what_a_killed_worker_left_leads_to_its_trace() {
     let killed = |at: Nanos, target: &str| {
         line_of(&Truth { target: target.to_owned(), status: 502, began: at - 2 * SECOND, ended: at, span: None })

@@ -113,6 +113,7 @@ impl Engine {
 
     /// Gives a verdict, or none where only a final one is wanted; in that case says how final it is.
     fn give_verdict(&mut self, now: Nanos, at: SiteRef, id: u64, only: Only) -> Option<Final> {
+        self.learn(now, now, at);
         let site = self.sites.get(at);
         let aim = site.and_then(|site| gather::aim_of(site.requests.get(id)?, &site.world));
         let Some(aim) = aim else {

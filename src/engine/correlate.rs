@@ -1,5 +1,6 @@
 //! What belongs together: the evidence of one request, the life of one Gunicorn, the trace of one request.
 
+pub mod alignment;
 pub mod coverage;
 pub mod gunicorn;
 pub mod join;

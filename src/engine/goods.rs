@@ -2,12 +2,14 @@
 
 use super::case::Sight;
 use super::correlate::Seen;
+use super::correlate::alignment::APART_MAX;
 use super::correlate::link::goods::{Good, Key, number};
 use super::correlate::link::scene::Scene;
 use super::correlate::link::{began, by_id, columns, link_of, rival_rows};
 use super::correlate::world::World;
-use super::sites::SiteRef;
+use super::sites::{Site, SiteRef};
 use super::timers::Timer;
+use super::topology::Ties;
 use super::verdict::{GoodRequest, Link, LinkMethod, Source, Ticket};
 use super::{Decision, Engine, Line, Output, Record};
 use crate::read::evidence::{Nanos, NginxAccess, Proof, SECOND, TraceContext};
@@ -22,6 +24,8 @@ const CHUNK: Nanos = SECOND;
 const SAMPLES_MAX: usize = 256;
 /// They are taken so far apart: what is learned changes in minutes.
 const SAMPLES_APART: Nanos = SECOND / 4;
+/// Spans on the path of one request that are looked at.
+const BESIDE_MAX: usize = 8_192;
 /// Others whose spans theirs may be are looked at on each side.
 const BESIDE: Nanos = 2 * SECOND;
 
@@ -57,7 +61,8 @@ impl Engine {
         Decision::Hold
     }
 
-    /// Learns how far requests and spans are apart from a good request that carries an id. It is neither held nor told.
+    /// Learns how far requests and spans are apart from a good request: by an id that it carries, else how far their clocks
+    /// are by what it has in common with the spans about it. It is neither held nor told.
     pub fn handle_sample(&mut self, now: Nanos, record: Record) {
         let Proof::NginxAccess(_) = record.evidence.proof else { return };
         let at = self.site_of(now, &record.stream.place);
@@ -65,32 +70,39 @@ impl Engine {
         let Some(site) = self.sites.get_mut(at) else { return };
         let is_enough = site.samples.back().is_some_and(|last| due.saturating_sub(last.due) < SAMPLES_APART);
         if is_enough || site.samples.len() >= SAMPLES_MAX {
-            return self.learn(now, at);
+            return self.learn(now, now, at);
         }
         let moment = site.clocks.moment(now, zone, &record);
         let Record { ticket, stream, evidence, .. } = record;
         let Proof::NginxAccess(access) = evidence.proof else { return };
         let seen = Seen { ticket, source: stream.id, at: moment, text: String::new(), words: 0, what: *access };
         site.samples.push_back(Good::new(seen, evidence.trace, Vec::new(), due));
-        self.learn(now, at);
+        self.learn(now, now, at);
     }
 
-    /// Takes what the samples tell whose spans must have come.
-    fn learn(&mut self, now: Nanos, at: SiteRef) {
+    /// Takes what the samples tell whose spans must have come by a time.
+    #[inline]
+    pub(super) fn learn(&mut self, now: Nanos, until: Nanos, at: SiteRef) {
+        let is_due = |site: &Site| site.samples.front().is_some_and(|sample| sample.due <= until);
+        if self.sites.get(at).is_some_and(is_due) {
+            self.learn_from_samples(now, until, at);
+        }
+    }
+
+    fn learn_from_samples(&mut self, now: Nanos, until: Nanos, at: SiteRef) {
         let Some(site) = self.sites.get_mut(at) else { return };
         let mut due = Vec::new();
-        while site.samples.front().is_some_and(|sample| sample.due <= now) {
+        while site.samples.front().is_some_and(|sample| sample.due <= until) {
             due.extend(site.samples.pop_front());
-        }
-        if due.is_empty() {
-            return;
         }
         let ties = self.topology.ties(now, at, None, &self.sites);
         self.look_after_spans(now, at, &ties);
         let Some(sight) = Sight::new(&self.sites, at, &ties) else { return };
         let told: Vec<Apart> = due.iter().filter_map(|sample| apart_of_sample(&sight, sample)).collect();
+        let aside: Vec<Beside> = due.iter().filter_map(|sample| Beside::of(&sight, sample)).collect();
         if let Some(site) = self.sites.get_mut(at) {
             told.into_iter().for_each(|apart| apart.teach(&mut site.world));
+            aside.into_iter().for_each(|beside| beside.teach(&mut site.world));
         }
     }
 
@@ -136,11 +148,23 @@ impl Engine {
         }
         let ties = self.topology.ties(now, at, None, &self.sites);
         self.look_after_spans(now, at, &ties);
+        self.align(at, &ties, &due);
         let threshold = self.settings.link_threshold;
         let found =
             Sight::new(&self.sites, at, &ties).map(|sight| links_of(&sight, &due, threshold)).unwrap_or_default();
         for (key, link, span, began) in found {
             self.linked_good(at, key, link, span, began);
+        }
+    }
+
+    /// Compares the clocks of good requests and of the spans before any of them is linked.
+    fn align(&mut self, at: SiteRef, ties: &Ties, due: &[Key]) {
+        for key in due {
+            let Some(sight) = Sight::new(&self.sites, at, ties) else { return };
+            let beside = sight.goods().get(*key).and_then(|good| Beside::of(&sight, good));
+            if let (Some(beside), Some(site)) = (beside, self.sites.get_mut(at)) {
+                beside.teach(&mut site.world);
+            }
         }
     }
 
@@ -201,7 +225,7 @@ impl Apart {
     ) -> Apart {
         let is_exact = matches!(link.method, LinkMethod::TraceContext | LinkMethod::RequestId);
         let row = span.and_then(|number| sight.span(number)).filter(|span| span.is_server() && !span.is_from_nginx());
-        let ahead = sight.own().span_skew(access.source);
+        let ahead = sight.own().span_skew(access.source).unwrap_or(0);
         let end = row.filter(|_| is_exact && usual && access.what.exact_time).map(|row| {
             let apart = row.end.saturating_sub(access.at.to);
             (apart, apart.saturating_sub(ahead))
@@ -231,6 +255,41 @@ impl Apart {
         }
         if let Some(arrived) = self.arrived {
             delays.note_arrival(arrived);
+        }
+    }
+}
+
+/// A good request that carries no id, with the spans that may be its own: what they have in common tells of the clocks.
+struct Beside {
+    /// The access log.
+    source: u64,
+    end: Nanos,
+    took: Nanos,
+    /// Start and end of each.
+    spans: Vec<(Nanos, Nanos)>,
+}
+
+impl Beside {
+    /// `None` where it carries an id, or where nothing more is asked.
+    fn of(sight: &Sight<'_>, good: &Good) -> Option<Beside> {
+        let access = &good.access;
+        if good.trace.is_some() || !sight.own().asks_for_alignment(access.source, access.at.to) {
+            return None;
+        }
+        let rows = good.rows(0, 0);
+        let row = rows.last().filter(|row| !row.is_coarse() && row.spare == 0)?;
+        let (took, end) = (row.took()?, row.end.to);
+        let (from, to) = (end.saturating_sub(APART_MAX), end.saturating_add(APART_MAX));
+        let on_path = sight.spans_on_path(row.asked.path, from, to).take(BESIDE_MAX).map(|(_, span)| span);
+        let fitting = on_path.filter(|span| span.is_server() && !span.is_from_nginx() && row.asked.is_of(span));
+        let spans: Vec<(Nanos, Nanos)> = fitting.map(|span| (span.start, span.end)).collect();
+        (!spans.is_empty()).then_some(Beside { source: access.source, end, took, spans })
+    }
+
+    /// Is learned from.
+    fn teach(self, world: &mut World) {
+        if let Some(alignment) = world.alignment_mut(self.source) {
+            alignment.note(self.end, self.took, self.spans.into_iter());
         }
     }
 }
@@ -290,7 +349,7 @@ fn scene_of<'a>(
     let mut scene = Scene { rows: Vec::new(), columns: Vec::new(), has_good: true };
     let paths: BTreeSet<u64> = own.iter().map(|(_, good)| good.asked().path).collect();
     for (key, good) in sight.goods().within(from, to).filter(|(_, good)| paths.contains(&good.asked().path)) {
-        scene.rows.extend(good.rows(number(key), ahead(good.access.source)));
+        scene.rows.extend(ahead(good.access.source).into_iter().flat_map(|ahead| good.rows(number(key), ahead)));
     }
     let of_nginx = sight.own().spans_from_nginx();
     for path in paths {

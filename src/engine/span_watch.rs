@@ -27,6 +27,9 @@ impl Engine {
         let at = self.site_of(now, place);
         if rows.iter().any(|row| row.is_server() && !row.is_from_nginx()) {
             self.note(at, Role::Spans, place);
+            if !self.wanted.wants_samples() {
+                Arc::make_mut(&mut self.wanted).want_samples();
+            }
         }
         let limit = self.settings.spans_max;
         let mut watched = Vec::with_capacity(held.len());

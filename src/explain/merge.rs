@@ -148,6 +148,8 @@ impl<'a> Merger<'a> {
         let traces = (!traces.is_empty()).then(|| Traces::read(traces, !survey.sites().are_one(), problems));
         let buffer_bytes = if streams.len() > OPEN_MAX { SMALL_BUFFER_BYTES } else { BUFFER_BYTES };
         let bytes_all = inputs.iter().map(|input| input.bytes).sum();
+        let mut context = Context::new(reader, survey, progress, buffer_bytes, bytes_all);
+        context.samples = traces.is_some();
         Merger {
             next: BinaryHeap::with_capacity(streams.len()),
             unfilled: 0..streams.len(),
@@ -159,7 +161,7 @@ impl<'a> Merger<'a> {
             wanted: survey.wanted().clone(),
             awaited: VecDeque::new(),
             next_ticket: 0,
-            context: Context::new(reader, survey, progress, buffer_bytes, bytes_all),
+            context,
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Context<'a> {
     everything: Wanted,
     /// Whether a report shows the lines.
     pub(super) keeps_texts: bool,
+    /// There are spans to compare healthy lines with.
+    pub(super) samples: bool,
     /// Bytes of files as they are on disk.
     raw_bytes: u64,
     raw_bytes_all: Option<u64>,
@@ -69,6 +71,7 @@ impl<'a> Context<'a> {
             buffer_bytes,
             everything,
             keeps_texts: true,
+            samples: false,
             raw_bytes,
             raw_bytes_all,
             problems: Vec::new(),
@@ -336,7 +339,7 @@ impl<'a> Stream<'a> {
             self.order = self.order.max(at);
             let stream = self.stream_of(survey, || Origin::of_line(line));
             self.ahead.push_back(Ahead { order: self.order, stream: stream.clone(), what: What::Healthy(at) });
-            if may_have_id(line)
+            if (context.samples || may_have_id(line))
                 && let Reading::Proves(_, evidences) = context.reader.read(line, &mut self.memory, &context.everything)
             {
                 for mut evidence in evidences {

@@ -1,7 +1,7 @@
 //! What a line is: one file for each format, tried in the order of the rows of [`table`].
 
 use super::Wanted;
-use super::evidence::{Evidence, GunicornEvent, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::evidence::{Evidence, GunicornEvent, Nanos, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
 use super::paste::learned::Prefix;
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
@@ -75,6 +75,8 @@ pub struct SourceMemory {
     pub frame: Option<Box<str>>,
     /// What a tool that nobody told of puts before its lines.
     pub prefix: Prefix,
+    /// When the last healthy line was observed that was read as a sample.
+    pub sampled: Nanos,
 }
 
 /// Reads lines. Immutable, shared by all tasks.

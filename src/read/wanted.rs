@@ -15,6 +15,8 @@ pub struct Wanted {
     known: Arc<[u64]>,
     /// Everything is wanted.
     all: bool,
+    /// A healthy line is wanted now and then, although it carries no id.
+    samples: bool,
 }
 
 impl Wanted {
@@ -22,7 +24,7 @@ impl Wanted {
     pub fn new(mut hashes: Vec<u64>) -> Wanted {
         hashes.sort_unstable();
         hashes.dedup();
-        Wanted { open: HashMap::default(), known: hashes.into(), all: false }
+        Wanted { known: hashes.into(), ..Wanted::default() }
     }
 
     /// Every access line.
@@ -53,6 +55,16 @@ impl Wanted {
     /// Looks for every access line from now on.
     pub fn want_all(&mut self) {
         self.all = true;
+    }
+
+    /// Looks at a healthy access line now and then, although it carries no id: there are spans to compare it with.
+    pub fn want_samples(&mut self) {
+        self.samples = true;
+    }
+
+    /// True when healthy lines without an id are of use now and then.
+    pub fn wants_samples(&self) -> bool {
+        self.samples
     }
 
     /// Looks for one more access line with this request line.

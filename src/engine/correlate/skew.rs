@@ -27,9 +27,14 @@ impl Skew {
         self.samples.push_back(ahead);
     }
 
+    /// Enough events were seen by both.
+    pub fn is_known(&self) -> bool {
+        self.samples.len() >= SAMPLES_MIN
+    }
+
     /// How far the one clock is ahead of the other; 0 while it is not known, or nothing worth mentioning.
     pub fn ahead(&self) -> Nanos {
-        if self.samples.len() < SAMPLES_MIN {
+        if !self.is_known() {
             return 0;
         }
         let mut sorted: Vec<Nanos> = self.samples.iter().copied().collect();

@@ -1,5 +1,6 @@
 //! Everything in sight but the requests themselves: Gunicorns, hosts, spans, and how nginx's upstreams fare.
 
+use super::alignment::{Alignment, Clock};
 use super::coverage::{Coverage, READ_ABOUT};
 use super::gunicorn::{Gunicorns, Instance};
 use super::join::split_request_line;
@@ -23,6 +24,8 @@ const RECENT_MAX: usize = 8_192;
 
 /// Access logs whose clock is compared with that of the spans.
 const SKEWS_MAX: usize = 1_024;
+/// The same where no id says it: 24 KiB each.
+const ALIGNMENTS_MAX: usize = 64;
 
 /// One failed attempt of nginx, kept after its request was decided: the reason behind `no live upstreams`, and how
 /// many fail alike.
@@ -112,8 +115,9 @@ pub struct World {
     gunicorn_log_from: Option<Nanos>,
     /// Any span of nginx's own module was seen.
     pub has_nginx_spans: bool,
-    /// How far the clock of the spans is ahead of that of an access log, by log stream.
+    /// How far the clock of the spans is ahead of that of an access log, by log stream: by what ids prove, and without them.
     span_skews: HashMap<u64, Skew>,
+    alignments: HashMap<u64, Alignment>,
     /// How far requests and their spans are apart.
     pub links: Learned,
 }
@@ -161,9 +165,28 @@ impl World {
         self.has_nginx_spans
     }
 
-    /// How far the clock of the spans is ahead of that of an access log; 0 while it is not known.
-    pub fn span_skew(&self, source: u64) -> Nanos {
-        self.span_skews.get(&source).map_or(0, Skew::ahead)
+    /// How far the clock of the spans is ahead of that of an access log: what ids prove counts first. 0 while nothing says
+    /// that they are apart; `None` where they are, and nothing says by how much.
+    pub fn span_skew(&self, source: u64) -> Option<Nanos> {
+        if let Some(skew) = self.span_skews.get(&source).filter(|skew| skew.is_known()) {
+            return Some(skew.ahead());
+        }
+        match self.alignments.get(&source).map(Alignment::clock).unwrap_or_default() {
+            Clock::Together => Some(0),
+            Clock::Ahead(ahead) => Some(ahead),
+            Clock::Unclear => None,
+        }
+    }
+
+    /// True when a good request that ended then is to be compared with the spans about it.
+    pub fn asks_for_alignment(&self, source: u64, end: Nanos) -> bool {
+        self.alignments.get(&source).is_none_or(|known| known.asks_for(end))
+    }
+
+    /// What is known of the clocks without ids, to be told more.
+    pub fn alignment_mut(&mut self, source: u64) -> Option<&mut Alignment> {
+        let is_known = self.alignments.contains_key(&source);
+        (is_known || self.alignments.len() < ALIGNMENTS_MAX).then(|| self.alignments.entry(source).or_default())
     }
 
     /// Notes when a request ended by its span and by its access line.

@@ -141,10 +141,11 @@ impl Goods {
         open.map(|(key, good)| (*key, good))
     }
 
-    /// The attempts of those that asked for a path and ended within a time.
-    pub fn rows(&self, path: u64, from: Nanos, to: Nanos, ahead: impl Fn(u64) -> Nanos) -> Vec<Row> {
+    /// The attempts of those that asked for a path and ended within a time, as far as their clock is known.
+    pub fn rows(&self, path: u64, from: Nanos, to: Nanos, ahead: impl Fn(u64) -> Option<Nanos>) -> Vec<Row> {
         let on_path = self.within(from, to).filter(|(_, good)| good.asked().path == path);
-        on_path.take(ROWS_MAX).flat_map(|(key, good)| good.rows(number(key), ahead(good.access.source))).collect()
+        let rows = |(key, good): (Key, &Good)| Some(good.rows(number(key), ahead(good.access.source)?));
+        on_path.take(ROWS_MAX).filter_map(rows).flatten().collect()
     }
 }
 
