@@ -178,6 +178,7 @@ need_kafka() {
   local sources="$root/tests/interop/kafka"
   command -v java >/dev/null || apt_install default-jre-headless
   command -v mvn >/dev/null || apt_install maven
+  need_debian openssl openssl
   if ! cmp -s "$sources/pom.xml" "$work/kafka/pom.xml"; then
     say "fetching Kafka (43 MB, once)"
     rm -rf "$work/kafka"

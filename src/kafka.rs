@@ -5,6 +5,7 @@ use crate::config::kafka::{Client, Mechanism};
 use krafka::auth::{AuthConfig, TlsConfig};
 use krafka::error::{ErrorCode, KrafkaError};
 use krafka::{Kafka, KafkaBuilder};
+use std::error::Error;
 use std::time::Duration;
 
 /// A connection is there within this time, or the next broker is tried.
@@ -98,6 +99,12 @@ pub fn sentence(client: &Client, about: &str, error: &KrafkaError) -> String {
         KrafkaError::Broker { code, .. } => Some(*code),
         _ => None,
     };
+    if is_of_handshake(error) {
+        return format!(
+            "cannot reach {brokers}: {}; check {section}::tls::ca_file, which is to know who signed the certificate of the brokers, the names in it, and cert_file and key_file",
+            words(error)
+        );
+    }
     let is_refused = matches!(error, KrafkaError::Auth { .. })
         || matches!(code, Some(ErrorCode::SaslAuthenticationFailed | ErrorCode::UnsupportedSaslMechanism));
     if is_refused {
@@ -139,6 +146,25 @@ pub fn sentence(client: &Client, about: &str, error: &KrafkaError) -> String {
             words(error)
         ),
         _ => format!("{brokers}, {about}: {}", words(error)),
+    }
+}
+
+/// A certificate that one side refused. That we refused one the library calls what a wrong password is, but only this came
+/// off the network; that the broker refused ours, or wants one, it says by an alert.
+fn is_of_handshake(error: &KrafkaError) -> bool {
+    match error {
+        KrafkaError::Auth { source, .. } => {
+            let mut cause = source.as_ref().map(|source| source as &dyn Error);
+            while let Some(error) = cause {
+                if error.is::<std::io::Error>() {
+                    return true;
+                }
+                cause = error.source();
+            }
+            false
+        }
+        KrafkaError::Network(error) => error.to_string().contains("received fatal alert"),
+        _ => false,
     }
 }
 

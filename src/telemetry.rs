@@ -5,11 +5,10 @@ mod process;
 
 use crate::config::settings::{Endpoint, Telemetry as Settings};
 use crate::engine::verdict::Verdict;
-use crate::exporter::Exporter;
-use crate::memory::Memory;
 use crate::otlp::Signal;
 use crate::scan::FORMATS;
 use http::uri::Scheme;
+use metrics::Measured;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry_otlp::{WithExportConfig, WithTonicConfig};
@@ -17,7 +16,7 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tonic::transport::ClientTlsConfig;
 
@@ -166,17 +165,12 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// When an exporter cannot be built.
-pub fn start(
-    settings: &Settings,
-    counters: &Arc<Counters>,
-    exporters: &[Arc<Exporter>],
-    memory: &Memory,
-) -> Result<Telemetry, TelemetryError> {
+pub fn start(settings: &Settings, measured: &Measured<'_>) -> Result<Telemetry, TelemetryError> {
     let logs = settings.logs_endpoint.as_ref().map(log_provider).transpose()?;
     log_to_stderr(&settings.level, logs.as_ref());
     let registry = settings.prometheus.as_ref().map(|_| prometheus::Registry::new());
     let metrics = if settings.metrics_endpoint.is_some() || registry.is_some() {
-        Some(meter_provider(settings, registry.as_ref(), counters, exporters, memory)?)
+        Some(meter_provider(settings, registry.as_ref(), measured)?)
     } else {
         None
     };
@@ -263,9 +257,7 @@ fn log_provider(endpoint: &Endpoint) -> Result<SdkLoggerProvider, TelemetryError
 fn meter_provider(
     settings: &Settings,
     registry: Option<&prometheus::Registry>,
-    counters: &Arc<Counters>,
-    exporters: &[Arc<Exporter>],
-    memory: &Memory,
+    measured: &Measured<'_>,
 ) -> Result<SdkMeterProvider, TelemetryError> {
     let mut provider = SdkMeterProvider::builder().with_resource(own_resource());
     if let Some(endpoint) = &settings.metrics_endpoint {
@@ -281,7 +273,7 @@ fn meter_provider(
         provider = provider.with_reader(exporter.map_err(|error| TelemetryError::Exporter(error.to_string()))?);
     }
     let provider = provider.build();
-    metrics::observe(&provider.meter("why502"), counters, exporters, memory);
+    metrics::observe(&provider.meter("why502"), measured);
     Ok(provider)
 }
 

@@ -8,7 +8,7 @@ use crate::commands::reload::Running;
 use crate::commands::signals::{Asked, Signals};
 use crate::commands::{INCOMPLETE, environment, runtime, say, tell_service_manager, validate};
 use crate::config::kafka::KafkaReceiver;
-use crate::config::settings::{Config, Listener, Web};
+use crate::config::settings::{Config, Listener, Receiver, Web};
 use crate::config::{self};
 use crate::exporter::{Exporter, Outlet};
 use crate::journal::{self, Account, Deliveries, Journal, Limits, Opening};
@@ -20,6 +20,7 @@ use crate::receiver::admission::Admission;
 use crate::receiver::auth::{Guard, Protocol};
 use crate::receiver::serve::{Bound, bind, serve};
 use crate::receiver::{grpc, http, kafka};
+use crate::telemetry::metrics::Measured;
 use crate::telemetry::{self, Counters};
 use crate::web::probes::{self, Subject};
 use crate::web::{self, Ring};
@@ -88,7 +89,10 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
     let start = |settings| Exporter::start_with(settings, &memory, of_journal, topics.as_ref());
     let exporters = config.exporters.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let exporters: Vec<Arc<Exporter>> = exporters.into_iter().map(Arc::new).collect();
-    let telemetry = telemetry::start(&config.telemetry, &counters, &exporters, &memory)?;
+    let sources = sources(&config);
+    let states: Vec<Arc<kafka::State>> = sources.iter().map(|(_, _, state)| Arc::clone(state)).collect();
+    let measured = Measured { counters: &counters, exporters: &exporters, sources: &states, memory: &memory };
+    let telemetry = telemetry::start(&config.telemetry, &measured)?;
     let outlets: Vec<Arc<dyn Outlet>> =
         exporters.iter().map(|exporter| Arc::clone(exporter) as Arc<dyn Outlet>).collect();
     let ring = Ring::new(config.processor.verdicts_max);
@@ -100,9 +104,7 @@ async fn live(config: Config, learned: Learned, file: Option<&Path>) -> anyhow::
         opening.warnings.iter().for_each(|warning| tracing::warn!("the journal: {warning}"));
         replay(&pipeline, journal).await?;
     }
-    let sources = sources(&config);
     announce(&sockets, &sources, &page, file.is_none());
-    let states: Vec<Arc<kafka::State>> = sources.iter().map(|(_, _, state)| Arc::clone(state)).collect();
     let subject: Arc<dyn Subject> = Arc::new(pipeline.subject(&exporters, &states));
     // These answer until the very end.
     let asked = CancellationToken::new();
@@ -259,7 +261,11 @@ type Sources = Vec<(usize, KafkaReceiver, Arc<kafka::State>)>;
 
 fn sources(config: &Config) -> Sources {
     let all = config.receivers.iter().enumerate();
-    all.filter_map(|(index, receiver)| Some((index, *receiver.kafka.clone()?, Arc::default()))).collect()
+    let source = |(index, receiver): (usize, &Receiver)| {
+        let state = Arc::new(kafka::State::of(receiver.name.clone()));
+        Some((index, *receiver.kafka.clone()?, state))
+    };
+    all.filter_map(source).collect()
 }
 
 fn setup_of(config: &Config, index: usize, plan: &Plan, memory: &Memory) -> kafka::Setup {

@@ -58,23 +58,48 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// How often brokers are asked whether they are there, and how long they have for the answer.
 const WATCH_PAUSE: Duration = Duration::from_secs(5);
 const WATCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// Partitions whose lag is told, at most.
+const LAGS_MAX: usize = 1_024;
 /// Leaving the group takes no longer.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// What a compressed batch may be decompressed to, of the largest request.
 const DECOMPRESSED_MIN: usize = 16 << 20;
 
-/// Why nothing is read, for probes.
+/// How a receiver fares, for probes and metrics.
 #[derive(Debug, Default)]
-pub struct State(Mutex<Option<String>>);
+pub struct State {
+    receiver: String,
+    trouble: Mutex<Option<String>>,
+    lags: Mutex<BTreeMap<Name, u64>>,
+}
 
 impl State {
-    /// The reason, in a sentence.
+    /// Of the receiver with this name.
+    pub fn of(receiver: String) -> State {
+        State { receiver, ..State::default() }
+    }
+
+    /// `kafka/name`.
+    pub fn receiver(&self) -> &str {
+        &self.receiver
+    }
+
+    /// Why nothing is read, in a sentence.
     pub fn trouble(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Topic and number of each partition that is read here, with how many of its messages are not committed.
+    pub fn lags(&self) -> BTreeMap<(String, i32), u64> {
+        self.lags.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, trouble: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn set_lags(&self, lags: BTreeMap<Name, u64>) {
+        *self.lags.lock().unwrap_or_else(PoisonError::into_inner) = lags;
     }
 }
 
@@ -201,6 +226,7 @@ impl<T: Tracked> Source<T> {
             result = self.read_on(&consumer, &admin, stop) => result,
             () = self.watch(&consumer) => Ok(()),
         };
+        self.state.set_lags(BTreeMap::new());
         // What is ours is let go of in the same way, whether we end or begin anew.
         if let Err(error) = consumer.close_with(CloseOptions::new().timeout(self.close_timeout())).await {
             tracing::warn!(receiver = %self.setup.name, "leaving the group: {error}");
@@ -224,6 +250,7 @@ impl<T: Tracked> Source<T> {
             .max_buffered_records(BUFFERED_MAX)
             .max_poll_interval(POLL_INTERVAL_MAX)
             .max_decompressed_size(self.setup.request_bytes_max.max(DECOMPRESSED_MIN))
+            .lag_staleness_threshold(WATCH_PAUSE)
             .metrics_push(false)
             .rebalance_listener(Listener(Arc::clone(self)));
         builder = if settings.is_incremental {
@@ -304,10 +331,35 @@ impl<T: Tracked> Source<T> {
             tokio::time::sleep(WATCH_PAUSE).await;
             let asked = tokio::time::timeout(WATCH_TIMEOUT, consumer.fetch_metadata(topic)).await;
             match asked.unwrap_or_else(|_| Err(KrafkaError::Timeout { operation: "metadata".to_owned() })) {
-                Ok(_) => self.state.set(None),
+                Ok(_) => {
+                    self.state.set(None);
+                    self.look_at_lag(consumer).await;
+                }
                 Err(error) => self.tell(&error, WATCH_PAUSE),
             }
         }
+    }
+
+    /// How many messages of each partition are not committed, as the group's own tools count them. Fetches tell where a
+    /// partition ends; of one that is paused it is asked.
+    async fn look_at_lag(&self, consumer: &Consumer) {
+        let mut lags = BTreeMap::new();
+        for (partition, known) in consumer.lag().await.into_iter().take(LAGS_MAX) {
+            let name = (partition.topic, partition.partition);
+            let Some(committed) = self.partitions().committed_of(&name) else { continue };
+            let end = match known.high_watermark.filter(|_| !known.stale) {
+                Some(end) => Some(end),
+                None => {
+                    let asked = consumer.fetch_watermarks(&name.0, name.1);
+                    let told = tokio::time::timeout(WATCH_TIMEOUT, asked).await;
+                    told.ok().and_then(Result::ok).map(|(_, end)| end)
+                }
+            };
+            if let Some(end) = end {
+                lags.insert(name, u64::try_from(end.saturating_sub(committed)).unwrap_or(0));
+            }
+        }
+        self.state.set_lags(lags);
     }
 
     /// Without those of partitions that went away, or went away and came back: they are read again.

@@ -7,6 +7,7 @@ use crate::exporter::{Exporter, Outlet};
 use crate::journal::{Counts, Journal};
 use crate::memory::Memory;
 use crate::otlp::Signal;
+use crate::receiver::kafka::State;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use std::collections::BTreeMap;
@@ -88,6 +89,13 @@ pub const METRICS: &[Metric] = &[
         "{request}",
         &["reason"],
         "Requests that were refused, by reason.",
+    ),
+    row(
+        "why502_kafka_receiver_offset_lag",
+        Kind::Gauge,
+        "{message}",
+        &["receiver", "topic", "partition"],
+        "Messages of a partition that is read here which are not delivered and committed; only with `receivers: kafka`.",
     ),
     row(
         "why502_recognised_records",
@@ -298,8 +306,22 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
+/// Where the values come from.
+#[derive(Debug)]
+pub struct Measured<'a> {
+    /// What is counted.
+    pub counters: &'a Arc<Counters>,
+    /// The backends.
+    pub exporters: &'a [Arc<Exporter>],
+    /// Receivers that ask for data.
+    pub sources: &'a [Arc<State>],
+    /// What is counted of the memory.
+    pub memory: &'a Memory,
+}
+
 /// Registers every metric with where its value comes from.
-pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<Exporter>], memory: &Memory) {
+pub(super) fn observe(meter: &Meter, measured: &Measured<'_>) {
+    let Measured { counters, exporters, sources, memory } = *measured;
     let of = memory.clone();
     register(meter, "why502_memory_data_bytes", move |observer| observer.observe(of.used().0 as u64, &[]));
     let of = memory.clone();
@@ -379,6 +401,7 @@ pub(super) fn observe(meter: &Meter, counters: &Arc<Counters>, exporters: &[Arc<
     of_exporters(meter, "why502_exporter_queue_bytes", exporters, |exporter| exporter.waiting().1.bytes as u64);
     of_exporters(meter, "why502_exporter_taken_items", exporters, |exporter| exporter.stats.taken_count());
     of_journal(meter, exporters);
+    of_sources(meter, sources);
     let of = exporters.to_vec();
     register(meter, "why502_exporter_queue_capacity", move |observer| {
         for exporter in &of {
@@ -443,6 +466,25 @@ fn of_journal(meter: &Meter, exporters: &[Arc<Exporter>]) {
             of.iter().filter(|exporter| exporter.account().is_some_and(|account| account.on_disk().is_some()))
         {
             observer.observe(exporter.overflowing().1, &[named(exporter)]);
+        }
+    });
+}
+
+fn of_sources(meter: &Meter, sources: &[Arc<State>]) {
+    if sources.is_empty() {
+        return;
+    }
+    let of = sources.to_vec();
+    register(meter, "why502_kafka_receiver_offset_lag", move |observer| {
+        for source in &of {
+            for ((topic, partition), lag) in source.lags() {
+                let labels = [
+                    KeyValue::new("receiver", source.receiver().to_owned()),
+                    KeyValue::new("topic", topic),
+                    KeyValue::new("partition", i64::from(partition)),
+                ];
+                observer.observe(lag, &labels);
+            }
         }
     });
 }

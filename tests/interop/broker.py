@@ -14,21 +14,43 @@ PLAIN = ("alice", "alice-secret")
 SCRAM = ("bob", "bob-secret")
 
 
+def certificates(directory):
+    """An authority, and what it signed for a broker and a client: key and certificate in files of their own."""
+    def openssl(*arguments):
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", 2, "-subj", "/CN=tests", "-keyout", directory / "ca.key", "-out", directory / "ca.crt")
+    names = directory / "names"
+    names.write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\n")
+    for name in ("broker", "client"):
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", directory / f"{name}.key", "-out", directory / f"{name}.csr")
+        openssl("x509", "-req", "-in", directory / f"{name}.csr", "-CA", directory / "ca.crt", "-CAkey", directory / "ca.key", "-CAcreateserial",
+                "-days", 2, "-extfile", names, "-out", directory / f"{name}.crt")
+    # Kafka wants both in one file.
+    (directory / "broker.pem").write_text((directory / "broker.key").read_text() + (directory / "broker.crt").read_text())
+
+
 class Broker:
-    """`endpoint` lets everybody in, `guarded` only who shows a password."""
+    """`endpoint` lets everybody in, `guarded` only who shows a password, `secured` only who shows a certificate, over TLS."""
 
     def __init__(self, directory):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.port, self.guarded_port, controller = free_port(), free_port(), free_port()
+        self.port, self.guarded_port, self.secured_port, controller = free_port(), free_port(), free_port(), free_port()
+        certificates(self.directory)
         self.log = self.directory / "broker.log"
         self.properties = self.directory / "server.properties"
         self.properties.write_text(f"""process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=OPEN://127.0.0.1:{self.port},GUARDED://127.0.0.1:{self.guarded_port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=OPEN://127.0.0.1:{self.port},GUARDED://127.0.0.1:{self.guarded_port}
-listener.security.protocol.map=OPEN:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT
+listeners=OPEN://127.0.0.1:{self.port},GUARDED://127.0.0.1:{self.guarded_port},SECURED://127.0.0.1:{self.secured_port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=OPEN://127.0.0.1:{self.port},GUARDED://127.0.0.1:{self.guarded_port},SECURED://127.0.0.1:{self.secured_port}
+listener.security.protocol.map=OPEN:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT,SECURED:SSL
+listener.name.secured.ssl.keystore.type=PEM
+listener.name.secured.ssl.keystore.location={self.directory / "broker.pem"}
+listener.name.secured.ssl.truststore.type=PEM
+listener.name.secured.ssl.truststore.location={self.directory / "ca.crt"}
+listener.name.secured.ssl.client.auth=required
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=OPEN
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
@@ -74,6 +96,15 @@ auto.create.topics.enable=false
     @property
     def guarded(self):
         return f"127.0.0.1:{self.guarded_port}"
+
+    @property
+    def secured(self):
+        return f"127.0.0.1:{self.secured_port}"
+
+    def tls(self, authority="ca.crt", shown="client"):
+        """Settings of a client of `secured`."""
+        identity = f", cert_file: {self.directory / shown}.crt, key_file: {self.directory / shown}.key" if shown else ""
+        return f"tls: {{ca_file: {self.directory / authority}{identity}}}"
 
     def stop(self):
         return self.process.stop(30)

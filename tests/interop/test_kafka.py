@@ -253,6 +253,32 @@ def test_what_is_missing_or_refused_is_one_sentence(stage, broker):
     check(reads(broker, topics=made, endpoint=broker.guarded), "receivers::kafka")
 
 
+def test_over_tls_it_reads_and_writes_with_a_certificate(stage, broker):
+    made = topics(broker, "tls")
+    broker.topics("tls_out", "tls_out_spans")
+    exporters = f"""  kafka: {{brokers: ["{broker.secured}"], {broker.tls()}, logs: {{topic: tls_out}}, traces: {{topic: tls_out_spans}}}}
+"""
+
+    def run(name, tls):
+        return stage.run(Why502(stage.directory, reads(
+            broker, topics=made, group="tls", endpoint=broker.secured, more=f", {tls}", out="kafka", exporters=exporters), name))
+
+    bodies = [f"line {number}" for number in range(100)]
+    broker.produce(made[0], (lines.logs("shop", "app.log", [body]).SerializeToString() for body in bodies))
+    # Who shows no certificate, or trusts somebody else, is told of it and reads nothing.
+    for name, tls, word in (("nobody", broker.tls(shown=None), "fatal alert"), ("stranger", broker.tls(authority="client.crt"), "UnknownIssuer")):
+        live = run(name, tls)
+        words = ("cannot reach", word, "check receivers::kafka::tls::ca_file", "cert_file")
+        assert wait_for(lambda: all(word in live.ready() for word in words), 40), (live.ready(), live.log.read_text())
+        live.stop()
+    live = run("good", broker.tls())
+    assert wait_for(lambda: live.ready() == "ready", 30), (live.ready(), live.log.read_text())
+    assert wait_for(lambda: broker.lag("tls", *made) == 0, 30), live.log.read_text()
+    requests = [ExportLogsServiceRequest.FromString(message.value()) for message in broker.messages("tls_out")]
+    groups = [group for request in requests for group in request.resource_logs]
+    assert sorted(record.body.string_value for group in groups for record in group.scope_logs[0].log_records) == sorted(bodies)
+
+
 def test_an_exporter_waits_for_its_topic_and_loses_nothing(stage, broker):
     http = free_port()
     live = stage.run(Why502(stage.directory, f"""receivers:
@@ -494,6 +520,9 @@ def test_a_backend_that_is_down_stops_the_partitions_and_loses_nothing(stage, br
     exporters = f"""  otlphttp: {{endpoint: "http://127.0.0.1:{port}", compression: none, sending_queue: {{queue_bytes: 256KiB}}, retry_on_failure: {{initial_interval: 100ms, max_interval: 500ms}}}}
 """
     text = reads(broker, topics=names, group="down", out="otlphttp", exporters=exporters) + "\nmemory: {limit: 64MiB}"
+    scraped = free_port()
+    readers = f"[{{pull: {{exporter: {{prometheus: {{host: 127.0.0.1, port: {scraped}}}}}}}}}]"
+    text = text.replace("\nservice:\n", f"\nservice:\n  telemetry: {{metrics: {{readers: {readers}}}}}\n")
     live = stage.run(Why502(stage.directory, text))
     now = time.time()
     # Twenty times what the queue takes.
@@ -502,6 +531,15 @@ def test_a_backend_that_is_down_stops_the_partitions_and_loses_nothing(stage, br
     assert wait_for(lambda: "queue" in live.ready() and "full" in live.ready(), 30), (live.ready(), live.log.read_text())
     time.sleep(2)
     assert sum(broker.committed("down", *names).values()) == 0, "nothing is delivered, so nothing is committed"
+
+    def lag():
+        """By our own metrics, of the topic of logs and of all."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{scraped}/metrics", timeout=5) as answer:
+            told = [line.decode() for line in answer if line.startswith(b"why502_kafka_receiver_offset_lag{")]
+        assert all('receiver="kafka"' in line and 'partition="' in line for line in told), told
+        return [sum(float(line.split()[-1]) for line in told if topic in line) for topic in (f'topic="{names[0]}"', "topic=")]
+
+    assert wait_for(lambda: lag() == [len(requests)] * 2, 20), (lag(), broker.lag("down", *names))
     resident = int(next(line for line in open(f"/proc/{live.process.child.pid}/status") if line.startswith("VmRSS")).split()[1])
     assert resident < 100 * 1024, "of a program without optimisation"
     assert broker.members("down") == 1, "it stays in its group"
@@ -509,6 +547,7 @@ def test_a_backend_that_is_down_stops_the_partitions_and_loses_nothing(stage, br
 exporters: {{file: {{path: {{out}}}}}}
 service: {{pipelines: {{logs: {{receivers: [otlp], exporters: [file]}}}}}}""", "backend"))
     assert wait_for(lambda: broker.lag("down", *names) == 0, 60), live.log.read_text()
+    assert wait_for(lambda: lag() == [0, 0], 20), lag()
     sent = [record.body.string_value for request in requests for record in request.resource_logs[0].scope_logs[0].log_records]
     assert wait_for(lambda: len(backend.records()) >= len(sent)) and lines_of(backend.records()) == sorted(sent), "each once"
     assert "lost" not in live.log.read_text()

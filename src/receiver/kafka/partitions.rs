@@ -186,6 +186,11 @@ impl Partitions {
         }
     }
 
+    /// The offset that was committed last of one.
+    pub(super) fn committed_of(&self, name: &Name) -> Option<i64> {
+        self.0.get(name)?.committed.as_ref().map(|commit| commit.offset)
+    }
+
     /// Positions of these that are not delivered.
     pub(super) fn open(&self, names: &[Name], is_delivered: impl Fn(u64) -> bool) -> Vec<u64> {
         let read = names.iter().filter_map(|name| self.0.get(name)).flat_map(|partition| &partition.read);
