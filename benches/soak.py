@@ -1,7 +1,8 @@
 """The driver of soak.sh: why502 between senders that retry and two backends, of which one fails in every way in turn.
 
 Every record has a number. What was acknowledged must arrive at both backends, however often they failed; what arrives twice
-is counted. In the end the balance of why502's own counters is shown beside what the senders and backends counted.
+is counted. In the end the balance of why502's own counters is shown beside what the senders and backends counted. With a
+journal it may be killed as often as one likes, and starts again where it was.
 """
 
 import argparse
@@ -38,8 +39,8 @@ CONFIG = """
 receivers: {otlp: {protocols: {grpc: {endpoint: "127.0.0.1:PORT"}}}}
 processors: {why502: {hold: 2s}}
 exporters:
-  otlp/steady: {endpoint: "http://127.0.0.1:STEADY"}
-  otlp/flapping: {endpoint: "http://127.0.0.1:FLAPPING", timeout: 2s, retry_on_failure: {initial_interval: 200ms, max_interval: 2s}}
+  otlp/steady: {endpoint: "http://127.0.0.1:STEADY", sending_queue: {STORAGE}}
+  otlp/flapping: {endpoint: "http://127.0.0.1:FLAPPING", timeout: 2s, retry_on_failure: {initial_interval: 200ms, max_interval: 2s}, sending_queue: {STORAGE}}
 memory: {limit: LIMIT}
 service:
   pipelines:
@@ -154,6 +155,23 @@ def flap(backend, over, seed):
             backend.mode = "takes"
 
 
+class Why502:
+    """Runs on one port, and starts anew where it was killed."""
+
+    def __init__(self, program, config, log):
+        self.command, self.log, self.kills = [program, "run", "--config", config], log, 0
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.kills += 1
+        self.start()
+
+
 def resident_mib(pid):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -167,16 +185,23 @@ def main():
     options.add_argument("--rate", type=float, default=4000, help="records a second of all senders")
     options.add_argument("--limit", default="160MiB", help="memory::limit")
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--journal", metavar="BYTES", help="journal::max_bytes; without it there is none")
+    options.add_argument("--kill", type=float, metavar="SECONDS", help="kill -9 about so often; needs --journal")
     options.add_argument("--why502", default=str(ROOT / "target/release/why502"))
     chosen = options.parse_args()
+    if chosen.kill and not chosen.journal:
+        options.error("--kill loses what is in memory; add --journal 256MiB")
     steady, flapping, port = Backend(), Backend(), free_port()
     over, senders_over = threading.Event(), threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "why502.yaml"
         text = CONFIG.replace("PORT", str(port)).replace("STEADY", str(steady.port)).replace("FLAPPING", str(flapping.port))
-        config.write_text(text.replace("LIMIT", chosen.limit))
+        text = text.replace("LIMIT", chosen.limit).replace("STORAGE", "storage: journal" if chosen.journal else "")
+        if chosen.journal:
+            text += f'journal: {{directory: "{folder}/journal", max_bytes: {chosen.journal}}}\n'
+        config.write_text(text)
         log = open(pathlib.Path(folder) / "why502.log", "w+")
-        process = subprocess.Popen([chosen.why502, "run", "--config", config], stdout=log, stderr=log)
+        why502, chance = Why502(chosen.why502, config, log), random.Random(chosen.seed)
         try:
             assert wait_for(lambda: listens(port)), "why502 does not listen"
             lock, next_number = threading.Lock(), [0]
@@ -190,12 +215,15 @@ def main():
             trouble = threading.Thread(target=flap, args=(flapping, over, chosen.seed), daemon=True)
             for thread in [*senders, trouble]:
                 thread.start()
-            began, most = time.monotonic(), 0
+            began, most, killed = time.monotonic(), 0, time.monotonic()
             while time.monotonic() - began < chosen.seconds:
                 time.sleep(min(10, chosen.seconds / 10))
-                most = max(most, resident_mib(process.pid))
+                most = max(most, resident_mib(why502.process.pid))
                 taken = sum(len(sender.acknowledged) for sender in senders) * BATCH
-                print(f"{time.monotonic() - began:7.0f} s: {taken} acknowledged, {resident_mib(process.pid)} MiB", flush=True)
+                print(f"{time.monotonic() - began:7.0f} s: {taken} acknowledged, {resident_mib(why502.process.pid)} MiB", flush=True)
+                if chosen.kill and time.monotonic() - killed > chosen.kill * chance.uniform(0.5, 1.5):
+                    why502.kill()
+                    killed = time.monotonic()
             senders_over.set()
             for sender in senders:
                 sender.join()
@@ -208,20 +236,20 @@ def main():
                 return sum(1 for number in acknowledged if number >= len(backend.seen) or not backend.seen[number])
 
             wait_for(lambda: missing(steady) + missing(flapping) == 0, 120)
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            why502.process.send_signal(signal.SIGTERM)
+            why502.process.wait(30)
             gone = {"steady": missing(steady), "flapping": missing(flapping)}
             log.seek(0)
             said = [line for line in log.read().splitlines() if "taken" in line or "dropped" in line]
             refused = sum(sender.refused for sender in senders)
             lost = sum(sender.lost for sender in senders)
-            print(f"{len(acknowledged)} records acknowledged, {refused} requests asked to come back, {lost} refused for good; most {most} MiB")
+            print(f"{len(acknowledged)} records acknowledged, {refused} requests asked to come back, {lost} refused for good, killed {why502.kills} times; most {most} MiB")
             print(f"missing: {gone}; twice: steady {steady.twice}, flapping {flapping.twice}")
             print("\n".join(said[-3:]))
-            return 1 if any(gone.values()) or lost or process.returncode else 0
+            return 1 if any(gone.values()) or lost or why502.process.returncode else 0
         finally:
-            if process.poll() is None:
-                process.kill()
+            if why502.process.poll() is None:
+                why502.process.kill()
             steady.stop()
             flapping.stop()
 
