@@ -447,15 +447,16 @@ fn good_requests_without_an_id_tell_how_far_clocks_are_apart() {
 
 #[test]
 fn where_clocks_are_apart_and_nothing_says_by_how_much_times_prove_nothing() {
-    // Each second the same: a span may be of the request before it, or of the one after.
+    // Two machines, each with a clock of its own.
     let mut told = Vec::new();
-    for number in 0..40 {
-        let at = BEGIN + number * SECOND;
-        let span = served(100, at + 302 * MILLISECOND, at + 400 * MILLISECOND, "/cart");
+    for number in 0..60 {
+        let at = BEGIN + number * SECOND + (number * number * 37 % 911) * MILLISECOND;
+        let end = at + if number % 2 == 0 { 400 } else { -300 } * MILLISECOND;
+        let span = served(100, end - 98 * MILLISECOND, end, "/cart");
         told.push((at, Told::Span(SpanRow { status: 200, ..span })));
         told.push((at, Told::Sample(relayed(at, "/cart", "").replace("503", "200"))));
     }
-    let at = BEGIN + 60 * SECOND;
+    let at = BEGIN + 100 * SECOND;
     told.push((at, Told::Span(served(9, at - 98 * MILLISECOND, at, "/cart"))));
     told.push((at, Told::Line(relayed(at, "/cart", ""))));
     assert_eq!(links_of(told).pop().expect("a verdict").0.trace, None);

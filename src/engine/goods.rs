@@ -6,6 +6,7 @@ use super::correlate::alignment::APART_MAX;
 use super::correlate::link::goods::{Good, Key, number};
 use super::correlate::link::scene::Scene;
 use super::correlate::link::{began, by_id, columns, link_of, rival_rows};
+use super::correlate::spans::SpanRow;
 use super::correlate::world::World;
 use super::sites::{Site, SiteRef};
 use super::timers::Timer;
@@ -24,8 +25,9 @@ const CHUNK: Nanos = SECOND;
 const SAMPLES_MAX: usize = 256;
 /// They are taken so far apart: what is learned changes in minutes.
 const SAMPLES_APART: Nanos = SECOND / 4;
-/// Spans on the path of one request that are looked at.
-const BESIDE_MAX: usize = 8_192;
+/// Spans on the path of one request that are looked at. Where there are more, only nearer ones are.
+const BESIDE_MAX: usize = 2_048;
+const BESIDE_WITHIN: [Nanos; 3] = [APART_MAX, APART_MAX / 8, APART_MAX / 64];
 /// Others whose spans theirs may be are looked at on each side.
 const BESIDE: Nanos = 2 * SECOND;
 
@@ -265,8 +267,9 @@ struct Beside {
     source: u64,
     end: Nanos,
     took: Nanos,
-    /// Start and end of each.
+    /// Start and end of each that ended within so much of it.
     spans: Vec<(Nanos, Nanos)>,
+    within: Nanos,
 }
 
 impl Beside {
@@ -279,17 +282,22 @@ impl Beside {
         let rows = good.rows(0, 0);
         let row = rows.last().filter(|row| !row.is_coarse() && row.spare == 0)?;
         let (took, end) = (row.took()?, row.end.to);
-        let (from, to) = (end.saturating_sub(APART_MAX), end.saturating_add(APART_MAX));
-        let on_path = sight.spans_on_path(row.asked.path, from, to).take(BESIDE_MAX).map(|(_, span)| span);
-        let fitting = on_path.filter(|span| span.is_server() && !span.is_from_nginx() && row.asked.is_of(span));
-        let spans: Vec<(Nanos, Nanos)> = fitting.map(|span| (span.start, span.end)).collect();
-        (!spans.is_empty()).then_some(Beside { source: access.source, end, took, spans })
+        let near = |within: Nanos| {
+            let (from, to) = (end.saturating_sub(within), end.saturating_add(within));
+            let on_path = sight.spans_on_path(row.asked.path, from, to).take(BESIDE_MAX + 1).map(|(_, span)| span);
+            on_path.collect::<Vec<_>>()
+        };
+        let ranges = BESIDE_WITHIN.into_iter().map(|within| (within, near(within)));
+        let (within, on_path) = ranges.into_iter().find(|(_, spans)| spans.len() <= BESIDE_MAX)?;
+        let own = |span: &&SpanRow| span.is_server() && !span.is_from_nginx() && row.asked.is_of(span);
+        let spans: Vec<(Nanos, Nanos)> = on_path.into_iter().filter(own).map(|span| (span.start, span.end)).collect();
+        (!spans.is_empty()).then_some(Beside { source: access.source, end, took, spans, within })
     }
 
     /// Is learned from.
     fn teach(self, world: &mut World) {
         if let Some(alignment) = world.alignment_mut(self.source) {
-            alignment.note(self.end, self.took, self.spans.into_iter());
+            alignment.note(self.end, self.took, self.within, self.spans.into_iter());
         }
     }
 }

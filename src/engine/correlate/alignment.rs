@@ -12,7 +12,9 @@
 //!                  0       the clocks are so much apart
 //! ```
 //!
-//! Traffic that repeats itself agrees at several places: then nothing is known, but that the clocks are apart.
+//! What comes at regular times proves nothing: the health checks of one service and those of another on the same path are
+//! always as far apart. Where requests agree at two places (two machines, each with a clock of its own), it is only known
+//! that clocks are apart.
 
 use crate::read::evidence::{MILLISECOND, Nanos, SECOND};
 use std::collections::VecDeque;
@@ -35,6 +37,8 @@ const AGREE_MIN: usize = 8;
 const ABOVE_CHANCE: f64 = 6.0;
 /// The same where clocks that agree would put them.
 const ABOVE_CHANCE_TOGETHER: f64 = 3.0;
+/// Requests of which so many have gaps between them that are alike come at regular times.
+const REGULAR: f64 = 1.0 / 3.0;
 /// A span takes as long as its request, or longer by what reading a clock takes.
 const LONGER_MAX: Nanos = 3 * MILLISECOND;
 /// It may be shorter: its request waited for a worker.
@@ -55,17 +59,25 @@ pub enum Clock {
 /// What was seen of the two clocks.
 #[derive(Clone, Debug, Default)]
 pub struct Alignment {
-    /// Of each request how much later the spans ended that may be its own.
-    requests: VecDeque<Vec<Nanos>>,
-    /// When the last of them ended.
-    last: Nanos,
+    requests: VecDeque<Noted>,
     clock: Clock,
+}
+
+/// A request.
+#[derive(Clone, Debug)]
+struct Noted {
+    end: Nanos,
+    /// How much later the spans ended that may be its own.
+    later: Vec<Nanos>,
+    /// Spans that ended farther away are not among them.
+    within: Nanos,
 }
 
 impl Alignment {
     /// True when a request that ended then is to be noted: each of the first, and one in a while of the others.
     pub fn asks_for(&self, end: Nanos) -> bool {
-        self.requests.len() < REQUESTS_MAX || end.saturating_sub(self.last).saturating_abs() >= NOTED_APART
+        let last = self.requests.back().map_or(Nanos::MIN, |last| last.end);
+        self.requests.len() < REQUESTS_MAX || end.saturating_sub(last).saturating_abs() >= NOTED_APART
     }
 
     /// What is known.
@@ -73,27 +85,29 @@ impl Alignment {
         self.clock
     }
 
-    /// Notes a request by when it ended and how long it took, with start and end of the spans of its target.
-    pub fn note(&mut self, end: Nanos, took: Nanos, spans: impl Iterator<Item = (Nanos, Nanos)>) {
+    /// Notes a request by when it ended and how long it took, with start and end of all spans of its target that ended within
+    /// so much of it.
+    pub fn note(&mut self, end: Nanos, took: Nanos, within: Nanos, spans: impl Iterator<Item = (Nanos, Nanos)>) {
+        let mut within = within.min(APART_MAX);
         let shorter_max = SHORTER_MIN.max(took / 4);
         let as_long = |(start, end): &(Nanos, Nanos)| {
             let shorter = took.saturating_sub(end.saturating_sub(*start));
             (-LONGER_MAX..=shorter_max).contains(&shorter)
         };
         let later = spans.filter(as_long).map(|(_, ended)| ended.saturating_sub(end));
-        let mut later: Vec<Nanos> = later.filter(|later| later.saturating_abs() <= APART_MAX).collect();
+        let mut later: Vec<Nanos> = later.filter(|later| later.saturating_abs() <= within).collect();
         if later.is_empty() {
             return;
         }
         if later.len() > SPANS_MAX {
             later.select_nth_unstable_by_key(SPANS_MAX, |later| later.saturating_abs());
             later.truncate(SPANS_MAX);
+            within = later.iter().map(|later| later.saturating_abs()).max().unwrap_or(within);
         }
         if self.requests.len() == REQUESTS_MAX {
             self.requests.pop_front();
         }
-        self.requests.push_back(later);
-        self.last = end;
+        self.requests.push_back(Noted { end, later, within });
         if let Some(clock) = self.judge() {
             self.clock = clock;
         }
@@ -113,17 +127,32 @@ impl Alignment {
         if best.count < AGREE_MIN || !above(best.count, ABOVE_CHANCE) {
             return None;
         }
+        if self.are_regular(best) {
+            return None;
+        }
         let is_elsewhere = |window: &&Window| window.middle.saturating_sub(best.middle).saturating_abs() > 2 * WINDOW;
         let second = windows.iter().filter(is_elsewhere).map(|window| window.count).max().unwrap_or(0);
         let is_clear = best.count as f64 - chance >= 2.0 * (second as f64 - chance);
         Some(if is_clear { Clock::Ahead(best.middle) } else { Clock::Unclear })
     }
 
+    /// Those that agree about a place came at regular times.
+    fn are_regular(&self, at: &Window) -> bool {
+        let agrees = |request: &&Noted| request.later.iter().any(|later| at.has(*later));
+        let mut ends: Vec<Nanos> = self.requests.iter().filter(agrees).map(|request| request.end).collect();
+        ends.sort_unstable();
+        let mut gaps: Vec<Nanos> = ends.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect();
+        gaps.sort_unstable();
+        let alike = |gap: &Nanos| gaps.partition_point(|other| *other <= gap.saturating_add(WINDOW));
+        let most = gaps.iter().enumerate().map(|(index, gap)| alike(gap) - index).max().unwrap_or(0);
+        most as f64 > gaps.len() as f64 * REGULAR
+    }
+
     /// How many requests agree about each place where a span ended.
     fn windows(&self) -> Vec<Window> {
-        let of_request = |(index, later): (usize, &Vec<Nanos>)| later.iter().map(|later| (*later, index)).collect();
+        let of_all = self.requests.iter().enumerate();
         let mut all: Vec<(Nanos, usize)> =
-            self.requests.iter().enumerate().flat_map(|of| -> Vec<_> { of_request(of) }).collect();
+            of_all.flat_map(|(index, request)| request.later.iter().map(move |later| (*later, index))).collect();
         all.sort_unstable();
         let mut inside = [0_u16; REQUESTS_MAX];
         let (mut count, mut first) = (0, 0);
@@ -141,19 +170,17 @@ impl Alignment {
                 }
                 first += 1;
             }
-            let middle = all.get(first.midpoint(last)).map_or(*later, |(middle, _)| *middle);
-            windows.push(Window { middle, count });
+            let at = |place: usize| all.get(place).map_or(*later, |(later, _)| *later);
+            windows.push(Window { from: at(first), middle: at(first.midpoint(last)), count });
         }
         windows
     }
 
     /// How many requests chance alone would put into a window.
     fn chance(&self) -> f64 {
-        let of_request = |later: &Vec<Nanos>| {
-            let farthest = later.iter().map(|later| later.saturating_abs()).max().unwrap_or(0);
-            // Past so many spans those that were left out lie farther away.
-            let range = if later.len() < SPANS_MAX { APART_MAX } else { farthest.max(WINDOW) };
-            (later.len() as f64 * WINDOW as f64 / (2.0 * range as f64)).min(1.0)
+        let of_request = |request: &Noted| {
+            let range = 2.0 * request.within.max(WINDOW) as f64;
+            (request.later.len() as f64 * WINDOW as f64 / range).min(1.0)
         };
         self.requests.iter().map(of_request).sum()
     }
@@ -162,8 +189,15 @@ impl Alignment {
 /// Spans that ended about as much later than their requests.
 #[derive(Clone, Copy, Debug)]
 struct Window {
+    from: Nanos,
     middle: Nanos,
     count: usize,
+}
+
+impl Window {
+    fn has(&self, later: Nanos) -> bool {
+        (0..=WINDOW).contains(&later.saturating_sub(self.from))
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +238,7 @@ mod tests {
         let mut alignment = Alignment::default();
         let apart = (count / 100).max(1) as usize;
         for (start, end) in all.iter().skip(all.len() / 8).step_by(apart).take(2 * REQUESTS_MAX) {
-            alignment.note(*end, end - start, spans.iter().copied());
+            alignment.note(*end, end - start, APART_MAX, spans.iter().copied());
         }
         alignment.clock()
     }
@@ -234,12 +268,36 @@ mod tests {
     }
 
     #[test]
-    fn traffic_that_repeats_itself_says_only_that_clocks_are_apart() {
-        let each_second = Some((SECOND, 5 * MILLISECOND));
-        assert_eq!(check(1, 0, 100, each_second), Clock::Together);
-        assert_eq!(check(1, 300 * MILLISECOND, 100, each_second), Clock::Unclear);
-        // Without a span there is nothing to say.
-        assert_eq!(check(1, 300 * MILLISECOND, 0, each_second), Clock::Together);
+    fn what_comes_at_regular_times_says_nothing() {
+        for every in [SECOND, 8 * SECOND] {
+            let health = Some((every, 5 * MILLISECOND));
+            for ahead in [0, 300] {
+                assert_eq!(check(1, ahead * MILLISECOND, 100, health), Clock::Together, "{every} {ahead}");
+            }
+        }
+        // Real requests between the checks of another service: their own spans are not in view.
+        let mut alignment = Alignment::default();
+        let mut random = Random(5);
+        for number in 0..200 {
+            let check = number * 10 * SECOND;
+            let span = (check + 2 * SECOND, check + 2 * SECOND + 4 * MILLISECOND);
+            alignment.note(check, 5 * MILLISECOND, APART_MAX, std::iter::once(span));
+            alignment.note(check + random.below(9 * SECOND), 5 * MILLISECOND, APART_MAX, std::iter::once(span));
+        }
+        assert_eq!(alignment.clock(), Clock::Together);
+    }
+
+    #[test]
+    fn two_clocks_that_are_off_are_no_one_clock() {
+        let mut alignment = Alignment::default();
+        let mut random = Random(9);
+        for number in 0..100 {
+            let end = number * SECOND + random.below(900 * MILLISECOND);
+            let ahead = if random.below(2) == 0 { 300 } else { -200 } * MILLISECOND;
+            let span = (end + ahead - 20 * MILLISECOND, end + ahead);
+            alignment.note(end, 21 * MILLISECOND, APART_MAX, std::iter::once(span));
+        }
+        assert_eq!(alignment.clock(), Clock::Unclear);
     }
 
     #[test]
@@ -251,7 +309,7 @@ mod tests {
             last += SECOND + random.below(SECOND);
             let ahead = if number < 2 * REQUESTS_MAX { 200 * MILLISECOND } else { 0 };
             let span = (last + ahead - 20 * MILLISECOND, last + ahead);
-            alignment.note(last, 21 * MILLISECOND, std::iter::once(span));
+            alignment.note(last, 21 * MILLISECOND, APART_MAX, std::iter::once(span));
             if number == REQUESTS_MAX {
                 assert!(is_ahead(alignment.clock(), 200 * MILLISECOND), "{:?}", alignment.clock());
             }
@@ -265,7 +323,7 @@ mod tests {
         let odd = [Nanos::MIN, -1, 0, 1, Nanos::MAX];
         for end in odd {
             for took in odd {
-                alignment.note(end, took, odd.iter().flat_map(|start| odd.map(|end| (*start, end))));
+                alignment.note(end, took, took, odd.iter().flat_map(|start| odd.map(|end| (*start, end))));
             }
         }
     }
