@@ -251,8 +251,10 @@ need_apiserver() {
 
 # Its version is what clients are told, and without one it does not start.
 build_apiserver() {
-  local version=k8s.io/component-base/version.gitVersion
-  version="$version=$(sed -n 's/^require k8s.io\/kubernetes //p' "$1/go.mod")"
+  local version
+  version=$(sed -n 's/^[[:space:]]*\(require \)\{0,1\}k8s\.io\/kubernetes \(v[^ ]*\).*/\2/p' "$1/go.mod")
+  [ -n "$version" ] || die "tests/cluster/apiserver/go.mod names no version of k8s.io/kubernetes"
+  version="k8s.io/component-base/version.gitVersion=$version"
   (cd "$1" && GOWORK=off GOFLAGS='-mod=readonly -buildvcs=false' CGO_ENABLED=0 nice -n 10 go build -trimpath -ldflags "-s -w -X $version" -o "$2" k8s.io/kubernetes/cmd/kube-apiserver)
 }
 
