@@ -221,6 +221,27 @@ fn a_database_that_hangs_is_one_incident_with_its_timeouts_queue_and_ghosts() {
 }
 
 #[test]
+fn a_start_before_the_stop_of_the_same_second_ends_no_outage() {
+    let story = |returns: bool| {
+        let mut lines = Lines::default();
+        let start = |lines: &mut Lines, master: u32| {
+            lines.gunicorn(3, &format!("[{master}] [INFO] Starting gunicorn 23.0.0"));
+            lines.gunicorn(3, &format!("[{master}] [INFO] Listening at: http://127.0.0.1:8000 ({master})"));
+            lines.gunicorn(3, &format!("[{0}] [INFO] Booting worker with pid: {0}", master + 1));
+        };
+        start(&mut lines, 300);
+        lines.gunicorn(3, "[300] [INFO] Handling signal: term").gunicorn(3, "[300] [INFO] Shutting down: Master");
+        lines.fails(3, "/a", REFUSED);
+        if returns {
+            start(&mut lines, 310);
+        }
+        told(&lines)
+    };
+    assert_eq!(story(false), ["gunicorn_not_running, 1+0: gunicorn_not_running 1; /a 1; quiet"]);
+    assert_eq!(story(true), ["gunicorn_restarting, 1+0: gunicorn_restarting 1; /a 1; listening"]);
+}
+
+#[test]
 fn a_release_that_cannot_start_is_one_incident_with_the_restart_and_the_refusals() {
     let mut lines = Lines::served();
     lines.answers(1).answers(5);

@@ -94,6 +94,26 @@ fn more_requests_than_sync_workers_wait_in_the_queue() {
 }
 
 #[test]
+fn a_gunicorn_that_started_and_stopped_within_a_second_did_not_come_back() {
+    let (access, error) = (
+        r#"{"msec":"1772615703.700","pid":"411","connection":"7","remote_addr":"198.51.100.20","request":"GET /a HTTP/1.1","status":"502","body_bytes_sent":"157","request_time":"0.001","upstream_addr":"127.0.0.1:8000","upstream_status":"502","upstream_connect_time":"-","upstream_header_time":"-","upstream_response_time":"0.001","upstream_bytes_received":"0"}"#,
+        r#"2026/03/04 09:15:03 [error] 411#411: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /a HTTP/1.1", upstream: "http://127.0.0.1:8000/a", host: "shop.test""#,
+    );
+    let start = START.replace("09:14:00", "09:15:03");
+    let stop = "[2026-03-04 09:15:03 +0000] [300] [INFO] Handling signal: term
+[2026-03-04 09:15:03 +0000] [301] [INFO] Worker exiting (pid: 301)
+[2026-03-04 09:15:03 +0000] [302] [INFO] Worker exiting (pid: 302)
+[2026-03-04 09:15:03 +0000] [300] [INFO] Shutting down: Master\n";
+    let story = |gunicorn: &str| told(&[("access.log", access), ("error.log", error), ("gunicorn.log", gunicorn)]);
+    assert_eq!(story(&format!("{start}{stop}")), "/a gunicorn_not_running");
+    // It does, a second later or within the same.
+    let again = start.replace("[300]", "[310]").replace("30", "31");
+    let later = again.replace("09:15:03", "09:15:04");
+    assert_eq!(story(&format!("{start}{stop}{later}")), "/a gunicorn_restarting");
+    assert_eq!(story(&format!("{START}{stop}{again}")), "/a gunicorn_restarting");
+}
+
+#[test]
 fn no_descriptor_left_is_the_reason_of_a_failed_boot() {
     let refused = r#"2026/03/04 09:15:08 [error] 411#411: *9 connect() failed (111: Connection refused) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /a HTTP/1.1", upstream: "http://127.0.0.1:8000/a", host: "shop.test""#;
     let boot = |exception: &str| {

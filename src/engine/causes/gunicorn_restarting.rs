@@ -95,7 +95,7 @@ fn is_stop(phase: &Phase) -> bool {
 /// Refused between the stop and the next `Listening at`.
 fn in_the_gap(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
     let before = instance.before(case.at)?;
-    let comes_back = instance.after(case.at, |phase| matches!(phase, Phase::Starting | Phase::Listening));
+    let comes_back = instance.after(before, |phase| matches!(phase, Phase::Starting | Phase::Listening));
     let both = |change: &Change, back: Option<&Change>| -> Vec<Quote> {
         let mut quotes = vec![change.quote.clone()];
         quotes.extend(back.map(|back| back.quote.clone()));

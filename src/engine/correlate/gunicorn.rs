@@ -126,9 +126,10 @@ impl Instance {
         self.changes.iter().rev().find(|change| change.at.from <= at.to && change.phase != Phase::Recycling)
     }
 
-    /// The first change of phase after a time that fits.
-    pub fn after(&self, at: Interval, fits: impl Fn(&Phase) -> bool) -> Option<&Change> {
-        self.changes.iter().find(|change| change.at.to >= at.from && fits(&change.phase))
+    /// The first change of phase after another that fits. Those of one second are in the order of their lines.
+    pub fn after(&self, earlier: &Change, fits: impl Fn(&Phase) -> bool) -> Option<&Change> {
+        let later = self.changes.iter().skip_while(|change| !std::ptr::eq(*change, earlier)).skip(1);
+        later.into_iter().find(|change| fits(&change.phase))
     }
 
     /// The last change of phase at or before a time that fits.

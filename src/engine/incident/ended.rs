@@ -123,9 +123,13 @@ impl Witnesses<'_> {
     pub(super) fn end(&self, last: Nanos, scope: Scope) -> Option<Ended> {
         let served = self.first_served(last);
         let lines = self.instances().filter(|_| scope.is_of_process()).filter_map(|(at, instance)| {
+            // What stands before its stop in the same second is no return.
+            let goes =
+                |change: &Change| matches!(change.phase, Phase::Stopping | Phase::Down(_)) && change.at.from <= last;
+            let stop = instance.changes.iter().rposition(goes);
             if scope.is_of_server() {
                 let back = |change: &&Change| change.phase == Phase::Listening && change.at.to >= last;
-                let mut starts = instance.changes.iter().filter(back);
+                let mut starts = instance.changes.iter().skip(stop.map_or(0, |stop| stop + 1)).filter(back);
                 let start = starts.find(|start| {
                     let after = instance.changes.iter().skip_while(|change| !std::ptr::eq(*change, *start)).skip(1);
                     !after.into_iter().take(1).any(is_failed_start)
@@ -135,7 +139,9 @@ impl Witnesses<'_> {
                 }
             }
             let boots = &self.sites.get(at)?.world.gunicorns.boots;
-            let boot = boots.iter().find(|boot| boot.source == instance.source && boot.at.to >= last)?;
+            let from = stop.and_then(|stop| instance.changes.get(stop)).map_or(Nanos::MIN, |stop| stop.at.to);
+            let mut boots = boots.iter().filter(|boot| boot.source == instance.source && boot.at.from > from);
+            let boot = boots.find(|boot| boot.at.to >= last)?;
             Some(Ended::Said { at: boot.at.from, text: printable(&boot.quote.text) })
         });
         let line = lines.min_by_key(Ended::at).filter(|line| {
