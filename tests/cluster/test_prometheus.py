@@ -76,7 +76,7 @@ scrape_configs: [{{job_name: why502, static_configs: [{{targets: ["127.0.0.1:{li
     found = wait_for(lambda: ask('why502_verdicts_total{cause="gunicorn_not_running"} > 0'), 30)
     assert found and found[0]["value"][1] == "1", found
     assert wait_for(lambda: ask('ALERTS{alertname="Why502IncidentOpen"}'), 15)
-    assert not ask('ALERTS{alertname=~"Why502(Loses|Down|QueueFills|JournalFills|JournalPoisoned|Refuses|Restarts)"}')
+    assert not ask('ALERTS{alertname=~"Why502(Loses|Down|QueueFills|JournalFills|JournalPoisoned|KafkaLags|Refuses|Restarts)"}')
 
     # Whatever the dashboard asks is understood, and the metrics that it names are there.
     dashboard = json.loads((DEPLOY / "prometheus" / "dashboard.json").read_text())
@@ -88,5 +88,7 @@ scrape_configs: [{{job_name: why502, static_configs: [{{targets: ["127.0.0.1:{li
             expression = expression.replace(name, value)
         assert ask(expression) is not None, expression
     rules = (DEPLOY / "prometheus" / "rules.yaml").read_text()
-    for name in set(re.findall(r"\bwhy502_[a-z_]+", "\n".join(asked) + rules)):
+    named = set(re.findall(r"\bwhy502_[a-z_]+", "\n".join(asked) + rules))
+    # That of topics is there where one is read: tests/interop/test_kafka.py asks for it.
+    for name in named - {"why502_kafka_receiver_offset_lag"}:
         assert ask(name), name
