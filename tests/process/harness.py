@@ -169,13 +169,13 @@ proxy_read_timeout {read_timeout};
 class Gunicorn:
     """Gunicorn with the application of this folder; instrumented when it is told where spans go."""
 
-    def __init__(self, directory, bind, *options, spans_to=None, venv=None, worker="sync", workers=2, app="app:app", chdir=APP, wait=True):
+    def __init__(self, directory, bind, *options, spans_to=None, venv=None, worker="sync", workers=2, app="app:app", chdir=APP, wait=True, environment=()):
         self.directory = Path(directory)
         self.bind = bind
         self.log = self.directory / "gunicorn.log"
         self.log.touch()
         venv = Path(venv or VENV)
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **dict(environment)}
         command = [str(venv / "bin" / "gunicorn")]
         if spans_to:
             command.insert(0, str(venv / "bin" / "opentelemetry-instrument"))

@@ -1,6 +1,7 @@
 """Each failure is made for real; `why502 explain` on the files and the live way of the records must name its cause."""
 
 import os
+import random
 import socket
 import threading
 import time
@@ -319,6 +320,27 @@ def test_spans_carry_the_verdict(stage):
     verdict = wait_for(live.verdicts)[0]
     assert verdict["traceId"] == trace
     assert attributes(verdict)["why502.link.method"] == "trace_context"
+
+
+def test_spans_of_a_clock_that_is_off(stage):
+    """No line has an id, and the spans are 0.4 s ahead: by the times as they stand, each failed request has the span of the one before it."""
+    address = stage.address("tcp")
+    live = stage.why502(hold="4s")
+    stage.gunicorn(address, spans_to=live.endpoint, environment={"SPANS_AHEAD": "0.4"})
+    front = stage.nginx(address)
+    chance = random.Random(4)
+    for _ in range(40):
+        assert front.get("/") == 200
+        time.sleep(chance.uniform(0.1, 0.5))
+    for number in range(4):
+        assert front.get("/status/503", headers={"User-Agent": f"client {number}"}) == 503
+        time.sleep(0.39)
+    told = wait_for(lambda: (found := live.verdicts()) and len(found) == 4 and found, 25)
+    assert told, live.verdicts()
+    # Who asked stands in the span.
+    trace_of = {span["traceId"]: attributes(span).get("http.user_agent") for span in live.spans()}
+    linked = [trace_of.get(one.get("traceId")) for one in sorted(told, key=lambda one: int(one["timeUnixNano"]))]
+    assert linked == [f"client {number}" for number in range(4)], linked
 
 
 def test_two_services_of_one_host(tmp_path):
