@@ -44,6 +44,7 @@ mod standalone;
 
 use crate::read::evidence::{Evidence, Nanos, Proof, SECOND};
 use crate::read::{Wanted, evidence, nginx_conf};
+pub use clocks::LATE_MIN;
 use correlate::slow::SlowSpans;
 use holding::Holding;
 use incident::{Incident, Incidents};
@@ -211,7 +212,10 @@ impl Engine {
         let zone = self.settings.zone;
         let Some(site) = self.sites.get_mut(at) else { return Decision::Pass };
         let moment = site.clocks.moment(now, zone, &record);
-        site.newest = site.newest.max(moment.from.min(now));
+        // A line without a stamp says when it was seen, which may be long after it was written.
+        if record.evidence.stamp.is_some() {
+            site.newest = site.newest.max(moment.from.min(now));
+        }
         let Record { ticket, stream, evidence, .. } = record;
         let line = Line { now, site: at, stream: &stream, ticket, at: moment };
         match evidence.proof {
@@ -230,6 +234,15 @@ impl Engine {
             if let Some(site) = self.sites.get_mut(at) {
                 site.world.cover(stream.id, now, true);
             }
+        }
+    }
+
+    /// The same where their lines came long after they were written: each second in which one was answered.
+    pub fn handle_late_healthy(&mut self, now: Nanos, stream: &Stream, seconds: &[Nanos]) {
+        let at = self.site_of(now, &stream.place);
+        self.note(at, Role::Nginx, &stream.place);
+        if let Some(site) = self.sites.get_mut(at) {
+            seconds.iter().for_each(|second| site.world.cover(stream.id, *second, true));
         }
     }
 
@@ -356,7 +369,8 @@ impl Engine {
         for _ in 0..SWEEP.min(self.sites.count()) {
             let Some((at, site)) = self.sites.after(&mut self.swept) else { break };
             // Logs may be old (a replay) or their clock behind: what counts is how far behind the newest evidence.
-            site.world.forget(now.min(site.newest).saturating_sub(look_back));
+            let newest = if site.newest == Nanos::MIN { now } else { now.min(site.newest) };
+            site.world.forget(newest.saturating_sub(look_back));
             let before = site.world.spans.count();
             site.world.spans.forget(now.saturating_sub(look_back));
             self.spans = (self.spans + site.world.spans.count()).saturating_sub(before);

@@ -41,6 +41,7 @@ use crate::read::formats::Reader;
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::hash64;
 use crate::receiver::kafka::State;
+use crate::scan::Answers;
 use crate::scan::place::{Rule, Sites};
 use crate::telemetry::Counters;
 use crate::telemetry::metrics::{NO_ROOM, UNLINKED};
@@ -185,20 +186,20 @@ impl Shared {
     }
 
     /// Counts access lines that go on without a link because there is no room for them.
-    fn note_unlinked(&self, healthy: &[(Stream, u64)]) {
+    fn note_unlinked(&self, healthy: &[Answers]) {
         if self.everything.is_some() && !healthy.is_empty() {
-            self.counters.add(UNLINKED, NO_ROOM, healthy.iter().map(|(_, count)| count).sum());
+            self.counters.add(UNLINKED, NO_ROOM, healthy.iter().map(|answers| answers.count).sum());
         }
     }
 
     /// Notes healthy answers; past [`STREAMS_MAX`] streams the engine is not told of more until it looked.
-    fn note_healthy(&self, healthy: Vec<(Stream, u64)>) {
+    fn note_healthy(&self, healthy: Vec<Answers>) {
         let mut noted = self.healthy.lock().unwrap_or_else(PoisonError::into_inner);
-        for (stream, count) in healthy {
-            if let Some((_, known)) = noted.get_mut(&stream.id) {
-                *known += count;
+        for answers in healthy {
+            if let Some(known) = noted.get_mut(&answers.stream.id) {
+                known.add(answers);
             } else if noted.len() < STREAMS_MAX {
-                noted.insert(stream.id, (stream, count));
+                noted.insert(answers.stream.id, answers);
             }
         }
     }
@@ -240,7 +241,7 @@ impl Shared {
 }
 
 /// Healthy answers by the id of their stream.
-type Noted = BTreeMap<u64, (Stream, u64)>;
+type Noted = BTreeMap<u64, Answers>;
 
 /// The settings of the processor that tell places apart.
 fn sites(config: &Config) -> Sites {

@@ -8,10 +8,12 @@ pub mod place;
 pub mod spans;
 pub mod streams;
 
+use crate::engine::LATE_MIN;
 use crate::engine::place::Stream;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surroundings};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND, Stamp, TraceContext};
+use crate::read::formats::nginx_access::quick_stamp;
 pub use crate::read::formats::table::FORMATS;
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, parsed, table};
 use crate::read::text::{hash64, lossy};
@@ -46,7 +48,7 @@ pub struct Scanned {
     pub found: Vec<FoundRecord>,
     /// Healthy answers of access logs. One stream may stand in it several times; of neighbours in one scope a few
     /// stand for all.
-    pub healthy: Vec<(Stream, u64)>,
+    pub healthy: Vec<Answers>,
     /// Of each scope the first of them, now and then, with when it was observed: how far requests and spans are apart is
     /// learned from them. Without spans in view only those that carry an id.
     pub samples: Vec<(Stream, Nanos, Evidence)>,
@@ -55,6 +57,34 @@ pub struct Scanned {
     /// Records in no known format.
     pub unrecognised: u64,
 }
+
+/// Healthy answers of one stream.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// The log.
+    pub stream: Stream,
+    /// How many.
+    pub count: u64,
+    /// The seconds in which they were given, where their lines came late; empty where that was about now.
+    pub late: Vec<Nanos>,
+}
+
+impl Answers {
+    /// Adds others of the same stream.
+    pub fn add(&mut self, others: Answers) {
+        self.count += others.count;
+        others.late.into_iter().for_each(|second| self.note_late(second));
+    }
+
+    fn note_late(&mut self, second: Nanos) {
+        if self.late.len() < LATE_SECONDS_MAX && self.late.last() != Some(&second) {
+            self.late.push(second);
+        }
+    }
+}
+
+/// Seconds of one stream that are told at once: what the engine remembers of one.
+const LATE_SECONDS_MAX: usize = 600;
 
 /// Reads every record of a request of logs, as long as `admit` has room for what is found: `None` where it had none for
 /// a record, because then the whole request is refused. `request` has passed [`crate::otlp::check`].
@@ -172,33 +202,40 @@ const HEALTHY_NAMED: u64 = 16;
 /// Healthy answers of one scope.
 #[derive(Default)]
 struct Healthy {
-    last: Option<(Stream, u64)>,
+    last: Option<Answers>,
     until_named: u64,
 }
 
 impl Healthy {
-    fn count<S: Streams>(
-        &mut self,
-        record: &LogRecord<'_>,
-        current: &mut Current<'_, S>,
-        into: &mut Vec<(Stream, u64)>,
-    ) {
+    fn count<S: Streams>(&mut self, record: &LogRecord<'_>, current: &mut Current<'_, S>, into: &mut Vec<Answers>) {
         if self.until_named == 0 {
             self.until_named = HEALTHY_NAMED;
             let stream = current.entry(record).stream();
-            if self.last.as_ref().is_none_or(|(last, _)| last.id != stream.id) {
-                into.extend(self.last.replace((stream.clone(), 0)));
+            if self.last.as_ref().is_none_or(|last| last.stream.id != stream.id) {
+                into.extend(self.last.replace(Answers { stream: stream.clone(), count: 0, late: Vec::new() }));
+            }
+            if let (Some(last), Some(second)) = (&mut self.last, late_second(record)) {
+                last.note_late(second);
+                // When they came says nothing of when they were given: each is asked.
+                self.until_named = 1;
             }
         }
         self.until_named -= 1;
-        if let Some((_, count)) = &mut self.last {
-            *count += 1;
+        if let Some(last) = &mut self.last {
+            last.count += 1;
         }
     }
 
-    fn finish(self, into: &mut Vec<(Stream, u64)>) {
+    fn finish(self, into: &mut Vec<Answers>) {
         into.extend(self.last);
     }
+}
+
+/// The second of a healthy line that came late.
+fn late_second(record: &LogRecord<'_>) -> Option<Nanos> {
+    let at = quick_stamp(bounded(record.body_string()?))?;
+    let is_late = observed(record).saturating_sub(at) >= LATE_MIN;
+    is_late.then(|| at.div_euclid(SECOND).saturating_mul(SECOND))
 }
 
 fn read<S: Streams>(record: &LogRecord<'_>, reader: &Reader, wanted: &Wanted, current: &mut Current<'_, S>) -> Reading {

@@ -78,8 +78,31 @@ fn healthy_answers_are_counted_for_their_streams() {
     let of_other: Vec<_> = (0..100).map(|_| (web, "/var/log/nginx/blog.access.log", line)).collect();
     let healthy = scan(&Memories::default(), &request(&[of_one, of_other].concat())).healthy;
     assert_eq!(healthy.len(), 2);
-    assert_eq!(healthy.iter().map(|(_, count)| count).sum::<u64>(), 200);
-    assert_ne!(healthy[0].0.id, healthy[1].0.id);
+    assert_eq!(healthy.iter().map(|answers| answers.count).sum::<u64>(), 200);
+    assert_ne!(healthy[0].stream.id, healthy[1].stream.id);
+}
+
+#[test]
+fn of_healthy_answers_that_come_late_each_second_is_told() {
+    const STAMPED: u64 = 1_772_615_703;
+    let late_by = |seconds: u64| {
+        let mut writer = RequestWriter::new();
+        let surroundings = Surroundings::new(&resource(&[Attribute::new("host.name", "b")]), &scope("filelog", ""));
+        for number in 0..40 {
+            let body = format!(
+                r#"198.51.100.20 - - [04/Mar/2026:09:15:{:02} +0000] "GET / HTTP/1.1" 200 157 "-" "curl/8""#,
+                3 + number / 10
+            );
+            let observed_time = (STAMPED + seconds) * 1_000_000_000;
+            writer.push(&surroundings, &NewRecord { body: &body, observed_time, ..NewRecord::default() }.encode());
+        }
+        let mut healthy = scan(&Memories::default(), &writer.finish()).healthy;
+        assert_eq!((healthy.len(), healthy[0].count), (1, 40));
+        std::mem::take(&mut healthy[0].late)
+    };
+    assert!(late_by(5).is_empty(), "about now");
+    let expected: Vec<i64> = (0..4).map(|second| (STAMPED as i64 + second) * 1_000_000_000).collect();
+    assert_eq!(late_by(8 * 86_400), expected);
 }
 
 #[test]

@@ -120,8 +120,8 @@ fn verdicts(input: &[&Input<'_>], sites: &Sites, settings: Settings) -> Vec<Arc<
         let request = logs_of(lines);
         let scanned = scan::logs(&request, &Reader::default(), &memories, sites, &Wanted::default(), |_| true)
             .expect("everything is admitted");
-        for (stream, count) in &scanned.healthy {
-            engine.handle_healthy(now, stream, *count);
+        for answers in &scanned.healthy {
+            engine.handle_healthy(now, &answers.stream, answers.count);
         }
         for found in scanned.found {
             for evidence in found.evidences {

@@ -308,6 +308,55 @@ fn records_that_come_hours_late_are_joined_in_whatever_order_their_files_come() 
     }
 }
 
+#[test]
+fn a_line_without_a_stamp_among_late_ones_makes_nothing_old() {
+    let start = from_utc(2026, 6, 30, 10, 0, 0).expect("a date");
+    for beside in [false, true] {
+        let mut live = Live::new(start + 8 * 24 * HOUR);
+        live.line(2, &gunicorn(start, "[300] [INFO] Listening at: http://127.0.0.1:8000 (300)"));
+        for worker in [301, 302] {
+            let text = format!("[300] [ERROR] Worker (pid:{worker}) was sent SIGKILL! Perhaps out of memory?");
+            live.line(2, &gunicorn(start + Nanos::from(worker - 300) * 20 * SECOND, &text));
+        }
+        live.line(2, &gunicorn(start + 50 * SECOND, "[303] [ERROR] Error handling request /other"));
+        live.line(2, "Traceback (most recent call last):");
+        live.line(2, "SystemExit: 1");
+        // The spans of a second service, by today's clock.
+        if beside {
+            live.span(SpanRow { end: live.now, ..SpanRow::default() }.asking("GET", "/invoice"));
+        }
+        for number in [1, 2] {
+            live.line(1, &cut(number, start + Nanos::from(number) * 20 * SECOND));
+            live.line(3, &refused(number, start + Nanos::from(number) * 20 * SECOND, 0)[1]);
+        }
+        (0..60).for_each(|_| live.wait(1));
+        let told: Vec<_> =
+            live.verdicts.iter().map(|verdict| (verdict.cause.id, verdict.worker_pid, verdict.revision)).collect();
+        // The last is of a request that is not in sight.
+        let expected =
+            [("worker_killed", Some(301), 0), ("worker_killed", Some(302), 0), ("worker_exited", Some(303), 0)];
+        assert_eq!(told, expected, "beside: {beside}");
+    }
+}
+
+#[test]
+fn good_answers_that_come_late_were_given_when_they_say() {
+    let start = from_utc(2026, 6, 30, 10, 0, 0).expect("a date");
+    let told = |seconds: &[Nanos]| {
+        let mut live = Live::new(start + 8 * 24 * HOUR);
+        live.line(2, &gunicorn(start, "[300] [INFO] Listening at: http://127.0.0.1:8000 (300)"));
+        // Of two upstreams of one nginx the other is down.
+        let elsewhere = |line: &str| line.replace(":8000", ":8001");
+        live.line(1, &elsewhere(&refused(1, start + 20 * SECOND, 0)[0]));
+        live.line(3, &elsewhere(&refused(1, start + 20 * SECOND, 0)[2]));
+        live.engine.handle_late_healthy(live.now, &Stream::alone(3), seconds);
+        live.wait(60);
+        live.verdicts.iter().map(|verdict| verdict.cause.id).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&[start + 19 * SECOND, start + 25 * SECOND]), ["gunicorn_not_running"]);
+    assert_eq!(told(&[]), ["upstream_address_mismatch"]);
+}
+
 /// What a client makes of a refused request whose path has a line feed, twice: behind it stand lines that tell of the same
 /// request some time later. Then other lines, until what a client can break is over, as nginx cuts a record.
 fn with_forged_halves(number: u32, utc: Nanos, later: Nanos) -> [String; 3] {

@@ -13,7 +13,7 @@ const STREAMS_MAX: usize = 4_096;
 
 /// A record that comes so long after it was written is late: a shipper was down, or reads a file from its start. A collector
 /// needs some seconds.
-const LATE_MIN: Nanos = 120 * SECOND;
+pub const LATE_MIN: Nanos = 120 * SECOND;
 /// Records that come within so long of each other were on their way about as long.
 const SAME_BATCH: Nanos = 30 * SECOND;
 /// Requests without the keys of a connection that must agree.

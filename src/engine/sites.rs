@@ -67,7 +67,7 @@ pub(super) struct Site {
     pub(super) crowd: Crowd,
     /// How many verdicts began with the same words.
     pub(super) uids: HashMap<u64, u32>,
-    /// The newest time of any evidence.
+    /// The newest stamp of any evidence; `Nanos::MIN` before the first.
     pub(super) newest: Nanos,
     /// Time on the caller's clock when it was last heard of.
     heard: Nanos,

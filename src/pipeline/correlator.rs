@@ -23,6 +23,7 @@ use crate::otlp::{Attribute, Signal, Surroundings, resource, scope};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND};
 use crate::receiver::GivenUp;
+use crate::scan::Answers;
 use crate::web::Ring;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -281,8 +282,12 @@ impl Correlator {
     }
 
     fn note_healthy(&mut self, now: Nanos) {
-        for (stream, count) in self.shared.take_healthy().into_values() {
-            self.engine.handle_healthy(now.saturating_sub(SECOND / 2), &stream, count);
+        for Answers { stream, count, late } in self.shared.take_healthy().into_values() {
+            if late.is_empty() {
+                self.engine.handle_healthy(now.saturating_sub(SECOND / 2), &stream, count);
+            } else {
+                self.engine.handle_late_healthy(now, &stream, &late);
+            }
         }
         for (stream, observed, evidence) in self.shared.take_samples() {
             // Nobody holds it, so that no ticket names it.
