@@ -44,7 +44,6 @@ mod standalone;
 
 use crate::read::evidence::{Evidence, Nanos, Proof, SECOND};
 use crate::read::{Wanted, evidence, nginx_conf};
-pub use clocks::LATE_MIN;
 use correlate::slow::SlowSpans;
 use holding::Holding;
 use incident::{Incident, Incidents};

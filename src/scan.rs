@@ -8,7 +8,6 @@ pub mod place;
 pub mod spans;
 pub mod streams;
 
-use crate::engine::LATE_MIN;
 use crate::engine::place::Stream;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surroundings};
 use crate::read::Wanted;
@@ -17,6 +16,7 @@ use crate::read::formats::nginx_access::quick_stamp;
 pub use crate::read::formats::table::FORMATS;
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, parsed, table};
 use crate::read::text::{hash64, lossy};
+use crate::read::time::LATE_MIN;
 use fields::Fields;
 use place::Sites;
 use std::ops::Range;

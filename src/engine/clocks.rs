@@ -6,14 +6,11 @@ use super::correlate::join::FarApart;
 use super::correlate::skew::Ahead;
 use crate::read::evidence::{Nanos, SECOND};
 use crate::read::maps::HashMap;
-use crate::read::time;
+use crate::read::time::{self, LATE_MIN};
 
 /// Streams of one site whose clock is watched; past it all are forgotten and learned anew.
 const STREAMS_MAX: usize = 4_096;
 
-/// A record that comes so long after it was written is late: a shipper was down, or reads a file from its start. A collector
-/// needs some seconds.
-pub const LATE_MIN: Nanos = 120 * SECOND;
 /// Records that come within so long of each other were on their way about as long.
 const SAME_BATCH: Nanos = 30 * SECOND;
 /// Requests without the keys of a connection that must agree.

@@ -2,6 +2,10 @@
 
 use super::evidence::{MILLISECOND, Nanos, SECOND, Stamp};
 
+/// A record that comes so long after it was written is late: a shipper was down, or reads a file from its start. A collector
+/// needs some seconds.
+pub const LATE_MIN: Nanos = 120 * SECOND;
+
 /// Unix time in nanoseconds of a UTC date and time; `None` when a field is out of range or the result does not fit.
 /// `second` may be 60 (a leap second reads as the next minute's first).
 pub fn from_utc(year: i64, month: u32, day: u32, hour: u32, minute: u32, second: u32) -> Option<Nanos> {
