@@ -204,6 +204,8 @@ const HEALTHY_NAMED: u64 = 16;
 struct Healthy {
     last: Option<Answers>,
     until_named: u64,
+    /// How many late ones there are from one that is asked for its second to the next.
+    late_step: u64,
 }
 
 impl Healthy {
@@ -215,9 +217,15 @@ impl Healthy {
                 into.extend(self.last.replace(Answers { stream: stream.clone(), count: 0, late: Vec::new() }));
             }
             if let (Some(last), Some(second)) = (&mut self.last, late_second(record)) {
+                // When they came says nothing of when they were given: so often are they asked that no second is missed.
+                let apart = last.late.last().map_or(Nanos::MAX, |before| second.saturating_sub(*before));
+                self.late_step = match apart {
+                    0 => (self.late_step * 2).clamp(1, HEALTHY_NAMED),
+                    SECOND => self.late_step.max(1),
+                    _ => 1,
+                };
+                self.until_named = self.late_step;
                 last.note_late(second);
-                // When they came says nothing of when they were given: each is asked.
-                self.until_named = 1;
             }
         }
         self.until_named -= 1;
