@@ -217,7 +217,8 @@ impl Healthy {
                 into.extend(self.last.replace(Answers { stream: stream.clone(), count: 0, late: Vec::new() }));
             }
             if let (Some(last), Some(second)) = (&mut self.last, late_second(record)) {
-                // When they came says nothing of when they were given: so often are they asked that no second is missed.
+                // When they came says nothing of when they were given: the fewer there are in a second, the more often they are
+                // asked, so that hardly a second is missed.
                 let apart = last.late.last().map_or(Nanos::MAX, |before| second.saturating_sub(*before));
                 self.late_step = match apart {
                     0 => (self.late_step * 2).clamp(1, HEALTHY_NAMED),

@@ -64,6 +64,7 @@ const ACCESS: u64 = 1;
 const ERROR: u64 = 2;
 const GUNICORN: u64 = 3;
 const KERNEL: u64 = 4;
+const OTHER: u64 = 5;
 
 const CUT: &str = "upstream prematurely closed connection while reading response header from upstream";
 const REFUSED: &str = "connect() failed (111: Connection refused) while connecting to upstream";
@@ -144,6 +145,38 @@ fn what_one_of_its_logs_has_not_told_of_waits_for_it() {
     live.wait(120);
     let at: Vec<i64> = live.told.iter().map(|(at, ..)| *at).collect();
     assert_eq!(at, [10, 80], "the second has no error line: {:?}", live.told);
+}
+
+#[test]
+fn another_look_takes_no_workers_end_away() {
+    for beside in [false, true] {
+        let mut live = Live::new();
+        let of = |line: &str, number: u32| {
+            line.replace("*7 ", &format!("*{number} ")).replace("GET /a ", &format!("GET /{number} "))
+        };
+        live.line(GUNICORN, &gunicorn("[INFO] Listening at: http://127.0.0.1:8000 (300)"));
+        live.line(GUNICORN, &gunicorn("[ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?"));
+        live.line(GUNICORN, &gunicorn("[ERROR] Worker (pid:302) was sent SIGSEGV!"));
+        if beside {
+            // A second service, which ends a worker in the same second.
+            let of_other = |text: &str| gunicorn(text).replace("[300]", "[900]");
+            live.line(OTHER, &of_other("[INFO] Listening at: http://127.0.0.1:9000 (900)"));
+            live.line(OTHER, &of_other("[CRITICAL] WORKER TIMEOUT (pid:901)"));
+        }
+        [1, 2].iter().for_each(|number| live.line(ERROR, &of(&error(CUT), *number)));
+        live.wait(100);
+        let told = |live: &Live| -> Vec<&str> { live.told.iter().map(|(_, cause, _)| *cause).collect() };
+        let requests = ["worker_killed", "worker_crashed"];
+        assert_eq!(told(&live)[..2], requests);
+        // The access lines come late, and then the lines of another attempt.
+        [1, 2].iter().for_each(|number| live.line(ACCESS, &of(LINE, *number)));
+        live.wait(30);
+        [1, 2].iter().for_each(|number| live.line(ERROR, &of(&error(CUT), *number)));
+        live.wait(30);
+        let all = told(&live);
+        let again: Vec<&str> = all.into_iter().filter(|cause| requests.contains(cause)).skip(2).collect();
+        assert!(!again.is_empty() && again.chunks(2).all(|pair| pair == requests), "beside: {beside}: {:?}", live.told);
+    }
 }
 
 #[test]

@@ -163,7 +163,8 @@ impl Engine {
         let verdict = Arc::new(verdict);
         let maybe: Vec<Ticket> = request.maybe.iter().map(|access| access.ticket).collect();
         let apart = apart_of(&case, span, &verdict);
-        if let Some(death) = death.filter(|_| verdict.cause.has(Mark::BlamesWorker)) {
+        let is_blamed = before.as_ref().is_some_and(|before| before.worker_pid == verdict.worker_pid);
+        if let Some(death) = death.filter(|_| verdict.cause.has(Mark::BlamesWorker) && !is_blamed) {
             self.blame(death);
         }
         self.quoted.note(&verdict);

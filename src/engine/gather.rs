@@ -192,7 +192,7 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
     if let Some(access) = case.access()
         && (case.symptom == Symptom::Relayed || case.symptom == Symptom::Unknown && access.status == 500)
     {
-        return if access.status == 500 { death_of_500(access, &case.sight, case.at) } else { None };
+        return if access.status == 500 { death_of_500(access, case.request, &case.sight, case.at) } else { None };
     }
     if !case.is_cut_off()
         && !matches!(case.symptom, Symptom::ResponseTruncated | Symptom::TlsHandshakeFailed | Symptom::Unknown)
@@ -205,8 +205,6 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
     let serial = case.workers() != Workers::Concurrent;
     let own: Vec<u64> =
         case.instances().filter(|instance| case.may_have_answered(instance)).map(|instance| instance.source).collect();
-    // At another look, the end that explained it before is not another's for that.
-    let before = case.request.verdict.as_ref().and_then(|verdict| verdict.worker_pid);
     let deaths = case.keyed_deaths().rev().take(1_024);
     deaths
         .filter(|(_, death)| {
@@ -217,7 +215,7 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
                 && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
         })
         .min_by_key(|(key, death)| {
-            let taken = serial && death.explains > u32::from(before == Some(death.worker));
+            let taken = serial && case.request.is_taken(death);
             (
                 !death.is_violent(),
                 taken,

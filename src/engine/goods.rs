@@ -26,8 +26,8 @@ const SAMPLES_MAX: usize = 256;
 /// They are taken so far apart: what is learned changes in minutes.
 const SAMPLES_APART: Nanos = SECOND / 4;
 /// Spans on the path of one request that are looked at. Where there are more, only nearer ones are.
-const BESIDE_MAX: usize = 2_048;
-const BESIDE_WITHIN: [Nanos; 3] = [APART_MAX, APART_MAX / 8, APART_MAX / 64];
+const NEAR_MAX: usize = 2_048;
+const NEAR_WITHIN: [Nanos; 3] = [APART_MAX, APART_MAX / 8, APART_MAX / 64];
 /// Others whose spans theirs may be are looked at on each side.
 const BESIDE: Nanos = 2 * SECOND;
 
@@ -284,11 +284,11 @@ impl Beside {
         let (took, end) = (row.took()?, row.end.to);
         let near = |within: Nanos| {
             let (from, to) = (end.saturating_sub(within), end.saturating_add(within));
-            let on_path = sight.spans_on_path(row.asked.path, from, to).take(BESIDE_MAX + 1).map(|(_, span)| span);
+            let on_path = sight.spans_on_path(row.asked.path, from, to).take(NEAR_MAX + 1).map(|(_, span)| span);
             on_path.collect::<Vec<_>>()
         };
-        let ranges = BESIDE_WITHIN.into_iter().map(|within| (within, near(within)));
-        let (within, on_path) = ranges.into_iter().find(|(_, spans)| spans.len() <= BESIDE_MAX)?;
+        let ranges = NEAR_WITHIN.into_iter().map(|within| (within, near(within)));
+        let (within, on_path) = ranges.into_iter().find(|(_, spans)| spans.len() <= NEAR_MAX)?;
         let own = |span: &&SpanRow| span.is_server() && !span.is_from_nginx() && row.asked.is_of(span);
         let spans: Vec<(Nanos, Nanos)> = on_path.into_iter().filter(own).map(|span| (span.start, span.end)).collect();
         (!spans.is_empty()).then_some(Beside { source: access.source, end, took, spans, within })

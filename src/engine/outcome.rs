@@ -80,7 +80,7 @@ fn access_failed(
         503 if symptom.is_some() || answered => true,
         // `limiting requests` and the like: nginx's own 503, with a line that is no symptom, or without an upstream.
         503 => !access.has_upstream && request.errors.is_empty(),
-        500 => symptom.is_some() || death_of_500(access, sight, at).is_some(),
+        500 => symptom.is_some() || death_of_500(access, request, sight, at).is_some(),
         status if status < 400 => symptom == Some(Symptom::ResponseTruncated),
         // A refusal whose body never came: nginx then notes 502 for the attempt.
         _ => symptom.is_some() && access.attempts.last().is_some_and(|attempt| attempt.status == Logged::Value(502)),
@@ -88,7 +88,12 @@ fn access_failed(
 }
 
 /// The abort or exit inside a worker that made this 500 (Gunicorn 22 and later answer 500 to `SystemExit`).
-pub(super) fn death_of_500<'a>(access: &NginxAccess, sight: &Sight<'a>, at: Interval) -> Option<(DeathKey, &'a Death)> {
+pub(super) fn death_of_500<'a>(
+    access: &NginxAccess,
+    request: &Request,
+    sight: &Sight<'a>,
+    at: Interval,
+) -> Option<(DeathKey, &'a Death)> {
     let took = access.request_time.value();
     // `--timeout` is of whole seconds.
     let too_short = took.is_some_and(|took| took < 900 * MILLISECOND);
@@ -104,7 +109,7 @@ pub(super) fn death_of_500<'a>(access: &NginxAccess, sight: &Sight<'a>, at: Inte
         })
         .min_by_key(|(_, death)| {
             let unlikely = took.is_some() && !too_short && !death.timed_out;
-            (death.explains > 0, unlikely, death.to.distance(at))
+            (request.is_taken(death), unlikely, death.to.distance(at))
         })
 }
 

@@ -343,21 +343,21 @@ impl<T: Tracked> Source<T> {
     /// How many messages of each partition are not committed, as the group's own tools count them. Fetches tell where a
     /// partition ends; of one that is paused it is asked.
     async fn look_at_lag(&self, consumer: &Consumer) {
+        let known = consumer.lag().await.into_iter();
+        let known: BTreeMap<Name, _> =
+            known.map(|(partition, lag)| ((partition.topic, partition.partition), lag)).collect();
         let mut lags = BTreeMap::new();
-        for (partition, known) in consumer.lag().await.into_iter().take(LAGS_MAX) {
-            let name = (partition.topic, partition.partition);
+        // A broker that does not answer is asked once: whether brokers are there is asked again soon.
+        let mut answers = true;
+        for (name, known) in known.into_iter().take(LAGS_MAX) {
             let Some(committed) = self.partitions().committed_of(&name) else { continue };
-            let end = match known.high_watermark.filter(|_| !known.stale) {
-                Some(end) => Some(end),
-                None => {
-                    let asked = consumer.fetch_watermarks(&name.0, name.1);
-                    let told = tokio::time::timeout(WATCH_TIMEOUT, asked).await;
-                    told.ok().and_then(Result::ok).map(|(_, end)| end)
-                }
-            };
-            if let Some(end) = end {
-                lags.insert(name, u64::try_from(end.saturating_sub(committed)).unwrap_or(0));
+            let mut end = known.high_watermark.filter(|_| !known.stale);
+            if end.is_none() && answers {
+                let asked = tokio::time::timeout(WATCH_TIMEOUT, consumer.fetch_watermarks(&name.0, name.1)).await;
+                end = asked.ok().and_then(Result::ok).map(|(_, end)| end);
+                answers = end.is_some();
             }
+            lags.extend(end.map(|end| (name, u64::try_from(end.saturating_sub(committed)).unwrap_or(0))));
         }
         self.state.set_lags(lags);
     }

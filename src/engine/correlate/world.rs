@@ -24,8 +24,8 @@ const RECENT_MAX: usize = 8_192;
 
 /// Access logs whose clock is compared with that of the spans.
 const SKEWS_MAX: usize = 1_024;
-/// The same where no id says it: 24 KiB each.
-const ALIGNMENTS_MAX: usize = 64;
+/// The same where no id says it: 26 KiB each at the most.
+const ALIGNMENTS_MAX: usize = 16;
 
 /// One failed attempt of nginx, kept after its request was decided: the reason behind `no live upstreams`, and how
 /// many fail alike.

@@ -1,6 +1,7 @@
 //! One failing request with the records that are of it.
 
 use super::SpanKey;
+use crate::engine::correlate::gunicorn::Death;
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
@@ -65,6 +66,13 @@ impl Request {
             looked_for: false,
             span_keys: Vec::new(),
         }
+    }
+
+    /// True when another request is explained by this end of a worker. At another look it is not another's for having
+    /// explained this one.
+    pub fn is_taken(&self, death: &Death) -> bool {
+        let blamed = self.verdict.as_ref().and_then(|verdict| verdict.worker_pid);
+        death.explains > u32::from(blamed == Some(death.worker))
     }
 
     /// Takes less memory from now on: its verdict was given, and what its records say stays for late evidence. The room goes
