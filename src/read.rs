@@ -19,6 +19,7 @@ pub mod maps;
 pub mod nginx_conf;
 pub mod paste;
 pub mod peel;
+pub mod request_line;
 pub mod sniff;
 pub mod text;
 pub mod time;

@@ -3,13 +3,13 @@
 use super::case::{Case, DeathKey, Sight, Trigger, Workers};
 use super::correlate::Interval;
 use super::correlate::gunicorn::Death;
-use super::correlate::join::{Request, split_request_line};
+use super::correlate::join::Request;
 use super::correlate::world::{Failure, World};
 use super::outcome::{death_interval, death_of_500, failed_at, has_page_of_nginx, symptom_of};
 use super::sites::{SiteRef, Sites};
 use super::topology::Ties;
 use crate::read::address::{AddressMatch, compare};
-use crate::read::evidence::{MILLISECOND, Nanos, SECOND, Symptom};
+use crate::read::evidence::{MILLISECOND, Nanos, NginxError, SECOND, Symptom};
 use crate::read::nginx_conf::Pass;
 
 /// So many failures of one kind around a request without an error line, and none of another, make it one of them.
@@ -100,7 +100,7 @@ fn passes_of<'a>(request: &Request, world: &'a World) -> Vec<&'a Pass> {
     let Some(nginx) = &world.nginx else { return Vec::new() };
     let error = request.error().or(request.errors.last()).map(|error| &error.what);
     let access = request.access.as_ref().map(|access| &access.what);
-    let of_error = error.and_then(|error| error.request.as_deref()).and_then(split_request_line);
+    let of_error = error.and_then(NginxError::method_and_target);
     let target = access.map(|access| access.target.as_str()).filter(|target| !target.is_empty());
     let Some(target) = target.or(of_error.map(|(_, target)| target)) else { return Vec::new() };
     let server = error.map(|error| error.server.as_str()).filter(|server| !server.is_empty());

@@ -8,14 +8,13 @@ use super::places::Place;
 use super::stream::{Ahead, Context, Stream, What};
 use super::survey::Survey;
 use super::traces::Traces;
-use crate::engine::correlate::join::split_request_line;
 use crate::engine::correlate::slow::SlowSpan;
 use crate::engine::correlate::spans::SpanRow;
 use crate::engine::verdict::Ticket;
 use crate::engine::{Record, place};
 use crate::read::Wanted;
 use crate::read::evidence::{Nanos, NginxError, Proof, SECOND};
-use crate::read::formats::{Reader, request_line_hash};
+use crate::read::formats::Reader;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -190,8 +189,7 @@ impl<'a> Merger<'a> {
             self.wanted.remove(hash);
             self.awaited.pop_front();
         }
-        let Some((method, target)) = error.request.as_deref().and_then(split_request_line) else { return };
-        let hash = request_line_hash(method.as_bytes(), target.as_bytes());
+        let Some(hash) = error.request_line_hash() else { return };
         // In an outage the survey knows them all.
         if !self.wanted.knows(hash) {
             self.wanted.add(hash);

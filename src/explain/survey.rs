@@ -7,10 +7,9 @@ use super::clocks;
 use super::input::{Input, Lines, exported};
 use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
-use crate::engine::correlate::join::split_request_line;
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, request_line_hash};
+use crate::read::formats::{Format, Reader, Reading, SourceMemory};
 use crate::read::paste::joiner::{Joiner, Pushed};
 use crate::read::paste::learned::Prefix;
 use repeats::{Meaning, Repeats, ordinary};
@@ -353,8 +352,7 @@ impl Samples {
         let mut hash = None;
         match &evidence.proof {
             Proof::NginxError(error) => {
-                let line = error.request.as_deref().and_then(split_request_line);
-                hash = line.map(|(method, target)| request_line_hash(method.as_bytes(), target.as_bytes()));
+                hash = error.request_line_hash();
                 let meaning = meaning_of(error.symptom);
                 if let Some(local) = local.filter(|_| meaning.is_cut && self.cuts.len() < SAMPLES_MAX) {
                     self.cuts.push((stream, local));
@@ -364,8 +362,8 @@ impl Samples {
                 }
             }
             Proof::NginxAccess(access) => {
-                if let Some(known) = known.filter(|_| self.accesses.len() < SAMPLES_MAX) {
-                    let hash = request_line_hash(access.method.as_bytes(), access.target.as_bytes());
+                let hash = access.request_line_hash();
+                if let (Some(known), Some(hash)) = (known.filter(|_| self.accesses.len() < SAMPLES_MAX), hash) {
                     let stamps = self.accesses.entry(hash).or_default();
                     if stamps.len() < 64 {
                         stamps.push((known, stream));

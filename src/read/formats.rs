@@ -5,6 +5,7 @@ use super::evidence::{Evidence, GunicornEvent, Nanos, Proof, Stamp, TEXT_BYTES_M
 use super::paste::learned::Prefix;
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
+use super::request_line::request_line_hash;
 use super::sniff::{self, Sign};
 use json_line::JsonLine;
 
@@ -534,11 +535,6 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
-}
-
-/// Hash of a request line for [`Wanted`]: over method and target, so that it fits every format and protocol.
-pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
-    super::text::hash64(method) ^ super::text::hash64(target).rotate_left(1)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// Hashes of the request lines whose access line is looked for, or of the ids whose spans are.
 ///
 /// A reader hands over healthy access lines only when their request line is wanted
-/// ([`super::formats::request_line_hash`]): a truncated answer and a retried request are logged with status 200.
+/// ([`super::request_line::request_line_hash`]): a truncated answer and a retried request are logged with status 200.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Of open requests that lack their access line, with how many of them there are.

@@ -14,11 +14,11 @@ use super::{Interval, Seen};
 use crate::engine::causes::Mark;
 use crate::engine::outcome;
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, TraceContext};
-use crate::read::formats::request_line_hash;
 use crate::read::maps::HashMap;
+use crate::read::request_line::request_line_hash;
 pub(in crate::engine) use find::FarApart;
 use ids::Ids;
-pub use request::{Request, split_request_line};
+pub use request::Request;
 
 /// Error lines of one request that are kept; nginx was seen to try nine times.
 const ERRORS_MAX: usize = 16;
@@ -118,7 +118,7 @@ impl Requests {
             return id;
         }
         self.index(id, error.what.pid.zip(error.what.connection), error_line_hash(&error.what));
-        let target = error.what.request.as_deref().and_then(split_request_line).map_or("", |(_, target)| target);
+        let target = error.what.method_and_target().map_or("", |(_, target)| target);
         self.index_for_spans(id, SpanKey::of_path(target));
         if let Some(request) = self.by_id.get_mut(id)
             && request.errors.len() < ERRORS_MAX
@@ -140,7 +140,7 @@ impl Requests {
         trace: Option<TraceContext>,
     ) -> u64 {
         let id = self.find_for_access(&access, true).unwrap_or_else(|| self.open(now, due));
-        self.index(id, access.what.pid.zip(access.what.connection), access_line_hash(&access.what));
+        self.index(id, access.what.pid.zip(access.what.connection), access.what.request_line_hash());
         self.index_access_for_spans(id, &access.what, trace);
         if let Some(request) = self.by_id.get_mut(id) {
             request.trace = request.trace.or(trace);
@@ -402,19 +402,12 @@ impl Requests {
 }
 
 fn error_line_hash(error: &NginxError) -> Option<u64> {
-    match error.request.as_deref() {
-        Some(line) => {
-            let (method, target) = split_request_line(line)?;
-            Some(request_line_hash(method.as_bytes(), target.as_bytes()))
-        }
+    match error.request {
+        Some(_) => error.request_line_hash(),
         // Lines about no request (no connection left, no file left) that say the same are one story.
         None if error.connection.is_none() => Some(request_line_hash(error.symptom?.id().as_bytes(), b"")),
         None => None,
     }
-}
-
-fn access_line_hash(access: &NginxAccess) -> Option<u64> {
-    (!access.target.is_empty()).then(|| request_line_hash(access.method.as_bytes(), access.target.as_bytes()))
 }
 
 fn forget_id<K: std::hash::Hash + Eq>(map: &mut HashMap<K, Ids>, key: K, id: u64) {

@@ -3,7 +3,6 @@
 use super::alignment::{Alignment, Clock};
 use super::coverage::{Coverage, READ_ABOUT};
 use super::gunicorn::{Gunicorns, Instance};
-use super::join::split_request_line;
 use super::link::Learned;
 use super::skew::Skew;
 use super::spans::{Spans, hash_text};
@@ -53,7 +52,7 @@ impl Failure {
     /// What an error line tells. Texts are shared with the failure before it: in a storm they are the same.
     pub(in crate::engine) fn of(error: &Seen<NginxError>, symptom: Symptom, before: Option<&Failure>) -> Failure {
         let what = &error.what;
-        let target = what.request.as_deref().and_then(split_request_line).map_or("", |(_, target)| target);
+        let target = what.method_and_target().map_or("", |(_, target)| target);
         let path = split_at(target, b'?').map_or(target, |(path, _)| path);
         let shared = |text: &str, of: fn(&Failure) -> &Arc<str>| match before.map(of) {
             Some(known) if **known == *text => Arc::clone(known),

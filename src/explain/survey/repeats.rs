@@ -4,8 +4,7 @@
 //! with the same one has nothing new for the survey but its request line, which is cut out of it at a fraction of the
 //! cost. A line that looks in any way unusual is read in full.
 
-use crate::engine::correlate::join::split_request_line;
-use crate::read::formats::request_line_hash;
+use crate::read::request_line::{request_line_hash, split_request_line};
 use memchr::memmem;
 use std::collections::HashMap;
 

@@ -5,8 +5,9 @@
 //! text cannot hold, or at a key of JSON, whose quotes are escaped inside values.
 
 use super::access_formats::AccessFormats;
-use super::{Format, gunicorn_access, json_line, nginx_access, nginx_error, request_line_hash};
+use super::{Format, gunicorn_access, json_line, nginx_access, nginx_error};
 use crate::read::Wanted;
+use crate::read::request_line::request_line_hash;
 use crate::read::sniff::is_object;
 
 /// The format of a healthy line; `None` for a line that must be read.

@@ -1,6 +1,6 @@
 //! The request that a record is of: by the keys of its connection, else by its request line, client and time.
 
-use super::{Request, Requests, access_line_hash, error_line_hash};
+use super::{Request, Requests, error_line_hash};
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::outcome;
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, Symptom};
@@ -120,7 +120,7 @@ impl Requests {
     }
 
     pub(super) fn find_for_access(&self, access: &Seen<NginxAccess>, failed: bool) -> Option<u64> {
-        let hash = access_line_hash(&access.what);
+        let hash = access.what.request_line_hash();
         let lacks_access = |request: &Request| request.access.is_none() && (failed || request.verdict.is_none());
         if let Some(connection) = access.what.pid.zip(access.what.connection) {
             let ids = self.by_connection.get(&connection).into_iter().flatten();

@@ -6,7 +6,6 @@ use crate::engine::correlate::{Interval, Seen};
 use crate::engine::timers::TimerKey;
 use crate::engine::verdict::{Source, Ticket, Verdict};
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, Symptom, TraceContext};
-use crate::read::text::{rsplit_at, split_at};
 use std::sync::Arc;
 
 /// One failing request, before and a while after its verdict.
@@ -136,28 +135,18 @@ impl Request {
     /// Request method; empty when unknown.
     pub fn method(&self) -> &str {
         let access = self.access.as_ref().map(|access| access.what.method.as_str()).filter(|method| !method.is_empty());
-        let of_error = || self.error().and_then(|error| error.what.request.as_deref()).and_then(split_request_line);
+        let of_error = || self.error().and_then(|error| error.what.method_and_target());
         access.or_else(|| of_error().map(|(method, _)| method)).unwrap_or_default()
     }
 
     /// Path and query; empty when unknown.
     pub fn target(&self) -> &str {
         let access = self.access.as_ref().map(|access| access.what.target.as_str()).filter(|target| !target.is_empty());
-        let line = || self.errors.iter().find_map(|error| error.what.request.as_deref());
-        access.or_else(|| line().and_then(split_request_line).map(|(_, target)| target)).unwrap_or_default()
+        let of_error = || self.errors.iter().find(|error| error.what.request.is_some())?.what.method_and_target();
+        access.or_else(|| of_error().map(|(_, target)| target)).unwrap_or_default()
     }
 
     pub(super) fn last_error_at(&self) -> Option<Interval> {
         self.errors.last().map(|error| error.at)
     }
-}
-
-/// Method and target of `GET /x HTTP/1.1`; HTTP/0.9 has no protocol.
-pub fn split_request_line(line: &str) -> Option<(&str, &str)> {
-    let (method, rest) = split_at(line, b' ')?;
-    let target = match rsplit_at(rest, b' ') {
-        Some((target, protocol)) if protocol.starts_with("HTTP/") => target,
-        _ => rest,
-    };
-    Some((method, target))
 }

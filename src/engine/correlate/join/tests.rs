@@ -1,6 +1,7 @@
 use super::*;
 use crate::engine::verdict::Ticket;
 use crate::read::evidence::Symptom;
+use crate::read::request_line::split_request_line;
 
 fn seen<T>(ticket: u64, second: Nanos, what: T) -> Seen<T> {
     let at = Interval { from: second * SECOND, to: second * SECOND + SECOND - 1 };
