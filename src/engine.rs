@@ -72,6 +72,9 @@ pub struct Settings {
     pub link_threshold: f64,
     /// Good requests are linked as well: the caller hands over their access lines. Default false.
     pub link_all: bool,
+    /// Access lines that look good are handed over where their error line asks for them, also those that came long before it:
+    /// that there is none is evidence. Default true.
+    pub finds_good: bool,
     /// Failed requests open at once; past it the oldest gets its verdict early. Default 10,000.
     pub requests_max: usize,
     /// Spans remembered for linking; past it the oldest are forgotten, of the site that has the most. Default 200,000.
@@ -92,6 +95,7 @@ impl Default for Settings {
             settle: None,
             link_threshold: 0.95,
             link_all: false,
+            finds_good: true,
             requests_max: 10_000,
             spans_max: 200_000,
             zone: None,

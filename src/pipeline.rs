@@ -288,6 +288,7 @@ impl Pipeline {
             hold,
             settle: Some(SETTLE.min(hold / 4)),
             link_all: processor.link_all,
+            finds_good: false,
             link_threshold: processor.link_threshold,
             requests_max: processor.requests_max,
             spans_max: processor.spans_max,

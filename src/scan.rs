@@ -3,13 +3,14 @@
 //! A record that proves nothing costs a walk to its body and a look at its status. What is remembered of each source
 //! (the format of its lines) is a cache that may be lost.
 
+mod asked;
 mod fields;
 pub mod place;
 pub mod spans;
 pub mod streams;
 
 use crate::engine::place::Stream;
-use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, Surroundings};
+use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, ScopeGroup, Surroundings};
 use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND, Stamp, TraceContext};
 use crate::read::formats::nginx_access::quick_stamp;
@@ -17,9 +18,11 @@ pub use crate::read::formats::table::FORMATS;
 use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, parsed, table};
 use crate::read::text::{hash64, lossy};
 use crate::read::time::LATE_MIN;
+use asked::Asked;
 use fields::Fields;
 use place::Sites;
 use std::ops::Range;
+use std::sync::Arc;
 use streams::{Entry, Streams};
 
 /// Longest text that is read, as `explain` and `tail` cut their lines: a record may have 64 MiB, which would keep a core
@@ -44,7 +47,7 @@ pub struct FoundRecord {
 /// What a request of logs proves.
 #[derive(Debug, Default)]
 pub struct Scanned {
-    /// Records that prove something, in order.
+    /// Records that prove something, in order; behind them good access lines whose error line is among them.
     pub found: Vec<FoundRecord>,
     /// Healthy answers of access logs. One stream may stand in it several times; of neighbours in one scope a few
     /// stand for all.
@@ -97,27 +100,29 @@ pub fn logs<S: Streams>(
     mut admit: impl FnMut(&FoundRecord) -> bool,
 ) -> Option<Scanned> {
     let mut scanned = Scanned::default();
+    // Of each record, whether it is a good access line that goes on.
+    let mut passed = Vec::new();
     for resource in Request::new(request).resources() {
         let mut current = Current::of(&resource, streams, sites);
-        let mut resource_shell = None;
+        let mut shells = Shells::default();
         for scope in resource.scopes() {
-            let mut scope_shell = None;
+            shells.scope = None;
             let mut healthy = Healthy::default();
             let mut is_sampled = false;
             for item in scope.items() {
                 let record = item.log_record();
                 let reading = read(&record, reader, wanted, &mut current);
                 scanned.count(&reading);
-                if matches!(reading, Reading::Healthy(Format::NginxAccess | Format::NginxAccessJson)) {
+                let is_good_access = matches!(reading, Reading::Healthy(Format::NginxAccess | Format::NginxAccessJson));
+                passed.push(is_good_access);
+                if is_good_access {
                     healthy.count(&record, &mut current, &mut scanned.healthy);
                     if !std::mem::replace(&mut is_sampled, true) {
                         scanned.samples.extend(sample(&record, reader, wanted, &mut current));
                     }
                 }
                 if let Reading::Proves(_, evidences) = reading {
-                    let resource_shell = resource_shell.get_or_insert_with(|| resource.shell());
-                    let scope_shell = scope_shell.get_or_insert_with(|| scope.shell());
-                    let surroundings = Surroundings::of(resource_shell.clone(), scope_shell.clone());
+                    let surroundings = shells.surroundings(&resource, &scope);
                     let Some(stream) = current.last().cloned() else { continue };
                     let found = found(&item, &record, surroundings, stream, evidences);
                     if !admit(&found) {
@@ -129,7 +134,70 @@ pub fn logs<S: Streams>(
             healthy.finish(&mut scanned.healthy);
         }
     }
+    if let Some(asked) = Asked::by(&scanned.found) {
+        let others = if scanned.healthy.is_empty() {
+            Vec::new()
+        } else {
+            look_again(request, reader, streams, sites, asked.wanted(), &passed, admit)
+        };
+        asked.put_behind(&mut scanned.found, others);
+    }
     Some(scanned)
+}
+
+/// Those of the good access lines that are wanted after all, as long as there is room.
+fn look_again<S: Streams>(
+    request: &[u8],
+    reader: &Reader,
+    streams: &S,
+    sites: &Sites,
+    wanted: &Wanted,
+    passed: &[bool],
+    mut admit: impl FnMut(&FoundRecord) -> bool,
+) -> Vec<FoundRecord> {
+    let mut again = Vec::new();
+    let mut passed = passed.iter();
+    for resource in Request::new(request).resources() {
+        let mut current = Current::of(&resource, streams, sites);
+        let mut shells = Shells::default();
+        for scope in resource.scopes() {
+            shells.scope = None;
+            for item in scope.items().filter(|_| passed.next().is_some_and(|passed| *passed)) {
+                let record = item.log_record();
+                let line = record.body_string().map(bounded);
+                if line.is_some_and(|line| reader.dismiss(line, wanted).is_some()) {
+                    continue;
+                }
+                // What the stream is remembered for came behind this line.
+                let reading =
+                    current.entry(&record).with(|memory| read_with(&record, reader, wanted, &mut memory.clone()));
+                let Reading::Proves(_, evidences) = reading else { continue };
+                let surroundings = shells.surroundings(&resource, &scope);
+                let Some(stream) = current.last().cloned() else { continue };
+                let found = found(&item, &record, surroundings, stream, evidences);
+                if again.len() == asked::LINES_MAX || !admit(&found) {
+                    return again;
+                }
+                again.push(found);
+            }
+        }
+    }
+    again
+}
+
+/// What surrounds the records at hand, made for the first that is found.
+#[derive(Default)]
+struct Shells {
+    resource: Option<Arc<[u8]>>,
+    scope: Option<Arc<[u8]>>,
+}
+
+impl Shells {
+    fn surroundings(&mut self, resource: &ResourceGroup<'_>, scope: &ScopeGroup<'_>) -> Surroundings {
+        let of_resource = self.resource.get_or_insert_with(|| resource.shell());
+        let of_scope = self.scope.get_or_insert_with(|| scope.shell());
+        Surroundings::of(of_resource.clone(), of_scope.clone())
+    }
 }
 
 /// The log stream of the record at hand. Most senders put one file into one scope, so it rarely changes from record to
@@ -253,10 +321,14 @@ fn read<S: Streams>(record: &LogRecord<'_>, reader: &Reader, wanted: &Wanted, cu
     if let Some(format) = line.and_then(|line| reader.dismiss(line, wanted)) {
         return Reading::Healthy(format);
     }
-    current.entry(record).with(|memory| match line {
+    current.entry(record).with(|memory| read_with(record, reader, wanted, memory))
+}
+
+fn read_with(record: &LogRecord<'_>, reader: &Reader, wanted: &Wanted, memory: &mut SourceMemory) -> Reading {
+    match record.body_string().filter(|line| !line.is_empty()).map(bounded) {
         Some(line) => read_line(line, record, reader, memory, wanted),
         None => read_pairs(record, reader, memory, wanted),
-    })
+    }
 }
 
 fn read_line(

@@ -78,7 +78,7 @@ impl Engine {
             let outcome = self.sites.get(at).and_then(|site| {
                 let request = site.requests.get(id)?;
                 let sight = Sight::new(&self.sites, at, &servers)?;
-                Some(outcome::outcome(request, &sight))
+                Some(outcome::outcome(request, &sight, self.settings.finds_good))
             });
             if outcome != Some(Outcome::Failed) {
                 self.forget_request(at, id);

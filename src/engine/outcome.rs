@@ -32,8 +32,8 @@ fn is_failure(status: u16) -> bool {
     matches!(status, 502 | 504 | 499 | 9)
 }
 
-/// Whether the request failed.
-pub(super) fn outcome(request: &Request, sight: &Sight<'_>) -> Outcome {
+/// Whether the request failed. With `finds_good` an access line that looks good would be here ([`super::Settings`]).
+pub(super) fn outcome(request: &Request, sight: &Sight<'_>, finds_good: bool) -> Outcome {
     let symptom = request.error().and_then(|error| error.what.symptom);
     if let Some(access) = &request.access {
         return if access_failed(&access.what, request, symptom, sight, access.at) {
@@ -61,7 +61,9 @@ pub(super) fn outcome(request: &Request, sight: &Sight<'_>) -> Outcome {
     }
     let error = request.error();
     let concerns_a_request = error.is_some_and(|error| error.what.request.is_some());
-    if concerns_a_request && error.is_some_and(|error| sight.own().is_covered(error.at)) {
+    // An answer that was cut off has a line like any good one, which went on before anybody asked for it.
+    let is_missed = finds_good || symptom != Symptom::ResponseTruncated;
+    if concerns_a_request && is_missed && error.is_some_and(|error| sight.own().is_covered(error.at)) {
         return Outcome::Contradicted;
     }
     Outcome::Failed

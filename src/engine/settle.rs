@@ -133,7 +133,7 @@ impl Engine {
         let ties = self.topology.ties(now, at, upstream.as_deref(), &self.sites);
         let request = self.sites.get(at)?.requests.get(id)?;
         let sight = Sight::new(&self.sites, at, &ties)?;
-        if outcome::outcome(request, &sight) != Outcome::Failed {
+        if outcome::outcome(request, &sight, self.settings.finds_good) != Outcome::Failed {
             return None;
         }
         let case = gather::case_at(&self.sites, at, id, &ties)?;

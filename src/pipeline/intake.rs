@@ -274,7 +274,7 @@ impl Intake {
             // A request that is refused is read no further than to the record that has no room.
             let admit = |found: &FoundRecord| {
                 bytes += found.range.len() + ITEM_OVERHEAD;
-                read = found.range.end;
+                read = read.max(found.range.end);
                 limited == Limited::No || self.keeps_up(limited) && self.has_room(bytes)
             };
             let scanned = scan::logs(request, &shared.reader, &lesson, &shared.sites, &wanted, admit)?;
