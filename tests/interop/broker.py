@@ -113,8 +113,17 @@ auto.create.topics.enable=false
         made = self.admin.create_topics([NewTopic(name, num_partitions=partitions, replication_factor=1) for name in names])
         for one in made.values():
             one.result(30)
-        # A producer that asks too early is told that there is none.
+        # A producer that asks too early is told that there is none, or that a partition has no leader, and then waits for ten seconds.
         wait_for(lambda: all(name in self.admin.list_topics(timeout=10).topics for name in names))
+        if not wait_for(lambda: all(self.is_led(name) for name in names), 30):
+            raise RuntimeError(f"no leader for all partitions of {names}: " + self.log.read_text())
+
+    def is_led(self, topic):
+        """Each of its partitions has a leader that answers."""
+        try:
+            return bool(self.end(topic))
+        except KafkaException:
+            return False
 
     def produce(self, topic, messages, partition=None, linger=5):
         """Each a value, or a pair of a key and a value."""
