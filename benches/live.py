@@ -3,7 +3,8 @@
     benches/live.py explain access.log error.log gunicorn.log --format json --traces traces.jsonl
 
 `why502 tail` sends the files to `why502 run`, after the spans; what comes out is read back. An access line is named by its
-file and number, as `explain` names it. The program is WHY502_BIN, else the debug build.
+file and number, as `explain` names it. With `--apart` each file has a sender of its own, as agents on several hosts are. The
+program is WHY502_BIN, else the debug build.
 """
 
 import argparse
@@ -33,6 +34,7 @@ def main():
     options.add_argument("files", nargs="+")
     options.add_argument("--format", choices=["json"], default="json")
     options.add_argument("--traces", action="append", default=[])
+    options.add_argument("--apart", action="store_true", help="a sender for each file")
     options = options.parse_args()
     lines = {path: pathlib.Path(path).read_text(errors="replace").splitlines() for path in options.files}
     with tempfile.TemporaryDirectory() as directory:
@@ -40,13 +42,16 @@ def main():
         try:
             for path in options.traces:
                 send_spans(live, path)
-            tail = Process([binary(), "tail", "--from-start", "--to", live.endpoint, *options.files], f"{directory}/tail.log")
+            senders = [[file] for file in options.files] if options.apart else [options.files]
+            tail = [binary(), "tail", "--from-start", "--to", live.endpoint]
+            tails = [Process([*tail, *files], f"{directory}/tail{number}.log") for number, files in enumerate(senders)]
             expected = sum(bool(line) for all in lines.values() for line in all)
             told = lambda: [one for one in live.records() if not str(one.get("eventName")).startswith("why502.")]
             wait_for(lambda: len(told()) >= expected, 30)
             # What was released first may be asked for again, by what came behind it.
             time.sleep(QUIET)
-            tail.stop()
+            for tail in tails:
+                tail.stop()
         finally:
             live.stop()
         for one in failures(told(), live.verdicts(), lines):

@@ -145,7 +145,8 @@ impl Engine {
         if let Some(before) = &before {
             verdict.uid.clone_from(&before.uid);
             verdict.revision = before.revision + 1;
-            if before.cause == verdict.cause && before.link == verdict.link && before.status == verdict.status {
+            let is_same = before.cause == verdict.cause && before.link == verdict.link;
+            if is_same && before.status == verdict.status && before.attempts == verdict.attempts {
                 let tickets: Vec<Ticket> = request.records().into_iter().map(|(_, ticket)| ticket).collect();
                 for ticket in tickets {
                     self.resolve(ticket, Some(Arc::clone(before)));

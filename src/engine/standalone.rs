@@ -194,7 +194,10 @@ fn is_told(instance: &Instance, change: &Change) -> bool {
                 || near.clone().any(|other| with_reason(&other.phase))
                 || earlier.any(|other| other.phase == change.phase)
         }
-        Phase::Down(Down::BootFailed | Down::AppLoadFailed) => earlier.any(|other| other.phase == change.phase),
+        // Gunicorn tries five times, a second apart, to bind.
+        Phase::Down(Down::BootFailed | Down::AppLoadFailed | Down::BindFailed) => {
+            earlier.any(|other| other.phase == change.phase)
+        }
         // A second signal asks for the same stop.
         Phase::Stopping => earlier.any(|other| other.phase == change.phase),
         _ => false,

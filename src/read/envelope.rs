@@ -274,7 +274,9 @@ fn bracketed(line: &str) -> Option<Layer> {
         return Some(Layer { name: "nginx_stderr", inner: rest.to_owned(), stamp: None, origin: None });
     }
     let (inside, rest) = line.strip_prefix('[')?.split_once("] ")?;
-    let uptime = inside.contains('.') && inside.trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    // Not `[192.0.2.7]`, as which ingress-nginx may begin an access line.
+    let is_uptime = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let uptime = inside.matches('.').count() == 1 && is_uptime(inside.trim());
     let pod = inside.starts_with("pod/");
     if let Some(stamp) = wall_time(inside) {
         return Some(Layer { name: "dmesg", inner: rest.to_owned(), stamp: Some(stamp), origin: None });

@@ -74,6 +74,8 @@ pub struct SourceMemory {
     pub in_traceback: bool,
     /// The application's own line of that traceback, the innermost so far.
     pub frame: Option<Box<str>>,
+    /// The program of the unit that `systemctl status` tells of, until it tells how that ended.
+    pub program: Option<Box<str>>,
     /// What a tool that nobody told of puts before its lines.
     pub prefix: Prefix,
     /// When the last healthy line was observed that was read as a sample.
@@ -260,7 +262,8 @@ impl Reader {
         if place == Place::Alone && memory.doubt_bytes == 0 {
             memory.prefix.look_at(&peeled.bare, peeled.pasted.as_deref());
         }
-        let mut reading = self.read_peeled(&peeled, memory, wanted, place);
+        let named = if place == Place::Alone { self.read_named_whole(line, &peeled, memory, wanted) } else { None };
+        let mut reading = named.unwrap_or_else(|| self.read_peeled(&peeled, memory, wanted, place));
         if let (Reading::Proves(_, evidences), Some(origin)) = (&mut reading, &peeled.origin) {
             for evidence in evidences {
                 evidence.origin.get_or_insert_with(|| origin.clone());
@@ -276,6 +279,26 @@ impl Reader {
             Some(json) => parsed::complete(reading, &peeled.bare, None, &|name| json.get_deep(name), memory),
             None => reading,
         }
+    }
+
+    /// A line in a format that the user named, where what it begins with was taken for an envelope: `$time_iso8601`, quotes of
+    /// a typesetter.
+    fn read_named_whole(
+        &self,
+        line: &str,
+        peeled: &Peeled<'_>,
+        memory: &mut SourceMemory,
+        wanted: &Wanted,
+    ) -> Option<Reading> {
+        if self.formats.is_empty() || peeled.bare == line {
+            return None;
+        }
+        let is_doubtful = memory.doubt_bytes > 0;
+        let mut read = |text: &str| {
+            let formats = &self.formats;
+            access_formats::read(&Bare { text, stamp: None, is_doubtful, continues: false, formats, memory, wanted })
+        };
+        if read(&peeled.bare).is_some() { None } else { read(line) }
     }
 
     fn read_peeled(&self, peeled: &Peeled<'_>, memory: &mut SourceMemory, wanted: &Wanted, place: Place) -> Reading {

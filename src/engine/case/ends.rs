@@ -55,6 +55,19 @@ impl Ended<'_> {
     }
 }
 
+/// Ends of one server within this time are of one trouble.
+const AGAIN: i64 = 60 * SECOND;
+
+fn is_gunicorn(name: &str) -> bool {
+    ["gunicorn", "uvicorn"].iter().any(|server| name.contains(server))
+}
+
+/// The server itself ended with a code that tells of an error.
+fn ends_with_error(host: &Host) -> bool {
+    let is_main = matches!(host, Host::UnitProcessExited { .. } | Host::SupervisorExited { .. });
+    is_main && matches!(How::of(host), Some(How::Code(code)) if code != 0)
+}
+
 /// A shell, and Docker with it, adds this to the number of the signal that ended a process.
 const BY_SIGNAL: i32 = 128;
 /// Such a line is written as the process ends: the kernel's just before nginx sees it, that of who waits for it after.
@@ -133,6 +146,27 @@ impl<'a> Case<'a> {
         self.hosts().rev().take(1_024).filter(near).filter_map(|host| self.end_of(host))
     }
 
+    /// Gunicorn's log begins with this kill, and each worker that was killed after it had timed out before.
+    pub fn later_ones_timed_out(&self, death: &Death) -> bool {
+        let is_later =
+            |other: &&Death| other.source == death.source && other.signal == Some(9) && other.from.from > death.from.to;
+        let mut later = self.deaths().rev().take(256).filter(is_later).peekable();
+        death.begins_log && death.signal == Some(9) && later.peek().is_some() && later.all(|other| other.timed_out)
+    }
+
+    /// Lines of a supervisor or of systemd that tell of such ends of a Gunicorn as this one does, and this one itself: with an
+    /// error, within a minute. None where this one tells of no such end.
+    pub fn ends_with_errors(&self, host: &'a HostSeen) -> impl Iterator<Item = &'a HostSeen> + use<'a, '_> {
+        let name = name_of(&host.seen.what);
+        let is_end = move |other: &&HostSeen| {
+            name_of(&other.seen.what) == name
+                && ends_with_error(&other.seen.what)
+                && host.seen.at.near(other.seen.at, -AGAIN, AGAIN)
+        };
+        let hosts = self.hosts().rev().take(1_024).filter(is_end);
+        hosts.filter(move |_| ends_with_error(&host.seen.what) && is_gunicorn(name))
+    }
+
     /// What a line tells of an end, if that may be one of this request's application server.
     pub fn end_of(&self, host: &'a HostSeen) -> Option<Ended<'a>> {
         let how = How::of(&host.seen.what)?;
@@ -194,27 +228,19 @@ fn is_process(host: &Host) -> bool {
 
 /// True for the name of an application server, or of what runs one.
 pub fn is_app_server(name: &str) -> bool {
-    const NAMES: [&str; 11] = [
-        "gunicorn",
-        "uvicorn",
-        "python",
-        "uwsgi",
-        "php-fpm",
-        "unicorn",
-        "puma",
-        "hypercorn",
-        "daphne",
-        "granian",
-        "waitress",
-    ];
+    const NAMES: [&str; 10] =
+        ["gunicorn", "uvicorn", "python", "uwsgi", "unicorn", "puma", "hypercorn", "daphne", "granian", "waitress"];
     let name = name.to_ascii_lowercase();
-    NAMES.iter().any(|server| name.contains(server))
+    // Debian's `php-fpm7.4`, and `php5-fpm` of old.
+    NAMES.iter().any(|server| name.contains(server)) || name.starts_with("php") && name.contains("fpm")
 }
 
 /// True for the name of something that stands beside an application server and is none.
-fn is_infrastructure(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
+pub fn is_infrastructure(name: &str) -> bool {
+    const NAMES: [&str; 18] = [
         "nginx",
+        "httpd",
+        "apache",
         "proxy",
         "postgres",
         "mysql",

@@ -1,7 +1,7 @@
 //! Nothing listens: refused, or the socket file is missing, and no Gunicorn is known to listen elsewhere.
 
-use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms};
-use crate::engine::case::conclusion;
+use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger};
+use crate::engine::case::{How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Down, Phase};
 use crate::engine::verdict::Quote;
 use crate::read::address::AddressMatch;
@@ -16,12 +16,13 @@ const SERVES: Rule = Rule::new("gunicorn_not_running.though_it_serves", Standing
 const ELSEWHERE: Rule = Rule::new("gunicorn_not_running.other_address_served", Standing::Strong);
 const MISMATCH: Rule = Rule::new("gunicorn_not_running.other_address", Standing::Hint);
 const UNSEEN: Rule = Rule::new("gunicorn_not_running.gunicorn_elsewhere", Standing::Strong);
+const UNIT_ALONE: Rule = Rule::new("gunicorn_not_running.unit_alone", Standing::Likely);
 
 pub static CAUSE: Cause = Cause {
     id: "gunicorn_not_running",
     category: Category::Unreachable,
     summary: "Gunicorn is not running: nothing listens where nginx tries to connect",
-    when: "Connections are refused, or the unix socket's file is missing, and no Gunicorn is known to listen elsewhere; less surely when requests are cut and the next ones refused.",
+    when: "Connections are refused, or the unix socket's file is missing, and no Gunicorn is known to listen elsewhere; less surely when requests are cut and the next ones refused, or when systemd or supervisord says that it ended with an error and no other log is there.",
     hint: "Check the process with `systemctl status` and `systemctl is-active`, start it, and `systemctl enable` it so that it comes back after a reboot; then read why it stopped in its log.",
     elsewhere: Some(Elsewhere {
         summary: "{} is not running: nothing listens where nginx tries to connect",
@@ -36,13 +37,22 @@ pub static CAUSE: Cause = Cause {
     origin: Origin::any(Origin::NOBODY),
     leaves: Leaves::BySymptom,
     marks: &[Mark::FinalAlone],
-    rules: &[REFUSED_AFTER, STALE, NO_GUNICORN, STOPPED, HALTED, SERVES, ELSEWHERE, MISMATCH, UNSEEN],
+    rules: &[REFUSED_AFTER, STALE, NO_GUNICORN, STOPPED, HALTED, SERVES, ELSEWHERE, MISMATCH, UNSEEN, UNIT_ALONE],
     judge,
     example: r#"2026/03/04 09:15:02 [crit] 411#411: *7 connect() to unix:/run/shop/web.sock failed (2: No such file or directory) while connecting to upstream, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://unix:/run/shop/web.sock:/cart", host: "shop.test""#,
     near_miss: r#"2026/03/04 09:15:02 [error] 411#411: *7 open() "/srv/shop/static/a.css" failed (2: No such file or directory), client: 198.51.100.20, server: shop.test, request: "GET /static/a.css HTTP/1.1", host: "shop.test""#,
 };
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
+    if let Trigger::Host(host) = case.trigger {
+        // Where nginx or Gunicorn are in sight, they say what it meant.
+        let is_alone = case.instances().next().is_none() && !case.has_error_log() && !case.has_access_log();
+        // 3, 126, 127 and 203 say more, and so does an end again and again (`worker_boot_failed`).
+        let is_telling = matches!(How::of(&host.seen.what), Some(How::Code(3 | 126 | 127 | 203)));
+        let is_once = || !is_telling && case.ends_with_errors(host).count() == 1;
+        let words = "it ended with an error, and no log is here that says why";
+        return (is_alone && is_once()).then(|| Claim::with(UNIT_ALONE, vec![host_quote(host), conclusion(words)]))?;
+    }
     if case.is_request() && case.is_cut_off() && case.instance.is_none() && refused_after(case) {
         return Claim::with(
             REFUSED_AFTER,

@@ -18,6 +18,7 @@ const HOST: Rule = Rule::new("worker_boot_failed.told_by_host", Standing::Strong
 const EXIT_ALONE: Rule = Rule::new("worker_boot_failed.exit_alone", Standing::Strong);
 const FATAL_ALONE: Rule = Rule::new("worker_boot_failed.fatal_alone", Standing::Likely);
 const UNIT_ALONE: Rule = Rule::new("worker_boot_failed.unit_alone", Standing::Likely);
+const AGAIN_ALONE: Rule = Rule::new("worker_boot_failed.again_alone", Standing::Likely);
 const SERVER_ALONE: Rule = Rule::new("worker_boot_failed.server_alone", Standing::Strong);
 const SERVER_EXIT_ALONE: Rule = Rule::new("worker_boot_failed.server_exit_alone", Standing::Likely);
 const HALTS: Halts = Halts {
@@ -33,7 +34,7 @@ pub static CAUSE: Cause = Cause {
     id: "worker_boot_failed",
     category: Category::Lifecycle,
     summary: "Gunicorn's workers fail to boot, so it shut down: importing or starting the application raised an exception",
-    when: "Gunicorn wrote `Reason: Worker failed to boot.` and has not listened since, every worker failed and none came back, or a supervisor names exit code 3, 126 or 127.",
+    when: "Gunicorn wrote `Reason: Worker failed to boot.` and has not listened since, every worker failed and none came back, or a supervisor names exit code 3, 126 or 127, or another one again and again.",
     hint: "Read the last line of the traceback, mend the import, setting or dependency it names, and try with `gunicorn --check-config MODULE:APP` before the next deploy.",
     elsewhere: Some(Elsewhere {
         summary: "{} fails to start: its workers end as soon as they boot",
@@ -59,6 +60,7 @@ pub static CAUSE: Cause = Cause {
         EXIT_ALONE,
         FATAL_ALONE,
         UNIT_ALONE,
+        AGAIN_ALONE,
         SERVER_ALONE,
         SERVER_EXIT_ALONE,
     ],
@@ -78,7 +80,13 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         if is_command_unusable(&host.seen.what) {
             quotes.push(conclusion("its command cannot be run: look at its path, its permissions and its `#!` line"));
         }
-        return Claim::with(of_supervisor(&host.seen.what)?, quotes);
+        let rule = of_supervisor(&host.seen.what).or_else(|| {
+            // Where Gunicorn's own log is in sight, it says why.
+            case.instances().next().is_none().then_some(())?;
+            quotes.push(conclusion("it is started again and again, and ends with an error each time"));
+            case.ends_with_errors(host).nth(1).map(|_| AGAIN_ALONE)
+        });
+        return Claim::with(rule?, quotes);
     }
     case.halted_for(Down::BootFailed, &HALTS).or_else(|| told_by_host(case))
 }

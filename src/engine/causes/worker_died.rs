@@ -54,6 +54,10 @@ fn has_died(ended: &Ended<'_>) -> bool {
 
 fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Claim> {
     let ended = case.end_of(host).filter(|ended| has_died(ended) && ended.names_server)?;
+    // Its server says of the next ones that they fail as soon as they are there.
+    if case.ended().any(|other| other.how == How::FailedToBoot && other.server() == ended.server()) {
+        return None;
+    }
     Claim::with(ALONE, vec![host_quote(ended.host)])
 }
 

@@ -48,6 +48,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if death.signal != Some(9) || death.timed_out || death.ordered {
         return None;
     }
+    if death.begins_log && case.later_ones_timed_out(death) {
+        return None;
+    }
     let mut quotes = death.quotes.clone();
     let (rule, known) = if death.begins_log {
         (LOG_BEGINS, "the log begins here: a WORKER TIMEOUT just before is not in sight, nor is a kernel line")

@@ -3,7 +3,7 @@
 use super::{
     Case, Category, Cause, Claim, Elsewhere, Expected, Family, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger,
 };
-use crate::engine::case::{Ended, HostSeen, How, host_quote, is_app_server};
+use crate::engine::case::{Ended, HostSeen, How, host_quote, is_app_server, is_infrastructure};
 use crate::engine::correlate::gunicorn::Death;
 use crate::read::evidence::{Host, Symptom};
 
@@ -92,7 +92,7 @@ fn alone(case: &Case<'_>, host: &HostSeen) -> Option<Rule> {
         _ => return None,
     };
     let is_process = matches!(host.seen.what, Host::OomKill { .. });
-    if is_process && !name.is_empty() && !is_app_server(name) {
+    if is_process && !name.is_empty() && !is_app_server(name) || !is_process && is_infrastructure(name) {
         return None;
     }
     let in_sight = case.has_gunicorn_log() || case.has_error_log() || case.has_access_log();

@@ -11,6 +11,7 @@ const TRIES_MAX: i64 = 30 * SECOND;
 
 const TLS: Rule = Rule::new("worker_timeout.in_handshake", Standing::Hint);
 const TOLD: Rule = Rule::new("worker_timeout.told", Standing::Proof);
+const LOG_BEGINS: Rule = Rule::new("worker_timeout.log_begins", Standing::Likely);
 const OTHER_ALONE: Rule = Rule::new("worker_timeout.other_server_alone", Standing::Strong);
 const OTHER: Rule = Rule::new("worker_timeout.other_server", Standing::Strong);
 
@@ -33,7 +34,7 @@ pub static CAUSE: Cause = Cause {
     origin: Origin::of(Family::Busy),
     leaves: Leaves::Always(Expected::NoStatus),
     marks: &[Mark::BlamesWorker, Mark::Final],
-    rules: &[TLS, TOLD, OTHER_ALONE, OTHER],
+    rules: &[TLS, TOLD, LOG_BEGINS, OTHER_ALONE, OTHER],
     judge,
     example: r#"[2026-03-04 09:15:02 +0000] [300] [CRITICAL] WORKER TIMEOUT (pid:301)
 2026/03/04 09:15:03 [error] 411#411: *7 upstream prematurely closed connection while reading response header from upstream, client: 198.51.100.20, server: shop.test, request: "GET /report HTTP/1.1", upstream: "http://127.0.0.1:8000/report", host: "shop.test"
@@ -46,7 +47,15 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         return alone(case, host);
     }
-    let Some(death) = case.violent_death().filter(|death| death.timed_out) else { return of_other_server(case) };
+    let violent = case.violent_death();
+    if let Some(death) = violent.filter(|death| !death.timed_out && case.later_ones_timed_out(death)) {
+        let mut quotes = death.quotes.clone();
+        quotes.push(conclusion("the log begins here, and each worker that was killed later had timed out before"));
+        let mut claim = Claim::with(LOG_BEGINS, quotes)?;
+        claim.worker = Some(death.worker);
+        return Some(claim);
+    }
+    let Some(death) = violent.filter(|death| death.timed_out) else { return of_other_server(case) };
     if case.timed_out_in_body() {
         return None;
     }

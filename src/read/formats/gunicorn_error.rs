@@ -3,6 +3,8 @@
 //! Formats and texts of `gunicorn/glogging.py`, `arbiter.py`, `workers/*.py`, `util.py` and `sock.py`, 19.9 to 27, and of
 //! uvicorn's workers, which share the handlers. Levels differ by version and prove nothing.
 
+mod logging;
+
 use super::{Bare, Format, Reading};
 use crate::read::evidence::{Gunicorn, GunicornEvent, Proof, Stamp};
 use crate::read::sniff::{Sign, Telltale, is_ours, near, ours_if, word};
@@ -39,7 +41,10 @@ pub const TELLTALES: &[Telltale] = &[
         ours_if(of(b"to boot") || of(b"to load") || of(b"to find ") || of(b"with result"))
     }),
     near("fail", |around| ours_if(around.before.ends_with(b"tartup ") && around.after.starts_with(b"ed"))),
-    near("halt", |around| ours_if(around.after.starts_with(b"(reason"))),
+    near("(rea", |around| {
+        let is_halt = around.before.ends_with(b"halt") || around.before.ends_with(b"raise HaltServer");
+        ours_if(is_halt && around.after.starts_with(b"son"))
+    }),
     near("t ch", |around| ours_if(around.after.starts_with(b"anged, shut"))),
     near("n us", |around| ours_if(around.after.starts_with(b"e: "))),
     near("t co", |around| ours_if(around.after.starts_with(b"nnect to "))),
@@ -89,14 +94,14 @@ pub fn read(line: &str) -> Option<Line> {
     };
     let (pid, rest) = bracketed_pid(rest);
     let (level, rest) = bracketed_level(rest);
-    let has_head = bracketed_stamp(first).is_some() && (pid.is_some() || !level.is_empty());
-    match event(rest).or_else(|| event(after_logger(rest)?)) {
-        Some(event) => Some(Line { stamp, gunicorn: Gunicorn { pid, level: level.to_owned(), event } }),
-        None if has_head => {
-            Some(Line { stamp, gunicorn: Gunicorn { pid, level: level.to_owned(), event: GunicornEvent::Other } })
-        }
-        None => None,
+    let line = |event| Line { stamp, gunicorn: Gunicorn { pid, level: level.to_owned(), event } };
+    if let Some(event) = event(rest) {
+        return Some(line(event));
     }
+    let of_logger = || logging::read(first).or_else(|| event(after_logger(rest)?).map(line));
+    // A head of Gunicorn's own order says whose the line is, whatever follows.
+    let has_head = bracketed_stamp(first).is_some() && (pid.is_some() || !level.is_empty());
+    of_logger().or_else(|| has_head.then(|| line(GunicornEvent::Other)))
 }
 
 /// What follows the head that a `logconfig` gives Gunicorn's lines: `CRITICAL:gunicorn.error:`, `... - gunicorn.error -
@@ -262,8 +267,14 @@ fn fixed_event(message: &str) -> Option<GunicornEvent> {
         // with a traceback (`arbiter.py`, run) does so for one of the two.
         _ if starts("Reason: Worker")
             || starts("Worker failed to boot")
-            || starts("self.halt(reason=inst.reason, exit_status=inst.exit_status)") =>
+            || starts("self.halt(reason=inst.reason, exit_status=inst.exit_status)")
+            || starts("raise HaltServer(reason, self.WORKER_BOOT_ERROR)") =>
         {
+            E::BootFailed
+        }
+        _ if starts("raise HaltServer(reason, self.APP_LOAD_ERROR)") => E::AppLoadFailed { detail: String::new() },
+        // A frame of `Error: class uri 'gevent' invalid or not found`: the class of the workers, or what it imports, is not there.
+        _ if starts("File \"") && message.ends_with("in load_class") && message.contains("gunicorn/util.py\"") => {
             E::BootFailed
         }
         _ if starts("Reason: App") || starts("App failed to load") => E::AppLoadFailed { detail: String::new() },

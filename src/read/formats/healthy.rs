@@ -42,6 +42,11 @@ pub(super) fn let_go(line: &[u8], last: Option<Format>, wanted: &Wanted) -> Opti
     let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
     let is_plain = line.is_ascii() && !has(b"\\") && !has(b"\n") && !has(b"\"\"") && !has(b"&quot;");
     let text = std::str::from_utf8(line).ok().filter(|_| is_plain && !has(b"request: \""))?;
+    if let Some((_, rest)) = text.split_once("\tstatus:") {
+        // Labels between tabs, of which no value has one.
+        let status = rest.get(..3).and_then(|status| status.parse().ok());
+        return (status.is_some_and(is_healthy) && wanted.is_empty()).then_some(Some(Format::NginxAccess));
+    }
     let Some((request, status)) = nginx_access::request_and_status(text) else {
         return (!nginx_access::has_proxy_name(text)).then_some(None);
     };

@@ -21,20 +21,21 @@ const OWN_TELLTALES: &[Telltale] = &[
     word("DENIED"),
     word("SELinux is"),
     word("OOMKill"),
+    near("led ", |around| ours_if(around.after.starts_with(b"at step EXEC"))),
     near("s pr", |around| ours_if(around.before.ends_with(b"ivenes") && around.after.starts_with(b"obe"))),
     near("xite", |around| ours_if(around.after.starts_with(b"d"))),
     near("een ", |around| ours_if(around.after.starts_with(b"killed by"))),
     near("e up", |around| ours_if(around.before.ends_with(b"gav") && around.after.starts_with(b": "))),
     word("wnerr:"),
     near("d co", |around| ours_if(around.before.ends_with(b"fin") && around.after.starts_with(b"mmand"))),
-    word("DAMN !"),
-    word("wsgi_response_"),
+    near("xecS", |around| ours_if(around.before.ends_with(b"E") && around.after.starts_with(b"tart="))),
+    near("wsgi", |around| ours_if(around.after.starts_with(b"_response_") || around.after.starts_with(b"-body-read]"))),
     near("to p", |around| ours_if(around.after.starts_with(b"eer "))),
 ];
 
 /// What such a line proves.
 pub(super) fn reading(line: &mut Bare<'_>) -> Option<Reading> {
-    let found = read(line.text)?;
+    let found = status_block(line.text, &mut line.memory.program).or_else(|| read(line.text))?;
     Some(line.proves(Format::Host, Proof::Host(found), audit_stamp(line.text), !line.is_doubtful))
 }
 
@@ -110,7 +111,7 @@ fn denial(line: &str) -> Option<Host> {
 }
 
 fn kubernetes(line: &str) -> Option<Host> {
-    if line.contains("OOMKilled") || line.contains("OOMKilling") {
+    if line.contains("OOMKilling") || line.split_once("OOMKilled").is_some_and(|(_, rest)| !is_denied(rest)) {
         return Some(Host::ContainerOomKilled { container: String::new() });
     }
     if line.contains("Liveness probe failed") || line.contains("failed liveness probe") {
@@ -122,6 +123,11 @@ fn kubernetes(line: &str) -> Option<Host> {
     None
 }
 
+/// `docker inspect` tells of every container: `"OOMKilled": false`.
+fn is_denied(rest: &str) -> bool {
+    rest.trim_start_matches(['"', ':', '=', ' ']).starts_with("false")
+}
+
 fn systemd(line: &str) -> Option<Host> {
     if let Some((unit, rest)) = line.split_once(": Main process exited, code=") {
         let (code, status) = rest.split_once(", status=").unwrap_or((rest, ""));
@@ -131,11 +137,11 @@ fn systemd(line: &str) -> Option<Host> {
             status: status.to_owned(),
         });
     }
-    if let Some(found) = status_block(line) {
-        return Some(found);
-    }
     if let Some((unit, _)) = line.split_once(": A process of this unit has been killed by the OOM killer") {
-        return Some(Host::UnitOomKilled { unit: last_word(unit).to_owned() });
+        let unit = last_word(unit);
+        // The groups that hold a unit say the same after it, whichever it was; a session is no server.
+        let is_group = unit.ends_with(".slice") || unit.ends_with(".scope") || unit.starts_with("user@");
+        return (!is_group).then(|| Host::UnitOomKilled { unit: unit.to_owned() });
     }
     if let Some((unit, rest)) = line.split_once(": Failed with result '") {
         let result = rest.split('\'').next().unwrap_or_default();
@@ -145,6 +151,11 @@ fn systemd(line: &str) -> Option<Host> {
         } else {
             Host::UnitFailed { unit, result: result.to_owned() }
         });
+    }
+    if let Some((_, rest)) = line.split_once("Failed at step EXEC spawning ") {
+        let command = rest.split(": ").next().unwrap_or(rest);
+        let unit = command.rsplit('/').next().unwrap_or(command).to_owned();
+        return Some(Host::UnitProcessExited { unit, code: "exited".to_owned(), status: "203/EXEC".to_owned() });
     }
     let of_gunicorn = |rest: &str| rest.to_ascii_lowercase().contains("gunicorn");
     if let Some(rest) =
@@ -159,18 +170,25 @@ fn systemd(line: &str) -> Option<Host> {
 }
 
 /// `Process: 14433 ExecStart=/usr/local/bin/gunicorn -c x (code=exited, status=3)` and `Main PID: 14433 (code=exited,
-/// status=3)` of `systemctl status`.
-fn status_block(line: &str) -> Option<Host> {
+/// status=3)` of `systemctl status`, the first of which is often cut at the width of a terminal.
+fn status_block(line: &str, program: &mut Option<Box<str>>) -> Option<Host> {
     let line = line.trim_start();
-    let command = match line.strip_prefix("Process: ") {
-        Some(rest) => rest.split_once("ExecStart=")?.1.split(' ').next()?,
-        None => line.strip_prefix("Main PID: ").map(|_| "")?,
+    let ended = || {
+        let (code, status) = line.rsplit_once("(code=")?.1.split_once(", status=")?;
+        Some((code.to_owned(), status.split(')').next()?.to_owned()))
     };
-    let (_, rest) = line.rsplit_once("(code=")?;
-    let (code, status) = rest.split_once(", status=")?;
-    let status = status.split(')').next()?;
-    let unit = command.rsplit('/').next().unwrap_or(command).to_owned();
-    Some(Host::UnitProcessExited { unit, code: code.to_owned(), status: status.to_owned() })
+    let exited = |unit: &str| {
+        let (code, status) = ended()?;
+        Some(Host::UnitProcessExited { unit: unit.to_owned(), code, status })
+    };
+    if let Some(rest) = line.strip_prefix("Process: ") {
+        let command = rest.split_once("ExecStart=")?.1.split(' ').next()?;
+        let name = command.rsplit('/').next().unwrap_or(command);
+        let found = exited(name);
+        *program = found.is_none().then(|| name.into());
+        return found;
+    }
+    line.strip_prefix("Main PID: ").and_then(|_| exited(&program.take().unwrap_or_default()))
 }
 
 /// supervisord (`supervisor/process.py`, `supervisorctl status`), Heroku's dyno manager, and writers whose peer went away.
@@ -195,9 +213,6 @@ fn supervisor(line: &str) -> Option<Host> {
     }
     if let Some(status) = line.strip_prefix("Process exited with status ") {
         return exited("", &format!("exit status {status}; not expected"));
-    }
-    if line.starts_with("uwsgi_response_") && (line.contains("Broken pipe") || line.contains("Connection reset")) {
-        return Some(Host::PeerGone { program: "uwsgi".to_owned() });
     }
     // Autobahn, which Daphne serves WebSockets with.
     if line.contains("dropping connection to peer ") && line.contains("ping timeout") {

@@ -51,7 +51,10 @@ pub fn by_shape(front: &[u8], line: &[u8]) -> Sign {
     };
     let rest = line.get(front.len()..).unwrap_or_default();
     let far = rest.get(..REQUEST_WITHIN).unwrap_or(rest);
-    request_if(quoted || !far.is_empty() && memchr::memmem::find(far, b"HTTP/").is_some())
+    // Nginx Proxy Manager's: `[03/Mar/2027:` and the client in words.
+    let is_dated = matches!(front, [b'[', _, _, b'/', ..]);
+    let is_of_manager = || is_dated && memchr::memmem::find(line, b"\" [Client ").is_some();
+    request_if(quoted || is_of_manager() || !far.is_empty() && memchr::memmem::find(far, b"HTTP/").is_some())
 }
 
 /// `+0000` or a second.

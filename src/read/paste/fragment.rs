@@ -6,6 +6,7 @@
 use super::marks::is_mark;
 use crate::read::client::{ends_early, quotes_request};
 use crate::read::formats::nginx_error;
+use crate::read::time::month_from_name;
 
 /// A record inside a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +71,16 @@ fn is_end_of_stamp(text: &str) -> bool {
         word.bytes().any(|byte| byte.is_ascii_alphabetic())
             && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
+    // A date of syslog's before the names.
+    let mut words = shape.splitn(4, ' ');
+    let month = words.next().unwrap_or_default();
+    let is_dated = month_from_name(month.as_bytes()).is_some()
+        && words.next().is_some_and(|day| matches!(day, "0" | "00"))
+        && words.next().is_some_and(|time| time == "00:00:00");
+    let shape = words.next().filter(|_| is_dated).unwrap_or(&shape);
     match shape.rsplit_once(' ') {
         Some((names, end)) if names.split(' ').all(is_name) => is_end(end),
-        _ => is_end(&shape),
+        _ => is_end(shape),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::read::client::ends_early;
 use crate::read::envelope;
 use crate::read::formats::{Format, table};
 use crate::read::time::{iso_stamp, month_from_name};
+use std::net::IpAddr;
 
 /// Takes one kind of prefix off a line: the rest behind it.
 type Way = fn(&str) -> Option<&str>;
@@ -117,6 +118,10 @@ fn pod_and_container(line: &str) -> Option<&str> {
 fn stream(line: &str) -> Option<&str> {
     let (name, rest) = line.split_once([' ', '\t'])?;
     let inside = name.strip_suffix(':').or_else(|| name.strip_prefix('[')?.strip_suffix(']'));
+    // `[192.0.2.7] - - [...` of ingress-nginx: the client of an access line.
+    if inside.is_some_and(|inside| inside.parse::<IpAddr>().is_ok()) {
+        return None;
+    }
     let is_name = name.len() <= 255
         && (inside.is_some() || name.contains('/'))
         && inside
@@ -187,7 +192,8 @@ fn is_of_tool(prefix: &str) -> bool {
             return in_words || !is_number;
         }
         names += 1;
-        is_name(word) && names == 1
+        // Behind a date of syslog's a host and a program stand, where a shipper took the colon.
+        is_name(word) && names <= if in_words { 2 } else { 1 }
     };
     !prefix.trim().is_empty() && prefix.split_whitespace().all(is_word)
 }
@@ -263,7 +269,7 @@ fn prompt(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use crate::read::Wanted;
-    use crate::read::formats::{Reader, Reading, SourceMemory};
+    use crate::read::formats::{Format, Reader, Reading, SourceMemory};
     use crate::read::time::from_utc;
 
     const LINES: [&str; 3] = [
@@ -271,6 +277,14 @@ mod tests {
         "[2021-11-15 19:38:49 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)",
         "192.0.2.7 - - [15/Nov/2021:19:38:49 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"",
     ];
+
+    #[test]
+    fn a_client_in_brackets_is_no_stream() {
+        let line = "[192.0.2.7] - - [15/Nov/2021:19:38:49 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"";
+        let reading = Reader::default().read(line.as_bytes(), &mut SourceMemory::default(), &Wanted::default());
+        let Reading::Proves(format, _) = reading else { panic!("{line}") };
+        assert_eq!(format, Format::NginxAccess);
+    }
 
     #[test]
     fn a_prefix_that_nobody_told_of() {

@@ -1,6 +1,6 @@
 //! What other application servers tell of their own processes, and Docker of a container: uvicorn, granian, Puma, uWSGI,
 //! PHP-FPM. The texts are those of `uvicorn/supervisors/multiprocess.py` and `server.py` (0.51), `granian/server/` (2.8),
-//! `lib/puma/cluster.rb` (8), `core/uwsgi.c`, and `sapi/fpm/fpm/fpm_children.c`, `fpm_request.c`.
+//! `lib/puma/cluster.rb` (8), `core/uwsgi.c`, `core/writer.c` and `proto/base.c`, and `sapi/fpm/fpm/fpm_children.c`, `fpm_request.c`.
 
 use super::leading_number;
 use crate::read::evidence::{Host, Server, ServerEvent};
@@ -18,7 +18,8 @@ pub(super) const TELLTALES: &[Telltale] = &[
                 || before(b"Killing w")
                 || before(b"timed out w")
                 || before(b"termination of w")
-                || before(b"spawn new w"),
+                || before(b"spawn new w")
+                || before(b"w") && after(b"r respawning"),
         )
     }),
     word("*** "),
@@ -37,9 +38,9 @@ pub(super) fn read(line: &str) -> Option<Host> {
         .or_else(|| docker(line))
 }
 
-/// A line that quotes a request by its own form: PHP-FPM's about one that took too long.
+/// A line that quotes a request by its own form: PHP-FPM's about one that took too long, uWSGI's about an answer that nobody took.
 pub(super) fn quoting_request(line: &str) -> Option<Host> {
-    php_fpm(line).filter(|_| line.starts_with("[pool "))
+    php_fpm(line).filter(|_| line.starts_with("[pool ")).or_else(|| uwsgi_peer(line))
 }
 
 fn told(server: Server, pid: Option<u32>, event: ServerEvent) -> Option<Host> {
@@ -90,7 +91,9 @@ fn granian(line: &str) -> Option<Host> {
 
 /// `[12] ! Terminating timed out worker (Worker 1 failed to check in within 60 seconds): 34`.
 fn puma(line: &str) -> Option<Host> {
-    let (before, rest) = line.split_once("! ").filter(|(before, _)| before.len() <= 12)?;
+    // A viewer may have taken its mark for a bullet.
+    let bare = || line.starts_with("Terminating timed out worker (").then_some(("", line));
+    let (before, rest) = line.split_once("! ").filter(|(before, _)| before.len() <= 12).or_else(bare)?;
     let own = before.is_empty() || before.starts_with('[') && before.trim_end().ends_with(']');
     if !own {
         return None;
@@ -117,6 +120,9 @@ fn uwsgi(line: &str) -> Option<Host> {
         let signal = rest.split_once("killed by signal ").and_then(|(_, rest)| leading_number(rest));
         return uwsgi(pid, signal.map_or(ServerEvent::Died, ServerEvent::Signalled));
     }
+    if line.ends_with("...") && at_front("worker respawning too fast !!!").is_some() {
+        return uwsgi(None, ServerEvent::FailedToBoot);
+    }
     if let Some(rest) = at_front("HARAKIRI ON WORKER ") {
         return rest.split_once("pid: ").and_then(|(_, rest)| uwsgi(leading_number(rest), ServerEvent::TimedOut));
     }
@@ -124,8 +130,24 @@ fn uwsgi(line: &str) -> Option<Host> {
         let crashed = rest.contains("Segmentation Fault");
         return crashed.then(|| uwsgi(leading_number(rest), ServerEvent::Signalled(11)))?;
     }
-    let rest = at_front("*** uWSGI listen queue of socket ")?;
-    rest.contains(" full !!!").then(|| uwsgi(None, ServerEvent::QueueFull))?
+    // The stars before it may have been taken for a bullet.
+    if let Some(rest) = at_front("uWSGI listen queue of socket ") {
+        return rest.contains(" full !!!").then(|| uwsgi(None, ServerEvent::QueueFull))?;
+    }
+    uwsgi_peer(line)
+}
+
+/// `uwsgi_response_write_body_do(): Broken pipe [core/writer.c line 341] during GET /a (192.0.2.7)`, `[uwsgi-body-read] Error
+/// reading 94 bytes. ... message: Client closed connection`.
+fn uwsgi_peer(line: &str) -> Option<Host> {
+    let of_writer = line.strip_prefix("uwsgi_response_").and_then(|rest| rest.split_once("(): "));
+    let is_gone = match of_writer {
+        Some((_, rest)) => rest.starts_with("Broken pipe") || rest.starts_with("Connection reset"),
+        None => {
+            line.starts_with("[uwsgi-body-read] Error reading ") && line.ends_with("message: Client closed connection")
+        }
+    };
+    is_gone.then(|| Host::PeerGone { program: "uwsgi".to_owned() })
 }
 
 fn is_front(before: &str) -> bool {

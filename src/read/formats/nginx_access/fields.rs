@@ -19,6 +19,7 @@ pub(in crate::read::formats) const STATUS: &[&str] = &[
     "response_status",
     "status_code",
     "http_status",
+    "http_status_code",
     "response_code",
     "statusCode",
     "code",
@@ -26,8 +27,16 @@ pub(in crate::read::formats) const STATUS: &[&str] = &[
     "st",
 ];
 const REQUEST: &[&str] = &["request", "request_line", "req"];
-const METHOD: &[&str] =
-    &["request_method", "method", "http.request.method", "http.method", "http_method", "verb", "requestMethod"];
+const METHOD: &[&str] = &[
+    "request_method",
+    "method",
+    "http.request.method",
+    "http.method",
+    "http_method",
+    "verb",
+    "http_verb",
+    "requestMethod",
+];
 const TARGET: &[&str] = &[
     "request_uri",
     "uri",
@@ -39,6 +48,9 @@ const TARGET: &[&str] = &[
     "http.target",
     "http.url",
     "requestUrl",
+    "request_url",
+    "http_request_url",
+    "uri_path",
     "document_uri",
 ];
 const QUERY: &[&str] = &["args", "query_string", "url.query", "query"];
@@ -49,6 +61,7 @@ const CLIENT: &[&str] = &[
     "client",
     "client_ip",
     "remote_ip",
+    "remote_address",
     "source.address",
     "clientip",
     "remoteIp",

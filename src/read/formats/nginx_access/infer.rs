@@ -8,6 +8,8 @@
 //! Values in quotes are skipped as a whole, so names are only read where nginx's format has them. A client can still
 //! write where the format puts its text without quotes; a name that stands there twice makes the line doubtful.
 
+mod shapes;
+
 use super::{Line, from_fields, is_method, split_request};
 use crate::read::formats::log_format::Escape;
 use crate::read::text::mark;
@@ -37,6 +39,7 @@ const PROXY_NAMES: &[&str] = &[
     "http_referer",
     "http_user_agent",
     "client_ip",
+    "time_local",
 ];
 
 /// Names and values as they stand, still escaped.
@@ -80,7 +83,7 @@ fn undo(text: &str) -> Cow<'_, str> {
 }
 
 fn fields_of(line: &str) -> Option<Named<'_>> {
-    family(line).or_else(|| pairs_only(line))
+    family(line).or_else(|| shapes::ltsv(line)).or_else(|| pairs_only(line)).or_else(|| shapes::proxy_manager(line))
 }
 
 /// The family: a quoted request with a status beside it.
@@ -160,6 +163,9 @@ fn named_status(line: &str) -> Option<&str> {
 /// True for a line of named values that only a proxy has, with a status among them: it may be an access line that quotes
 /// no request.
 pub(in crate::read::formats) fn has_proxy_name(line: &str) -> bool {
+    if memchr::memmem::find(line.as_bytes(), b"\tstatus:").is_some() {
+        return true;
+    }
     let is_name = |name: &str| {
         line.match_indices(name).any(|(at, _)| {
             let before = at.checked_sub(1).and_then(|before| line.as_bytes().get(before));
@@ -471,7 +477,7 @@ fn pairs_only(line: &str) -> Option<Named<'_>> {
     if !is_proxy || !has("status") {
         return None;
     }
-    if !has("request") && !has("method") && !has("request_method") {
+    if !["request", "method", "request_method", "http_method"].iter().any(|name| has(name)) {
         // `GET /x [status:502]`.
         let mut plain = named.plain.iter().copied();
         let method = plain.by_ref().find(|word| is_method(word))?;

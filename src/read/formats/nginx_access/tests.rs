@@ -88,6 +88,36 @@ fn named_values() {
 }
 
 #[test]
+fn labels_between_tabs() {
+    check(
+        "time:03/Mar/2027:10:20:30 +0000\thost:192.0.2.7\treq:GET /a b HTTP/1.1\tstatus:502\tsize:5\tua:curl 8\treqtime:0.028\tvhost:shop.test",
+        "502 GET /a b 192.0.2.7 2027-03-03T10:20:30Z 28ms ~",
+    );
+    check("time_ngx:x\tstatus:502\tmethod:GET\turi:/a\tremote_addr:192.0.2.7", "502 GET /a 192.0.2.7 ~ ~ ~");
+    check(
+        "site=\"shop\" time_local=\"03/Mar/2027:10:20:30 +0000\" status=\"502\" http_method=\"GET\" uri_path=\"/a\"",
+        "502 GET /a ~ 2027-03-03T10:20:30Z ~ ~",
+    );
+    check("order:7\tstatus:502\tby:ann\tnote:x", "none");
+}
+
+#[test]
+fn the_formats_of_nginx_proxy_manager() {
+    let rest = "[Client 192.0.2.7] [Length 154] [Gzip -]";
+    check(
+        &format!(
+            "[03/Mar/2027:10:20:30 +0000] - 504, 502 502 - GET https shop.test \"/a?b=c\" {rest} [Sent-to app] \"x\" \"-\""
+        ),
+        "502 GET /a?b=c 192.0.2.7 2027-03-03T10:20:30Z ~ ~/504 ~/502",
+    );
+    check(
+        &format!("[03/Mar/2027:10:20:30 +0000] 502 - POST http shop.test \"/\" {rest} \"x\" \"-\""),
+        "502 POST / 192.0.2.7 2027-03-03T10:20:30Z ~ ~",
+    );
+    check(&format!("[03/Mar/2027:10:20:30 +0000] said 502 - GET https \"/a\" {rest}"), "none");
+}
+
+#[test]
 fn json() {
     check(
         r#"{"msec":1804069230.250,"remote_addr":"192.0.2.7","request":"GET /a\"b HTTP/1.1","status":502,"request_time":0.004,"upstream_status":"504, 502","urt":,"x":-}"#,

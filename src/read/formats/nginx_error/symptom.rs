@@ -24,6 +24,9 @@ pub(super) fn symptom(error: &NginxError) -> Option<Symptom> {
     }
     match kind(message) {
         Some(Kind::Unresolved) => Some(Symptom::NameNotResolved),
+        Some(Kind::Accept) if has(message, "failed") && action.starts_with("connecting to upstream") => {
+            Some(connect_symptom(error))
+        }
         Some(Kind::Accept) if has(message, "failed") => {
             (errno(error) == Errno::Files).then_some(Symptom::NginxOutOfFiles)
         }
@@ -107,6 +110,8 @@ fn response_symptom(kind: Kind, error: &NginxError) -> Option<Symptom> {
         Kind::HeaderTooBig => Some(Symptom::ResponseHeaderTooBig),
         Kind::ClosedEarly => before_or_after(Symptom::ResponseClosedEarly),
         Kind::Rejected => before_or_after(Symptom::ResponseReset),
+        // A warning: nginx passes the answer on without that header (`ngx_http_upstream_process_header_line`, 1.23.0).
+        Kind::Invalid if error.message.ends_with(", ignored") => None,
         Kind::Invalid => before_or_after(Symptom::ResponseHeaderInvalid),
         Kind::Call if has(action, "upstream") && !action.starts_with("resolving") => Some(match errno(error) {
             _ if in_body => Symptom::ResponseTruncated,
