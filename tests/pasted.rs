@@ -544,6 +544,24 @@ fn what_supervisors_and_servers_say_by_themselves() {
 }
 
 #[test]
+fn who_waits_for_a_server_says_why_nothing_listens() {
+    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    let ended = |unit: &str, second: u32| {
+        format!(
+            "Mar  4 09:14:{second:02} web1 systemd[1]: {unit}: Main process exited, code=exited, status=1/FAILURE\n"
+        )
+    };
+    let lines = format!("{}{}{refused}\n", ended("gunicorn.service", 50), ended("celery.service", 55));
+    let quoted = told::of(&[("journal.log", &lines)], |verdict| {
+        let texts: Vec<&str> = verdict.evidence.iter().map(|quote| quote.text.as_str()).collect();
+        (verdict.cause.id, texts.join(" | "))
+    });
+    let [(cause, texts)] = quoted.try_into().expect("one verdict, and none of its own for the unit");
+    assert_eq!(cause, "gunicorn_not_running");
+    assert!(texts.contains("gunicorn.service") && !texts.contains("celery"), "{texts}");
+}
+
+#[test]
 fn a_header_that_nginx_ignores_fails_no_request() {
     let line = |level: &str, end: &str| {
         format!(

@@ -55,6 +55,8 @@ impl Ended<'_> {
     }
 }
 
+/// A server that ended so long before a request may be what it lacks.
+const ENDED_BEFORE: i64 = 600 * SECOND;
 /// Ends of one server within this time are of one trouble.
 const AGAIN: i64 = 60 * SECOND;
 
@@ -152,6 +154,13 @@ impl<'a> Case<'a> {
             |other: &&Death| other.source == death.source && other.signal == Some(9) && other.from.from > death.from.to;
         let mut later = self.deaths().rev().take(256).filter(is_later).peekable();
         death.begins_log && death.signal == Some(9) && later.peek().is_some() && later.all(|other| other.timed_out)
+    }
+
+    /// The last line of a supervisor or of systemd before the request that tells of a Gunicorn's end with an error.
+    pub fn end_of_server(&self) -> Option<&'a HostSeen> {
+        let is_before = |host: &&HostSeen| self.at.near(host.seen.at, -ENDED_BEFORE, AFTER);
+        let is_end = |host: &&HostSeen| ends_with_error(&host.seen.what) && is_gunicorn(name_of(&host.seen.what));
+        self.hosts().rev().take(1_024).filter(is_before).find(is_end)
     }
 
     /// Lines of a supervisor or of systemd that tell of such ends of a Gunicorn as this one does, and this one itself: with an

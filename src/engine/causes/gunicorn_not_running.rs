@@ -64,7 +64,8 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     let Some(instance) = case.instance else {
         let rule = if case.is_unix() && case.symptom == Symptom::ConnectRefused { STALE } else { NO_GUNICORN };
-        return Claim::with(rule, itself(case).into_iter().collect());
+        let told = case.end_of_server().map(host_quote);
+        return Claim::with(rule, told.into_iter().chain(itself(case)).collect());
     };
     let stopped = instance.before(case.at).filter(|change| matches!(change.phase, Phase::Down(_) | Phase::Stopping));
     match stopped {
