@@ -6,7 +6,7 @@ use std::fmt::Write;
 use why502::telemetry::metrics::{Kind, METRICS};
 
 pub(crate) fn markdown() -> String {
-    let mut out = generated_by("<!-- ", "src/telemetry/metrics.rs", " -->");
+    let mut out = generated_by("<!-- ", "src/telemetry/metrics/table.rs", " -->");
     out.push_str(
         "# Telemetry\n\n\
          What why502 tells of itself: metrics and its own log, by OTLP over gRPC to the `otlp_endpoint` of\n\
