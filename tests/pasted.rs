@@ -519,6 +519,7 @@ fn what_supervisors_and_servers_say_by_themselves() {
             "Sun Mar  1 00:38:50 2026 - *** uWSGI listen queue of socket \":5000\" (fd: 3) full !!! (101/100) ***\n".to_owned(),
             &["listen_backlog_full"],
         ),
+        ("*** no app loaded. GAME OVER ***\n".to_owned(), &["worker_boot_failed"]),
         (
             "DAMN ! worker 1 (pid: 865) died :( trying respawn ...\nworker respawning too fast !!! i have to sleep a bit (2 seconds)...\n".to_owned(),
             &["worker_boot_failed"],

@@ -57,6 +57,7 @@ const OURS: &[&str] = &[
     "gunicorn.errors.HaltServer: <HaltServer 'Worker failed to boot.' 3>",
     "raise HaltServer(reason, self.WORKER_BOOT_ERROR)",
     "File \"/usr/lib/python3/dist-packages/gunicorn/util.py\", line 99, in load_class",
+    "*** no app loaded. going in full dynamic mode ***",
     "worker respawning too fast !!! i have to sleep a bit (2 seconds)...",
     "Terminating timed out worker (worker failed to check in within 60 seconds): 2006",
     "Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory",

@@ -130,6 +130,12 @@ fn uwsgi(line: &str) -> Option<Host> {
         let crashed = rest.contains("Segmentation Fault");
         return crashed.then(|| uwsgi(leading_number(rest), ServerEvent::Signalled(11)))?;
     }
+    // It serves on without an application, or with `need-app` ends.
+    if at_front("no app loaded. ")
+        .is_some_and(|rest| rest.starts_with("going in full") || rest.starts_with("GAME OVER"))
+    {
+        return uwsgi(None, ServerEvent::FailedToBoot);
+    }
     // The stars before it may have been taken for a bullet.
     if let Some(rest) = at_front("uWSGI listen queue of socket ") {
         return rest.contains(" full !!!").then(|| uwsgi(None, ServerEvent::QueueFull))?;
