@@ -584,3 +584,40 @@ fn attempts_a_minute_apart_are_of_one_request() {
         told::of(&[("error.log", &(line(46) + &line(47)))], |verdict| (verdict.attempts, verdict.records.len()));
     assert_eq!(attempts.last(), Some(&(2, 2)), "{attempts:?}");
 }
+
+#[test]
+fn two_containers_in_one_file_are_two_writers() {
+    let answered = |container: &str, path: &str, status: u16, bytes: u32| {
+        format!(
+            "{container} | 192.0.2.7 - - [04/Mar/2026:09:15:02 +0000] \"GET {path} HTTP/1.0\" {status} {bytes} \"-\" \"curl/8\"\n"
+        )
+    };
+    let boots = "web-1 | [2026-03-04 09:15:01 +0000] [8] [INFO] Booting worker with pid: 8\n";
+    let of_nginx = answered("nginx-1", "/cart", 504, 40);
+    let statuses =
+        |lines: &str| told::of(&[("compose.log", lines)], |verdict| (verdict.status, verdict.target.to_string()));
+    let failed = (Some(504), "/cart".to_owned());
+    assert_eq!(statuses(&format!("{boots}{of_nginx}")), [failed.clone()]);
+    assert_eq!(statuses(&format!("{boots}{of_nginx}{boots}{of_nginx}")).len(), 2);
+    // Gunicorn's own access line is no other request.
+    assert_eq!(statuses(&format!("{boots}{of_nginx}{}", answered("web-1", "/b", 502, 20))), [failed.clone()]);
+    // Without names nginx's own page tells.
+    let bare =
+        format!("{boots}{}", answered("nginx-1", "/cart", 504, 167)).replace("web-1 | ", "").replace("nginx-1 | ", "");
+    assert_eq!(statuses(&bare), [failed]);
+}
+
+#[test]
+fn a_policy_that_is_not_about_nginx() {
+    let denied = |process: &str, end: &str| {
+        format!(
+            "type=AVC msg=audit(1772615703.120:1): avc:  denied  {{ name_connect }} for  pid=6039 comm=\"{process}\" dest=3306 tclass=tcp_socket permissive={end}\n"
+        )
+    };
+    assert_eq!(named(&denied("nginx", "0")), ["security_policy_denied"]);
+    for (process, end) in [("gunicorn", "0"), ("nginx", "1")] {
+        assert_eq!(named(&denied(process, end)), Vec::<String>::new(), "{process} {end}");
+    }
+    let child = "[pool www] child 321 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
+    assert_eq!(named(&format!("WARNING: pid 23055, fpm_children_bury(), line 252: {child}\n")), ["worker_crashed"]);
+}

@@ -7,6 +7,7 @@ use super::correlate::gunicorn::Death;
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
 use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND, Symptom};
+use crate::read::formats::nginx_access::is_page_of_nginx;
 
 /// So many attempts in no time are refusals.
 const REFUSALS_MIN: usize = 3;
@@ -160,7 +161,7 @@ fn refused_at_once(access: &NginxAccess) -> bool {
 /// and without version and with the padding for old browsers (`src/http/ngx_http_special_response.c`): `nginx`,
 /// `nginx/1.2.3`, `nginx/1.22.1 (Ubuntu)`.
 pub(super) fn has_page_of_nginx(access: &NginxAccess) -> bool {
-    access.body_bytes_sent.value().is_some_and(|bytes| matches!(bytes, 0 | 141..=230 | 537..=640))
+    access.body_bytes_sent.value().is_some_and(|bytes| bytes == 0 || is_page_of_nginx(bytes))
 }
 
 /// When the last attempt failed: the access line's time where it is exact, else where it and the error line agree.

@@ -1,7 +1,7 @@
 //! What a line is: one file for each format, tried in the order of the rows of [`table`].
 
 use super::Wanted;
-use super::evidence::{Evidence, GunicornEvent, Nanos, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
+use super::evidence::{Evidence, GunicornEvent, Nanos, OriginKind, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
 use super::paste::learned::Prefix;
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
@@ -74,6 +74,8 @@ pub struct SourceMemory {
     pub in_traceback: bool,
     /// The application's own line of that traceback, the innermost so far.
     pub frame: Option<Box<str>>,
+    /// Containers, pods and units that wrote Gunicorn's lines, where several write one stream: hashes of their names.
+    pub servers: Vec<u64>,
     /// The program of the unit that `systemctl status` tells of, until it tells how that ended.
     pub program: Option<Box<str>>,
     /// What a tool that nobody told of puts before its lines.
@@ -88,6 +90,8 @@ pub struct Reader {
     formats: AccessFormats,
 }
 
+/// Origins of one stream that are remembered for their Gunicorn.
+const SERVERS_MAX: usize = 16;
 /// Lines of one record that are looked at: a traceback has some dozens.
 const LINES_MAX: usize = 256;
 /// nginx cuts a record of its error log after so many bytes, its line feeds included (`src/core/ngx_log.h`,
@@ -262,8 +266,21 @@ impl Reader {
         if place == Place::Alone && memory.doubt_bytes == 0 {
             memory.prefix.look_at(&peeled.bare, peeled.pasted.as_deref());
         }
+        // The programs of a host have its name in common.
+        let origin = peeled.origin.as_ref().filter(|origin| origin.kind != OriginKind::Host);
+        let origin = origin.map(|origin| super::text::hash64(origin.name.as_bytes()));
+        if let Some(origin) = origin {
+            memory.last = memory.servers.contains(&origin).then_some(Format::Gunicorn);
+        }
         let named = if place == Place::Alone { self.read_named_whole(line, &peeled, memory, wanted) } else { None };
         let mut reading = named.unwrap_or_else(|| self.read_peeled(&peeled, memory, wanted, place));
+        if let (Reading::Proves(Format::Gunicorn, _) | Reading::Healthy(Format::Gunicorn), Some(origin)) =
+            (&reading, origin)
+            && memory.servers.len() < SERVERS_MAX
+            && !memory.servers.contains(&origin)
+        {
+            memory.servers.push(origin);
+        }
         if let (Reading::Proves(_, evidences), Some(origin)) = (&mut reading, &peeled.origin) {
             for evidence in evidences {
                 evidence.origin.get_or_insert_with(|| origin.clone());

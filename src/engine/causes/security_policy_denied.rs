@@ -34,7 +34,8 @@ pub static CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
         return match &host.seen.what {
-            Host::AccessDenied { process, .. } if process.contains("nginx") || process.contains("gunicorn") => {
+            // Whom the application itself may not reach is another matter.
+            Host::AccessDenied { process, .. } if process.contains("nginx") => {
                 Claim::with(DENIAL_ALONE, vec![host_quote(host)])
             }
             _ => None,

@@ -49,6 +49,11 @@ pub fn read(line: &str, last: Option<Format>) -> Option<Line> {
         return None;
     }
     let read = nginx_access::read_combined(line)?;
+    // Of a stream into which both write: nginx's own page of a failure that no application makes.
+    let page = read.access.body_bytes_sent.value().is_some_and(nginx_access::is_page_of_nginx);
+    if page && matches!(read.access.status, 502 | 504) && !line.starts_with("- - [") {
+        return None;
+    }
     let access = GunicornAccess {
         status: read.access.status,
         method: read.access.method,

@@ -91,7 +91,8 @@ fn denial(line: &str) -> Option<Host> {
     let value = |name: &str| {
         line.split_once(name).map(|(_, rest)| rest.split(['"', ' ']).next().unwrap_or_default().to_owned())
     };
-    if line.contains("avc:") && line.contains("denied") {
+    // Where the policy is permissive it only tells.
+    if line.contains("avc:") && line.contains("denied") && !line.contains("permissive=1") {
         let permission =
             line.split_once('{').and_then(|(_, rest)| rest.split('}').next()).unwrap_or_default().trim().to_owned();
         return Some(Host::AccessDenied { process: value("comm=\"").unwrap_or_default(), permission });

@@ -132,6 +132,11 @@ pub fn is_interesting(status: u16) -> bool {
     status >= 499 || status == 9 || status == 0
 }
 
+/// True for bytes of a body that nginx's own page of an error has.
+pub fn is_page_of_nginx(bytes: u64) -> bool {
+    matches!(bytes, 141..=230 | 537..=640)
+}
+
 /// The status of a line of the `combined` family without parsing the rest: three digits after the quoted request.
 pub fn quick_status(line: &[u8]) -> Option<u16> {
     let open = memchr::memchr(b'"', line.get(..400.min(line.len()))?)?;
