@@ -76,7 +76,7 @@ fn json(text: &str) -> String {
 
 #[test]
 fn what_shippers_and_exports_put_around_a_line() {
-    let ways: [(&str, Around); 19] = [
+    let ways: [(&str, Around); 24] = [
         ("logcli", |line, source| {
             format!("2026-03-04T09:15:02Z {{container=\"{source}\", namespace=\"shop\"}} {line}")
         }),
@@ -114,6 +114,24 @@ fn what_shippers_and_exports_put_around_a_line() {
             )
         }),
         ("logfmt", |line, source| format!("ts=2026-03-04T09:15:02Z level=info container={source} msg={}", json(line))),
+        ("Filebeat", |line, source| {
+            format!(
+                "{{\"@timestamp\":\"2026-03-04T09:15:02.250Z\",\"message\":{},\"log\":{{\"offset\":7,\"file\":{{\"path\":\"/var/log/{source}.log\"}}}}}}",
+                json(line)
+            )
+        }),
+        ("Azure Container Apps", |line, _| {
+            format!("{{\"TimeStamp\":\"2026-03-04T09:15:02.250Z\",\"Log\":{}}}", json(line))
+        }),
+        ("Fluent Bit, the tag of a pod", |line, source| {
+            let id = "0a1b4c5d6e7f8a9b".repeat(4);
+            format!(
+                "[0] kube.var.log.containers.shop-{source}-7f8c9d6b5d-x2kqp_prod_{source}-{id}.log: [[1772615702.123, {{}}], {{\"log\":{}}}]",
+                json(line)
+            )
+        }),
+        ("journalctl -o short-full", |line, source| format!("Wed 2026-03-04 09:15:02 UTC web1 {source}[7]: {line}")),
+        ("journalctl -o short-unix", |line, source| format!("1772615702.250000 web1 {source}[7]: {line}")),
         ("grep -n", |line, _| format!("7:{line}")),
         ("a stamp in brackets", |line, _| format!("[2026-03-04T09:15:02Z] {line}")),
         ("the collector's debug exporter", |line, _| format!("Body: Str({line})")),
@@ -597,14 +615,27 @@ fn two_containers_in_one_file_are_two_writers() {
     let statuses =
         |lines: &str| told::of(&[("compose.log", lines)], |verdict| (verdict.status, verdict.target.to_string()));
     let failed = (Some(504), "/cart".to_owned());
-    assert_eq!(statuses(&format!("{boots}{of_nginx}")), [failed.clone()]);
+    assert_eq!(statuses(&format!("{boots}{of_nginx}")), std::slice::from_ref(&failed));
     assert_eq!(statuses(&format!("{boots}{of_nginx}{boots}{of_nginx}")).len(), 2);
     // Gunicorn's own access line is no other request.
-    assert_eq!(statuses(&format!("{boots}{of_nginx}{}", answered("web-1", "/b", 502, 20))), [failed.clone()]);
+    assert_eq!(
+        statuses(&format!("{boots}{of_nginx}{}", answered("web-1", "/b", 502, 20))),
+        std::slice::from_ref(&failed)
+    );
     // Without names nginx's own page tells.
     let bare =
         format!("{boots}{}", answered("nginx-1", "/cart", 504, 167)).replace("web-1 | ", "").replace("nginx-1 | ", "");
     assert_eq!(statuses(&bare), [failed]);
+}
+
+#[test]
+fn an_application_server_in_a_container_of_its_own() {
+    let child = "[04-Mar-2026 09:15:02] WARNING: [pool www] child 31 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
+    let cut = error("upstream prematurely closed connection", "reading response header from upstream")
+        .replace("http://10.1.2.3:8000", "fastcgi://172.18.0.3:9000");
+    let lines = format!("web-1  | {child}\nnginx-1  | {cut}\n");
+    let told = told::of(&[("compose.log", &lines)], |verdict| (verdict.cause.id, verdict.records.len()));
+    assert_eq!(told, [("worker_crashed", 2)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::timers::{REVISIT, Timer};
 use super::topology::Role;
 use super::verdict::Ticket;
 use super::{Decision, Engine};
-use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof};
+use crate::read::evidence::{Evidence, GunicornEvent, Host, Nanos, Proof, Server};
 use std::sync::Arc;
 
 /// One line on its way through the engine.
@@ -132,7 +132,13 @@ impl Engine {
             _ => (false, false),
         };
         let listens = matches!(&evidence.proof, Proof::Gunicorn(gunicorn) if matches!(gunicorn.event, GunicornEvent::Listening { .. }));
-        let role = if matches!(evidence.proof, Proof::Host(_)) { Role::Host } else { Role::Server };
+        let role = match &evidence.proof {
+            Proof::Host(Host::Server { server: Server::Container(_), .. }) => Role::Host,
+            // An application server other than Gunicorn, of its own workers.
+            Proof::Host(Host::Server { .. }) => Role::Server,
+            Proof::Host(_) => Role::Host,
+            _ => Role::Server,
+        };
         self.note(line.site, role, &line.stream.place);
         let Some(site) = self.sites.get_mut(line.site) else { return Decision::Pass };
         let deaths_before = site.world.gunicorns.deaths_forgotten + site.world.gunicorns.deaths.len();
@@ -145,7 +151,7 @@ impl Engine {
         if deaths_after > deaths_before {
             self.timers.set(after(self.delays.death), Timer::Death(line.site, deaths_after - 1));
         }
-        if deaths_after > deaths_before || role == Role::Host {
+        if deaths_after > deaths_before || host {
             self.revisit(line.now, line.site, line.at);
         }
         if phase {

@@ -64,7 +64,7 @@ const ORIGINS: [(&str, OriginKind); 9] = [
 
 /// Keys of the text of a line: Docker's json-file, journald's export, JSON loggers, Cloud Logging, Loki, GELF, Azure's two
 /// tables of containers, LogDNA, Splunk, CloudWatch Logs Insights.
-const TEXTS: [(&str, &str); 14] = [
+const TEXTS: [(&str, &str); 15] = [
     ("log", "docker_json"),
     ("MESSAGE", "journald_json"),
     ("message", "json"),
@@ -76,6 +76,7 @@ const TEXTS: [(&str, &str); 14] = [
     ("full_message", "gelf"),
     ("LogEntry", "json"),
     ("LogMessage", "json"),
+    ("Log", "json"),
     ("_line", "json"),
     ("_raw", "json"),
     ("@message", "json"),
@@ -99,7 +100,9 @@ fn json(line: &str) -> Option<Layer> {
     if is_number("status") || is_number("http.response.status_code") {
         return None;
     }
-    let Some((inner, name)) = TEXTS.iter().find_map(|(key, name)| object.get(key).map(|text| (text, *name))) else {
+    // Filebeat's `log` is an object that tells of the file.
+    let text_of = |key: &str| object.get(key).filter(|text| !text.starts_with("{\""));
+    let Some((inner, name)) = TEXTS.iter().find_map(|(key, name)| text_of(key).map(|text| (text, *name))) else {
         let is_beside = |key: &str| object.get(key).is_some();
         let record = RECORDS
             .iter()
@@ -110,10 +113,20 @@ fn json(line: &str) -> Option<Layer> {
     if inner.is_empty() || inner == line {
         return None;
     }
-    let stamp = ["time", "timestamp", "@timestamp", "ts", "asctime", "__REALTIME_TIMESTAMP", "_time", "TimeGenerated"]
-        .iter()
-        .find_map(|key| object.get(key))
-        .and_then(|text| iso_stamp(&text).or_else(|| epoch_stamp(&text)));
+    let stamp = [
+        "time",
+        "timestamp",
+        "@timestamp",
+        "ts",
+        "asctime",
+        "__REALTIME_TIMESTAMP",
+        "_time",
+        "TimeGenerated",
+        "TimeStamp",
+    ]
+    .iter()
+    .find_map(|key| object.get(key))
+    .and_then(|text| iso_stamp(&text).or_else(|| epoch_stamp(&text)));
     let origin = ORIGINS.iter().find_map(|(key, kind)| kind.named(object.get(key)?));
     Some(Layer { name, inner, stamp, origin })
 }
@@ -220,6 +233,11 @@ fn syslog(line: &str) -> Option<Layer> {
         Some((priority, rest)) if priority.len() <= 3 && priority.bytes().all(|byte| byte.is_ascii_digit()) => rest,
         _ => line,
     };
+    if let Some((stamp, rest)) = journal_stamp(line) {
+        let host = rest.split(' ').next()?;
+        let inner = host_and_program(rest)?.to_owned();
+        return Some(Layer { name: "syslog", inner, stamp: Some(stamp), origin: OriginKind::Host.named(host) });
+    }
     let mut words = line.split_ascii_whitespace();
     let month = words.next()?;
     let masked = month == "XXX";
@@ -234,6 +252,22 @@ fn syslog(line: &str) -> Option<Layer> {
     let inner = program(after_host).or_else(|| program(after_time))?;
     let stamp = day_stamp(month, day, time);
     Some(Layer { name: "syslog", inner: inner.to_owned(), stamp, origin: OriginKind::Host.named(host) })
+}
+
+/// `Thu 2026-03-12 10:15:02 UTC ` and `1773310502.250000 ` of `journalctl --output=short-full` and `short-unix`.
+fn journal_stamp(line: &str) -> Option<(Stamp, &str)> {
+    let (first, rest) = line.split_once(' ')?;
+    if first.len() >= "1773310502.250000".len() && first.as_bytes().get(10) == Some(&b'.') {
+        return Some((epoch_stamp(first)?, rest));
+    }
+    let is_day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].contains(&first);
+    let (stamp, rest) = rest.split_at_checked("2026-03-12 10:15:02".len()).filter(|_| is_day)?;
+    // The name of the zone, of which only UTC says how far it is ahead.
+    let (zone, rest) = rest.strip_prefix(' ')?.split_once(' ')?;
+    let is_zone =
+        !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_uppercase() || b"+-0123456789".contains(&byte));
+    let stamp = iso_stamp(stamp).filter(|_| is_zone)?;
+    Some((Stamp { zone_known: zone == "UTC", ..stamp }, rest))
 }
 
 /// `Sep 21 15:32:26`: local time of no year.

@@ -221,9 +221,12 @@ fn object(line: &str) -> Option<&str> {
     let words = words.split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric));
     let words = words.collect::<Vec<_>>().join(" ");
     let rest = rest.trim_end().trim_end_matches(']');
-    let is_shippers = front.len() <= UNKNOWN_BYTES_MAX && !front.contains('"') && is_of_tool(&words);
+    let is_shippers = front.len() <= TAG_BYTES_MAX && !front.contains('"') && is_of_tool(&words);
     (is_shippers && rest.ends_with('}') && envelope::is_object_with_text(rest)).then_some(rest)
 }
+
+/// The tag of a container's log in Kubernetes has its pod, namespace, name and id in it.
+const TAG_BYTES_MAX: usize = 400;
 
 /// `[2026-03-04T09:15:10Z] ` before a whole head.
 fn stamp(line: &str) -> Option<&str> {
