@@ -652,3 +652,22 @@ fn a_policy_that_is_not_about_nginx() {
     let child = "[pool www] child 321 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
     assert_eq!(named(&format!("WARNING: pid 23055, fpm_children_bury(), line 252: {child}\n")), ["worker_crashed"]);
 }
+
+#[test]
+fn two_gunicorns_that_write_one_stream() {
+    let line =
+        |second: u32, pid: u32, text: &str| format!("[2026-03-04 09:15:{second:02} +0000] [{pid}] [INFO] {text}\n");
+    let listens =
+        |second: u32, pid: u32, port: u32| line(second, pid, &format!("Listening at: http://127.0.0.1:{port} ({pid})"));
+    let both = format!("{}{}{}", listens(0, 7, 8000), line(0, 31, "Booting worker with pid: 31"), listens(0, 70, 9000));
+    let to = |message: &str, action: &str| error(message, action).replace("10.1.2.3:8000", "127.0.0.1:8000") + "\n";
+    let cut = to("upstream prematurely closed connection", "reading response header from upstream");
+    assert_eq!(named(&format!("{both}{}{cut}", line(2, 7, "WORKER TIMEOUT (pid:31)"))), ["worker_timeout"]);
+    // Who wrote nothing since may have been the same server before, at another address.
+    let refused = to("connect() failed (111: Connection refused)", "connecting to upstream");
+    assert_eq!(named(&format!("{both}{refused}")), ["upstream_address_mismatch"]);
+    // Who stops is there no more.
+    let stops = line(1, 7, "Handling signal: term");
+    let told = named(&format!("{both}{stops}{refused}"));
+    assert!(!told.contains(&"worker_timeout".to_owned()) && told.len() == 1, "{told:?}");
+}

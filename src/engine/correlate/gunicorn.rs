@@ -95,7 +95,21 @@ pub struct Instance {
     pub reuse_port: bool,
     /// Tries to bind that failed, one after the other.
     bind_retries: u32,
+    /// Primary processes that said where they listen, the newest last.
+    primaries: Vec<Primary>,
 }
+
+/// A primary process of which a log tells: of several services that write one stream each has its own.
+#[derive(Clone, Debug)]
+struct Primary {
+    pid: u32,
+    addresses: Vec<String>,
+    /// It wrote since the newest one listens.
+    is_heard: bool,
+}
+
+/// Primary processes of one stream that are remembered.
+const PRIMARIES_MAX: usize = 8;
 
 impl Instance {
     fn new(source: u64, service: u64, at: Interval) -> Instance {
@@ -112,6 +126,41 @@ impl Instance {
             crew: Crew::default(),
             reuse_port: false,
             bind_retries: 0,
+            primaries: Vec::new(),
+        }
+    }
+
+    /// A primary process listens: alone, as far as is known.
+    fn listens(&mut self, pid: Option<u32>, addresses: &[String]) {
+        self.addresses = addresses.iter().take(ADDRESSES_MAX).cloned().collect();
+        let Some(pid) = pid else { return };
+        self.primaries.retain(|primary| primary.pid != pid);
+        self.primaries.iter_mut().for_each(|primary| primary.is_heard = false);
+        if self.primaries.len() == PRIMARIES_MAX {
+            self.primaries.remove(0);
+        }
+        self.primaries.push(Primary { pid, addresses: self.addresses.clone(), is_heard: true });
+    }
+
+    /// Who listened before another did and writes on has not gone: both are there, in one stream.
+    fn hears_of(&mut self, pid: Option<u32>, event: &GunicornEvent) {
+        use GunicornEvent as E;
+        let is_silent = |primary: &Primary| Some(primary.pid) == pid && !primary.is_heard;
+        let Some(at) = self.primaries.iter().position(is_silent) else { return };
+        let stops = match event {
+            E::HandlingSignal { name } => matches!(name.as_str(), "term" | "int" | "quit" | "winch"),
+            E::ShuttingDown | E::Listening { .. } => true,
+            _ => false,
+        };
+        if stops {
+            self.primaries.remove(at);
+        } else if let Some(primary) = self.primaries.get_mut(at) {
+            primary.is_heard = true;
+            for address in &primary.addresses {
+                if self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(address) {
+                    self.addresses.push(address.clone());
+                }
+            }
         }
     }
 
@@ -199,6 +248,7 @@ impl Gunicorns {
         };
         let instance = self.instance_mut(seen.source, service, at);
         instance.last_at = at;
+        instance.hears_of(emitter, &seen.what.event);
         match &seen.what.event {
             E::Starting { version } => {
                 instance.version.clone_from(version);
@@ -208,7 +258,7 @@ impl Gunicorns {
             E::Listening { addresses } => {
                 instance.reuse_port = addresses.is_empty();
                 instance.bind_retries = 0;
-                instance.addresses = addresses.iter().take(ADDRESSES_MAX).cloned().collect();
+                instance.listens(emitter, addresses);
                 instance.listening = Some(quote.clone());
                 instance.change(at, Phase::Listening, quote);
             }
