@@ -520,7 +520,7 @@ fn what_supervisors_and_servers_say_by_themselves() {
         (exited(2, "gunicorn", 1) + &exited(4, "celery", 1), &["gunicorn_not_running"]),
         (exited(2, "celery", 1), &[]),
         (
-            "mycodo.service: Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory\n".to_owned(),
+            "shop.service: Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory\n".to_owned(),
             &["worker_boot_failed"],
         ),
         ("    raise HaltServer(reason, self.WORKER_BOOT_ERROR)\n".to_owned(), &["worker_boot_failed"]),
@@ -539,15 +539,15 @@ fn what_supervisors_and_servers_say_by_themselves() {
         ),
         ("*** no app loaded. GAME OVER ***\n".to_owned(), &["worker_boot_failed"]),
         (
-            "DAMN ! worker 1 (pid: 865) died :( trying respawn ...\nworker respawning too fast !!! i have to sleep a bit (2 seconds)...\n".to_owned(),
+            "DAMN ! worker 1 (pid: 301) died :( trying respawn ...\nworker respawning too fast !!! i have to sleep a bit (2 seconds)...\n".to_owned(),
             &["worker_boot_failed"],
         ),
-        ("DAMN ! worker 1 (pid: 865) died :( trying respawn ...\n".to_owned(), &["worker_died"]),
+        ("DAMN ! worker 1 (pid: 301) died :( trying respawn ...\n".to_owned(), &["worker_died"]),
         (
             "uwsgi_response_write_body_do(): Broken pipe [core/writer.c line 341] during POST /a/ (192.0.2.7)\n".to_owned(),
             &["client_closed_request"],
         ),
-        ("Terminating timed out worker (worker failed to check in within 60 seconds): 2006\n".to_owned(), &["worker_timeout"]),
+        ("Terminating timed out worker (worker failed to check in within 60 seconds): 301\n".to_owned(), &["worker_timeout"]),
         // Not killed, no server, the groups that hold it.
         ("    \"OOMKilled\": false,\n    \"ExitCode\": 137,\n".to_owned(), &[]),
         ("    \"OOMKilled\": true,\n    \"ExitCode\": 137,\n".to_owned(), &["worker_oom_killed"]),
@@ -649,8 +649,8 @@ fn a_policy_that_is_not_about_nginx() {
     for (process, end) in [("gunicorn", "0"), ("nginx", "1")] {
         assert_eq!(named(&denied(process, end)), Vec::<String>::new(), "{process} {end}");
     }
-    let child = "[pool www] child 321 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
-    assert_eq!(named(&format!("WARNING: pid 23055, fpm_children_bury(), line 252: {child}\n")), ["worker_crashed"]);
+    let child = "[pool www] child 301 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
+    assert_eq!(named(&format!("WARNING: pid 411, fpm_children_bury(), line 77: {child}\n")), ["worker_crashed"]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ const OURS: &[&str] = &[
     "File \"/usr/lib/python3/dist-packages/gunicorn/util.py\", line 99, in load_class",
     "*** no app loaded. going in full dynamic mode ***",
     "worker respawning too fast !!! i have to sleep a bit (2 seconds)...",
-    "Terminating timed out worker (worker failed to check in within 60 seconds): 2006",
+    "Terminating timed out worker (worker failed to check in within 60 seconds): 301",
     "Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory",
     "DIRTY WORKER TIMEOUT (pid:301)",
     "Dirty worker failed to boot (pid:301)",

@@ -1,9 +1,9 @@
 //! Heads that a `logconfig` gives Gunicorn's lines: a time, a level, a pid and names in any order.
 //!
 //! ```text
-//!  ERROR 2026-11-30 12:28:53,404 glogging 7 140677509929856 Exception in worker process
-//!  GUNICORN: [254] [CRITICAL] [2023-11-28 17:19:33 +0000] WORKER TIMEOUT (pid:254)
-//!  2026-11-30 12:28:53,436 - INFO - Handling signal: term
+//!  ERROR 2026-03-04 09:15:02,120 glogging 300 140001 Exception in worker process
+//!  GUNICORN: [300] [CRITICAL] [2026-03-04 09:15:02 +0000] WORKER TIMEOUT (pid:301)
+//!  2026-03-04 09:15:02,120 - INFO - Handling signal: term
 //! ```
 //!
 //! Nothing else may stand in it: a word of another kind begins somebody's message, which may quote anything.
@@ -146,7 +146,7 @@ mod tests {
     fn any_order_of_time_level_pid_and_names() {
         let at = from_utc(2026, 11, 30, 12, 28, 53);
         for (head, pid, has_time) in [
-            ("ERROR 2026-11-30 12:28:53,000 glogging 7 140677509929856 ", Some(7), true),
+            ("ERROR 2026-11-30 12:28:53,000 glogging 7 140001 ", Some(7), true),
             ("GUNICORN: [7] [CRITICAL] [2026-11-30 12:28:53 +0000] ", Some(7), true),
             ("[INFO] [7] [2026-11-30 12:28:53 +0000] ", Some(7), true),
             ("2026-11-30 12:28:53 - INFO - ", None, true),
@@ -178,7 +178,7 @@ mod tests {
     fn a_message_of_another_program_is_none() {
         for line in [
             "2026-11-30 12:28:53 - INFO - user said Handling signal: term",
-            "ERROR 2026-11-30 12:28:53,404 views 7 140677509929856 Exception in worker process",
+            "ERROR 2026-11-30 12:28:53,404 views 7 140001 Exception in worker process",
             "2026-11-30 12:28:53 ERROR Can't connect to MySQL server on 'db'",
             "2026-11-30 12:28:53 ERROR Unhandled exception in main loop",
             "2026-11-30 12:28:53 INFO Error handling request /a",

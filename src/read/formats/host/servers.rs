@@ -163,7 +163,7 @@ fn is_front(before: &str) -> bool {
 /// `[pool www] child 77 exited on signal 11 (SIGSEGV) after 3.2 seconds from start`, behind its level.
 fn php_fpm(line: &str) -> Option<Host> {
     let php = |pid, event| told(Server::PhpFpm, pid, event);
-    // `pid 23055, fpm_children_bury(), line 252: ` where its log level is `debug`.
+    // `pid 411, fpm_children_bury(), line 77: ` where its log level is `debug`.
     let is_debug = |before: &str| before.starts_with("pid ") && before.len() <= 80 && before.contains("(), line ");
     let (before, rest) = line.split_once("[pool ").filter(|(before, _)| is_front(before) || is_debug(before))?;
     let (_, rest) = rest.split_once("] ").filter(|_| !before.contains('['))?;
