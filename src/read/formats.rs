@@ -274,8 +274,8 @@ impl Reader {
         }
         let named = if place == Place::Alone { self.read_named_whole(line, &peeled, memory, wanted) } else { None };
         let mut reading = named.unwrap_or_else(|| self.read_peeled(&peeled, memory, wanted, place));
-        if let (Reading::Proves(Format::Gunicorn, _) | Reading::Healthy(Format::Gunicorn), Some(origin)) =
-            (&reading, origin)
+        if let (Reading::Proves(format, _) | Reading::Healthy(format), Some(origin)) = (&reading, origin)
+            && matches!(format, Format::Gunicorn | Format::GunicornAccess)
             && memory.servers.len() < SERVERS_MAX
             && !memory.servers.contains(&origin)
         {
