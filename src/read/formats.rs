@@ -1,8 +1,7 @@
 //! What a line is: one file for each format, tried in the order of the rows of [`table`].
 
 use super::Wanted;
-use super::evidence::{Evidence, GunicornEvent, Nanos, OriginKind, Proof, Stamp, TEXT_BYTES_MAX, TraceContext};
-use super::paste::learned::Prefix;
+use super::evidence::{Evidence, Proof, Stamp, TEXT_BYTES_MAX};
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
 use super::request_line::request_line_hash;
@@ -16,18 +15,24 @@ pub mod gunicorn_error;
 pub mod gunicorn_format;
 mod healthy;
 pub mod host;
+mod ids;
 pub mod json_line;
 pub mod log_format;
+mod memory;
 pub mod nginx_access;
 pub mod nginx_error;
 pub mod parsed;
+mod place;
 pub mod table;
 pub mod traceback;
 
 pub use access_formats::{AccessFormats, AccessReading};
 pub use describe::Description;
+pub use ids::{may_have_id, trace_context, trace_ids};
 pub use log_format::{LogFormat, LogFormatError};
+pub use memory::SourceMemory;
 pub use nginx_access::Get;
+use place::{Place, of_other};
 
 /// Formats that a line can be in. The id is what `why502 parse` prints and `recognised{format}` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,86 +65,17 @@ pub enum Reading {
     Unrecognised,
 }
 
-/// What is remembered of one source between its lines. A cache: losing it costs time, the proof that a line is the forged
-/// half of another ([`Evidence::genuine`]), the application's own line of a traceback, and a few lines until an unknown
-/// prefix is learned anew, nothing else.
-#[derive(Clone, Debug, Default)]
-pub struct SourceMemory {
-    /// The format that the last recognised line had.
-    pub last: Option<Format>,
-    /// Bytes that may still belong to a record of nginx's error log which a client broke with a line feed: what stands
-    /// in them may be forged. 0 is the usual case.
-    pub doubt_bytes: u32,
-    /// The last line was one of a Python traceback, not its last.
-    pub in_traceback: bool,
-    /// The application's own line of that traceback, the innermost so far.
-    pub frame: Option<Box<str>>,
-    /// Containers, pods and units that wrote Gunicorn's lines, where several write one stream: hashes of their names.
-    pub servers: Vec<u64>,
-    /// The program of the unit that `systemctl status` tells of, until it tells how that ended.
-    pub program: Option<Box<str>>,
-    /// What a tool that nobody told of puts before its lines.
-    pub prefix: Prefix,
-    /// When the last healthy line was observed that was read as a sample.
-    pub sampled: Nanos,
-}
-
 /// Reads lines. Immutable, shared by all tasks.
 #[derive(Debug, Default)]
 pub struct Reader {
     formats: AccessFormats,
 }
 
-/// Origins of one stream that are remembered for their Gunicorn.
-const SERVERS_MAX: usize = 16;
 /// Lines of one record that are looked at: a traceback has some dozens.
 const LINES_MAX: usize = 256;
 /// nginx cuts a record of its error log after so many bytes, its line feeds included (`src/core/ngx_log.h`,
 /// `NGX_MAX_ERROR_STR`): a client that breaks one into several lines has no more to forge with.
 const ERROR_BYTES_MAX: u32 = 2_048;
-
-/// Where a physical line stands in its record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// It is the record, or its first line.
-    Alone,
-    /// A later line of a record that a program wrote so: a traceback.
-    Behind,
-    /// A later line of a record of nginx, which writes none: a client's line feed.
-    BehindNginx,
-    /// A later line of a record that begins in no known format: another program's, with whatever it was given.
-    BehindOther,
-}
-
-impl Place {
-    /// Where the next physical line of the record stands, behind one that was read so. The first that is not blank says
-    /// whose the record is.
-    fn next(self, before: &Reading, line: &str) -> Place {
-        use Format as F;
-        match before {
-            _ if self != Place::Alone || line.trim().is_empty() => self,
-            Reading::Healthy(F::NginxError | F::NginxAccess | F::NginxAccessJson)
-            | Reading::Proves(F::NginxError | F::NginxAccess | F::NginxAccessJson, _) => Place::BehindNginx,
-            Reading::Unrecognised if !continues(line, &mut false) => Place::BehindOther,
-            _ => Place::Behind,
-        }
-    }
-}
-
-/// What a later line of another program's record proves: the traceback that the program logged, and nothing that another
-/// one writes. A user's text has line feeds, and whoever logs it quotes whatever stands in it.
-fn of_other(reading: Reading) -> Reading {
-    let Reading::Proves(format, mut evidences) = reading else { return Reading::Unrecognised };
-    let is_of_traceback = |evidence: &Evidence| match &evidence.proof {
-        Proof::Exception { .. } => true,
-        Proof::Gunicorn(gunicorn) => {
-            matches!(gunicorn.event, GunicornEvent::Aborted | GunicornEvent::PreloadFailed) && gunicorn.pid.is_none()
-        }
-        _ => false,
-    };
-    evidences.retain(is_of_traceback);
-    if evidences.is_empty() { Reading::Unrecognised } else { Reading::Proves(format, evidences) }
-}
 
 impl Reader {
     /// A reader that also knows these formats, nginx's and Gunicorn's.
@@ -266,20 +202,13 @@ impl Reader {
         if place == Place::Alone && memory.doubt_bytes == 0 {
             memory.prefix.look_at(&peeled.bare, peeled.pasted.as_deref());
         }
-        // The programs of a host have its name in common.
-        let origin = peeled.origin.as_ref().filter(|origin| origin.kind != OriginKind::Host);
-        let origin = origin.map(|origin| super::text::hash64(origin.name.as_bytes()));
-        if let Some(origin) = origin {
-            memory.last = memory.servers.contains(&origin).then_some(Format::Gunicorn);
+        if let Some(origin) = &peeled.origin {
+            memory.turn_to(origin);
         }
         let named = if place == Place::Alone { self.read_named_whole(line, &peeled, memory, wanted) } else { None };
         let mut reading = named.unwrap_or_else(|| self.read_peeled(&peeled, memory, wanted, place));
-        if let (Reading::Proves(format, _) | Reading::Healthy(format), Some(origin)) = (&reading, origin)
-            && matches!(format, Format::Gunicorn | Format::GunicornAccess)
-            && memory.servers.len() < SERVERS_MAX
-            && !memory.servers.contains(&origin)
-        {
-            memory.servers.push(origin);
+        if let (Reading::Proves(format, _) | Reading::Healthy(format), Some(origin)) = (&reading, &peeled.origin) {
+            memory.note_writer(origin, *format);
         }
         if let (Reading::Proves(_, evidences), Some(origin)) = (&mut reading, &peeled.origin) {
             for evidence in evidences {
@@ -544,37 +473,6 @@ fn cut(text: &str) -> String {
     }
     let end = (0..=TEXT_BYTES_MAX).rev().find(|index| text.is_char_boundary(*index)).unwrap_or(0);
     text.get(..end).unwrap_or_default().to_owned()
-}
-
-/// False for a line without 32 hexadecimal digits in a row: it names neither a trace nor nginx's `$request_id`.
-pub fn may_have_id(line: &[u8]) -> bool {
-    let mut run = 0;
-    line.iter().any(|byte| {
-        run = if byte.is_ascii_hexdigit() { run + 1 } else { 0 };
-        run >= 32
-    })
-}
-
-/// `00-TRACE-SPAN-FLAGS` of W3C trace context.
-pub fn trace_context(text: &str) -> Option<TraceContext> {
-    let mut parts = text.trim().split('-');
-    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-    (version.len() == 2 && version != "ff").then_some(())?;
-    trace_ids(trace, span).filter(|context| context.span_id.is_some())
-}
-
-/// Trace and span id in hexadecimal; all zero is none.
-pub fn trace_ids(trace: &str, span: &str) -> Option<TraceContext> {
-    let trace_id: [u8; 16] = hex(trace)?.try_into().ok().filter(|id| *id != [0; 16])?;
-    let span_id: Option<[u8; 8]> = hex(span).and_then(|bytes| bytes.try_into().ok()).filter(|id| *id != [0; 8]);
-    Some(TraceContext { trace_id, span_id })
-}
-
-fn hex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || text.len() > 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]
