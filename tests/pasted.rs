@@ -4,6 +4,8 @@
 #[allow(dead_code, reason = "each test uses its part")]
 mod told;
 
+use told::{error, named};
+
 /// What is said of these lines: symptom and cause of each verdict.
 fn told(lines: &str) -> String {
     told::of(&[("pasted.log", lines)], |verdict| format!("{} {}", verdict.symptom.id(), verdict.cause.id)).join("\n")
@@ -11,13 +13,6 @@ fn told(lines: &str) -> String {
 
 fn check(lines: &str, expected: &str) {
     assert_eq!(told(lines), expected, "\n{lines}");
-}
-
-/// An error line with this message and action.
-fn error(message: &str, action: &str) -> String {
-    format!(
-        r#"2026/03/04 09:15:02 [error] 411#972: *7 {message} while {action}, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#
-    )
 }
 
 #[test]
@@ -268,22 +263,6 @@ web-1  | ModuleNotFoundError: No module named 'shop'"
 }
 
 #[test]
-fn out_of_memory_is_as_sure_as_the_name_of_its_process() {
-    let killed = |process: &str, more: &str| {
-        let line = format!(
-            "Mar  4 09:15:03 web1 kernel: [ 4242.42] Out of memory: Killed process 301 ({process}) total-vm:9kB"
-        );
-        let lines = format!("{line}\n{more}");
-        told::of(&[("kern.log", &lines)], told::rule)
-    };
-    let gunicorn = "[2026-03-04 09:15:09 +0000] [300] [INFO] Booting worker with pid: 309";
-    assert_eq!(killed("gunicorn", ""), ["worker_oom_killed.named_alone"]);
-    assert_eq!(killed("python3", ""), ["worker_oom_killed.alone"]);
-    assert_eq!(killed("python3", gunicorn), ["worker_oom_killed.alone_in_sight"]);
-    assert_eq!(killed("java", gunicorn), [""; 0]);
-}
-
-#[test]
 fn an_access_log_that_ends_before_a_failure_says_nothing_of_it() {
     let access = |second: u32| {
         format!("198.51.100.9 - - [04/Mar/2026:09:15:{second:02} +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"x\"\n")
@@ -353,20 +332,6 @@ fn a_bare_499_tells_who_closed_not_why() {
 }
 
 #[test]
-fn a_child_of_a_worker_is_no_worker() {
-    let lines = |emitter: u32| {
-        format!(
-            "[2026-03-04 09:15:00 +0000] [300] [INFO] Starting gunicorn 22.0.0
-[2026-03-04 09:15:00 +0000] [300] [INFO] Using worker: aiohttp.GunicornWebWorker
-[2026-03-04 09:15:00 +0000] [301] [INFO] Booting worker with pid: 301
-[2026-03-04 09:15:09 +0000] [{emitter}] [ERROR] Worker (pid:399) exited with code 255"
-        )
-    };
-    check(&lines(301), "");
-    check(&lines(300), "unknown worker_exited");
-}
-
-#[test]
 fn a_frame_of_the_abort_is_a_timeout() {
     let frame =
         "  File \"/srv/env/gunicorn/workers/base.py\", line 204, in handle_abort\n    sys.exit(1)\nSystemExit: 1\n";
@@ -389,24 +354,6 @@ fn lines_before_the_first_stamp_are_of_the_beginning() {
     let found = told::of(&[("a.log", lines)], |verdict| (verdict.cause.id, verdict.time));
     // A line without a stamp is of this second or the one before.
     assert_eq!(found, [("worker_timeout", 1_772_615_701_000_000_000)]);
-}
-
-#[test]
-fn supervisord_tells_of_an_end_at_any_level() {
-    let of = |line: &str| told::of(&[("a.log", line)], |verdict| verdict.cause.id);
-    for words in [
-        "exited: gunicorn (terminated by SIGKILL; not expected)",
-        "exited: gunicorn (exit status 3; not expected)",
-        "gave up: gunicorn entered FATAL state, too many start retries too quickly",
-        "spawnerr: can't find command 'gunicorn'",
-    ] {
-        let bare = of(words);
-        assert_eq!(bare.len(), 1, "{words}: {bare:?}");
-        for level in ["INFO", "WARN", "CRIT", "ERRO"] {
-            assert_eq!(of(&format!("2026-03-04 09:15:01,123 {level} {words}")), bare, "{level} {words}");
-        }
-    }
-    assert_eq!(of("2026-03-04 09:15:01,123 INFO exited: gunicorn (exit status 0; expected)"), [""; 0]);
 }
 
 #[test]
@@ -477,110 +424,6 @@ fn a_log_that_begins_with_a_kill_does_not_tell_of_a_timeout_before() {
 }
 
 #[test]
-fn uwsgi_ends_a_worker_that_took_too_long() {
-    let limit = "Mar  4 09:15:01 web1 app: *** HARAKIRI ON WORKER 3 (pid: 301, try: 1) ***\n";
-    let again = limit.replace("15:01", "15:02").replace("try: 1", "try: 2");
-    let kill = "Mar  4 09:15:03 web1 app: DAMN ! worker 3 (pid: 301) died, killed by signal 9 :( trying respawn ...\n";
-    let rule = |lines: &str| told::of(&[("a.log", lines)], told::rule);
-    assert_eq!(rule(&format!("{limit}{again}{kill}")), ["worker_timeout.other_server_alone"]);
-    assert_eq!(rule(kill), ["worker_killed.alone"]);
-    let cut = error("upstream prematurely closed connection", "reading response header from upstream");
-    assert_eq!(rule(&format!("{limit}{cut}")), ["worker_timeout.other_server"]);
-    let rivals = told::of(&[("a.log", &format!("{limit}{cut}"))], |verdict| {
-        verdict.evidence.iter().filter(|quote| quote.text.contains("also be")).count()
-    });
-    assert_eq!(rivals, [0], "that nothing says why is no rival");
-}
-
-/// Each cause that is named for these lines, none of nginx's among them, with `?` behind one that is hardly believed.
-fn named(lines: &str) -> Vec<String> {
-    told::of(&[("pasted.log", lines)], |verdict| {
-        format!("{}{}", verdict.cause.id, if verdict.confidence < 0.6 { "?" } else { "" })
-    })
-}
-
-#[test]
-fn what_supervisors_and_servers_say_by_themselves() {
-    let status = |unit: &str, process: &str, main: &str| {
-        format!(
-            "● {unit} - Shop\n     Loaded: loaded (/etc/systemd/system/{unit}; enabled)\n     Active: failed (Result: exit-code) since Wed 2026-03-04 09:15:02 UTC; 8s ago\n    Process: 411 ExecStart=/srv/shop/venv/bin/gunicorn shop.wsgi{process}\n   Main PID: 411 (code=exited, status={main})\n"
-        )
-    };
-    let exited = |second: u32, program: &str, code: u32| {
-        format!("2026-03-04 09:15:{second:02},120 INFO exited: {program} (exit status {code}; not expected)\n")
-    };
-    for (lines, expected) in [
-        // The unit has the name of the application; its command tells whose it is, also where a terminal cut it.
-        (status("shop.service", " (code=exited, status=255)", "255"), &["gunicorn_not_running"][..]),
-        (status("shop.service", " --log>", "1/FAILURE"), &["gunicorn_not_running"]),
-        (status("shop.service", " --log>", "203/EXEC"), &["worker_boot_failed"]),
-        (status("shop.service", " (code=exited, status=0/SUCCESS)", "0/SUCCESS"), &[]),
-        (exited(2, "gunicorn", 1), &["gunicorn_not_running"]),
-        (exited(2, "gunicorn", 1) + &exited(4, "gunicorn", 1), &["worker_boot_failed", "worker_boot_failed"]),
-        (exited(2, "gunicorn", 1) + &exited(4, "celery", 1), &["gunicorn_not_running"]),
-        (exited(2, "celery", 1), &[]),
-        (
-            "shop.service: Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory\n".to_owned(),
-            &["worker_boot_failed"],
-        ),
-        ("    raise HaltServer(reason, self.WORKER_BOOT_ERROR)\n".to_owned(), &["worker_boot_failed"]),
-        ("    raise HaltServer(reason, self.APP_LOAD_ERROR)\n".to_owned(), &["app_load_failed"]),
-        (
-            "Error: class uri 'gevent' invalid or not found:\n\n[Traceback (most recent call last):\n  File \"/srv/lib/gunicorn/util.py\", line 99, in load_class\n    mod = importlib.import_module('.'.join(components))\nModuleNotFoundError: No module named 'gevent'\n".to_owned(),
-            &["worker_boot_failed"],
-        ),
-        (
-            "*** uWSGI listen queue of socket \"127.0.0.1:5000\" (fd: 3) full !!! (101/100) ***\n".to_owned(),
-            &["listen_backlog_full"],
-        ),
-        (
-            "Sun Mar  1 00:38:50 2026 - *** uWSGI listen queue of socket \":5000\" (fd: 3) full !!! (101/100) ***\n".to_owned(),
-            &["listen_backlog_full"],
-        ),
-        ("*** no app loaded. GAME OVER ***\n".to_owned(), &["worker_boot_failed"]),
-        (
-            "DAMN ! worker 1 (pid: 301) died :( trying respawn ...\nworker respawning too fast !!! i have to sleep a bit (2 seconds)...\n".to_owned(),
-            &["worker_boot_failed"],
-        ),
-        ("DAMN ! worker 1 (pid: 301) died :( trying respawn ...\n".to_owned(), &["worker_died"]),
-        (
-            "uwsgi_response_write_body_do(): Broken pipe [core/writer.c line 341] during POST /a/ (192.0.2.7)\n".to_owned(),
-            &["client_closed_request"],
-        ),
-        ("Terminating timed out worker (worker failed to check in within 60 seconds): 301\n".to_owned(), &["worker_timeout"]),
-        // Not killed, no server, the groups that hold it.
-        ("    \"OOMKilled\": false,\n    \"ExitCode\": 137,\n".to_owned(), &[]),
-        ("    \"OOMKilled\": true,\n    \"ExitCode\": 137,\n".to_owned(), &["worker_oom_killed"]),
-        (
-            ["system-shop.slice", "user@1000.service", "session-3.scope", "mysql.service"]
-                .map(|unit| format!("Mar  4 09:15:02 web1 systemd[1]: {unit}: A process of this unit has been killed by the OOM killer.\n"))
-                .concat(),
-            &[],
-        ),
-    ] {
-        assert_eq!(named(&lines), expected, "{lines}");
-    }
-}
-
-#[test]
-fn who_waits_for_a_server_says_why_nothing_listens() {
-    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
-    let ended = |unit: &str, second: u32| {
-        format!(
-            "Mar  4 09:14:{second:02} web1 systemd[1]: {unit}: Main process exited, code=exited, status=1/FAILURE\n"
-        )
-    };
-    let lines = format!("{}{}{refused}\n", ended("gunicorn.service", 50), ended("celery.service", 55));
-    let quoted = told::of(&[("journal.log", &lines)], |verdict| {
-        let texts: Vec<&str> = verdict.evidence.iter().map(|quote| quote.text.as_str()).collect();
-        (verdict.cause.id, texts.join(" | "))
-    });
-    let [(cause, texts)] = quoted.try_into().expect("one verdict, and none of its own for the unit");
-    assert_eq!(cause, "gunicorn_not_running");
-    assert!(texts.contains("gunicorn.service") && !texts.contains("celery"), "{texts}");
-}
-
-#[test]
 fn a_header_that_nginx_ignores_fails_no_request() {
     let line = |level: &str, end: &str| {
         format!(
@@ -601,73 +444,4 @@ fn attempts_a_minute_apart_are_of_one_request() {
     let attempts =
         told::of(&[("error.log", &(line(46) + &line(47)))], |verdict| (verdict.attempts, verdict.records.len()));
     assert_eq!(attempts.last(), Some(&(2, 2)), "{attempts:?}");
-}
-
-#[test]
-fn two_containers_in_one_file_are_two_writers() {
-    let answered = |container: &str, path: &str, status: u16, bytes: u32| {
-        format!(
-            "{container} | 192.0.2.7 - - [04/Mar/2026:09:15:02 +0000] \"GET {path} HTTP/1.0\" {status} {bytes} \"-\" \"curl/8\"\n"
-        )
-    };
-    let boots = "web-1 | [2026-03-04 09:15:01 +0000] [8] [INFO] Booting worker with pid: 8\n";
-    let of_nginx = answered("nginx-1", "/cart", 504, 40);
-    let statuses =
-        |lines: &str| told::of(&[("compose.log", lines)], |verdict| (verdict.status, verdict.target.to_string()));
-    let failed = (Some(504), "/cart".to_owned());
-    assert_eq!(statuses(&format!("{boots}{of_nginx}")), std::slice::from_ref(&failed));
-    assert_eq!(statuses(&format!("{boots}{of_nginx}{boots}{of_nginx}")).len(), 2);
-    // Gunicorn's own access line is no other request.
-    assert_eq!(
-        statuses(&format!("{boots}{of_nginx}{}", answered("web-1", "/b", 502, 20))),
-        std::slice::from_ref(&failed)
-    );
-    // Without names nginx's own page tells.
-    let bare =
-        format!("{boots}{}", answered("nginx-1", "/cart", 504, 167)).replace("web-1 | ", "").replace("nginx-1 | ", "");
-    assert_eq!(statuses(&bare), [failed]);
-}
-
-#[test]
-fn an_application_server_in_a_container_of_its_own() {
-    let child = "[04-Mar-2026 09:15:02] WARNING: [pool www] child 31 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
-    let cut = error("upstream prematurely closed connection", "reading response header from upstream")
-        .replace("http://10.1.2.3:8000", "fastcgi://172.18.0.3:9000");
-    let lines = format!("web-1  | {child}\nnginx-1  | {cut}\n");
-    let told = told::of(&[("compose.log", &lines)], |verdict| (verdict.cause.id, verdict.records.len()));
-    assert_eq!(told, [("worker_crashed", 2)]);
-}
-
-#[test]
-fn a_policy_that_is_not_about_nginx() {
-    let denied = |process: &str, end: &str| {
-        format!(
-            "type=AVC msg=audit(1772615703.120:1): avc:  denied  {{ name_connect }} for  pid=6039 comm=\"{process}\" dest=3306 tclass=tcp_socket permissive={end}\n"
-        )
-    };
-    assert_eq!(named(&denied("nginx", "0")), ["security_policy_denied"]);
-    for (process, end) in [("gunicorn", "0"), ("nginx", "1")] {
-        assert_eq!(named(&denied(process, end)), Vec::<String>::new(), "{process} {end}");
-    }
-    let child = "[pool www] child 301 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
-    assert_eq!(named(&format!("WARNING: pid 411, fpm_children_bury(), line 77: {child}\n")), ["worker_crashed"]);
-}
-
-#[test]
-fn two_gunicorns_that_write_one_stream() {
-    let line =
-        |second: u32, pid: u32, text: &str| format!("[2026-03-04 09:15:{second:02} +0000] [{pid}] [INFO] {text}\n");
-    let listens =
-        |second: u32, pid: u32, port: u32| line(second, pid, &format!("Listening at: http://127.0.0.1:{port} ({pid})"));
-    let both = format!("{}{}{}", listens(0, 7, 8000), line(0, 31, "Booting worker with pid: 31"), listens(0, 70, 9000));
-    let to = |message: &str, action: &str| error(message, action).replace("10.1.2.3:8000", "127.0.0.1:8000") + "\n";
-    let cut = to("upstream prematurely closed connection", "reading response header from upstream");
-    assert_eq!(named(&format!("{both}{}{cut}", line(2, 7, "WORKER TIMEOUT (pid:31)"))), ["worker_timeout"]);
-    // Who wrote nothing since may have been the same server before, at another address.
-    let refused = to("connect() failed (111: Connection refused)", "connecting to upstream");
-    assert_eq!(named(&format!("{both}{refused}")), ["upstream_address_mismatch"]);
-    // Who stops is there no more.
-    let stops = line(1, 7, "Handling signal: term");
-    let told = named(&format!("{both}{stops}{refused}"));
-    assert!(!told.contains(&"worker_timeout".to_owned()) && told.len() == 1, "{told:?}");
 }

@@ -116,3 +116,17 @@ pub(crate) fn target_and_cause(verdict: &Verdict) -> String {
 pub(crate) fn rule(verdict: &Verdict) -> &'static str {
     verdict.considered.first().map_or("", |leading| leading.rule)
 }
+
+/// Each cause that is named for these lines, none of nginx's among them, with `?` behind one that is hardly believed.
+pub(crate) fn named(lines: &str) -> Vec<String> {
+    of(&[("pasted.log", lines)], |verdict| {
+        format!("{}{}", verdict.cause.id, if verdict.confidence < 0.6 { "?" } else { "" })
+    })
+}
+
+/// An error line with this message and action.
+pub(crate) fn error(message: &str, action: &str) -> String {
+    format!(
+        r#"2026/03/04 09:15:02 [error] 411#972: *7 {message} while {action}, client: 198.51.100.20, server: shop.test, request: "GET /cart HTTP/1.1", upstream: "http://10.1.2.3:8000/cart", host: "shop.test""#
+    )
+}

@@ -1,0 +1,61 @@
+//! Several programs that write one file or stream: whose line each is.
+
+#[path = "common/told.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
+mod told;
+
+use told::{error, named};
+
+#[test]
+fn two_containers_in_one_file_are_two_writers() {
+    let answered = |container: &str, path: &str, status: u16, bytes: u32| {
+        format!(
+            "{container} | 192.0.2.7 - - [04/Mar/2026:09:15:02 +0000] \"GET {path} HTTP/1.0\" {status} {bytes} \"-\" \"curl/8\"\n"
+        )
+    };
+    let boots = "web-1 | [2026-03-04 09:15:01 +0000] [8] [INFO] Booting worker with pid: 8\n";
+    let of_nginx = answered("nginx-1", "/cart", 504, 40);
+    let statuses =
+        |lines: &str| told::of(&[("compose.log", lines)], |verdict| (verdict.status, verdict.target.to_string()));
+    let failed = (Some(504), "/cart".to_owned());
+    assert_eq!(statuses(&format!("{boots}{of_nginx}")), std::slice::from_ref(&failed));
+    assert_eq!(statuses(&format!("{boots}{of_nginx}{boots}{of_nginx}")).len(), 2);
+    // Gunicorn's own access line is no other request.
+    assert_eq!(
+        statuses(&format!("{boots}{of_nginx}{}", answered("web-1", "/b", 502, 20))),
+        std::slice::from_ref(&failed)
+    );
+    // Without names nginx's own page tells.
+    let bare =
+        format!("{boots}{}", answered("nginx-1", "/cart", 504, 167)).replace("web-1 | ", "").replace("nginx-1 | ", "");
+    assert_eq!(statuses(&bare), [failed]);
+}
+
+#[test]
+fn an_application_server_in_a_container_of_its_own() {
+    let child = "[04-Mar-2026 09:15:02] WARNING: [pool www] child 31 exited on signal 11 (SIGSEGV) after 3.2 seconds from start";
+    let cut = error("upstream prematurely closed connection", "reading response header from upstream")
+        .replace("http://10.1.2.3:8000", "fastcgi://172.18.0.3:9000");
+    let lines = format!("web-1  | {child}\nnginx-1  | {cut}\n");
+    let told = told::of(&[("compose.log", &lines)], |verdict| (verdict.cause.id, verdict.records.len()));
+    assert_eq!(told, [("worker_crashed", 2)]);
+}
+
+#[test]
+fn two_gunicorns_that_write_one_stream() {
+    let line =
+        |second: u32, pid: u32, text: &str| format!("[2026-03-04 09:15:{second:02} +0000] [{pid}] [INFO] {text}\n");
+    let listens =
+        |second: u32, pid: u32, port: u32| line(second, pid, &format!("Listening at: http://127.0.0.1:{port} ({pid})"));
+    let both = format!("{}{}{}", listens(0, 7, 8000), line(0, 31, "Booting worker with pid: 31"), listens(0, 70, 9000));
+    let to = |message: &str, action: &str| error(message, action).replace("10.1.2.3:8000", "127.0.0.1:8000") + "\n";
+    let cut = to("upstream prematurely closed connection", "reading response header from upstream");
+    assert_eq!(named(&format!("{both}{}{cut}", line(2, 7, "WORKER TIMEOUT (pid:31)"))), ["worker_timeout"]);
+    // Who wrote nothing since may have been the same server before, at another address.
+    let refused = to("connect() failed (111: Connection refused)", "connecting to upstream");
+    assert_eq!(named(&format!("{both}{refused}")), ["upstream_address_mismatch"]);
+    // Who stops is there no more.
+    let stops = line(1, 7, "Handling signal: term");
+    let told = named(&format!("{both}{stops}{refused}"));
+    assert!(!told.contains(&"worker_timeout".to_owned()) && told.len() == 1, "{told:?}");
+}
