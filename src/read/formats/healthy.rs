@@ -42,10 +42,8 @@ pub(super) fn let_go(line: &[u8], last: Option<Format>, wanted: &Wanted) -> Opti
     let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
     let is_plain = line.is_ascii() && !has(b"\\") && !has(b"\n") && !has(b"\"\"") && !has(b"&quot;");
     let text = std::str::from_utf8(line).ok().filter(|_| is_plain && !has(b"request: \""))?;
-    if let Some((_, rest)) = text.split_once("\tstatus:") {
-        // Labels between tabs, of which no value has one.
-        let status = rest.get(..3).and_then(|status| status.parse().ok());
-        return (status.is_some_and(is_healthy) && wanted.is_empty()).then_some(Some(Format::NginxAccess));
+    if let Some(status) = nginx_access::labelled_status(text) {
+        return (is_healthy(status) && wanted.is_empty()).then_some(Some(Format::NginxAccess));
     }
     let Some((request, status)) = nginx_access::request_and_status(text) else {
         return (!nginx_access::has_proxy_name(text)).then_some(None);
@@ -155,6 +153,19 @@ mod tests {
         check("192.0.2.7 - x [a] 200 [03/Mar/2027:10:20:30 +0000] \"GET /a HTTP/1.1\" 502 5", None);
         check("2027/03/03 10:20:30 [error] 7#7: *1 x, request: \"GET /a HTTP/1.1\", host: \"x\"", None);
         check("", None);
+    }
+
+    #[test]
+    fn labels_between_tabs() {
+        let go = |line: &str, wanted: &Wanted| let_go(line.as_bytes(), None, wanted);
+        let line = |status: &str| format!("time:x\treq:GET /a HTTP/1.1\tstatus:{status}\tua:x");
+        let (nothing, wanted) = (Wanted::default(), Wanted::new(vec![request_line_hash(b"GET", b"/a")]));
+        assert_eq!(go(&line("200"), &nothing), Some(Some(Format::NginxAccess)));
+        assert_eq!(go(&line("200"), &wanted), None);
+        assert_eq!(go(&line("502"), &nothing), None);
+        // An application's own, which says nothing of what the access log covers.
+        assert_eq!(go("order:7\tstatus:200\tby:ann", &nothing), Some(None));
+        assert_eq!(go("level:info\tmethod:GET\tpath:/a\tstatus:200\tms:3", &nothing), Some(None));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod usual;
 
 pub use fields::{Get, from_fields, from_format};
 pub(super) use fields::{STATUS, TIME, beside, client_of, host_of, is_healthy, request_of, seconds, value};
-pub(super) use infer::{has_proxy_name, request_and_status};
+pub(super) use infer::{has_proxy_name, labelled_status, request_and_status};
 pub use infer::{named_fields, read_combined};
 pub(super) use usual::read as read_usual;
 

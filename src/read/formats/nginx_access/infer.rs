@@ -82,6 +82,15 @@ fn undo(text: &str) -> Cow<'_, str> {
     if text.contains("\\\"") { Cow::Owned(text.replace("\\\"", "\"")) } else { Escape::Default.undo(text.as_bytes()) }
 }
 
+/// The status of a line of labels between tabs; `None` for any other line.
+pub(in crate::read::formats) fn labelled_status(line: &str) -> Option<u16> {
+    // Most lines have no such label, and this is cheaper than splitting them.
+    memchr::memmem::find(line.as_bytes(), b"status:")?;
+    let named = shapes::ltsv(line)?;
+    let (_, status) = named.fields.iter().find(|(name, _)| *name == "status")?;
+    status.parse().ok()
+}
+
 fn fields_of(line: &str) -> Option<Named<'_>> {
     family(line).or_else(|| shapes::ltsv(line)).or_else(|| pairs_only(line)).or_else(|| shapes::proxy_manager(line))
 }
@@ -163,9 +172,6 @@ fn named_status(line: &str) -> Option<&str> {
 /// True for a line of named values that only a proxy has, with a status among them: it may be an access line that quotes
 /// no request.
 pub(in crate::read::formats) fn has_proxy_name(line: &str) -> bool {
-    if memchr::memmem::find(line.as_bytes(), b"\tstatus:").is_some() {
-        return true;
-    }
     let is_name = |name: &str| {
         line.match_indices(name).any(|(at, _)| {
             let before = at.checked_sub(1).and_then(|before| line.as_bytes().get(before));

@@ -99,6 +99,7 @@ fn labels_between_tabs() {
         "502 GET /a ~ 2027-03-03T10:20:30Z ~ ~",
     );
     check("order:7\tstatus:502\tby:ann\tnote:x", "none");
+    check("time:x\tlevel:info\tmethod:GET\tpath:/a\tstatus:502\tduration:3", "none");
 }
 
 #[test]

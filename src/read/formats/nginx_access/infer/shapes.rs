@@ -1,6 +1,6 @@
 //! Formats of others than nginx's makers that are told by their shape.
 
-use super::{FIELDS_MAX, Named, is_method, is_name_byte, is_stamp, is_status};
+use super::{FIELDS_MAX, Named, PROXY_NAMES, is_method, is_name_byte, is_stamp, is_status};
 use std::borrow::Cow;
 
 /// Values with labels between tabs (ltsv.org), as they stand: blanks are of the value, a tab of a client's is `\x09`.
@@ -21,13 +21,16 @@ pub(super) fn ltsv(line: &str) -> Option<Named<'_>> {
         };
         named.push(label, value);
     }
-    let has = |name: &str| named.fields.iter().any(|(known, _)| *known == name);
-    let is_request = ["req", "request", "method", "request_method"].iter().any(|name| has(name));
-    (has("status") && is_request && named.fields.len() >= LTSV_FIELDS_MIN).then_some(named)
+    let has = |name: &&str| named.fields.iter().any(|(known, _)| known == name);
+    let is_request = has(&"status") && ["req", "request", "method", "request_method"].iter().any(has);
+    // An application's own log of its requests has none of them.
+    let is_server = || LTSV_LABELS.iter().chain(PROXY_NAMES).any(has);
+    (is_request && is_server()).then_some(named)
 }
 
-/// Fewer labelled values are somebody's words.
-const LTSV_FIELDS_MIN: usize = 4;
+/// Labels of ltsv.org that only who speaks HTTP with the client has values for.
+const LTSV_LABELS: &[&str] =
+    &["req", "size", "reqsize", "referer", "ua", "vhost", "forwardedfor", "reqtime", "apptime", "runtime"];
 
 /// The two formats of Nginx Proxy Manager, of a host that is passed on and of another:
 /// `[02/Mar/2027:10:20:30 +0000] - 502 502 - GET https shop.example "/a" [Client 192.0.2.7] [Length 154] [Gzip -] [Sent-to app] "x" "-"`.
