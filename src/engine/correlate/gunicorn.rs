@@ -142,24 +142,14 @@ impl Instance {
         self.primaries.push(Primary { pid, addresses: self.addresses.clone(), is_heard: true });
     }
 
-    /// Who listened before another did and writes on has not gone: both are there, in one stream.
-    fn hears_of(&mut self, pid: Option<u32>, event: &GunicornEvent) {
-        use GunicornEvent as E;
-        let is_silent = |primary: &Primary| Some(primary.pid) == pid && !primary.is_heard;
-        let Some(at) = self.primaries.iter().position(is_silent) else { return };
-        let stops = match event {
-            E::HandlingSignal { name } => matches!(name.as_str(), "term" | "int" | "quit" | "winch"),
-            E::ShuttingDown | E::Listening { .. } => true,
-            _ => false,
-        };
-        if stops {
-            self.primaries.remove(at);
-        } else if let Some(primary) = self.primaries.get_mut(at) {
-            primary.is_heard = true;
-            for address in &primary.addresses {
-                if self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(address) {
-                    self.addresses.push(address.clone());
-                }
+    /// Who listened before another did and writes on was still there: both are, in one stream, or were until now.
+    fn hears_of(&mut self, pid: Option<u32>) {
+        let is_silent = |primary: &&mut Primary| Some(primary.pid) == pid && !primary.is_heard;
+        let Some(primary) = self.primaries.iter_mut().find(is_silent) else { return };
+        primary.is_heard = true;
+        for address in &primary.addresses {
+            if self.addresses.len() < ADDRESSES_MAX && !self.addresses.contains(address) {
+                self.addresses.push(address.clone());
             }
         }
     }
@@ -248,7 +238,7 @@ impl Gunicorns {
         };
         let instance = self.instance_mut(seen.source, service, at);
         instance.last_at = at;
-        instance.hears_of(emitter, &seen.what.event);
+        instance.hears_of(emitter);
         match &seen.what.event {
             E::Starting { version } => {
                 instance.version.clone_from(version);
