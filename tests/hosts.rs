@@ -30,6 +30,12 @@ fn what_supervisors_and_servers_say_by_themselves() {
             "shop.service: Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory\n".to_owned(),
             &["worker_boot_failed"],
         ),
+        (
+            ["Failed at step EXEC spawning /srv/venv/bin/gunicorn: No such file or directory", "Main process exited, code=exited, status=203/EXEC"]
+                .map(|text| format!("Mar  4 09:15:02 web1 systemd[1]: gunicorn.service: {text}\n"))
+                .concat(),
+            &["worker_boot_failed"],
+        ),
         ("    raise HaltServer(reason, self.WORKER_BOOT_ERROR)\n".to_owned(), &["worker_boot_failed"]),
         ("    raise HaltServer(reason, self.APP_LOAD_ERROR)\n".to_owned(), &["app_load_failed"]),
         (
@@ -85,6 +91,16 @@ fn who_waits_for_a_server_says_why_nothing_listens() {
     let [(cause, texts)] = quoted.try_into().expect("one verdict, and none of its own for the unit");
     assert_eq!(cause, "gunicorn_not_running");
     assert!(texts.contains("gunicorn.service") && !texts.contains("celery"), "{texts}");
+    // Of two it may have been either, and one that was started again is there.
+    let quotes_none = |more: &str| {
+        let lines = format!("{}{more}{refused}\n", ended("gunicorn.service", 50));
+        let quoted = |verdict: &why502::engine::verdict::Verdict| {
+            verdict.evidence.iter().any(|quote| quote.text.contains("Main process exited"))
+        };
+        assert_eq!(told::of(&[("journal.log", &lines)], quoted), [false], "{lines}");
+    };
+    quotes_none(&ended("gunicorn-billing.service", 52));
+    quotes_none("Mar  4 09:14:55 web1 systemd[1]: Started gunicorn daemon.\n");
 }
 
 #[test]

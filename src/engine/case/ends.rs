@@ -156,11 +156,17 @@ impl<'a> Case<'a> {
         death.begins_log && death.signal == Some(9) && later.peek().is_some() && later.all(|other| other.timed_out)
     }
 
-    /// The last line of a supervisor or of systemd before the request that tells of a Gunicorn's end with an error.
+    /// The line of a supervisor or of systemd before the request that tells of the Gunicorn's end with an error. None where
+    /// it was started again since, or where several are told of: nothing says which of them is this request's.
     pub fn end_of_server(&self) -> Option<&'a HostSeen> {
         let is_before = |host: &&HostSeen| self.at.near(host.seen.at, -ENDED_BEFORE, AFTER);
         let is_end = |host: &&HostSeen| ends_with_error(&host.seen.what) && is_gunicorn(name_of(&host.seen.what));
-        self.hosts().rev().take(1_024).filter(is_before).find(is_end)
+        let before = || self.hosts().rev().take(1_024).filter(is_before);
+        let last = before().find(is_end)?;
+        let is_another = |host: &HostSeen| is_end(&host) && name_of(&host.seen.what) != name_of(&last.seen.what);
+        let is_start =
+            |host: &HostSeen| matches!(host.seen.what, Host::UnitStarted { .. }) && host.seen.at.from > last.seen.at.to;
+        (!before().any(|host| is_another(host) || is_start(host))).then_some(last)
     }
 
     /// Lines of a supervisor or of systemd that tell of such ends of a Gunicorn as this one does, and this one itself: with an
@@ -174,6 +180,18 @@ impl<'a> Case<'a> {
         };
         let hosts = self.hosts().rev().take(1_024).filter(is_end);
         hosts.filter(move |_| ends_with_error(&host.seen.what) && is_gunicorn(name))
+    }
+
+    /// systemd tells twice of a command that it cannot run: as it tries, and as the process ends.
+    pub fn is_told_again(&self, host: &HostSeen) -> bool {
+        let is_unit = |host: &HostSeen| matches!(host.seen.what, Host::UnitProcessExited { .. });
+        let is_same = |other: &&HostSeen| {
+            is_unit(other)
+                && other.seen.at.near(host.seen.at, 0, SECOND)
+                && How::of(&other.seen.what) == How::of(&host.seen.what)
+        };
+        let first = self.hosts().take_while(|other| other.seen.ticket != host.seen.ticket).find(is_same);
+        is_unit(host) && first.is_some_and(|first| is_gunicorn(name_of(&first.seen.what)))
     }
 
     /// What a line tells of an end, if that may be one of this request's application server.

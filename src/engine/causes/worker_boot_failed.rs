@@ -76,6 +76,9 @@ ModuleNotFoundError: No module named 'shop.settings'
 
 fn judge(case: &Case<'_>) -> Option<Claim> {
     if let Trigger::Host(host) = case.trigger {
+        if case.is_told_again(host) {
+            return None;
+        }
         let mut quotes = vec![host_quote(host)];
         if is_command_unusable(&host.seen.what) {
             quotes.push(conclusion("its command cannot be run: look at its path, its permissions and its `#!` line"));
