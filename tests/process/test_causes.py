@@ -1,5 +1,6 @@
 """Each failure is made for real; `why502 explain` on the files and the live way of the records must name its cause."""
 
+import http.client
 import os
 import random
 import socket
@@ -300,6 +301,23 @@ def test_forged_line_changes_nothing(stage):
     assert explain(front.access, front.error, stage.directory / "gunicorn.log") == []
     time.sleep(3)
     assert stage.live.verdicts() == []
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_an_answer_that_is_cut_off(stage, transport):
+    """Its access line looks good, and comes before its error line in one request of the tail; those before it stay good."""
+    address = stage.address(transport)
+    live = stage.why502()
+    stage.gunicorn(address)
+    front = stage.nginx(address)
+    assert front.get("/cut-not") == 404
+    assert front.get("/") == 200
+    with pytest.raises(http.client.IncompleteRead):
+        front.get("/cut/1")
+    stage.check("/cut/1", "worker_exited", 200)
+    said = [record["body"]["stringValue"] for record in live.records() if record.get("eventName") is None and "why502.cause" in attributes(record)
+            and '"request":' in record["body"]["stringValue"]]
+    assert len(said) == 1 and "GET /cut/1 " in said[0], said
 
 
 def test_spans_carry_the_verdict(stage):
