@@ -205,11 +205,16 @@ fn of_line(line: &[u8]) -> Sign {
 }
 
 /// True for an object, and for one behind another envelope.
-pub(super) fn is_object(line: &[u8]) -> bool {
+fn is_object(line: &[u8]) -> bool {
+    object_at(line).is_some()
+}
+
+/// Where an object begins, at the front of the line or behind another envelope.
+pub(super) fn object_at(line: &[u8]) -> Option<usize> {
     let front = line.get(..OBJECT_WITHIN).unwrap_or(line);
     // Within a string its quotes are escaped.
     let opens = |at: usize| matches!(front.get(at + 1..), Some([b'"', ..] | [b'\\', b'"', ..]));
-    front.first() == Some(&b'{') || memchr::memchr_iter(b'{', front).any(opens)
+    if front.first() == Some(&b'{') { Some(0) } else { memchr::memchr_iter(b'{', front).find(|at| opens(*at)) }
 }
 
 fn of_text(front: &[u8], line: &[u8]) -> Sign {

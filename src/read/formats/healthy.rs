@@ -8,7 +8,7 @@ use super::access_formats::AccessFormats;
 use super::{Format, gunicorn_access, json_line, nginx_access, nginx_error};
 use crate::read::Wanted;
 use crate::read::request_line::request_line_hash;
-use crate::read::sniff::is_object;
+use crate::read::sniff::object_at;
 
 /// The format of a healthy line; `None` for a line that must be read.
 #[inline]
@@ -35,9 +35,13 @@ pub(super) fn dismiss(line: &[u8], formats: &AccessFormats, wanted: &Wanted) -> 
 /// What to do with a line that has no telltale word but those of a request: `Some` lets it go, as what it is or as nobody's;
 /// `None` must be read. Only a line whose quotes are its own can be judged by them.
 pub(super) fn let_go(line: &[u8], last: Option<Format>, wanted: &Wanted) -> Option<Option<Format>> {
-    if is_object(line) {
-        // A status alone is no access line, and a pid alone no head.
-        return (!json_line::may_have_request(line) && !nginx_error::may_have_head(line)).then_some(None);
+    if let Some(at) = object_at(line) {
+        // Behind an access line it is a value of its format. A status alone is no access line, and a pid alone no head.
+        let before = line.get(..at).and_then(|before| std::str::from_utf8(before).ok()).unwrap_or_default();
+        let may_count = nginx_access::request_and_status(before).is_some()
+            || json_line::may_have_request(line)
+            || nginx_error::may_have_head(line);
+        return (!may_count).then_some(None);
     }
     let has = |word: &[u8]| memchr::memmem::find(line, word).is_some();
     let is_plain = line.is_ascii() && !has(b"\\") && !has(b"\n") && !has(b"\"\"") && !has(b"&quot;");
@@ -153,6 +157,13 @@ mod tests {
         check("192.0.2.7 - x [a] 200 [03/Mar/2027:10:20:30 +0000] \"GET /a HTTP/1.1\" 502 5", None);
         check("2027/03/03 10:20:30 [error] 7#7: *1 x, request: \"GET /a HTTP/1.1\", host: \"x\"", None);
         check("", None);
+    }
+
+    #[test]
+    fn an_object_behind_an_access_line_is_a_value_of_it() {
+        let line = "192.0.2.7 \"GET /a\" 502 {\"cache\":\"-\"}";
+        assert_eq!(let_go(line.as_bytes(), None, &Wanted::default()), None);
+        assert_eq!(let_go(b"web-1 | {\"status\":502}", None, &Wanted::default()), Some(None));
     }
 
     #[test]
