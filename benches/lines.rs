@@ -6,9 +6,9 @@
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use why502::otlp::{Attribute, NewRecord, RequestWriter, Surroundings, resource, scope};
-use why502::read::Wanted;
-use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory};
+use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading};
 use why502::read::request_line::request_line_hash;
+use why502::read::{SourceMemory, Wanted};
 use why502::scan;
 use why502::scan::place::Sites;
 use why502::scan::streams::Memories;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It knows nothing of requests, verdicts and spans, and keeps no state but the memory of a stream
-//! ([`formats::SourceMemory`]), which its caller owns and may lose.
+//! ([`SourceMemory`]), which its caller owns and may lose.
 
 pub mod address;
 mod client;
@@ -16,6 +16,7 @@ mod envelope;
 pub mod evidence;
 pub mod formats;
 pub mod maps;
+mod memory;
 pub mod nginx_conf;
 pub mod paste;
 pub mod peel;
@@ -25,4 +26,5 @@ pub mod text;
 pub mod time;
 mod wanted;
 
+pub use memory::SourceMemory;
 pub use wanted::Wanted;

@@ -11,13 +11,13 @@ pub mod streams;
 
 use crate::engine::place::Stream;
 use crate::otlp::{AnyValue, Item, LogRecord, Request, ResourceGroup, ScopeGroup, Surroundings};
-use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, SECOND, Stamp, TraceContext};
 use crate::read::formats::nginx_access::quick_stamp;
 pub use crate::read::formats::table::FORMATS;
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, parsed, table};
+use crate::read::formats::{Format, Reader, Reading, may_have_id, parsed, table};
 use crate::read::text::{hash64, lossy};
 use crate::read::time::LATE_MIN;
+use crate::read::{SourceMemory, Wanted};
 use asked::Asked;
 use fields::Fields;
 use place::Sites;

@@ -3,9 +3,9 @@
 use why502::engine::place::Stream;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Engine, Output, Record, Settings};
-use why502::read::Wanted;
 use why502::read::evidence::SECOND;
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
+use why502::read::{SourceMemory, Wanted};
 
 /// Requests that fail, some in each second; returns verdicts, and the most requests and records that were kept at once.
 fn outage(settings: Settings, requests: u64, each_second: u64) -> (usize, usize, usize) {

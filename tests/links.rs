@@ -5,9 +5,9 @@ use why502::engine::correlate::spans::SpanRow;
 use why502::engine::place::Stream;
 use why502::engine::verdict::{Link, LinkMethod, Source, Ticket};
 use why502::engine::{Decision, Engine, Output, Record, Settings};
-use why502::read::Wanted;
 use why502::read::evidence::{MILLISECOND, Nanos, SECOND};
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
+use why502::read::{SourceMemory, Wanted};
 
 /// 2026-03-04 09:15:00.
 const BEGIN: Nanos = 1_772_615_700 * SECOND;

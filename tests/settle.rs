@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use why502::engine::place::Stream;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Engine, Output, Record, Settings};
-use why502::read::Wanted;
 use why502::read::evidence::{Nanos, SECOND};
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
 use why502::read::time::from_utc;
+use why502::read::{SourceMemory, Wanted};
 
 struct Live {
     engine: Engine,

@@ -13,10 +13,10 @@ use why502::engine::correlate::spans::SpanRow;
 use why502::engine::place::Stream;
 use why502::engine::verdict::{Link, Source, Ticket};
 use why502::engine::{Decision, Engine, Output, Record, Settings};
-use why502::read::Wanted;
 use why502::read::evidence::{MILLISECOND, Nanos, SECOND};
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
 use why502::read::time::rfc3339;
+use why502::read::{SourceMemory, Wanted};
 
 /// A generator of numbers (Knuth's of MMIX).
 struct Random(u64);

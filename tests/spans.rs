@@ -22,8 +22,8 @@ use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings};
 use why502::otlp::Signal;
 use why502::read::evidence::{MILLISECOND, Nanos, SECOND};
-use why502::read::formats::{Reader, Reading, SourceMemory};
-use why502::read::{Wanted, time};
+use why502::read::formats::{Reader, Reading};
+use why502::read::{SourceMemory, Wanted, time};
 use why502::scan::spans::scan;
 
 /// When the failed request of [`relayed`] ended: 2026-03-04 09:15:03.300.

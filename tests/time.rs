@@ -13,10 +13,10 @@ use why502::engine::place::Stream;
 use why502::engine::verdict::{LinkMethod, Ticket, Verdict};
 use why502::engine::{Engine, Output, Record, Settings};
 use why502::enrich::hex;
-use why502::read::Wanted;
 use why502::read::evidence::{MILLISECOND, Nanos, SECOND};
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
 use why502::read::time::{from_utc, rfc3339};
+use why502::read::{SourceMemory, Wanted};
 
 const HOUR: Nanos = 3_600 * SECOND;
 

@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use why502::read::Wanted;
-use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading, SourceMemory, gunicorn_format};
+use why502::read::formats::{AccessFormats, LogFormat, Reader, Reading, gunicorn_format};
+use why502::read::{SourceMemory, Wanted};
 
 static READER: LazyLock<Reader> = LazyLock::new(|| {
     let nginx = ["main", "upstreaminfo", "$status|$upstream_addr|$upstream_status|\"$request\"|$http_user_agent"];

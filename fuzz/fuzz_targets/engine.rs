@@ -7,13 +7,14 @@ use libfuzzer_sys::fuzz_target;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use why502::engine::correlate::spans::SpanRow;
-use why502::engine::span_watch::may_be_own;
-use why502::read::evidence::SECOND;
-use why502::read::formats::{Reader, Reading, SourceMemory};
-use why502::read::nginx_conf::NginxConf;
 use why502::engine::place::Stream;
+use why502::engine::span_watch::may_be_own;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Decision, Engine, Output, Record, Settings};
+use why502::read::SourceMemory;
+use why502::read::evidence::SECOND;
+use why502::read::formats::{Reader, Reading};
+use why502::read::nginx_conf::NginxConf;
 
 const START: i64 = 1_772_615_702;
 

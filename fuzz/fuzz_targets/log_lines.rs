@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use why502::read::Wanted;
 use why502::read::evidence::Proof;
+use why502::read::formats::{Reader, Reading};
 use why502::read::paste::joiner::{Joiner, Pushed};
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::{SourceMemory, Wanted};
 
 const ENVELOPES: [&str; 8] = [
     "",

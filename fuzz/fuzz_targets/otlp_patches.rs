@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use why502::otlp::{
-    Attribute, Edits, Encoded, LogPatch, LogRecord, Request, RequestWriter, Signal, SpanEvent, SpanPatch, Surroundings, check,
-    split,
+    Attribute, Edits, Encoded, LogPatch, LogRecord, Request, RequestWriter, Signal, SpanEvent, SpanPatch, Surroundings,
+    check, split,
 };
 
 fn items(request: &[u8]) -> Vec<&[u8]> {

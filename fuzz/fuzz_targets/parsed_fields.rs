@@ -4,14 +4,42 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
-use why502::read::Wanted;
-use why502::read::formats::{Reader, Reading, SourceMemory, parsed};
+use why502::read::formats::{Reader, Reading, parsed};
+use why502::read::{SourceMemory, Wanted};
 
 const KEYS: [&str; 32] = [
-    "message", "log", "msg", "level", "time", "pid", "status", "request", "request_uri", "remote_addr", "msec",
-    "upstream_addr", "upstream_status", "upstream_header_time", "upstream_response_time", "upstream_connect_time",
-    "request_time", "connection", "request_id", "time_iso8601", "exc_info", "event", "trace_id", "http.target",
-    "client", "server", "upstream", "host", "nginx.error.connection_id", "process.pid", "severity", "method",
+    "message",
+    "log",
+    "msg",
+    "level",
+    "time",
+    "pid",
+    "status",
+    "request",
+    "request_uri",
+    "remote_addr",
+    "msec",
+    "upstream_addr",
+    "upstream_status",
+    "upstream_header_time",
+    "upstream_response_time",
+    "upstream_connect_time",
+    "request_time",
+    "connection",
+    "request_id",
+    "time_iso8601",
+    "exc_info",
+    "event",
+    "trace_id",
+    "http.target",
+    "client",
+    "server",
+    "upstream",
+    "host",
+    "nginx.error.connection_id",
+    "process.pid",
+    "severity",
+    "method",
 ];
 
 fuzz_target!(|input: Vec<(u8, &str)>| {

@@ -12,11 +12,11 @@ use super::sites::{ORIGINS_MAX, Origin};
 use super::survey::Survey;
 use super::zones::LocalClock;
 use crate::engine::place;
-use crate::read::Wanted;
 use crate::read::evidence::{Evidence, Nanos, Proof, SECOND};
-use crate::read::formats::{Format, Reader, Reading, SourceMemory, may_have_id, nginx_access};
+use crate::read::formats::{Format, Reader, Reading, may_have_id, nginx_access};
 use crate::read::paste::joiner::{Joiner, Pushed};
 use crate::read::time::nearest_year;
+use crate::read::{SourceMemory, Wanted};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

@@ -7,11 +7,11 @@ use super::clocks;
 use super::input::{Input, Lines, exported};
 use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
-use crate::read::Wanted;
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
-use crate::read::formats::{Format, Reader, Reading, SourceMemory};
+use crate::read::formats::{Format, Reader, Reading};
 use crate::read::paste::joiner::{Joiner, Pushed};
 use crate::read::paste::learned::Prefix;
+use crate::read::{SourceMemory, Wanted};
 use repeats::{Meaning, Repeats, ordinary};
 use std::collections::BTreeMap;
 

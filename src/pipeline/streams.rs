@@ -1,7 +1,7 @@
 //! Streams that all receivers share: a lock for each shard of the register and one for each stream, held for one record.
 
 use crate::engine::place::{Place, Stream};
-use crate::read::formats::SourceMemory;
+use crate::read::SourceMemory;
 use crate::read::maps::HashMap;
 use crate::scan::streams::{Entry, Streams};
 use std::cell::{Cell, RefCell};

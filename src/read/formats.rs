@@ -1,11 +1,11 @@
 //! What a line is: one file for each format, tried in the order of the rows of [`table`].
 
-use super::Wanted;
 use super::evidence::{Evidence, Proof, Stamp, TEXT_BYTES_MAX};
 use super::paste::{fragment, second};
 use super::peel::{self, Peeled};
 use super::request_line::request_line_hash;
 use super::sniff::{self, Sign};
+use super::{SourceMemory, Wanted};
 use json_line::JsonLine;
 
 pub mod access_formats;
@@ -18,7 +18,6 @@ pub mod host;
 mod ids;
 pub mod json_line;
 pub mod log_format;
-mod memory;
 pub mod nginx_access;
 pub mod nginx_error;
 pub mod parsed;
@@ -30,7 +29,6 @@ pub use access_formats::{AccessFormats, AccessReading};
 pub use describe::Description;
 pub use ids::{may_have_id, trace_context, trace_ids};
 pub use log_format::{LogFormat, LogFormatError};
-pub use memory::SourceMemory;
 pub use nginx_access::Get;
 use place::{Place, of_other};
 

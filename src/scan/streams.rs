@@ -1,7 +1,7 @@
 //! What is remembered of each log stream between requests. Who shares it among cores, and how, is the caller's affair.
 
 use crate::engine::place::{Place, Stream};
-use crate::read::formats::SourceMemory;
+use crate::read::SourceMemory;
 use crate::read::maps::HashMap;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -6,10 +6,10 @@ use why502::engine::incident::State;
 use why502::engine::place::Stream;
 use why502::engine::verdict::Ticket;
 use why502::engine::{Engine, Output, Record, Settings};
-use why502::read::Wanted;
 use why502::read::evidence::{Nanos, SECOND};
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
 use why502::read::time::rfc3339;
+use why502::read::{SourceMemory, Wanted};
 
 /// An error line of nginx about a peer that refused.
 fn refused(now: Nanos, number: u64, upstream: &str) -> String {

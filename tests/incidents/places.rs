@@ -6,9 +6,9 @@ use why502::engine::incident::{Incident, State};
 use why502::engine::place::{Machine, Place, Stream};
 use why502::engine::verdict::Ticket;
 use why502::engine::{Engine, Output, Record, Settings};
-use why502::read::Wanted;
 use why502::read::evidence::SECOND;
-use why502::read::formats::{Reader, Reading, SourceMemory};
+use why502::read::formats::{Reader, Reading};
+use why502::read::{SourceMemory, Wanted};
 
 /// A pod of a service, at an address.
 fn pod(number: u64, service: u64, address: &str) -> Stream {

@@ -1,14 +1,14 @@
 //! What one line is read as, for people who ask why theirs is not recognised (`why502 parse`).
 
 use super::json_line::JsonLine;
-use super::{Format, LogFormat, Reader, Reading, SourceMemory, access_formats, nginx_access, nginx_error};
-use crate::read::Wanted;
+use super::{Format, LogFormat, Reader, Reading, access_formats, nginx_access, nginx_error};
 use crate::read::evidence::{
     Attempt, Evidence, Gunicorn, GunicornAccess, GunicornEvent, Host, Logged, Nanos, ServerEvent,
 };
 use crate::read::evidence::{NginxAccess, NginxError, Proof, SECOND};
 use crate::read::peel::peel;
 use crate::read::time::rfc3339;
+use crate::read::{SourceMemory, Wanted};
 use std::borrow::Cow;
 
 /// What one line is read as.

@@ -7,12 +7,12 @@
 
 use super::nginx_access::{self, Get, beside, client_of, host_of, request_of, time_local, value};
 use super::nginx_error::is_companion;
-use super::{Format, Reader, Reading, SourceMemory, cut, nginx_error, note_break};
-use crate::read::Wanted;
+use super::{Format, Reader, Reading, cut, nginx_error, note_break};
 use crate::read::evidence::{
     Evidence, Gunicorn, GunicornAccess, NginxAccess, NginxError, Proof, SECOND, Stamp, TEXT_BYTES_MAX, Text,
 };
 use crate::read::time::{epoch_stamp, iso_stamp};
+use crate::read::{SourceMemory, Wanted};
 use std::borrow::Cow;
 
 /// Names under which collectors and JSON loggers keep a line. First those of the line as it was before it was parsed

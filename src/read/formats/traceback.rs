@@ -154,8 +154,8 @@ fn is_marker(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::read::Wanted;
-    use crate::read::formats::{Reader, Reading, SourceMemory};
+    use crate::read::formats::{Reader, Reading};
+    use crate::read::{SourceMemory, Wanted};
 
     /// `+` for each line that is recognised, `-` for each that is not.
     fn check(lines: &str, expected: &str) {

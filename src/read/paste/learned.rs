@@ -163,8 +163,8 @@ fn is_of_client(word: &str, bare: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::read::Wanted;
-    use crate::read::formats::{Reader, Reading, SourceMemory};
+    use crate::read::formats::{Reader, Reading};
+    use crate::read::{SourceMemory, Wanted};
 
     const ERROR: &str = "2021/11/15 19:38:49 [error] 12#12: *3 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: _, request: \"GET /a HTTP/1.1\", upstream: \"http://127.0.0.1:8000/a\", host: \"h\"";
     const ACCESS: &str = "192.0.2.7 - - [15/Nov/2021:19:38:49 +0000] \"GET /a HTTP/1.1\" 502 5 \"-\" \"x\"";

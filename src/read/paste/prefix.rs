@@ -271,9 +271,9 @@ fn prompt(line: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::read::Wanted;
-    use crate::read::formats::{Format, Reader, Reading, SourceMemory};
+    use crate::read::formats::{Format, Reader, Reading};
     use crate::read::time::from_utc;
+    use crate::read::{SourceMemory, Wanted};
 
     const LINES: [&str; 3] = [
         "2021/11/15 19:38:49 [error] 12#12: *3 connect() failed (111: Connection refused) while connecting to upstream",

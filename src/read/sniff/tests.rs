@@ -1,6 +1,6 @@
 use super::*;
-use crate::read::Wanted;
-use crate::read::formats::{Format, Reader, Reading, SourceMemory};
+use crate::read::formats::{Format, Reader, Reading};
+use crate::read::{SourceMemory, Wanted};
 use proptest::prelude::*;
 
 /// A line of each kind that a format reads.

@@ -1,9 +1,9 @@
 //! What is remembered of one source between its lines.
 
-use super::Format;
-use crate::read::evidence::{Nanos, Origin, OriginKind};
-use crate::read::paste::learned::Prefix;
-use crate::read::text::hash64;
+use super::evidence::{Nanos, Origin, OriginKind};
+use super::formats::Format;
+use super::paste::learned::Prefix;
+use super::text::hash64;
 
 /// Writers of one stream that are remembered for their Gunicorn.
 const SERVERS_MAX: usize = 16;
