@@ -163,6 +163,22 @@ fn a_kernel_line_without_a_year_meets_its_request() {
 }
 
 #[test]
+fn where_no_access_log_tells_the_zone_gunicorn_does() {
+    let line = |pid: u32, text: &str| {
+        format!("Mar  4 09:15:02 web gunicorn[{pid}]: [2026-03-04 09:15:02 +0200] [{pid}] {text}\n")
+    };
+    let journal =
+        "Mar  4 09:15:02 web kernel: Memory cgroup out of memory: Killed process 301 (gunicorn) total-vm:812344kB\n"
+            .to_owned()
+            + &line(300, "[ERROR] Worker (pid:301) was sent SIGKILL! Perhaps out of memory?");
+    let one = verdicts(&[("journal.log", &journal)]);
+    assert_eq!(one, ["2026-03-04T07:15:02Z None worker_oom_killed 2"]);
+    let cut = cut(1, from_utc(2026, 3, 4, 9, 15, 2).expect("a date"));
+    let found = verdicts(&[("error.log", &cut), ("journal.log", &journal)]);
+    assert_eq!(found, ["2026-03-04T07:15:02Z None worker_oom_killed 3"]);
+}
+
+#[test]
 fn a_line_without_a_year_takes_that_of_nginx_which_says_no_zone() {
     let error = cut(1, from_utc(2024, 2, 29, 12, 0, 0).expect("a date"));
     let kernel = "Feb 29 12:00:00 web kernel: gunicorn[301]: segfault at 0 ip 00007f sp 00007f error 4\n";

@@ -42,6 +42,46 @@ fn an_application_server_in_a_container_of_its_own() {
 }
 
 #[test]
+fn an_address_that_leads_out_of_no_container() {
+    let listens = |container: &str, second: u32, address: &str| {
+        format!("{container}  | [2026-03-04 09:14:{second:02} +0000] [7] [INFO] Listening at: http://{address} (7)\n")
+    };
+    let refused = |address: &str| {
+        let line = error("connect() failed (111: Connection refused)", "connecting to upstream");
+        let access =
+            "nginx-1  | 198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 502 157 \"-\" \"x\"\n";
+        format!("nginx-1  | {}\n{access}", line.replace("10.1.2.3:8000", address))
+    };
+    let said = |lines: &str| {
+        let words = |verdict: &why502::engine::verdict::Verdict| {
+            let evidence = verdict.evidence.iter().map(|quote| quote.text.as_str()).collect::<Vec<_>>().join(" | ");
+            (verdict.cause.id, evidence)
+        };
+        told::of(&[("compose.log", lines)], words).remove(0)
+    };
+    // nginx asks its own container.
+    let own = |listening: &str| said(&format!("{listening}{}", refused("127.0.0.1:8000")));
+    let (cause, evidence) = own(&listens("web-1", 0, "0.0.0.0:8000"));
+    assert_eq!(cause, "upstream_address_mismatch");
+    assert!(evidence.contains("name the other container in `proxy_pass`"), "{evidence}");
+    // A second service beside it listens elsewhere.
+    let (cause, _) = own(&(listens("billing-1", 0, "0.0.0.0:9000") + &listens("web-1", 1, "0.0.0.0:8000")));
+    assert_eq!(cause, "upstream_address_mismatch");
+    // What Gunicorn binds is reached from its own container alone.
+    let (cause, evidence) = said(&(listens("web-1", 0, "127.0.0.1:8000") + &refused("172.18.0.3:8000")));
+    assert_eq!(cause, "upstream_address_mismatch");
+    assert!(evidence.contains("bind 0.0.0.0"), "{evidence}");
+    let both = listens("billing-1", 0, "127.0.0.1:8000") + &listens("web-1", 1, "127.0.0.1:8000");
+    assert_eq!(said(&(both + &refused("172.18.0.3:8000"))).0, "gunicorn_not_running", "either may be meant");
+    // It was not there yet, is started anew, or answers others.
+    let late = listens("web-1", 0, "0.0.0.0:8000").replace("09:14:00", "09:15:04");
+    assert_ne!(own(&late).0, "upstream_address_mismatch");
+    assert_ne!(own(&(listens("web-1", 0, "0.0.0.0:8000") + &late)).0, "upstream_address_mismatch");
+    let good = "nginx-1  | 198.51.100.9 - - [04/Mar/2026:09:15:01 +0000] \"GET /ok HTTP/1.1\" 200 5 \"-\" \"x\"\n";
+    assert_ne!(own(&(listens("web-1", 0, "0.0.0.0:8000") + good)).0, "upstream_address_mismatch");
+}
+
+#[test]
 fn two_gunicorns_that_write_one_stream() {
     let line =
         |second: u32, pid: u32, text: &str| format!("[2026-03-04 09:15:{second:02} +0000] [{pid}] [INFO] {text}\n");

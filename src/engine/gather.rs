@@ -2,12 +2,12 @@
 
 use super::case::{Case, DeathKey, Sight, Trigger, Workers};
 use super::correlate::Interval;
-use super::correlate::gunicorn::Death;
+use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
 use super::correlate::world::{Failure, World};
 use super::outcome::{death_interval, death_of_500, failed_at, has_page_of_nginx, symptom_of};
 use super::sites::{SiteRef, Sites};
-use super::topology::Ties;
+use super::topology::{ELSEWHERE, Ties};
 use crate::read::address::{AddressMatch, compare};
 use crate::read::evidence::{MILLISECOND, Nanos, NginxError, SECOND, Symptom};
 use crate::read::nginx_conf::Pass;
@@ -16,6 +16,11 @@ use crate::read::nginx_conf::Pass;
 const ALIKE_MIN: usize = 3;
 /// The quarantine of a server lasts `fail_timeout`, 10 s by default; the failures before it may be as old again.
 const ROOT_AGE_MAX_SECONDS: i64 = 30;
+
+/// Good answers within so many seconds of a refusal show that nginx's address is right.
+const OTHERS_SECONDS: i64 = 30;
+/// Failures that are asked whether anybody answers at an address, the newest.
+const FAILURES_MAX: usize = 256;
 
 /// Whom a request went to, as far as nginx's own site tells.
 #[derive(Debug)]
@@ -91,8 +96,42 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
         borrowed_symptom: aim.borrowed,
         passes: aim.passes,
     };
+    if case.is_refused() {
+        look_behind_walls(&mut case);
+    }
     case.death = death_for(&case);
     Some(case)
+}
+
+/// A connection that was refused may have been meant for a Gunicorn that serves, and not where nginx tries: in another
+/// container, or on its own loopback address alone.
+fn look_behind_walls(case: &mut Case<'_>) {
+    let Some(upstream) = case.upstream else { return };
+    let meant = match case.instance {
+        Some(instance) => {
+            Some((instance, case.weight * ELSEWHERE)).filter(|_| case.sight.is_behind_wall(instance, upstream))
+        }
+        None => case.sight.instance_meant(),
+    };
+    if let Some((instance, weight)) =
+        meant.filter(|(instance, _)| listens_on(instance, case.at) && !answers(case, upstream))
+    {
+        (case.instance, case.weight, case.address) = (Some(instance), weight, AddressMatch::No);
+    }
+}
+
+/// It said that it listens, and it was not started anew: one that was killed says nothing.
+fn listens_on(instance: &Instance, at: Interval) -> bool {
+    let is_up = |change: &&Change| matches!(change.phase, Phase::Listening | Phase::Reloading);
+    let is_start = |phase: &Phase| matches!(phase, Phase::Starting | Phase::Listening);
+    instance.before(at).filter(is_up).is_some_and(|change| instance.after(change, is_start).is_none())
+}
+
+/// Somebody answers at this address, or nginx has others answered: the address is right.
+fn answers(case: &Case<'_>, upstream: &str) -> bool {
+    let mut failures = case.failures().rev().take(FAILURES_MAX);
+    failures.any(|failure| *failure.upstream == *upstream && !failure.symptom.is_connect())
+        || case.others_are_served(OTHERS_SECONDS)
 }
 
 /// Where nginx's configuration sends the request; where the peer is known, only the passes that lead to it.

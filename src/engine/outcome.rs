@@ -64,7 +64,7 @@ pub(super) fn outcome(request: &Request, sight: &Sight<'_>, finds_good: bool) ->
     let concerns_a_request = error.is_some_and(|error| error.what.request.is_some());
     // An answer that was cut off has a line like any good one, which went on before anybody asked for it.
     let is_missed = finds_good || symptom != Symptom::ResponseTruncated;
-    if concerns_a_request && is_missed && error.is_some_and(|error| sight.own().is_covered(error.at)) {
+    if concerns_a_request && is_missed && !finds_good && error.is_some_and(|error| sight.own().is_covered(error.at)) {
         return Outcome::Contradicted;
     }
     Outcome::Failed

@@ -8,7 +8,7 @@
 
 use super::place::{Machine, Place};
 use super::sites::{SiteRef, Sites};
-use crate::read::address::{AddressMatch, compare, host_of, is_local};
+use crate::read::address::{AddressMatch, compare, host_of, is_local, may_be_meant};
 use crate::read::evidence::{Nanos, SECOND};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const SERVICES_MAX: usize = 16;
 const RENEW_AFTER: Nanos = SECOND / 4;
 /// What the words of the only application in view are worth where it is on another machine and nothing says that nginx
 /// goes there.
-const ELSEWHERE: f64 = 0.8;
+pub(super) const ELSEWHERE: f64 = 0.8;
 
 /// What an explicit rule of the topology says beside who stands on its sides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,9 @@ pub(super) struct Tie {
 pub(super) struct Ties {
     /// Sites whose application server it may have been, by their logs.
     pub(super) servers: Vec<Tie>,
+    /// Where there is none: the only application in view, which does not listen where nginx tries, or only where nginx cannot
+    /// reach it. No answer came from it, but it may be the one that was meant.
+    pub(super) meant: Vec<Tie>,
     /// Sites whose spans may be of its requests.
     pub(super) spans: Vec<Tie>,
     /// Hosts under these and under nginx, whose lines about processes count.
@@ -284,6 +287,7 @@ impl Topology {
         let Some(own) = sites.get(nginx) else { return Ties::default() };
         let view = View { topology: self, sites, nginx, own: &own.place, upstream };
         let servers = view.chosen(Role::Server, &view.services_of(nginx));
+        let meant = if servers.is_empty() { view.meant() } else { Vec::new() };
         let mut services = view.services_of(nginx);
         let sure = servers.iter().filter(|tie| tie.weight == 1.0);
         sure.for_each(|tie| services.extend(view.services_of(tie.site)));
@@ -295,7 +299,7 @@ impl Topology {
         }
         hosts.sort_unstable();
         hosts.dedup();
-        Ties { servers, spans, hosts }
+        Ties { servers, meant, spans, hosts }
     }
 
     /// The host under a pod or container, where its lines about processes are read by themselves.
@@ -375,6 +379,23 @@ impl View<'_> {
             ranked.into_iter().filter(|(rank, _)| of_best(*rank)).map(|(_, site)| site).collect();
         let weight = if best >= Rank::Service || best == Rank::OwnElsewhere { 1.0 } else { self.weight(best, &chosen) };
         chosen.into_iter().map(|site| Tie { site, weight }).collect()
+    }
+
+    /// The only application in view, where its log says that it listens and nginx's address is not there but could have been
+    /// meant for it: nginx tries its own container or pod, or the other one listens on its own loopback address alone.
+    fn meant(&self) -> Vec<Tie> {
+        let Some(upstream) = self.upstream.filter(|_| self.topology.applications.len() == 1) else { return Vec::new() };
+        let is_meant = |site: &SiteRef| {
+            self.sites.get(*site).is_some_and(|found| {
+                let apart = self.own.machine.max(found.place.machine) >= Machine::Container;
+                let bound = || found.world.gunicorns.instances.iter().flat_map(|instance| &instance.addresses);
+                *site != self.nginx && apart && bound().any(|bound| is_local(upstream) || may_be_meant(upstream, bound))
+            })
+        };
+        let sites = self.topology.applications.values().flatten().copied().filter(is_meant);
+        let sites: Vec<SiteRef> = sites.take(CANDIDATES_MAX).collect();
+        let weight = self.weight(Rank::Far, &sites);
+        sites.into_iter().map(|site| Tie { site, weight }).collect()
     }
 
     /// Sites that may be tied in any way. In a crowd of applications none is likelier than another, and none is asked.

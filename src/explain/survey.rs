@@ -8,7 +8,7 @@ use super::input::{Input, Lines, exported};
 use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
-use crate::read::formats::{Format, Reader, Reading};
+use crate::read::formats::{Format, Reader, Reading, gunicorn_error, nginx_access};
 use crate::read::paste::joiner::{Joiner, Pushed};
 use crate::read::paste::learned::Prefix;
 use crate::read::{SourceMemory, Wanted};
@@ -93,7 +93,7 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
     }
     let mut survey = Survey { sites: Sites::of(&samples.seen), ..Survey::default() };
     survey.wanted = Wanted::new(std::mem::take(&mut samples.hashes));
-    let zones = if zone.is_some() { BTreeMap::new() } else { zones_of_access_logs(inputs) };
+    let zones = if zone.is_some() { BTreeMap::new() } else { zones_of_logs(inputs) };
     // What none of several sites has for itself, all of them together tell.
     let own = samples.by_site(&survey.sites);
     survey.conclude(None, samples, &zones, zone);
@@ -210,17 +210,22 @@ impl Survey {
     }
 }
 
-/// What access logs say of their own zone, by stream.
-fn zones_of_access_logs(inputs: &[Input]) -> BTreeMap<u64, Zone> {
+/// What access logs say of their own zone, by stream; where none does, what Gunicorn says of its machine's.
+fn zones_of_logs(inputs: &[Input]) -> BTreeMap<u64, Zone> {
+    let found = zones_said(inputs, nginx_access::quick_zone);
+    if found.is_empty() { zones_said(inputs, gunicorn_error::quick_zone) } else { found }
+}
+
+fn zones_said(inputs: &[Input], quick: sampling::Quick) -> BTreeMap<u64, Zone> {
     let mut by_stream: BTreeMap<u64, Vec<(Nanos, Nanos)>> = BTreeMap::new();
     for (index, input) in inputs.iter().enumerate() {
-        let mut samples = sampling::sample(input);
+        let mut samples = sampling::sample(input, quick);
         // A rotated set whose zone changed between two starts of files: the change lies within the first of the two.
         let next = inputs.get(index + 1).filter(|next| next.stream == input.stream);
         if let ([only], Some(next)) = (samples.as_slice(), next)
-            && sampling::sample(next).first().is_some_and(|first| first.1 != only.1)
+            && sampling::sample(next, quick).first().is_some_and(|first| first.1 != only.1)
         {
-            samples = sampling::sample_all(input);
+            samples = sampling::sample_all(input, quick);
         }
         by_stream.entry(input.stream).or_default().extend(samples);
     }

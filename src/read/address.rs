@@ -51,6 +51,21 @@ pub fn is_local(upstream: &str) -> bool {
     upstream.starts_with("unix:") || split_port(upstream).is_some_and(|(host, _)| is_loopback(host))
 }
 
+/// True where the port that nginx tries elsewhere is bound on the loopback address alone, which only its own machine reaches.
+pub fn is_own_only(upstream: &str, listening: &str) -> bool {
+    let (Some((host, port)), Some((bound_host, bound_port))) = (split_port(upstream), split_port(listening)) else {
+        return false;
+    };
+    port == bound_port && is_loopback(bound_host) && !is_loopback(host)
+}
+
+/// True where nobody answers at the address that nginx tries, which was meant for the other all the same: that is bound on its
+/// own loopback address alone, or on another port of the same host.
+pub fn may_be_meant(upstream: &str, listening: &str) -> bool {
+    let hosts = host_of(upstream).zip(host_of(listening));
+    is_own_only(upstream, listening) || hosts.is_some_and(|(host, bound)| host == bound && is_literal(host))
+}
+
 /// Address or name of an upstream without its port, without the brackets of IPv6; `None` for a socket.
 pub fn host_of(upstream: &str) -> Option<&str> {
     if upstream.starts_with("unix:") {

@@ -90,7 +90,10 @@ impl Reader {
     /// The same, remembered: the first step of [`Reader::read`], for a caller who has more to do with other lines.
     #[inline]
     pub fn pass(&self, line: &[u8], memory: &mut SourceMemory, wanted: &Wanted) -> Option<Format> {
-        let format = healthy::dismiss(line, &self.formats, wanted)?;
+        let format = match healthy::dismiss(line, &self.formats, wanted)? {
+            Format::NginxAccess if gunicorn_access::goes_on(line, memory.last) => Format::GunicornAccess,
+            format => format,
+        };
         memory.last = Some(format);
         // An error record of so many line feeds at the worst; the line itself may be another program's.
         memory.doubt_bytes = memory.doubt_bytes.saturating_sub(1);

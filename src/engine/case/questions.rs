@@ -1,10 +1,11 @@
 //! Questions that more than one cause asks, each answered once.
 
-use super::{Case, Trigger};
+use super::{Case, Trigger, conclusion};
 use crate::engine::correlate::Interval;
 use crate::engine::correlate::gunicorn::{Boot, BootKind, Death, Instance, Phase};
 use crate::engine::outcome;
-use crate::read::address::AddressMatch;
+use crate::engine::verdict::Quote;
+use crate::read::address::{AddressMatch, is_local, is_own_only};
 use crate::read::evidence::{Logged, MILLISECOND, Nanos, SECOND, Symptom};
 
 /// `proxy_buffer_size` is a page of memory by default, and is hardly ever made smaller.
@@ -179,6 +180,21 @@ impl<'a> Case<'a> {
         self.instances().any(covers)
             && !self.boots().rev().any(|boot| boot.kind == BootKind::Silent && near(boot.at))
             && !self.deaths().rev().take(256).any(|death| near(death.to))
+    }
+
+    /// In a container 127.0.0.1 is the container itself, and not the machine or another container.
+    pub fn leads_to_itself(&self) -> Option<Quote> {
+        let is_loopback = self.upstream.is_some_and(|upstream| is_local(upstream) && !upstream.starts_with("unix:"));
+        let words = "nginx runs in a container, where 127.0.0.1 is that container itself: name the other container in \
+                     `proxy_pass`";
+        (is_loopback && self.is_in_container()).then(|| conclusion(words))
+    }
+
+    /// What another machine listens on is out of nginx's reach where it is bound on the loopback address alone.
+    pub fn is_bound_inside(&self) -> Option<Quote> {
+        let (instance, upstream) = (self.instance?, self.upstream?);
+        let is_inside = instance.addresses.iter().any(|bound| is_own_only(upstream, bound));
+        is_inside.then(|| conclusion("only its own machine or container reaches 127.0.0.1: bind 0.0.0.0 there"))
     }
 
     /// What to do about a request that was refused while Gunicorn had begun to start and did not listen yet: to start it is no

@@ -17,7 +17,7 @@ use crate::engine::place::{Machine, Place};
 use crate::engine::sites::{SiteRef, Sites};
 use crate::engine::topology::Ties;
 use crate::engine::verdict::Quote;
-use crate::read::address::AddressMatch;
+use crate::read::address::{AddressMatch, is_local};
 use crate::read::evidence::{GunicornAccess, Nanos, SECOND, Symptom};
 use crate::read::nginx_conf::NginxConf;
 
@@ -46,6 +46,7 @@ pub struct Sight<'a> {
     goods: &'a Goods,
     place: &'a Place,
     servers: Vec<Server<'a>>,
+    meant: Vec<Server<'a>>,
     spans: Vec<Server<'a>>,
     hosts: Vec<&'a World>,
 }
@@ -67,6 +68,7 @@ impl<'a> Sight<'a> {
             place: &own.place,
             hosts: std::iter::once(&own.world).chain(of_servers).chain(of_hosts).collect(),
             servers,
+            meant: ties.meant.iter().filter_map(server).collect(),
             spans: ties.spans.iter().filter_map(server).collect(),
         })
     }
@@ -82,6 +84,7 @@ impl<'a> Sight<'a> {
             goods: &own.goods,
             place: &own.place,
             servers: vec![server],
+            meant: Vec::new(),
             spans: vec![server],
             hosts: std::iter::once(&own.world).chain(under).collect(),
         })
@@ -167,6 +170,22 @@ impl<'a> Sight<'a> {
         let own = self.own;
         let others = self.spans.iter().map(|server| server.world);
         std::iter::once(own).chain(others.filter(move |world| !std::ptr::eq(*world, own)))
+    }
+
+    /// The Gunicorn that was meant where nobody listens at the address that nginx tries: it answers at another.
+    pub(in crate::engine) fn instance_meant(&self) -> Option<(&'a Instance, f64)> {
+        let of =
+            |server: &Server<'a>| server.world.gunicorns.instances.iter().map(|one| (one, server.weight)).collect();
+        let instances = self.meant.iter().flat_map(|server| -> Vec<(&'a Instance, f64)> { of(server) });
+        instances.max_by_key(|(instance, _)| instance.last_at.from)
+    }
+
+    /// True where nginx cannot reach a Gunicorn by an address of its own machine: that is in another container.
+    pub(in crate::engine) fn is_behind_wall(&self, instance: &Instance, upstream: &str) -> bool {
+        let is_own = || self.own.gunicorns.instances.iter().any(|own| std::ptr::eq(own, instance));
+        // Sockets are shared by a volume.
+        let is_loopback = is_local(upstream) && !upstream.starts_with("unix:");
+        self.place.machine == Machine::Container && is_loopback && !is_own()
     }
 
     /// The Gunicorn that the upstream most likely is, how well it fits, and how likely it is that one.

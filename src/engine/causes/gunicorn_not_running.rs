@@ -3,7 +3,6 @@
 use super::{Case, Category, Cause, Claim, Elsewhere, Leaves, Mark, Origin, Rule, Standing, Symptoms, Trigger};
 use crate::engine::case::{How, conclusion, host_quote};
 use crate::engine::correlate::gunicorn::{Down, Phase};
-use crate::engine::verdict::Quote;
 use crate::read::address::AddressMatch;
 use crate::read::evidence::Symptom;
 
@@ -65,7 +64,7 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     let Some(instance) = case.instance else {
         let rule = if case.is_unix() && case.symptom == Symptom::ConnectRefused { STALE } else { NO_GUNICORN };
         let told = case.end_of_server().map(host_quote);
-        return Claim::with(rule, told.into_iter().chain(itself(case)).collect());
+        return Claim::with(rule, told.into_iter().chain(case.leads_to_itself()).collect());
     };
     let stopped = instance.before(case.at).filter(|change| matches!(change.phase, Phase::Down(_) | Phase::Stopping));
     match stopped {
@@ -86,14 +85,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
             Some(claim)
         }
     }
-}
-
-/// In a container 127.0.0.1 is the container itself, and not the machine or another container.
-fn itself(case: &Case<'_>) -> Option<Quote> {
-    let loopback = case.upstream.is_some_and(|upstream| upstream.starts_with("127.") || upstream.starts_with("[::1]"));
-    let words =
-        "nginx runs in a container, where 127.0.0.1 is that container itself: name the other container in `proxy_pass`";
-    (loopback && case.is_in_container()).then(|| conclusion(words))
 }
 
 /// Requests were cut and the next ones refused: not one worker but the server that listens is gone.

@@ -41,8 +41,9 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     }
     // nginx reaches this Gunicorn for other requests, so this address may be meant for another server, which is down.
     let reached = case.others_are_served(30);
+    let apart = case.leads_to_itself().or_else(|| case.is_bound_inside());
     let passed = case.passes.first().zip(case.upstream).map(|(pass, upstream)| {
         conclusion(format!("nginx's configuration passes {} to {upstream}, and nothing to this Gunicorn", pass.place()))
     });
-    Claim::with(if reached { REACHED } else { ELSEWHERE }, instance.listening.iter().cloned().chain(passed).collect())
+    Claim::with(if reached { REACHED } else { ELSEWHERE }, instance.listening.iter().cloned().chain(passed).chain(apart).collect())
 }

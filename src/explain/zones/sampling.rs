@@ -1,8 +1,7 @@
-//! What an access log says about its zone, found with a few looks into the file instead of by reading it.
+//! What a log says about its zone, found with a few looks into the file instead of by reading it.
 
 use crate::explain::input::{Input, Lines};
 use crate::read::evidence::Nanos;
-use crate::read::formats::nginx_access::quick_zone;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -13,9 +12,12 @@ const LOOK_BYTES: u64 = 64 << 10;
 /// Lines at the start of a compressed file that are looked at.
 const FIRST_LINES: u64 = 100;
 
+/// The zone that a line says, with when.
+pub(in crate::explain) type Quick = fn(&[u8]) -> Option<(Nanos, Nanos)>;
+
 /// Samples of (UTC, how far local time is ahead), in order of the file; empty where no line has a zone. A compressed file
 /// cannot be looked into: only its first lines tell.
-pub(in crate::explain) fn sample(input: &Input) -> Vec<(Nanos, Nanos)> {
+pub(in crate::explain) fn sample(input: &Input, quick: Quick) -> Vec<(Nanos, Nanos)> {
     let Some((path, size)) = input.path.as_ref().zip(input.bytes) else { return Vec::new() };
     let plain = File::open(path).and_then(|mut file| {
         let mut magic = [0_u8; 4];
@@ -24,19 +26,19 @@ pub(in crate::explain) fn sample(input: &Input) -> Vec<(Nanos, Nanos)> {
         Ok((file, count > 0 && !is_compressed))
     });
     match plain {
-        Ok((file, true)) => Looker { file, size }.samples().unwrap_or_default(),
-        Ok((_, false)) => first_of(input).into_iter().collect(),
+        Ok((file, true)) => Looker { file, size, quick }.samples().unwrap_or_default(),
+        Ok((_, false)) => first_of(input, quick).into_iter().collect(),
         // What cannot be read is told when it is read for the report.
         Err(_) => Vec::new(),
     }
 }
 
 /// Every change in a compressed file, by reading it.
-pub(in crate::explain) fn sample_all(input: &Input) -> Vec<(Nanos, Nanos)> {
+pub(in crate::explain) fn sample_all(input: &Input, quick: Quick) -> Vec<(Nanos, Nanos)> {
     let mut samples: Vec<(Nanos, Nanos)> = Vec::new();
     let Ok(mut lines) = Lines::open(input) else { return samples };
     while let Ok(Some(line)) = lines.next_line() {
-        if let Some(sample) = quick_zone(line)
+        if let Some(sample) = quick(line)
             && samples.last().is_none_or(|last| last.1 != sample.1)
         {
             samples.push(sample);
@@ -45,10 +47,10 @@ pub(in crate::explain) fn sample_all(input: &Input) -> Vec<(Nanos, Nanos)> {
     samples
 }
 
-fn first_of(input: &Input) -> Option<(Nanos, Nanos)> {
+fn first_of(input: &Input, quick: Quick) -> Option<(Nanos, Nanos)> {
     let mut lines = Lines::open(input).ok()?;
     while lines.number < FIRST_LINES {
-        if let Some(sample) = quick_zone(lines.next_line().ok()??) {
+        if let Some(sample) = quick(lines.next_line().ok()??) {
             return Some(sample);
         }
     }
@@ -58,6 +60,7 @@ fn first_of(input: &Input) -> Option<(Nanos, Nanos)> {
 struct Looker {
     file: File,
     size: u64,
+    quick: Quick,
 }
 
 impl Looker {
@@ -105,6 +108,6 @@ impl Looker {
         let lines = bytes.split(|byte| *byte == b'\n');
         // The first is a part of a line, unless it is the file's first.
         let whole = lines.skip(usize::from(place > 0));
-        Ok(whole.filter_map(quick_zone).collect())
+        Ok(whole.filter_map(self.quick).collect())
     }
 }

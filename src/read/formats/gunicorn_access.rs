@@ -49,9 +49,10 @@ pub fn read(line: &str, last: Option<Format>) -> Option<Line> {
         return None;
     }
     let read = nginx_access::read_combined(line)?;
-    // Of a stream into which both write: nginx's own page of a failure that no application makes.
+    // Of a stream into which both write: nginx's own page of a failure that no application makes, and a status of its own.
     let page = read.access.body_bytes_sent.value().is_some_and(nginx_access::is_page_of_nginx);
-    if page && matches!(read.access.status, 502 | 504) && !line.starts_with("- - [") {
+    let of_nginx = page && matches!(read.access.status, 502 | 504) || read.access.status == 499;
+    if of_nginx && !line.starts_with("- - [") {
         return None;
     }
     let access = GunicornAccess {
@@ -67,6 +68,14 @@ pub fn read(line: &str, last: Option<Format>) -> Option<Line> {
 /// True for a line whose peer is empty, as over a unix socket, and for one of a source that wrote Gunicorn's lines before.
 pub fn is_likely(line: &str, last: Option<Format>) -> bool {
     line.starts_with("- - [") || matches!(last, Some(Format::Gunicorn | Format::GunicornAccess | Format::Exception))
+}
+
+/// True for a good line of a source that wrote Gunicorn's lines before, as nginx asks for it: from the machine itself, or in
+/// HTTP/1.0, in which few clients ask for anything.
+pub(super) fn goes_on(line: &[u8], last: Option<Format>) -> bool {
+    let of_gunicorn = matches!(last, Some(Format::Gunicorn | Format::GunicornAccess | Format::Exception));
+    let of_proxy = || line.starts_with(b"127.0.0.1 - ") || memchr::memmem::find(line, b" HTTP/1.0\" ").is_some();
+    of_gunicorn && of_proxy()
 }
 
 /// Fills a line out of the fields of a named format ([`super::gunicorn_format`]); `None` without a status.

@@ -4,6 +4,7 @@ use super::{Request, Requests, error_line_hash};
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::outcome;
 use crate::read::evidence::{Nanos, NginxAccess, NginxError, SECOND, Symptom};
+use std::net::IpAddr;
 
 /// An access line may follow its first error line by so much: retries, then a lingering close of at most 30 s
 /// (`lingering_time`, `ngx_http_core_module`).
@@ -145,9 +146,16 @@ impl Requests {
             let fits = !(is_exact && error.what.connection.is_some())
                 && in_order(error.at, access.at)
                 && same_client(&access.what.client, &error.what.client);
-            // Of equal requests each is offered a line before one is offered a second.
-            let offered = if failed { 0 } else { request.maybe.len() as Nanos };
-            fits.then(|| Some(self.cost(error, access)? + offered)).flatten()
+            if !fits {
+                return None;
+            }
+            if failed {
+                return self.cost(error, access);
+            }
+            // A line that looks good says something else than most error lines: a retry saved the request, or the line is
+            // another's. Of equal requests each is offered one before one is offered a second.
+            let of_other = Nanos::from(!agree(&error.what, &access.what));
+            Some(access.at.distance(error.at) + of_other + request.maybe.len() as Nanos)
         })
     }
 }
@@ -168,6 +176,8 @@ pub(super) fn agree(error: &NginxError, access: &NginxAccess) -> bool {
         Symptom::ClientClosed => 499,
         // The upstream's status was sent.
         Symptom::ResponseTruncated => return access.status < 500,
+        // What is no status line of HTTP/1 is passed on as HTTP/0.9, which nginx notes as 009.
+        Symptom::ResponseHeaderInvalid if access.status == 9 => return true,
         Symptom::NginxOutOfConnections | Symptom::NginxOutOfFiles => return true,
         _ => 502,
     };
@@ -194,6 +204,24 @@ fn in_order(error: Interval, access: Interval) -> bool {
 
 fn same_client(one: &str, other: &str) -> bool {
     // A host name before the address (`vhost_combined`) or a mask is no address to compare.
-    let is_address = |text: &str| text.parse::<std::net::IpAddr>().is_ok() || text.starts_with("unix:");
-    one == other || !is_address(one) || !is_address(other)
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok() || text.starts_with("unix:");
+    one == other || !is_address(one) || !is_address(other) || is_masked(one, other) || is_masked(other, one)
+}
+
+/// True for an address of which the end was set to zero, as access logs have it where they must not tell who a client is:
+/// `198.51.100.0` for `198.51.100.7`, `2001:db8::` for all of its network.
+fn is_masked(masked: &str, whole: &str) -> bool {
+    match (masked.parse(), whole.parse()) {
+        (Ok(IpAddr::V4(masked)), Ok(IpAddr::V4(whole))) => {
+            let (masked, whole) = (masked.octets(), whole.octets());
+            masked[3] == 0 && masked[..2] == whole[..2] && (masked[2] == whole[2] || masked[2] == 0)
+        }
+        (Ok(IpAddr::V6(masked)), Ok(IpAddr::V6(whole))) => {
+            let (masked, whole) = (masked.segments(), whole.segments());
+            masked[..2] == whole[..2]
+                && masked[4..] == [0; 4]
+                && (2..4).all(|at| masked[at] == whole[at] || masked[at] == 0)
+        }
+        _ => false,
+    }
 }

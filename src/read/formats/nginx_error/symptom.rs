@@ -16,6 +16,9 @@ pub(super) fn symptom(error: &NginxError) -> Option<Symptom> {
         |_| error.message.get("kevent() reported that ".len()..).unwrap_or_default(),
     );
     let action = error.action.as_str();
+    if is_of_no_request(message, action) {
+        return None;
+    }
     if is_unresolved(message) {
         return Some(Symptom::NameNotResolved);
     }
@@ -46,6 +49,14 @@ pub(super) fn symptom(error: &NginxError) -> Option<Symptom> {
         }
         kind => response_symptom(kind?, error),
     }
+}
+
+/// nginx's own errands, of which no request fails: the status of its certificate (OCSP stapling), a timer of Lua. An upgraded
+/// connection that was idle for `proxy_read_timeout` has had its answer, 101.
+fn is_of_no_request(message: &str, action: &str) -> bool {
+    action.starts_with("requesting certificate status")
+        || message.ends_with(", context: ngx.timer")
+        || action == "proxying upgraded connection" && message.starts_with("upstream timed out")
 }
 
 /// `512 worker_connections are not enough`.
