@@ -70,6 +70,67 @@ fn json(text: &str) -> String {
 }
 
 #[test]
+fn what_managers_platforms_and_pages_put_around_a_line() {
+    let ways: [(&str, Around); 22] = [
+        ("PM2", |line, source| format!("0|{source:<10}| {line}")),
+        ("PM2 with a time", |line, source| format!("1|{source:<10}| 2026-03-04T09:15:02: {line}")),
+        ("honcho", |line, source| format!("09:15:02 {:<9} | {line}", format!("{source}.1"))),
+        ("a task of a swarm", |line, source| format!("shop_{source}.1.k3j9x8q2w1zz@node-1    | {line}")),
+        ("Fly", |line, _| format!("2026-03-04T09:15:02Z app[918571e3] fra [info] {line}")),
+        ("RFC 6587", |line, source| {
+            let packet = format!("<30>1 2026-03-04T09:15:02.250Z web1 {source} 7 - - {line}");
+            format!("{} {packet}", packet.len())
+        }),
+        ("journalctl -o short-monotonic", |line, source| format!("[ 2502.250000] web1 {source}[7]: {line}")),
+        ("journalctl -o verbose", |line, source| {
+            format!("    SYSLOG_IDENTIFIER={source}\n    _HOSTNAME=web1\n    MESSAGE={line}")
+        }),
+        ("docker logs --details", |line, source| format!("com.docker.compose.service={source},tier=front {line}")),
+        ("stern --all-namespaces", |line, source| format!("prod web-7f8c9d6b5d-x2kqp {source} {line}")),
+        ("k9s", |line, source| format!("2026-03-04T09:15:02.250Z web-7f8c9d6b5d-x2kqp {source} │ {line}")),
+        ("Cloud Logging", |line, source| {
+            format!("ERROR 2026-03-04T09:15:02.250Z [resource.labels.containerName: {source}] {line}")
+        }),
+        ("Kibana", |line, _| format!("Mar 4, 2026 @ 09:15:02.250\t{line}")),
+        ("CloudWatch's console", |line, _| format!("▶ 2026-03-04T09:15:02.250+00:00 {line}")),
+        ("aws logs --output text", |line, source| {
+            format!("EVENTS\t38\t1772615702900\tshop/{source}/0f9e\t{line}\t1772615702250")
+        }),
+        ("code in a list", |line, _| format!("- `{line}`")),
+        ("a number and a bar", |line, _| format!("  117 | {line}")),
+        ("bat", |line, _| format!("   7   │ {line}")),
+        ("colours as cat -v has them", |line, _| format!("^[[31m{line}^[[0m")),
+        ("colours of a string of JSON", |line, _| format!("\\u001b[01;31m{line}\\u001b[0m")),
+        ("colours that lost their escape", |line, _| format!("[31m{line}[0m")),
+        ("Markdown", |line, _| line.replace('[', "\\[").replace('_', "\\_")),
+    ];
+    for (name, around) in ways {
+        check_around(name, around);
+    }
+}
+
+#[test]
+fn lines_without_a_head_of_their_own_behind_what_tells_the_time() {
+    let around =
+        |before: &str, lines: &[String]| lines.iter().map(|line| format!("{before}{line}\n")).collect::<String>();
+    let closed = error("upstream prematurely closed connection", "reading response header from upstream");
+    for before in ["Mar 04 09:15:02 AM  ", "Mar 4, 2026 @ 09:15:02.250\t", "[shop-web] "] {
+        let uwsgi =
+            ["Wed Mar  4 09:15:02 2026 - *** HARAKIRI ON WORKER 1 (pid: 31, try: 1) ***".to_owned(), closed.clone()];
+        check(&around(before, &uwsgi), "response_closed_early worker_timeout");
+        let fpm = ["[04-Mar-2026 09:15:02] WARNING: [pool www] child 31 exited on signal 11 (SIGSEGV) after 81.3 seconds from start".to_owned(), closed.clone()];
+        check(&around(before, &fpm), "response_closed_early worker_crashed");
+    }
+    let files = [
+        "[2026-03-04 09:15:02 +0000] [31] [ERROR] Exception in worker process".to_owned(),
+        "Traceback (most recent call last):".to_owned(),
+        "OSError: [Errno 24] Too many open files".to_owned(),
+        closed,
+    ];
+    check(&around("Mar 04 09:15:02 AM  ", &files), "response_closed_early gunicorn_files_exhausted");
+}
+
+#[test]
 fn what_shippers_and_exports_put_around_a_line() {
     let ways: [(&str, Around); 24] = [
         ("logcli", |line, source| {
@@ -269,7 +330,71 @@ fn an_access_log_that_ends_before_a_failure_says_nothing_of_it() {
     };
     let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
     check(&format!("{}{refused}", access(1)), "connect_refused gunicorn_not_running");
-    check(&format!("{}{refused}\n{}", access(1), access(3)), "");
+    // Of another host, or of a location without an access log: only a good line of the request itself unsays its failure.
+    check(&format!("{}{refused}\n{}", access(1), access(3)), "connect_refused gunicorn_not_running");
+    let saved = access(8).replace("GET / ", "GET /cart ").replace("198.51.100.9", "198.51.100.20");
+    check(&format!("{}{refused}\n{}{saved}", access(1), access(3)), "");
+}
+
+#[test]
+fn a_retry_that_took_long_saved_its_request_also_where_others_failed() {
+    let failed = |second: u32, path: &str| {
+        let refused =
+            error("connect() failed (111: Connection refused)", "connecting to upstream").replace("/cart", path);
+        refused.replace("09:15:02", &format!("09:15:{second:02}"))
+    };
+    let access = |second: u32, path: &str, status: u16| {
+        let size = if status == 502 { 157 } else { 5 };
+        format!(
+            "198.51.100.20 - - [04/Mar/2026:09:15:{second:02} +0000] \"GET {path} HTTP/1.1\" {status} {size} \"-\" \"x\""
+        )
+    };
+    let lines = [failed(1, "/a"), access(1, "/a", 502), failed(2, "/b"), access(3, "/c", 200), access(8, "/b", 200)];
+    check(&lines.join("\n"), "connect_refused gunicorn_not_running");
+}
+
+#[test]
+fn an_access_log_that_hides_the_end_of_an_address_has_the_line_of_its_request() {
+    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    for (whole, masked) in [("198.51.100.20", "198.51.100.0"), ("2001:db8:7:9::20", "2001:db8:7::")] {
+        let access = format!("{masked} - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 502 157 \"-\" \"x\"");
+        check(
+            &format!("{}\n{access}", refused.replace("198.51.100.20", whole)),
+            "connect_refused gunicorn_not_running",
+        );
+    }
+    let other = "198.51.101.0 - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 502 300 \"-\" \"x\"";
+    assert_eq!(told(&format!("{refused}\n{other}")).lines().count(), 2, "another network");
+}
+
+#[test]
+fn gunicorns_own_line_of_a_request_among_its_error_lines_is_no_second_request() {
+    let good = |number: u32| {
+        format!("127.0.0.1 - - [04/Mar/2026:09:15:02 +0000] \"GET /{number} HTTP/1.0\" 200 3 \"-\" \"x\"\n")
+    };
+    let gunicorn = format!(
+        "[2026-03-04 09:14:00 +0000] [300] [INFO] Listening at: http://127.0.0.1:8000 (300)\n{}{}{}{}",
+        good(1),
+        good(2),
+        "127.0.0.1 - - [04/Mar/2026:09:15:02 +0000] \"GET /pay HTTP/1.0\" 502 24 \"-\" \"x\"\n",
+        good(3)
+    );
+    let access = "198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /pay HTTP/1.1\" 502 24 \"-\" \"x\"\n";
+    let told = told::of(&[("access.log", access), ("gunicorn.log", &gunicorn)], told::target_and_cause);
+    assert_eq!(told, ["/pay app_returned_error"]);
+}
+
+#[test]
+fn errands_of_nginx_itself_fail_no_request() {
+    for line in [
+        "2026/03/04 09:15:02 [error] 9#9: r3.o.lencr.org could not be resolved (110: Operation timed out) while requesting certificate status, responder: r3.o.lencr.org, certificate: \"/etc/ssl/a.pem\"",
+        "2026/03/04 09:15:02 [warn] 9#9: no resolver defined to resolve r3.o.lencr.org while requesting certificate status, responder: r3.o.lencr.org, certificate: \"/etc/ssl/a.pem\"",
+        "2026/03/04 09:15:02 [error] 9#9: connect() failed (111: Connection refused) while requesting certificate status, responder: r3.o.lencr.org, peer: 192.0.2.9:80, certificate: \"/etc/ssl/a.pem\"",
+        "2026/03/04 09:15:02 [crit] 9#9: *7 connect() failed (101: Network unreachable), context: ngx.timer, client: 198.51.100.20, server: 0.0.0.0:8443",
+        "2026/03/04 09:15:02 [error] 9#9: *7 upstream timed out (110: Connection timed out) while proxying upgraded connection, client: 198.51.100.20, server: shop.test, request: \"GET /ws HTTP/1.1\", upstream: \"http://10.1.2.3:8000/ws\", host: \"shop.test\"",
+    ] {
+        check(line, "");
+    }
 }
 
 #[test]

@@ -367,7 +367,7 @@ fn reading_goes_one_way() {
     let rules: [(&str, &[&str]); 9] = [
         ("read/client", &[]),
         // Its object is a syntax.
-        ("read/envelope", &["crate::read::formats::json_line"]),
+        ("read/envelope", &["crate::read::formats::json_line", "crate::read::envelope"]),
         ("read/paste/marks", &[]),
         ("read/paste/page", &[]),
         (

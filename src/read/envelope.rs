@@ -3,6 +3,8 @@
 //! One envelope at a time ([`layer`]); [`super::peel`] takes them off until the line is bare. It knows nothing of what the
 //! line is: an envelope is told by its own form.
 
+mod tools;
+
 use super::evidence::{Origin, OriginKind, Stamp};
 use super::formats::json_line::JsonLine;
 use super::time::{epoch_stamp, iso_stamp, month_from_name};
@@ -32,6 +34,7 @@ pub(super) fn layer(line: &str) -> Option<Layer> {
         return json(line).or_else(|| labels(line));
     }
     compose(line)
+        .or_else(|| tools::layer(line))
         .or_else(|| iso_prefix(line))
         .or_else(|| syslog(line))
         .or_else(|| rfc5424(line))
@@ -41,7 +44,16 @@ pub(super) fn layer(line: &str) -> Option<Layer> {
 
 /// True for a line in one of the envelopes that runtimes and loggers put around theirs.
 pub(super) fn is_enveloped(line: &str) -> bool {
-    compose(line).is_some() || iso_prefix(line).is_some() || syslog(line).is_some() || bracketed(line).is_some()
+    compose(line).is_some()
+        || tools::layer(line).is_some()
+        || iso_prefix(line).is_some()
+        || syslog(line).is_some()
+        || bracketed(line).is_some()
+}
+
+/// True for a line that has the date of PHP-FPM or of uWSGI before it.
+pub(super) fn is_dated(line: &str) -> bool {
+    uwsgi(line).is_some() || bracketed(line).is_some_and(|layer| layer.name == "php")
 }
 
 /// True for an object that has the text of a line under a known key.
@@ -157,16 +169,19 @@ fn labels(line: &str) -> Option<Layer> {
 fn compose(line: &str) -> Option<Layer> {
     let (name, inner) = line.split_once("| ").or_else(|| line.split_once("|\u{a0}"))?;
     let name = name.trim_end();
-    let is_name = !name.is_empty()
+    // A number alone is that of a line.
+    let is_name = name.bytes().any(|byte| !byte.is_ascii_digit())
         && name.len() <= 80
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/'));
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@'));
     if is_name {
-        return Some(Layer {
-            name: "compose",
-            inner: inner.to_owned(),
-            stamp: None,
-            origin: OriginKind::Container.named(name),
+        // `web.1` of a Procfile is a process of this host; a task of Docker's swarm has an id behind its number.
+        let is_process = name.rsplit_once('.').is_some_and(|(process, number)| {
+            process.contains(char::is_alphabetic)
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
         });
+        let kind = if is_process { OriginKind::Unit } else { OriginKind::Container };
+        return Some(Layer { name: "compose", inner: inner.to_owned(), stamp: None, origin: kind.named(name) });
     }
     let stamp = iso_stamp(name)?;
     (name.len() <= 35).then(|| Layer { name: "timestamp", inner: inner.to_owned(), stamp: Some(stamp), origin: None })
@@ -181,8 +196,7 @@ fn iso_prefix(line: &str) -> Option<Layer> {
     let end = 19 + line.get(19..)?.find([' ', '\t'])?;
     let stamp = line.get(..end)?;
     // Nothing else may stand in it: the values of an access log do, without a blank between them.
-    let is_stamp = |byte: u8| byte.is_ascii_digit() || b"T :.,+-Z".contains(&byte);
-    let stamp = iso_stamp(stamp).filter(|_| stamp.bytes().all(is_stamp))?;
+    let stamp = whole_iso_stamp(stamp)?;
     let rest = line.get(end..)?.trim_start();
     // A zone of its own: fluentd's standard output.
     let (zone, behind) = rest.split_once([' ', '\t']).unwrap_or((rest, ""));
@@ -207,8 +221,19 @@ fn iso_prefix(line: &str) -> Option<Layer> {
     Some(Layer { name: "timestamp", inner: inner.to_owned(), stamp: Some(stamp), origin: None })
 }
 
-/// `<187>1 2026-11-22T07:14:39.123Z host nginx 812 - - `.
+/// A text that is such a time and nothing else.
+fn whole_iso_stamp(text: &str) -> Option<Stamp> {
+    let is_part = |byte: u8| byte.is_ascii_digit() || b"T :.,+-Z".contains(&byte);
+    let is_dashed = matches!(text.as_bytes(), [_, _, _, _, b'-', _, _, b'-', ..]);
+    iso_stamp(text).filter(|_| is_dashed && text.bytes().all(is_part))
+}
+
+/// `<187>1 2026-11-22T07:14:39.123Z host nginx 812 - - `, with the number of its bytes before it where it came over TCP
+/// (RFC 6587, octet counting).
 fn rfc5424(line: &str) -> Option<Layer> {
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let framed = line.get(digits..).and_then(|rest| rest.strip_prefix(' ')).filter(|_| matches!(digits, 1..=5));
+    let line = framed.unwrap_or(line);
     let (priority, rest) = line.strip_prefix('<')?.split_once('>')?;
     let rest = rest.strip_prefix("1 ")?;
     if priority.len() > 3 || !priority.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -246,7 +271,8 @@ fn syslog(line: &str) -> Option<Layer> {
     }
     let day = words.next().filter(|day| day.len() <= 2)?;
     let time = words.next().filter(|time| time.as_bytes().get(2) == Some(&b':'))?;
-    let host = words.next()?;
+    // Half of a day is no host, and an exception behind it no program.
+    let host = words.next().filter(|host| !matches!(*host, "AM" | "PM"))?;
     let after_time = line.split_once(time)?.1.trim_start();
     let after_host = after_time.strip_prefix(host)?.trim_start();
     let inner = program(after_host).or_else(|| program(after_time))?;
@@ -320,12 +346,24 @@ fn bracketed(line: &str) -> Option<Layer> {
         let inner = levels.iter().find_map(|level| rest.strip_prefix(level)).unwrap_or(rest);
         return Some(Layer { name: "php", inner: inner.to_owned(), stamp: Some(stamp), origin: None });
     }
+    if uptime && let Some(layer) = monotonic(rest) {
+        return Some(layer);
+    }
     (uptime || pod).then(|| Layer {
         name: if pod { "kubectl" } else { "dmesg" },
         inner: rest.to_owned(),
         stamp: None,
         origin: inside.strip_prefix("pod/").and_then(|rest| OriginKind::Pod.named(rest.split('/').next()?)),
     })
+}
+
+/// `web1 nginx[29]: ` behind the uptime of `journalctl --output=short-monotonic`; of the kernel's lines `dmesg` has no host.
+fn monotonic(rest: &str) -> Option<Layer> {
+    let (host, after) = rest.split_once(' ')?;
+    let (name, _) = after.split_once(": ")?;
+    let inner = host_and_program(rest).filter(|_| name.ends_with(']') || name == "kernel")?;
+    let origin = OriginKind::Host.named(host);
+    Some(Layer { origin, ..Layer::plain("syslog", inner.to_owned()) })
 }
 
 /// uWSGI's `Wed Nov 25 10:15:33 2026 - `.

@@ -32,6 +32,10 @@ pub(super) fn layer(line: &str, known: learned::Prefix) -> Option<Layer> {
     if let Some((name, inner)) = prefix::take_off_certain(line) {
         return Some(Layer::plain(name, inner.to_owned()));
     }
+    // A pod's name stands where a format may have a host, and before what is left of Gunicorn's heads.
+    if let Some((pod, inner)) = prefix::pod(line) {
+        return Some(Layer { origin: OriginKind::Pod.named(pod), ..Layer::plain("stern", inner.to_owned()) });
+    }
     if table::begins_record(line).is_some() {
         return None;
     }
@@ -45,11 +49,7 @@ pub(super) fn layer(line: &str, known: learned::Prefix) -> Option<Layer> {
         return None;
     }
     let (name, inner) = prefix::take_off(line)?;
-    let kind = match name {
-        "stern" => Some(OriginKind::Pod),
-        "host" => Some(OriginKind::Host),
-        _ => None,
-    };
-    let origin = kind.and_then(|kind| kind.named(line.split(' ').next()?));
+    let origin =
+        if name == "host" { line.split(' ').next().and_then(|host| OriginKind::Host.named(host)) } else { None };
     Some(Layer { origin, ..Layer::plain(name, inner.to_owned()) })
 }

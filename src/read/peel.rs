@@ -43,7 +43,7 @@ pub fn peel_after(line: &str, known: Prefix) -> Peeled<'_> {
         peeled.bare = Cow::Owned(without_ansi(line));
         peeled.layers.push("ansi");
     }
-    for repair in [paste::page::without_padding, paste::page::without_escapes] {
+    for repair in [paste::page::without_colours, paste::page::without_padding, paste::page::without_escapes] {
         if let Some((name, plain)) = repair(&peeled.bare) {
             peeled.bare = Cow::Owned(plain);
             peeled.layers.push(name);

@@ -3,8 +3,10 @@
 /// Before each line of what somebody cites; no line begins with one, so they come off whatever follows.
 const CITED: [char; 7] = [' ', '\t', '>', '`', '*', '\u{feff}', '\u{3000}'];
 /// Before a line as well, where a record begins behind them: marks of lists and comments, quotes, prompts, ellipses.
-pub(super) const MARKS: [char; 19] =
-    ['-', '#', '/', '•', '·', '+', '|', '$', '%', '\'', '"', '(', '[', '…', '.', '│', '┃', '¦', '\\'];
+pub(super) const MARKS: [char; 24] = [
+    '▶', '►', '▸', '❯', '→', '-', '#', '/', '•', '·', '+', '|', '$', '%', '\'', '"', '(', '[', '…', '.', '│', '┃', '¦',
+    '\\',
+];
 
 /// True for any of them: what stands before a record and is nothing else says nothing.
 pub(super) fn is_mark(c: char) -> bool {

@@ -3,6 +3,39 @@
 
 use crate::read::text::find;
 
+/// How programs write the escape character where they do not write it raw: `cat -v`, JSON, C, rsyslog.
+const ESCAPES: [&str; 7] = ["^[", "\\u001b", "\\u001B", "\\x1b", "\\033", "#033", "\\e"];
+
+/// The line without the colours of a terminal whose escape character was written otherwise, or lost.
+pub(in crate::read) fn without_colours(line: &str) -> Option<(&'static str, String)> {
+    let is_coloured = |rest: &str| colour(rest).is_some();
+    let starts = || line.match_indices('[').filter(|(at, _)| line.get(*at..).is_some_and(is_coloured));
+    // One that is lost is told by the end of the colour: `[0m`.
+    let is_lost =
+        starts().any(|(at, _)| line.get(at..).is_some_and(|rest| rest.starts_with("[0m") || rest.starts_with("[m")));
+    let mut plain = String::new();
+    let mut from = 0;
+    for (at, _) in starts() {
+        let before = line.get(from..at)?;
+        let escape = ESCAPES.iter().find_map(|escape| before.strip_suffix(escape));
+        if escape.is_none() && !is_lost {
+            continue;
+        }
+        plain.push_str(escape.unwrap_or(before));
+        from = at + colour(line.get(at..)?)?;
+    }
+    plain.push_str(line.get(from..)?);
+    (from > 0).then_some(("ansi", plain))
+}
+
+/// Bytes of `[31m`, `[01;31m`, `[K`.
+fn colour(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix('[')?;
+    let length = inside.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').take(12).count();
+    let ends = matches!(inside.as_bytes().get(length), Some(b'm' | b'K'));
+    ends.then_some(length + 2)
+}
+
 /// Blanks that no program writes into a line: a terminal filled its width with them where it wrapped one.
 const PADDING: &str = "                                        ";
 
@@ -38,10 +71,34 @@ pub(in crate::read) fn without_escapes(line: &str) -> Option<(&'static str, Stri
     if !line.is_ascii() && !line.contains('"') && line.contains('\u{201d}') {
         return Some(("typographic", line.replace(['\u{201c}', '\u{201d}'], "\"")));
     }
+    if let Some(plain) = without_markup(line) {
+        return Some(("markup", plain));
+    }
     let bytes = line.as_bytes();
     let escaped = memchr::memchr_iter(b'\\', bytes).filter(|at| bytes.get(at + 1) == Some(&b'"')).count();
     (escaped > 0 && escaped == line.matches('"').count() && !line.contains("\\\\\""))
         .then(|| ("escaped", line.replace("\\\"", "\"").replace("\\t", "\t")))
+}
+
+/// A line in which Markdown or Jira escaped the brackets: a pair of them, as heads have.
+fn without_markup(line: &str) -> Option<String> {
+    const ESCAPED: [char; 8] = ['[', ']', '{', '}', '_', '*', '#', '|'];
+    let (_, behind) = line.split_once("\\[")?;
+    let (inside, _) = behind.split_once(']')?;
+    if inside.contains(['[', ']', '"']) {
+        return None;
+    }
+    let mut plain = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once('\\') {
+        plain.push_str(before);
+        if !after.starts_with(ESCAPED) {
+            plain.push('\\');
+        }
+        rest = after;
+    }
+    plain.push_str(rest);
+    Some(plain)
 }
 
 /// What follows `<p>` and the like.

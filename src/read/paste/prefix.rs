@@ -16,12 +16,15 @@ type Way = fn(&str) -> Option<&str>;
 
 /// What was taken off, and the rest.
 pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
-    let ways: [(&'static str, Way); 12] = [
+    let ways: [(&'static str, Way); 14] = [
         ("mark", mark),
         ("number", number),
         ("epoch", epoch),
         ("grep", file_name),
-        ("stern", pod_and_container),
+        ("details", details),
+        ("events", events),
+        // `journalctl --output=verbose` and `export`.
+        ("journal", |line| line.strip_prefix("MESSAGE=")),
         ("stream", stream),
         ("host", host),
         ("supervisor", supervisor),
@@ -36,14 +39,20 @@ pub(super) fn take_off(line: &str) -> Option<(&'static str, &str)> {
         if taken.contains('"') && ends_early(rest) {
             return None;
         }
-        let is_enveloped = matches!(*name, "mark" | "number" | "grep") && envelope::is_enveloped(rest);
-        (is_enveloped || begins_record(rest)).then_some((*name, rest))
+        let is_mark = matches!(*name, "mark" | "number");
+        let is_enveloped = (is_mark || *name == "grep") && envelope::is_enveloped(rest);
+        // `- ` before a line that stands in the marks of code.
+        let is_code = || is_mark && rest.strip_prefix('`').is_some_and(begins_record);
+        (is_enveloped || begins_record(rest) || envelope::is_dated(rest) || is_code()).then_some((*name, rest))
     })
 }
 
-/// Takes off what a whole head behind it makes certain, though it begins as a record may.
+/// Takes off what is certain by its own form and a record behind it, though it begins as a record may.
 pub(super) fn take_off_certain(line: &str) -> Option<(&'static str, &str)> {
-    stamp(line).map(|rest| ("timestamp", rest)).or_else(|| columns(line).map(|rest| ("columns", rest)))
+    stamp(line)
+        .map(|rest| ("timestamp", rest))
+        .or_else(|| columns(line).map(|rest| ("columns", rest)))
+        .or_else(|| gcloud(line).map(|rest| ("gcloud", rest)))
 }
 
 /// True where a record begins, or the date of another tool's.
@@ -73,7 +82,7 @@ fn number(line: &str) -> Option<&str> {
         return None;
     }
     let rest = line.get(digits..)?;
-    let marked = rest.strip_prefix([':', '.', ')', '|']);
+    let marked = rest.strip_prefix([':', '.', ')', '|']).or_else(|| rest.trim_start().strip_prefix(['|', '│']));
     let rest = marked.unwrap_or(rest);
     // `grep -n` puts nothing between its mark and the line.
     (rest.starts_with([' ', '\t']) || marked.is_some() && rest.starts_with('[')).then(|| rest.trim_start())
@@ -99,19 +108,63 @@ fn file_name(line: &str) -> Option<&str> {
     Some(numbered.unwrap_or(rest).trim_start())
 }
 
-/// `web-5d9c8b7f4-x2x8p nginx `.
-fn pod_and_container(line: &str) -> Option<&str> {
+/// `web-5d9c8b7f4-x2x8p nginx `, with a bar behind it in k9s, and the namespace before it (`stern --all-namespaces`):
+/// the name of the pod, and the record behind it.
+pub(super) fn pod(line: &str) -> Option<(&str, &str)> {
+    let behind_namespace =
+        || line.split_once(' ').filter(|(name, _)| is_label(name)).and_then(|(_, rest)| named_pod(rest));
+    named_pod(line).or_else(behind_namespace)
+}
+
+fn named_pod(line: &str) -> Option<(&str, &str)> {
     let (pod, rest) = line.split_once(' ')?;
     let (container, rest) = rest.split_once(' ')?;
-    let is_name = |word: &str| {
-        !word.is_empty()
-            && word.len() <= 253
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+    let is_pod =
+        is_label(pod) && pod.contains('-') && !pod.contains('.') && pod.bytes().any(|byte| byte.is_ascii_digit());
+    let rest = rest.trim_start_matches(['|', '│', ' ']);
+    (is_pod && is_label(container) && begins_record(rest)).then_some((pod, rest))
+}
+
+/// A name as Kubernetes has them.
+fn is_label(word: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    !word.is_empty() && word.len() <= 253 && word.bytes().all(is_part)
+}
+
+/// `com.docker.compose.service=web,tier=front ` (`docker logs --details`).
+fn details(line: &str) -> Option<&str> {
+    let (labels, rest) = line.split_once(' ')?;
+    let is_label = |label: &str| {
+        let (key, value) = label.split_once('=').unwrap_or_default();
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+        !key.is_empty() && key.bytes().chain(value.bytes()).all(is_part)
     };
-    let is_pod = is_name(pod) && pod.contains('-') && pod.bytes().any(|byte| byte.is_ascii_digit());
-    (is_pod && is_name(container)).then(|| rest.trim_start())
+    (labels.len() <= UNKNOWN_BYTES_MAX * 3 && labels.split(',').all(is_label)).then_some(rest)
+}
+
+/// `EVENTS`, number, time and stream before the line, which ends in its own time (`aws logs filter-log-events --output text`).
+fn events(line: &str) -> Option<&str> {
+    let mut columns = line.strip_prefix("EVENTS\t")?.splitn(4, '\t');
+    let (_id, time, _stream) = (columns.next()?, columns.next()?, columns.next()?);
+    let is_time = time.len() == 13 && time.bytes().all(|byte| byte.is_ascii_digit());
+    columns.next().filter(|_| is_time)
+}
+
+/// `ERROR 2026-03-12T10:15:02Z [resource.labels.containerName: nginx] `: a row of Cloud Logging.
+fn gcloud(line: &str) -> Option<&str> {
+    let (level, rest) = line.split_once(' ')?;
+    let (stamp, mut rest) = rest.split_once(' ')?;
+    let is_level = level.len() <= 9 && level.bytes().all(|byte| byte.is_ascii_uppercase());
+    iso_stamp(stamp).filter(|_| is_level && stamp.as_bytes().get(10) == Some(&b'T'))?;
+    let is_labelled = rest.starts_with("[resource.") || rest.starts_with("[labels.");
+    while let Some((inside, behind)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        let Some((key, _)) = inside.split_once(": ") else { break };
+        if !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'/' | b'-')) {
+            break;
+        }
+        rest = behind;
+    }
+    (is_labelled && begins_record(rest)).then_some(rest)
 }
 
 /// `web/nginx/0f3c2a `, `/ecs/web ` of CloudWatch, `[web-1] `, `web.1: `.
@@ -153,17 +206,29 @@ fn supervisor(line: &str) -> Option<&str> {
 pub(in crate::read) fn unknown(line: &str) -> Option<&str> {
     let ends = line.char_indices().take_while(|(at, _)| *at <= UNKNOWN_BYTES_MAX);
     let blanks = ends.filter(|(_, c)| matches!(c, ' ' | '\t')).map(|(at, _)| at + 1);
-    let at = blanks.into_iter().find(|at| line.get(*at..).is_some_and(table::has_head))?;
+    let at = blanks.clone().find(|at| line.get(*at..).is_some_and(table::has_head));
+    // Lines of a host, of PHP-FPM, of uWSGI and of a traceback have no such head; behind a time they begin nonetheless.
+    let at = at.or_else(|| blanks.into_iter().find(|at| line.split_at_checked(*at).is_some_and(is_timed_line)))?;
     let (before, rest) = line.split_at_checked(at)?;
     is_of_tool(before).then_some(rest)
+}
+
+/// True where a line without a head of its own begins behind a prefix that tells the time.
+fn is_timed_line((before, rest): (&str, &str)) -> bool {
+    let tells_time = before.split_whitespace().any(|word| word.matches(':').count() == 2);
+    let begins = || match table::begins_record(rest) {
+        Some(format) => matches!(format, Format::Host | Format::Exception),
+        None => envelope::is_dated(rest),
+    };
+    tells_time && !rest.starts_with([' ', '\t']) && begins()
 }
 
 /// Bytes of such a prefix: a date in words, a name and a few marks.
 const UNKNOWN_BYTES_MAX: usize = 100;
 
 fn is_of_tool(prefix: &str) -> bool {
-    const MARKS: [&str; 12] =
-        ["|", "-", "stdout", "stderr", "stdout:", "stderr:", "output:", "out:", "err:", "log:", "am", "pm"];
+    const MARKS: [&str; 14] =
+        ["|", "│", "@", "-", "stdout", "stderr", "stdout:", "stderr:", "output:", "out:", "err:", "log:", "am", "pm"];
     let is_dated = |word: &str| {
         let word = word.trim_end_matches(',');
         word.len() == 3
