@@ -22,6 +22,7 @@ use super::causes::Symptoms;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
+use super::place::words_of;
 use super::verdict::{Quote, Source, Ticket};
 use crate::read::address::AddressMatch;
 use crate::read::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
@@ -87,6 +88,8 @@ pub struct Case<'a> {
     pub address: AddressMatch,
     /// How likely it is that this Gunicorn, or one of those in view, is the one: less than 1 where another may be.
     pub weight: f64,
+    /// Several Gunicorns may be the one, and this one is called as the request says.
+    pub is_called: bool,
     /// The worker's end that fits best, with the key that names it.
     pub death: Option<(DeathKey, &'a Death)>,
     /// What the case was before the root of `no live upstreams` was looked up.
@@ -283,6 +286,16 @@ pub fn access_quote(access: &Seen<NginxAccess>) -> Quote {
         }
     }
     Quote { source: Source::NginxAccess, text: quotable(words), ticket: Some(access.ticket) }
+}
+
+/// What a request says of its application: nginx's virtual host and block, and the first part of the path, by which locations
+/// lead to one.
+pub(super) fn words_of_request(request: &Request, upstream: Option<&str>) -> Vec<u64> {
+    let error = request.error();
+    let server = error.map(|error| error.what.server.as_str());
+    let block = error.and_then(|error| error.what.upstream.as_deref()).or(upstream);
+    let path = request.target().split(['?', '#']).next().and_then(|path| path.get(1..)?.split('/').next());
+    [server, block, path].into_iter().flatten().flat_map(words_of).collect()
 }
 
 /// `2.003` of a duration.

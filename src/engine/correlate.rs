@@ -2,6 +2,7 @@
 
 pub mod alignment;
 pub mod coverage;
+mod groups;
 pub mod gunicorn;
 pub mod join;
 pub mod link;

@@ -1,10 +1,10 @@
 //! The case of a request: whom it went to, which Gunicorn that is, which of its workers ended, and what others met.
 
-use super::case::{Case, DeathKey, Sight, Trigger, Workers};
+use super::case::{Case, DeathKey, Sight, Trigger, Workers, words_of_request};
 use super::correlate::Interval;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
-use super::correlate::world::{Failure, World};
+use super::correlate::world::{Failure, World, area_of};
 use super::outcome::{death_interval, death_of_500, failed_at, has_page_of_nginx, symptom_of};
 use super::sites::{SiteRef, Sites};
 use super::topology::{ELSEWHERE, Ties};
@@ -78,9 +78,9 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
     let request = site.requests.get(id)?;
     let aim = aim_of(request, &site.world)?;
     let sight = Sight::new(sites, at, ties)?;
-    let found = sight.instance_for(aim.upstream);
-    let found = found.filter(|(instance, ..)| !site.world.is_of_another_upstream(instance, aim.upstream));
-    let weight = found.map_or_else(|| sight.weight(), |(_, _, weight)| weight);
+    let found = sight.instance_called(aim.upstream, || words_of_request(request, aim.upstream));
+    let found = found.filter(|found| !site.world.is_of_another_upstream(found.instance, aim.upstream));
+    let weight = found.map_or_else(|| sight.weight(), |found| found.weight);
     let mut case = Case {
         trigger: Trigger::Request,
         symptom: aim.symptom,
@@ -88,9 +88,10 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
         at: aim.at,
         upstream: aim.upstream,
         sight,
-        instance: found.map(|(instance, ..)| instance),
-        address: found.map_or(AddressMatch::Unknown, |(_, address, _)| address),
+        instance: found.map(|found| found.instance),
+        address: found.map_or(AddressMatch::Unknown, |found| found.address),
         weight,
+        is_called: found.is_some_and(|found| found.by_name),
         death: None,
         derived_from: aim.derived_from,
         borrowed_symptom: aim.borrowed,
@@ -176,17 +177,30 @@ pub(super) fn upstream_of(request: &Request) -> Option<&str> {
     of_access.filter(|address| !address.is_empty()).or(of_error)
 }
 
-/// The failure that emptied the group of servers: on the same nginx worker and server, not long before.
+/// The failure that emptied the group of servers: of one of its servers, on the same nginx worker, not long before. Where nobody
+/// told whose server it was, of the same virtual host, and of requests alike where there are any.
 fn root_of<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a Failure> {
     let error = request.error()?;
-    world.failures.iter().rev().find(|failure| {
+    let group = error.what.upstream.as_deref();
+    let fits = |failure: &&Failure| {
         failure.symptom != Symptom::NoLiveUpstreams
             && failure.symptom != Symptom::ClientClosed
             && failure.at.from <= at.to
             && failure.at.distance(at) <= ROOT_AGE_MAX_SECONDS * SECOND
             && *failure.server == *error.what.server
             && (failure.pid.is_none() || error.what.pid.is_none() || failure.pid == error.what.pid)
-    })
+    };
+    let area = area_of(request.target());
+    let (mut of_area, mut of_host) = (None, None);
+    for failure in world.failures.iter().rev().filter(fits) {
+        match world.is_of_group(failure, group) {
+            Some(true) => return Some(failure),
+            Some(false) => {}
+            None if failure.area == area => of_area = of_area.or(Some(failure)),
+            None => of_host = of_host.or(Some(failure)),
+        }
+    }
+    of_area.or(of_host)
 }
 
 /// The access line says that nginx could not connect, and its error line is missing or doubtful: the errno is the one
@@ -242,16 +256,17 @@ fn death_for<'a>(case: &Case<'a>) -> Option<(DeathKey, &'a Death)> {
         return None;
     }
     let serial = case.workers() != Workers::Concurrent;
-    let own: Vec<u64> =
-        case.instances().filter(|instance| case.may_have_answered(instance)).map(|instance| instance.source).collect();
+    let own: Vec<&Instance> = case.instances().filter(|instance| case.may_have_answered(instance)).collect();
+    let is_own = |death: &Death| {
+        let mut of_stream = own.iter().filter(|instance| instance.source == death.source);
+        of_stream.any(|instance| instance.may_be_of_primary(death.primary, case.upstream))
+    };
     let deaths = case.keyed_deaths().rev().take(1_024);
     deaths
         .filter(|(_, death)| {
             // An abort that Gunicorn answered with 500 is another request's, unless this one was cut in its middle.
             let answered = death.request.is_some() && death.signal.is_none() && death.code.is_none();
-            own.contains(&death.source)
-                && !answered
-                && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
+            is_own(death) && !answered && death_interval(death).near(case.at, -1_500 * MILLISECOND, 1_500 * MILLISECOND)
         })
         .min_by_key(|(key, death)| {
             let taken = serial && case.request.is_taken(death);

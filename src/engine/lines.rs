@@ -7,7 +7,7 @@ use super::timers::{REVISIT, Timer};
 use super::topology::Role;
 use super::verdict::Ticket;
 use super::{Decision, Engine};
-use crate::read::evidence::{Evidence, GunicornEvent, Host, Nanos, Proof, Server};
+use crate::read::evidence::{Evidence, GunicornEvent, Host, Nanos, Proof, Server, Symptom};
 use std::sync::Arc;
 
 /// One line on its way through the engine.
@@ -43,6 +43,11 @@ impl Engine {
             site.world.fail(&seen, symptom);
         }
         let id = site.requests.join_error(line.now, due, seen, evidence.genuine);
+        if symptom == Some(Symptom::NoLiveUpstreams)
+            && let Some(request) = site.requests.get(id).filter(|request| request.genuine)
+        {
+            site.world.learn_group(&request.errors);
+        }
         self.joined(line, id)
     }
 

@@ -40,10 +40,73 @@ pub struct Place {
     pub namespace: u64,
     /// Addresses without a port and names by which an nginx may reach it, lower case, at most [`NAMES_MAX`].
     pub names: Vec<String>,
+    /// Hashes of the words in the name of the file, container or unit ([`words_of`]): `gunicorn-shop.log` is the log of `shop`.
+    pub words: Vec<u64>,
     /// Explicit rules of the topology that name it as nginx's side, a bit each.
     pub nginx_of: u64,
     /// Explicit rules of the topology that name it as the application server's side, a bit each.
     pub server_of: u64,
+}
+
+/// Words of one name that are kept.
+const WORDS_MAX: usize = 8;
+
+/// Hashes of the words of a name that tell one service from another: what logs, servers and stages are called in general does
+/// not.
+pub fn words_of(name: &str) -> impl Iterator<Item = u64> {
+    const GENERAL: [&str; 44] = [
+        "access",
+        "api",
+        "app",
+        "application",
+        "backend",
+        "com",
+        "container",
+        "current",
+        "daemon",
+        "debug",
+        "default",
+        "dev",
+        "django",
+        "err",
+        "error",
+        "errors",
+        "flask",
+        "gunicorn",
+        "http",
+        "https",
+        "journal",
+        "json",
+        "local",
+        "localhost",
+        "log",
+        "logs",
+        "main",
+        "net",
+        "nginx",
+        "org",
+        "out",
+        "prod",
+        "production",
+        "server",
+        "service",
+        "site",
+        "staging",
+        "stderr",
+        "stdout",
+        "svc",
+        "test",
+        "txt",
+        "web",
+        "www",
+    ];
+    let words = name.split(|c: char| !c.is_alphanumeric()).map(str::to_ascii_lowercase);
+    let telling = words.filter(|word| {
+        word.len() > 1
+            && !word.bytes().all(|byte| byte.is_ascii_digit())
+            && GENERAL.binary_search(&word.as_str()).is_err()
+    });
+    telling.take(WORDS_MAX).map(|word| hash64(word.as_bytes()))
 }
 
 /// One file or container of a place: format, clock and coverage are of a stream.

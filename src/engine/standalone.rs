@@ -125,6 +125,7 @@ impl Engine {
             instance,
             address: AddressMatch::Unknown,
             weight: 1.0,
+            is_called: false,
             death,
             derived_from: None,
             borrowed_symptom: false,

@@ -10,7 +10,7 @@
 //! Pure: paths and names in, places out. They are those of the live pipeline (`src/scan/place.rs`), where the path of a
 //! file, the name in a line and the resource of a span say the same.
 
-use crate::engine::place::{Machine, Place, Stream};
+use crate::engine::place::{Machine, Place, Stream, words_of};
 use crate::read::evidence::{self, Evidence, OriginKind};
 use crate::read::formats::Format;
 use crate::read::text::hash64;
@@ -71,6 +71,8 @@ pub(super) struct Sites {
     by_stream: BTreeMap<u64, Arc<Place>>,
     /// Lines with an origin stand in its place.
     by_origin: bool,
+    /// Words in the names of the files.
+    words: BTreeMap<u64, Vec<u64>>,
     /// The only host that is named, on which all containers are then.
     host: Option<String>,
 }
@@ -78,6 +80,12 @@ pub(super) struct Sites {
 impl Sites {
     /// Finds the sites of a run.
     pub(super) fn of(streams: &BTreeMap<u64, Seen>) -> Sites {
+        let name = |seen: &Seen| Some(seen.path.as_deref()?.rsplit('/').next()?.to_owned());
+        let named = streams.iter().filter_map(|(id, seen)| Some((*id, words_of(&name(seen)?).collect())));
+        Sites { words: named.collect(), ..Sites::placed(streams) }
+    }
+
+    fn placed(streams: &BTreeMap<u64, Seen>) -> Sites {
         let mut sites = Sites::default();
         for (id, seen) in streams {
             if let Some(place) = seen.path.as_deref().and_then(of_path) {
@@ -108,7 +116,9 @@ impl Sites {
 
     /// What the engine knows a stream by, where its lines do not say more.
     pub(super) fn stream(&self, id: u64) -> Stream {
-        Stream { id, place: self.by_stream.get(&id).cloned().unwrap_or_default() }
+        let place = self.by_stream.get(&id).cloned().unwrap_or_default();
+        let Some(words) = self.words.get(&id) else { return Stream { id, place } };
+        Stream { id, place: Arc::new(Place { words: words.clone(), ..Place::clone(&place) }) }
     }
 
     /// True where no file has a known place.
@@ -139,6 +149,7 @@ impl Sites {
             // What one file or one run shows together was started together.
             namespace: if origin.machine == Machine::Host { 0 } else { hash64(b"explain") },
             names,
+            words: words_of(&origin.name).collect(),
             ..Place::default()
         };
         Stream { id: hash64(format!("{id} {}", place.site).as_bytes()), place: Arc::new(place) }

@@ -16,7 +16,7 @@
 mod names;
 
 use super::fields::Fields;
-use crate::engine::place::{Machine, NAMES_MAX, Place, RULES_MAX};
+use crate::engine::place::{Machine, NAMES_MAX, Place, RULES_MAX, words_of};
 use crate::otlp::{Attributes, LogRecord};
 use crate::read::text::hash64;
 use names::{Known, OfPath};
@@ -90,7 +90,12 @@ impl Sites {
     /// not say it.
     pub fn of_record(&self, resource: Attributes<'_>, record: &LogRecord<'_>, path: &[u8]) -> Place {
         let own = names::of_record(record);
-        self.place(&Known::new(Fields::of(resource), own, OfPath::read(path)))
+        let mut place = self.place(&Known::new(Fields::of(resource), own, OfPath::read(path)));
+        if place.words.is_empty() {
+            let name = path.rsplit(|byte| *byte == b'/').next().and_then(|name| std::str::from_utf8(name).ok());
+            place.words.extend(name.into_iter().flat_map(words_of));
+        }
+        place
     }
 
     /// The place of the lines of a file, where its path names a pod or container.
@@ -110,6 +115,7 @@ impl Sites {
             host: host(known).map_or(0, |host| hash64(host.to_ascii_lowercase().as_bytes())),
             namespace: namespace.map_or(0, |name| hash64(name.as_bytes())),
             names: names(known, machine),
+            words: words(known),
             nginx_of: 0,
             server_of: 0,
         };
@@ -217,6 +223,12 @@ fn is_inner(host: &str, known: &Known<'_>) -> bool {
 const SHORT_ID: usize = 12;
 
 /// Addresses and names by which an nginx may reach it.
+/// Words in the names of its application, the nearest name.
+fn words(known: &Known<'_>) -> Vec<u64> {
+    let name = known.first(&["service.name", COMPOSE_SERVICE, "container.name", "k8s.container.name"]);
+    name.map_or_else(Vec::new, |name| words_of(&name).collect())
+}
+
 fn names(known: &Known<'_>, machine: Machine) -> Vec<String> {
     let mut names = Names { names: Vec::new(), bytes: 0 };
     for name in ["k8s.pod.ip", "server.address", "k8s.pod.hostname", "k8s.pod.name", "container.name"] {

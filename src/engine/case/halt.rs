@@ -98,7 +98,13 @@ impl Case<'_> {
         // Reset while its workers were failing, just before the halt was written.
         let at_edge =
             |change: &&Change| change.phase == Phase::Down(reason) && self.at.near(change.at, -SECOND, 3 * SECOND);
+        let listens_after = |halted: &Change| {
+            instance.after(halted, |phase| *phase == Phase::Listening).is_some_and(|start| start.at.from <= self.at.to)
+        };
         let halted = instance.changes.iter().rev().filter(|_| self.is_cut_off()).find(at_edge)?;
+        if listens_after(halted) {
+            return None;
+        }
         let rule = if starved(self, halted) { rules.starved } else { rules.edge };
         Claim::with(rule, with_exception(self, halted.quote.clone()))
     }

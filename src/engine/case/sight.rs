@@ -15,11 +15,16 @@ use crate::engine::correlate::world::{Failure, HostSeen, World};
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::place::{Machine, Place};
 use crate::engine::sites::{SiteRef, Sites};
-use crate::engine::topology::Ties;
+use crate::engine::topology::{ELSEWHERE, Ties};
 use crate::engine::verdict::Quote;
 use crate::read::address::{AddressMatch, is_local};
 use crate::read::evidence::{GunicornAccess, Nanos, SECOND, Symptom};
 use crate::read::nginx_conf::NginxConf;
+
+/// Gunicorns of which each may be the one: past it none is likely enough to be worth a word.
+const RIVALS_MAX: usize = 16;
+/// Boots of two logs that are compared, the newest.
+const BOOTS_MAX: usize = 32;
 
 /// Names one end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,18 @@ struct Server<'a> {
     site: SiteRef,
     world: &'a World,
     weight: f64,
+}
+
+/// The Gunicorn that a request went to.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Chosen<'a> {
+    pub(in crate::engine) instance: &'a Instance,
+    /// How well its address fits.
+    pub(in crate::engine) address: AddressMatch,
+    /// How likely it is that one.
+    pub(in crate::engine) weight: f64,
+    /// Several fit as well, and its name decided.
+    pub(in crate::engine) by_name: bool,
 }
 
 /// What a request of one nginx may be explained by.
@@ -190,20 +207,52 @@ impl<'a> Sight<'a> {
 
     /// The Gunicorn that the upstream most likely is, how well it fits, and how likely it is that one.
     pub(in crate::engine) fn instance_for(&self, upstream: Option<&str>) -> Option<(&'a Instance, AddressMatch, f64)> {
+        self.instance_called(upstream, Vec::new).map(|found| (found.instance, found.address, found.weight))
+    }
+
+    /// The same. Where no address decides, the one that is called as the request says, if there is only one.
+    pub(in crate::engine) fn instance_called(
+        &self,
+        upstream: Option<&str>,
+        words: impl FnOnce() -> Vec<u64>,
+    ) -> Option<Chosen<'a>> {
         let instances = self
             .servers
             .iter()
             .flat_map(|server| server.world.gunicorns.instances.iter().map(move |instance| (instance, server)));
         let fitting = instances.map(|(instance, server)| (instance, instance.matches(upstream), server.weight));
         let best = fitting.clone().max_by_key(|(instance, fit, _)| (*fit, instance.last_at.from))?;
-        // As many services fit as well: each is as likely.
-        let mut services: Vec<u64> =
-            fitting.filter(|(_, fit, _)| *fit == best.1).map(|(instance, _, _)| instance.service).collect();
-        services.retain(|service| *service != 0);
-        services.sort_unstable();
-        services.dedup();
-        let (instance, fit, weight) = best;
-        Some((instance, fit, weight.min(1.0 / services.len().max(1) as f64)))
+        // As many applications fit as well: each is as likely.
+        let mut others: Vec<&Instance> = Vec::new();
+        for (instance, ..) in fitting.filter(|(_, fit, _)| *fit == best.1) {
+            if others.len() < RIVALS_MAX && !others.iter().any(|other| self.are_one_application(other, instance)) {
+                others.push(instance);
+            }
+        }
+        let (instance, address, weight) = best;
+        if others.len() > 1 {
+            let words = words();
+            let mut called = others.iter().filter(|other| other.words.iter().any(|word| words.contains(word)));
+            if let (Some(instance), None) = (called.next(), called.next()) {
+                return Some(Chosen { instance, address, weight: ELSEWHERE, by_name: true });
+            }
+        }
+        let weight = weight.min(1.0 / others.len().max(1) as f64);
+        Some(Chosen { instance, address, weight, by_name: false })
+    }
+
+    /// True for two logs of one application: of its replicas, or of the same process, which writes both. Pids are the same in
+    /// many containers, when they booted is not.
+    fn are_one_application(&self, one: &Instance, other: &Instance) -> bool {
+        if one.source == other.source || one.service != 0 && one.service == other.service {
+            return true;
+        }
+        let boots_of = |source: u64| {
+            let boots = self.servers.iter().flat_map(|server| server.world.gunicorns.boots.iter().rev());
+            boots.filter(move |boot| boot.source == source).take(BOOTS_MAX)
+        };
+        boots_of(one.source)
+            .any(|boot| boots_of(other.source).any(|same| (same.worker, same.at) == (boot.worker, boot.at)))
     }
 
     /// How likely it is that what its servers tell is of this request.
@@ -299,7 +348,7 @@ impl<'a> Case<'a> {
         if self.is_stranger(instance) || instance.matches(self.upstream) == AddressMatch::No {
             return false;
         }
-        let own = self.instance.filter(|_| self.address >= AddressMatch::Maybe);
+        let own = self.instance.filter(|_| self.address >= AddressMatch::Maybe || self.is_called);
         own.is_none_or(|own| own.source == instance.source || self.is_replica(instance.source))
     }
 

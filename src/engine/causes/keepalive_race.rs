@@ -87,6 +87,10 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
             None
         };
     }
+    // Its configuration is known and does not say so: only nginx 1.29.7 and later keep some then.
+    if case.nginx_conf().is_some() && !case.passes.is_empty() && case.keeps_connections().is_none() {
+        return Claim::of(UNTIMED);
+    }
     let fresh =
         case.last_attempt().is_some_and(|attempt| matches!(attempt.connect_time, Logged::Value(time) if time > 0));
     let leaving = case.phase_before(|phase| matches!(phase, Phase::Stopping | Phase::Reloading | Phase::Recycling));

@@ -10,6 +10,7 @@ pub use ends::DEATHS_MAX;
 use ends::{halts_for_exit, push_quote, reap};
 
 use super::{Interval, Seen};
+use crate::engine::place::Place;
 use crate::engine::verdict::{Quote, Source};
 use crate::read::address::{AddressMatch, compare};
 use crate::read::evidence::{Gunicorn, GunicornEvent, Nanos, SECOND};
@@ -75,6 +76,8 @@ pub struct Instance {
     pub source: u64,
     /// Hash of its service; 0 when unknown.
     pub service: u64,
+    /// What its file or container is called ([`crate::engine::place::words_of`]).
+    pub words: Vec<u64>,
     /// `23.0.0`; empty when its start was not seen.
     pub version: String,
     /// `sync`, `gthread`, ...; empty when its start was not seen.
@@ -112,10 +115,11 @@ struct Primary {
 const PRIMARIES_MAX: usize = 8;
 
 impl Instance {
-    fn new(source: u64, service: u64, at: Interval) -> Instance {
+    fn new(source: u64, place: &Place, at: Interval) -> Instance {
         Instance {
             source,
-            service,
+            service: place.service,
+            words: place.words.clone(),
             version: String::new(),
             worker_class: String::new(),
             addresses: Vec::new(),
@@ -152,6 +156,21 @@ impl Instance {
                 self.addresses.push(address.clone());
             }
         }
+    }
+
+    /// Where it listens, and where other primary processes of this stream do.
+    pub(in crate::engine) fn all_addresses(&self) -> impl Iterator<Item = &str> {
+        let of_primaries = self.primaries.iter().flat_map(|primary| &primary.addresses);
+        self.addresses.iter().chain(of_primaries).map(String::as_str)
+    }
+
+    /// False where a primary process of this stream listens elsewhere, and another one where nginx tried.
+    pub(in crate::engine) fn may_be_of_primary(&self, pid: Option<u32>, upstream: Option<&str>) -> bool {
+        let Some(upstream) = upstream else { return true };
+        let listens_there =
+            |primary: &Primary| primary.addresses.iter().any(|bound| compare(upstream, bound) != AddressMatch::No);
+        let Some(own) = self.primaries.iter().find(|primary| Some(primary.pid) == pid) else { return true };
+        listens_there(own) || !self.primaries.iter().any(listens_there)
     }
 
     /// How well the upstream fits where it listens.
@@ -225,7 +244,7 @@ const RECENT_MAX: usize = 256;
 
 impl Gunicorns {
     /// Takes one line of a Gunicorn's log.
-    pub fn handle(&mut self, now: Nanos, service: u64, seen: &Seen<Gunicorn>) {
+    pub fn handle(&mut self, now: Nanos, place: &Place, seen: &Seen<Gunicorn>) {
         let quote = Quote { source: Source::Gunicorn, text: message_of(&seen.text), ticket: Some(seen.ticket) };
         let emitter = seen.what.pid;
         let at = seen.at;
@@ -236,7 +255,7 @@ impl Gunicorns {
             E::BootFailed => halts_for_exit(&self.deaths, seen),
             _ => false,
         };
-        let instance = self.instance_mut(seen.source, service, at);
+        let instance = self.instance_mut(seen.source, place, at);
         instance.last_at = at;
         instance.hears_of(emitter);
         match &seen.what.event {
@@ -371,7 +390,7 @@ impl Gunicorns {
         }
     }
 
-    fn instance_mut(&mut self, source: u64, service: u64, at: Interval) -> &mut Instance {
+    fn instance_mut(&mut self, source: u64, place: &Place, at: Interval) -> &mut Instance {
         if let Some(index) = self.instances.iter().position(|instance| instance.source == source) {
             return &mut self.instances[index];
         }
@@ -380,7 +399,7 @@ impl Gunicorns {
             let oldest = (0..self.instances.len()).min_by_key(|index| self.instances[*index].last_at.from).unwrap_or(0);
             self.instances.swap_remove(oldest);
         }
-        self.instances.push(Instance::new(source, service, at));
+        self.instances.push(Instance::new(source, place, at));
         let last = self.instances.len() - 1;
         &mut self.instances[last]
     }

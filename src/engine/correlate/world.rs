@@ -2,7 +2,9 @@
 
 use super::alignment::{Alignment, Clock};
 use super::coverage::{Coverage, READ_ABOUT};
+use super::groups::Groups;
 use super::gunicorn::{Gunicorns, Instance};
+
 use super::link::Learned;
 use super::skew::Skew;
 use super::spans::{Spans, hash_text};
@@ -40,6 +42,8 @@ pub struct Failure {
     pub upstream: Arc<str>,
     /// Path without query, hashed; 0 where there is none.
     pub path: u64,
+    /// The first part of the path, hashed: locations that lead to different applications differ in it.
+    pub area: u64,
     /// `server:` of the line.
     pub server: Arc<str>,
     /// The line's record.
@@ -64,6 +68,7 @@ impl Failure {
             symptom,
             upstream: shared(what.upstream.as_deref().unwrap_or_default(), |failure| &failure.upstream),
             path: hash_text(path.as_bytes()),
+            area: area_of(path),
             server: shared(&what.server, |failure| &failure.server),
             ticket: error.ticket,
             message: shared(&what.message, |failure| &failure.message),
@@ -75,6 +80,13 @@ impl Failure {
     pub fn quote(&self) -> Quote {
         words_of_error(&self.message, &self.action, self.ticket)
     }
+}
+
+/// The first part of a path, hashed: `/shop` of `/shop/cart?x=1`.
+pub(in crate::engine) fn area_of(target: &str) -> u64 {
+    let inside = target.get(1..).unwrap_or_default();
+    let end = inside.find(['/', '?']).unwrap_or(inside.len());
+    hash_text(inside.get(..end).unwrap_or_default().as_bytes())
 }
 
 /// A line of the kernel, systemd, Kubernetes or a supervisor.
@@ -101,6 +113,8 @@ pub struct World {
     pub hosts: VecDeque<HostSeen>,
     /// Failing answers in Gunicorn's access log.
     pub answers: VecDeque<Seen<GunicornAccess>>,
+    /// Which server is of which block.
+    groups: Groups,
     /// Failed attempts.
     pub failures: VecDeque<Failure>,
     /// The newest failure of each symptom: most that are looked for are not there.
@@ -141,7 +155,7 @@ impl World {
                     push(&mut self.hosts, HostSeen { seen, used: false, arrived: now });
                 }
                 let seen = Seen { ticket, source, at, text: evidence.text, words: 0, what: gunicorn };
-                self.gunicorns.handle(now, stream.place.service, &seen);
+                self.gunicorns.handle(now, &stream.place, &seen);
             }
             Proof::GunicornAccess(access) => {
                 self.note_gunicorn_line(at);
@@ -262,6 +276,25 @@ impl World {
             *newest = error.at.to.max(*newest);
         }
         push(&mut self.failures, failure);
+    }
+
+    /// A request found no server of its block in working order: those that it had tried before are of that block.
+    pub(in crate::engine) fn learn_group(&mut self, errors: &[Seen<NginxError>]) {
+        let Some((last, before)) = errors.split_last() else { return };
+        let Some(group) = last.what.upstream.as_deref().filter(|_| last.what.symptom == Some(Symptom::NoLiveUpstreams))
+        else {
+            return;
+        };
+        let tried = before
+            .iter()
+            .filter(|error| error.what.symptom.is_some())
+            .filter_map(|error| error.what.upstream.as_deref());
+        tried.filter(|server| *server != group).for_each(|server| self.groups.learn(group, server));
+    }
+
+    /// Whether a failed attempt was on a server of this block; `None` where nobody told.
+    pub(in crate::engine) fn is_of_group(&self, failure: &Failure, group: Option<&str>) -> Option<bool> {
+        self.groups.has(group?, &failure.upstream, self.nginx.as_deref())
     }
 
     /// True when an attempt failed so within so many seconds before a time, or after it.

@@ -11,6 +11,8 @@ pub struct Death {
     pub source: u64,
     /// The worker; [`Death::UNKNOWN_WORKER`] where no line names it.
     pub worker: u32,
+    /// The primary process that told of it; several may write one stream.
+    pub primary: Option<u32>,
     /// First sign.
     pub from: Interval,
     /// Last sign.

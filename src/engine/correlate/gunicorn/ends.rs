@@ -32,6 +32,8 @@ impl Gunicorns {
                 instance.crew.ends(seen.at, worker);
             }
         }
+        // A worker's own lines do not say whose it is.
+        let primary = seen.what.pid.filter(|pid| *pid != worker && worker != Death::UNKNOWN_WORKER);
         // The lines after one that names no worker tell whose it was.
         let unnamed = self.deaths.iter_mut().rev().take(64).find(|death| {
             death.source == seen.source
@@ -52,11 +54,13 @@ impl Gunicorns {
             if seen.at.to > death.to.to {
                 death.to = seen.at;
             }
+            death.primary = death.primary.or(primary);
             push_quote(&mut death.quotes, quote);
             mark(death);
             return;
         }
         let mut death = self.new_death(now, seen, worker, quote);
+        death.primary = primary;
         mark(&mut death);
         self.push_death(death);
     }
@@ -116,6 +120,7 @@ impl Gunicorns {
         Death {
             source: seen.source,
             worker,
+            primary: None,
             from: seen.at,
             to: seen.at,
             timed_out: false,
