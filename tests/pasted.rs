@@ -244,6 +244,114 @@ fn a_file_of_the_collectors_exporter() {
     check(&both, "connect_refused gunicorn_not_running");
 }
 
+/// Makes one file out of lines, each with its source.
+type Whole = fn(lines: &[(String, &str)]) -> String;
+
+#[test]
+fn documents_and_tables_of_log_stores() {
+    let listening = |number: u32| {
+        let line = format!("[{number}00] [INFO] Listening at: http://10.1.2.{number}:8000 ({number}00)");
+        (format!("[2026-03-04 09:14:00 +0000] {line}"), "gunicorn")
+    };
+    let mut lines = vec![listening(1), listening(2)];
+    for (number, service) in [(1, "shop"), (2, "billing")] {
+        let cut = error("upstream prematurely closed connection", "reading response header from upstream")
+            .replace("GET /cart", &format!("GET /{service}"))
+            .replace("*7 ", &format!("*{number} "))
+            .replace("10.1.2.3:8000", &format!("10.1.2.{number}:8000"));
+        if service == "shop" {
+            lines.push(("[2026-03-04 09:15:02 +0000] [100] [CRITICAL] WORKER TIMEOUT (pid:31)".to_owned(), "gunicorn"));
+        }
+        lines.push((cut, "nginx"));
+        lines.push((
+            format!(
+                "198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /{service} HTTP/1.1\" 502 157 \"-\" \"curl/8\""
+            ),
+            "nginx",
+        ));
+    }
+    let ways: [(&str, Whole); 10] = [
+        ("Elasticsearch", |lines| {
+            let hits: Vec<_> = lines
+                .iter()
+                .map(|(line, _)| serde_json::json!({"_index": "a", "_source": {"message": line}}))
+                .collect();
+            format!("{:#}", serde_json::json!({"took": 3, "hits": {"total": {"value": 7}, "hits": hits}}))
+        }),
+        ("Loki", |lines| {
+            let values: Vec<_> =
+                lines.iter().map(|(line, _)| serde_json::json!(["1772615702000000000", line])).collect();
+            serde_json::json!({"status": "success", "data": {"result": [{"stream": {"app": "x"}, "values": values}]}})
+                .to_string()
+        }),
+        ("aws logs filter-log-events", |lines| {
+            let events: Vec<_> = lines
+                .iter()
+                .map(|(line, _)| serde_json::json!({"timestamp": 1_772_615_702_000_u64, "message": line}))
+                .collect();
+            format!("{:#}", serde_json::json!({"events": events, "searchedLogStreams": []}))
+        }),
+        ("aws logs get-query-results", |lines| {
+            let rows: Vec<_> =
+                lines.iter().map(|(line, _)| serde_json::json!([{"field": "@message", "value": line}])).collect();
+            format!("{:#}", serde_json::json!({"results": rows, "status": "Complete"}))
+        }),
+        ("Cloud Logging", |lines| {
+            let entries: Vec<_> =
+                lines.iter().map(|(line, _)| serde_json::json!({"insertId": "x", "textPayload": line})).collect();
+            format!("{:#}", serde_json::json!(entries))
+        }),
+        ("Grafana", |lines| {
+            let entries: Vec<_> = lines
+                .iter()
+                .map(|(line, _)| serde_json::json!({"line": line, "date": "2026-03-04T09:15:02Z"}))
+                .collect();
+            serde_json::json!(entries).to_string()
+        }),
+        ("journalctl -o json-pretty", |lines| {
+            let entries = lines.iter().map(
+                |(line, source)| serde_json::json!({"SYSLOG_IDENTIFIER": source, "_HOSTNAME": "web1", "MESSAGE": line}),
+            );
+            entries.map(|entry| format!("{entry:#}\n")).collect()
+        }),
+        ("Kibana", |lines| {
+            let row = |line: &str, source: &str| {
+                format!("\"Mar 4, 2026 @ 09:15:02.250\",{source},\"{}\"\n", line.replace('"', "\"\""))
+            };
+            let rows: String = lines.iter().map(|(line, source)| row(line, source)).collect();
+            format!("\"@timestamp\",\"process.name\",message\n{rows}")
+        }),
+        ("Splunk", |lines| {
+            let row = |line: &str| format!("\"{}\",\"2026-03-04T09:15:02.250+0000\",web1\n", line.replace('"', "\"\""));
+            let rows: String = lines.iter().map(|(line, _)| row(line)).collect();
+            format!("\"_raw\",\"_time\",host\n{rows}")
+        }),
+        ("Cloud Logging, a table", |lines| {
+            let row = |line: &str| format!("x,INFO,\"{}\",2026-03-04T09:15:02Z\n", line.replace('"', "\"\""));
+            let rows: String = lines.iter().map(|(line, _)| row(line)).collect();
+            format!("insertId,severity,textPayload,timestamp\n{rows}")
+        }),
+    ];
+    for (name, whole) in ways {
+        let file = whole(&lines);
+        let each = |verdict: &why502::engine::verdict::Verdict| {
+            format!("{} {:?} {} {}", verdict.target, verdict.status, verdict.cause.id, verdict.records.len())
+        };
+        let mut told = told::of(&[("export", &file)], each);
+        told.sort();
+        let expected = ["/billing Some(502) upstream_closed_early 2", "/shop Some(502) worker_timeout 3"];
+        assert_eq!(told, expected, "{name}\n{file}");
+    }
+}
+
+#[test]
+fn what_only_begins_as_a_document_is_read_line_by_line() {
+    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    for before in ["{\n  \"a\": 1,\n", "[\n{\"message\": \"x\n", "time,message\n\"2026,x\n"] {
+        check(&format!("{before}{refused}\n"), "connect_refused gunicorn_not_running");
+    }
+}
+
 #[test]
 fn deciding_words_in_bold() {
     let reading = "reading response header from upstream";

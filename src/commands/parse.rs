@@ -2,7 +2,8 @@
 
 use crate::cli::{Parse, TextOrJson};
 use crate::commands::{INCOMPLETE, nginx_conf, say, unknown_names};
-use crate::explain::input::{Input, Lines, expand, exported};
+use crate::explain::input::exported::Unit;
+use crate::explain::input::{Input, Lines, expand};
 use crate::read::formats::{AccessFormats, Description, LogFormat, Reader};
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::{printable, shortened};
@@ -32,10 +33,10 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
         let how = parser.how(&input);
         let mut in_traceback = false;
         loop {
-            let number = lines.number + 1;
-            match lines.next_line() {
-                Ok(Some(line)) => {
-                    let mut describe = |line: &[u8]| -> std::io::Result<()> {
+            let next = lines.number + 1;
+            match lines.next_unit() {
+                Ok(Some((number, unit))) => {
+                    let mut describe = |line: &[u8], number: u64| -> std::io::Result<()> {
                         let found = how.describe(line, &mut in_traceback);
                         match options.format {
                             TextOrJson::Json => write_json(&mut out, &input.name, number, &found, how.reason()),
@@ -48,14 +49,16 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
                             }
                         }
                     };
-                    match exported::records(line) {
-                        Some(records) => records.iter().try_for_each(|record| describe(record.as_bytes()))?,
-                        None => describe(line)?,
+                    match unit {
+                        Unit::Line(line) => describe(line, number)?,
+                        Unit::Several(records) => {
+                            records.iter().try_for_each(|record| describe(&record.text, number + record.line))?;
+                        }
                     }
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    problems.push(format!("{}: line {number}: cannot be read on: {error}", input.name));
+                    problems.push(format!("{}: line {next}: cannot be read on: {error}", input.name));
                     break;
                 }
             }

@@ -6,7 +6,8 @@
 //! Most lines are healthy requests: they are dismissed before anything else is done with them.
 
 use super::Totals;
-use super::input::{Input, Lines, exported};
+use super::input::exported::Unit;
+use super::input::{Input, Lines};
 use super::places::Place;
 use super::sites::{ORIGINS_MAX, Origin};
 use super::survey::Survey;
@@ -227,15 +228,18 @@ impl<'a> Stream<'a> {
             if current.lines.bytes >= current.tell_at {
                 current.tell(context);
             }
-            let number = current.lines.number + 1;
-            let Some(line) = current.lines.next_line()? else { return Ok(false) };
+            let Some((number, unit)) = current.lines.next_unit()? else { return Ok(false) };
             context.lines += 1;
-            if let Some(records) = exported::records(line) {
-                for record in records {
-                    self.record(record.as_bytes(), number, current.input, context, wanted);
+            let line = match unit {
+                Unit::Line(line) => line,
+                Unit::Several(records) => {
+                    context.lines += current.lines.number - number;
+                    for record in records {
+                        self.record(&record.text, number + record.line, current.input, context, wanted);
+                    }
+                    continue;
                 }
-                continue;
-            }
+            };
             if self.joiner.is_empty()
                 && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
             {

@@ -4,7 +4,8 @@
 mod repeats;
 
 use super::clocks;
-use super::input::{Input, Lines, exported};
+use super::input::exported::Unit;
+use super::input::{Input, Lines};
 use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
 use crate::read::evidence::{Evidence, GunicornEvent, Nanos, Proof, SECOND, Stamp, Symptom};
@@ -274,14 +275,14 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
             Reading::Unrecognised => {}
         }
     };
-    while let Ok(Some(line)) = lines.next_line() {
-        if let Some(records) = exported::records(line) {
-            records.iter().for_each(|record| take(record.as_bytes(), &mut others));
-        } else if joiner.is_empty()
-            && let Some(format) = reader.dismiss(line, &Wanted::default())
-        {
-            healthy = Some(format);
-        } else {
+    while let Ok(Some((_, unit))) = lines.next_unit() {
+        let mut look = |line: &[u8]| {
+            if joiner.is_empty()
+                && let Some(format) = reader.dismiss(line, &Wanted::default())
+            {
+                healthy = Some(format);
+                return;
+            }
             let mut pushed = joiner.push(line, 0);
             if pushed == Pushed::Ended {
                 if let Some((record, _)) = joiner.take() {
@@ -292,6 +293,10 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
             if pushed == Pushed::Whole {
                 take(line, &mut others);
             }
+        };
+        match unit {
+            Unit::Line(line) => look(line),
+            Unit::Several(records) => records.iter().for_each(|record| look(&record.text)),
         }
         // A pure access log is not worth reading twice.
         if (lines.number >= SNIFF_LINES && others == 0) || lines.bytes > SURVEY_BYTES_MAX {

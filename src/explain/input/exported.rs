@@ -1,117 +1,146 @@
-//! Files that hold OTLP requests of logs, one a line, as the collector's file exporter writes them: each of their records is a
-//! line of its own.
+//! Files in which a record is no line: what the interfaces and the command lines of log stores write.
 //!
 //! ```text
-//!  {"resourceLogs":[{"resource":{"attributes":[k8s.pod.name]},"scopeLogs":[{"logRecords":[{"timeUnixNano","body"}, ...]}]}]}
-//!  {"pod":"web-1","time":"1772615702123456789","message":"2026/03/04 09:15:02 [error] ..."}        one for each record
+//!  [                                        the elements of a document, or what lies deeper in it,
+//!    {"timestamp": 1772615702250,           each as one line that an envelope explains:
+//!     "message": "2026/03/04 ..."},           {"timestamp":1772615702250,"message":"2026/03/04 ..."}
+//!  "Date","Host","Message"                  the rows of a table whose head names a column of lines
+//!  "2026-03-04 ...","web1","2026/03/04 ..."   {"host":"web1","message":"2026/03/04 ...","time":"2026-03-04 ..."}
 //! ```
+//!
+//! What turns out to be neither is read line by line.
 
-use serde_json::{Map, Value};
+mod documents;
+mod otlp;
+mod tables;
 
-/// Longest request: OTLP's receivers take 64 MiB at most.
-pub(super) const REQUEST_BYTES_MAX: usize = 64 << 20;
+use std::borrow::Cow;
+use tables::Table;
 
-/// How such a line begins.
-pub(super) const BEGIN: &[u8] = b"{\"resourceLogs\"";
+/// Longest document: OTLP's receivers take 64 MiB at most.
+pub(super) const DOCUMENT_BYTES_MAX: usize = 64 << 20;
+/// Longest row of a table: that of a line, and other columns.
+const ROW_BYTES_MAX: usize = 2 << 20;
 
-/// Attributes of a resource that say whose the lines are, with the key under which an envelope says it; the nearest to the
-/// program first.
-const ORIGINS: [(&str, &str); 6] = [
-    ("k8s.container.name", "container"),
-    ("container.name", "container"),
-    ("container.id", "container"),
-    ("service.name", "container"),
-    ("k8s.pod.name", "pod"),
-    ("host.name", "host"),
-];
+/// How the records of a file stand in it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// One a line.
+    #[default]
+    Lines,
+    /// In objects of JSON that are over several lines, or hold several of them.
+    Documents,
+    /// In the rows of a table.
+    Table(Table),
+}
 
-/// The records of a request; `None` for any other line.
-pub fn records(line: &[u8]) -> Option<Vec<String>> {
-    if !line.starts_with(BEGIN) {
-        return None;
+/// What was read at once.
+#[derive(Debug)]
+pub enum Unit<'a> {
+    /// One line, as it is.
+    Line(&'a [u8]),
+    /// The records of a document or of rows, or the lines of what turned out to be neither.
+    Several(Vec<Record>),
+}
+
+/// A record as one line, and in which line of its unit it stands, from 0.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The line.
+    pub text: Vec<u8>,
+    /// Lines before it.
+    pub line: u64,
+}
+
+impl Shape {
+    /// By the first bytes of a file.
+    pub(super) fn of(head: &[u8]) -> Shape {
+        if documents::begin(head) {
+            return Shape::Documents;
+        }
+        let first = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Table::of(first.trim_ascii_end()).map_or(Shape::Lines, Shape::Table)
     }
-    let request: Value = serde_json::from_slice(line).ok()?;
-    let mut found = Vec::new();
-    for of_resource in list(&request, "resourceLogs") {
-        let resource = of_resource.get("resource");
-        let attributes: Vec<&Value> = resource.into_iter().flat_map(|resource| list(resource, "attributes")).collect();
-        let mut named = Map::new();
-        for (name, key) in ORIGINS {
-            let found = attributes.iter().find(|attribute| attribute.get("key").and_then(Value::as_str) == Some(name));
-            if let Some(value) = found.and_then(|attribute| attribute.get("value")) {
-                named.entry(key.to_owned()).or_insert_with(|| plain(value));
+
+    /// Bytes of one line that are read.
+    pub(super) fn line_bytes_max(&self, usual: usize) -> usize {
+        if *self == Shape::Documents { DOCUMENT_BYTES_MAX } else { usual }
+    }
+
+    /// True where the next line is of the same unit.
+    pub(super) fn goes_on(&self, unit: &[u8], nesting: &mut Nesting) -> bool {
+        match self {
+            Shape::Lines => false,
+            Shape::Documents => nesting.goes_on(unit) && unit.len() < DOCUMENT_BYTES_MAX,
+            Shape::Table(_) => nesting.is_quoted(unit) && unit.len() < ROW_BYTES_MAX,
+        }
+    }
+
+    /// The records of a unit, which has its line ends.
+    pub(super) fn unit<'a>(&self, unit: &'a [u8]) -> Unit<'a> {
+        let found = match self {
+            Shape::Lines if !unit.starts_with(otlp::BEGIN) => return Unit::Line(unit),
+            Shape::Lines | Shape::Documents => documents::records(unit),
+            Shape::Table(table) => table.records(unit),
+        };
+        let lines = || {
+            let lines = unit.strip_suffix(b"\n").unwrap_or(unit).split(|byte| *byte == b'\n');
+            (0..).zip(lines).map(|(line, text)| Record { text: text.to_owned(), line }).collect()
+        };
+        Unit::Several(found.unwrap_or_else(lines))
+    }
+
+    /// True where lines are handed out as they are.
+    pub fn is_lines(&self) -> bool {
+        *self == Shape::Lines
+    }
+}
+
+/// How far a unit was looked at, and what is open there.
+#[derive(Debug, Default)]
+pub(super) struct Nesting {
+    at: usize,
+    depth: u32,
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    /// True while an object is open. What stands around the objects of an array says nothing.
+    fn goes_on(&mut self, unit: &[u8]) -> bool {
+        for byte in unit.get(self.at..).unwrap_or_default() {
+            if self.in_text {
+                (self.in_text, self.escaped) = (self.escaped || *byte != b'"', !self.escaped && *byte == b'\\');
+                continue;
+            }
+            match byte {
+                b'"' => self.in_text = true,
+                b'{' => self.depth += 1,
+                b'[' if self.depth > 0 => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
             }
         }
-        for scope in list(of_resource, "scopeLogs") {
-            found.extend(list(scope, "logRecords").map(|record| line_of(record, named.clone())));
-        }
+        self.at = unit.len();
+        self.depth > 0
     }
-    Some(found)
-}
 
-fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// A record as an envelope says it: a text under `message`, the members of anything else as they are.
-fn line_of(record: &Value, mut object: Map<String, Value>) -> String {
-    let body = record.get("body").map(plain);
-    let time = ["timeUnixNano", "observedTimeUnixNano"].iter().find_map(|key| {
-        let text = record.get(*key)?;
-        let text = text.as_str().map_or_else(|| text.to_string(), str::to_owned);
-        (text != "0").then_some(text)
-    });
-    if let Some(time) = time {
-        object.insert("time".to_owned(), Value::String(time));
-    }
-    match body {
-        Some(Value::Object(members)) => {
-            object.extend(members);
-            for attribute in list(record, "attributes") {
-                let key = attribute.get("key").and_then(Value::as_str).unwrap_or_default();
-                object.entry(key.to_owned()).or_insert_with(|| attribute.get("value").map(plain).unwrap_or_default());
-            }
-        }
-        Some(body) => _ = object.insert("message".to_owned(), body),
-        None => {}
-    }
-    Value::Object(object).to_string()
-}
-
-/// An `AnyValue` as plain JSON. Bytes stay base64.
-fn plain(value: &Value) -> Value {
-    let Value::Object(members) = value else { return value.clone() };
-    let Some((kind, value)) = members.iter().next() else { return Value::Null };
-    match kind.as_str() {
-        "arrayValue" => Value::Array(list(value, "values").map(plain).collect()),
-        "kvlistValue" => {
-            let pairs = list(value, "values").filter_map(|pair| {
-                Some((pair.get("key")?.as_str()?.to_owned(), pair.get("value").map(plain).unwrap_or_default()))
-            });
-            Value::Object(pairs.collect())
-        }
-        _ => value.clone(),
+    /// True while a quoted value is open.
+    fn is_quoted(&mut self, unit: &[u8]) -> bool {
+        let quotes = memchr::memchr_iter(b'"', unit.get(self.at..).unwrap_or_default()).count();
+        self.at = unit.len();
+        self.in_text ^= quotes % 2 == 1;
+        self.in_text
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::records;
+/// Lines before a place.
+fn lines_before(unit: &[u8], at: usize) -> u64 {
+    memchr::memchr_iter(b'\n', unit.get(..at).unwrap_or_default()).count() as u64
+}
 
-    #[test]
-    fn each_record_is_a_line() {
-        let line = br#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"nginx"}},{"key":"k8s.pod.name","value":{"stringValue":"web-1"}}]},"scopeLogs":[{"logRecords":[{"timeUnixNano":"1772615702000000000","body":{"stringValue":"a \"b\""}},{"observedTimeUnixNano":"17","timeUnixNano":"0","body":{"kvlistValue":{"values":[{"key":"status","value":{"intValue":"502"}}]}},"attributes":[{"key":"x","value":{"boolValue":true}}]},{}]}]},{}]}"#;
-        let expected = [
-            r#"{"container":"nginx","pod":"web-1","time":"1772615702000000000","message":"a \"b\""}"#,
-            r#"{"container":"nginx","pod":"web-1","time":"17","status":"502","x":true}"#,
-            r#"{"container":"nginx","pod":"web-1"}"#,
-        ];
-        assert_eq!(sorted(&records(line).expect("a request")), sorted(&expected));
-        assert_eq!(records(b"{\"resourceLogs\":[{]}"), None);
-        assert_eq!(records(b"{\"resource\":1}"), None);
-    }
-
-    fn sorted<T: AsRef<str>>(lines: &[T]) -> Vec<serde_json::Value> {
-        lines.iter().map(|line| serde_json::from_str(line.as_ref()).expect("an object")).collect()
-    }
+/// The text as it stands in JSON, without its quotes.
+fn as_json(text: &str) -> Cow<'_, str> {
+    let quoted = serde_json::Value::from(text).to_string();
+    Cow::Owned(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned())
 }

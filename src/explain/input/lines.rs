@@ -1,7 +1,8 @@
 //! The physical lines of one file: gzip and zstd decompressed, UTF-16 turned into UTF-8, binary files refused.
 
+use super::Input;
+use super::exported::{Nesting, Shape, Unit};
 use super::source::{Counted, HEAD_BYTES, Utf16, binary_line, decompress, read_head, read_some};
-use super::{Input, exported};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub struct Lines {
     unread: std::ops::Range<usize>,
     /// The beginning of a line that is too long for `buffer`.
     long: Vec<u8>,
+    /// How records stand in it, and the last that are over several lines.
+    shape: Shape,
+    unit: Vec<u8>,
     watched: Option<Watched>,
     raw: Arc<AtomicU64>,
     /// Longest line that is read whole.
@@ -137,8 +141,8 @@ impl Lines {
         }
         let from = if head.starts_with(&[0xef, 0xbb, 0xbf]) { 3 } else { 0 };
         let unread = from..head.len();
-        let is_exported = head.get(from..).is_some_and(|begin| begin.starts_with(exported::BEGIN));
-        let line_bytes_max = if is_exported { exported::REQUEST_BYTES_MAX } else { LINE_BYTES_MAX };
+        let shape = Shape::of(head.get(from..).unwrap_or_default());
+        let line_bytes_max = shape.line_bytes_max(LINE_BYTES_MAX);
         let is_whole = !is_compressed && !is_utf16 && bytes_all.is_some_and(|bytes| bytes <= head.len());
         head.resize(if is_whole { head.len() + 1 } else { buffer_bytes.max(HEAD_BYTES) }, 0);
         Ok(Lines {
@@ -146,6 +150,8 @@ impl Lines {
             buffer: head,
             unread,
             long: Vec::new(),
+            shape,
+            unit: Vec::new(),
             watched,
             raw,
             line_bytes_max,
@@ -154,6 +160,31 @@ impl Lines {
             cut: 0,
             bytes: 0,
         })
+    }
+
+    /// The next line, or what stands in the next lines of a document or a table, with the number of its first line; `None` at
+    /// the end.
+    ///
+    /// # Errors
+    /// As [`Lines::next_line`].
+    pub fn next_unit(&mut self) -> io::Result<Option<(u64, Unit<'_>)>> {
+        let first = self.number + 1;
+        if self.shape.is_lines() {
+            let line = self.next_line()?;
+            return Ok(line.map(|line| (first, Shape::Lines.unit(line))));
+        }
+        let mut unit = std::mem::take(&mut self.unit);
+        unit.clear();
+        let mut nesting = Nesting::default();
+        while let Some(line) = self.next_line()? {
+            unit.extend_from_slice(line);
+            unit.push(b'\n');
+            if !self.shape.goes_on(&unit, &mut nesting) {
+                break;
+            }
+        }
+        self.unit = unit;
+        Ok((!self.unit.is_empty()).then(|| (first, self.shape.unit(&self.unit))))
     }
 
     /// The next line without its line end; `None` at the end.
