@@ -182,3 +182,24 @@ fn a_child_of_a_worker_is_no_worker() {
     assert_eq!(said(&lines(301)), []);
     assert_eq!(said(&lines(300)), [("unknown", "worker_exited")]);
 }
+
+#[test]
+fn a_unit_that_is_stopped_and_started_again() {
+    let journal = |second: u32, line: &str| format!("Mar  4 09:15:{second:02} web1 systemd[1]: {line}\n");
+    let stopped = journal(1, "Stopping gunicorn daemon...") + &journal(2, "Stopped gunicorn daemon.");
+    let started = journal(5, "Started gunicorn daemon.");
+    let refused = told::error("connect() failed (111: Connection refused)", "connecting to upstream") + "\n";
+    let listens = "Mar  4 09:15:05 web1 gunicorn[99]: [2026-03-04 09:15:05 +0000] [99] [INFO] Listening at: http://10.1.2.3:8000 (99)\n";
+    // The stop is told once, and by itself: Gunicorn's own log begins with its next start.
+    assert_eq!(named(&stopped), ["gunicorn_restarting"]);
+    for back in [started.clone(), started.clone() + listens] {
+        assert_eq!(named(&format!("{stopped}{refused}{back}")), ["gunicorn_restarting"], "{back}");
+    }
+    let later = refused.replace("09:15:02", "09:15:08");
+    assert_eq!(named(&format!("{stopped}{started}{later}")), ["gunicorn_not_running"]);
+    // It is no failure that a socket is opened anew, nor that a unit is started again while nginx answers everybody.
+    assert_eq!(named(&journal(1, "Stopping gunicorn socket...")), [""; 0]);
+    let good = "198.51.100.20 - - [04/Mar/2026:09:15:00 +0000] \"GET /a HTTP/1.1\" 200 5 \"-\" \"x\"\n";
+    let told = told::of(&[("nginx.log", good), ("journal.log", &(stopped + &started))], |verdict| verdict.cause.id);
+    assert_eq!(told, [""; 0]);
+}

@@ -10,7 +10,7 @@ mod sight;
 
 pub use super::correlate::world::{Failure, HostSeen};
 pub(in crate::engine) use ends::pid_of;
-pub use ends::{Ended, How, is_app_server, is_infrastructure};
+pub use ends::{Ended, How, is_app_server, is_infrastructure, stops_unit};
 pub use halt::{Halts, Unsaid};
 pub use http2::{Refusal, Spoken};
 pub use questions::Workers;

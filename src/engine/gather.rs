@@ -109,9 +109,11 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
 fn look_behind_walls(case: &mut Case<'_>) {
     let Some(upstream) = case.upstream else { return };
     let meant = match case.instance {
-        Some(instance) => {
-            Some((instance, case.weight * ELSEWHERE)).filter(|_| case.sight.is_behind_wall(instance, upstream))
-        }
+        // Ports are mapped for who asks the host, not from container to container.
+        Some(instance) => Some((instance, case.weight * ELSEWHERE)).filter(|_| {
+            case.sight.is_behind_wall(instance, upstream)
+                || case.address == AddressMatch::Mapped && case.is_in_container()
+        }),
         None => case.sight.instance_meant(),
     };
     if let Some((instance, weight)) =

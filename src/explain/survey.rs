@@ -45,6 +45,8 @@ pub struct Survey {
     usual: BTreeMap<Option<u64>, Zone>,
     /// A time about which most lines of a site were written; `None` is all of them.
     near: BTreeMap<Option<u64>, Nanos>,
+    /// When a good line was written, for files in which no other says a year.
+    year: Option<Nanos>,
     /// How far the clocks of streams are ahead of nginx's.
     ahead: BTreeMap<u64, Nanos>,
     /// The first stamp of streams.
@@ -94,7 +96,10 @@ pub fn survey(inputs: &[Input], reader: &Reader, zone: Option<Nanos>) -> Survey 
     }
     let mut survey = Survey { sites: Sites::of(&samples.seen), ..Survey::default() };
     survey.wanted = Wanted::new(std::mem::take(&mut samples.hashes));
-    let zones = if zone.is_some() { BTreeMap::new() } else { zones_of_logs(inputs) };
+    // Also where the zone is given: the year is not.
+    let (said, year) = zones_of_logs(inputs);
+    let zones = if zone.is_some() { BTreeMap::new() } else { said };
+    survey.year = year;
     // What none of several sites has for itself, all of them together tell.
     let own = samples.by_site(&survey.sites);
     survey.conclude(None, samples, &zones, zone);
@@ -207,17 +212,17 @@ impl Survey {
     /// A time about which most lines of a stream's site were written, for stamps without a year; `None` where no line has a
     /// year.
     pub fn near(&self, stream: u64) -> Option<Nanos> {
-        self.near.get(&self.sites.site_of(stream)).or_else(|| self.near.get(&None)).copied()
+        self.near.get(&self.sites.site_of(stream)).or_else(|| self.near.get(&None)).copied().or(self.year)
     }
 }
 
-/// What access logs say of their own zone, by stream; where none does, what Gunicorn says of its machine's.
-fn zones_of_logs(inputs: &[Input]) -> BTreeMap<u64, Zone> {
+/// What access logs say of their own zone, by stream, and when; where none does, what Gunicorn says of its machine's.
+fn zones_of_logs(inputs: &[Input]) -> (BTreeMap<u64, Zone>, Option<Nanos>) {
     let found = zones_said(inputs, nginx_access::quick_zone);
-    if found.is_empty() { zones_said(inputs, gunicorn_error::quick_zone) } else { found }
+    if found.0.is_empty() { zones_said(inputs, gunicorn_error::quick_zone) } else { found }
 }
 
-fn zones_said(inputs: &[Input], quick: sampling::Quick) -> BTreeMap<u64, Zone> {
+fn zones_said(inputs: &[Input], quick: sampling::Quick) -> (BTreeMap<u64, Zone>, Option<Nanos>) {
     let mut by_stream: BTreeMap<u64, Vec<(Nanos, Nanos)>> = BTreeMap::new();
     for (index, input) in inputs.iter().enumerate() {
         let mut samples = sampling::sample(input, quick);
@@ -230,7 +235,9 @@ fn zones_said(inputs: &[Input], quick: sampling::Quick) -> BTreeMap<u64, Zone> {
         }
         by_stream.entry(input.stream).or_default().extend(samples);
     }
-    by_stream.into_iter().filter_map(|(stream, samples)| Some((stream, Zone::of_samples(samples)?))).collect()
+    let time = by_stream.values().flatten().map(|(time, _)| *time).next();
+    let zones = by_stream.into_iter().filter_map(|(stream, samples)| Some((stream, Zone::of_samples(samples)?)));
+    (zones.collect(), time)
 }
 
 fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Samples) {

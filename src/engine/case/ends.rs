@@ -58,8 +58,15 @@ impl Ended<'_> {
 
 /// A server that ended so long before a request may be what it lacks.
 const ENDED_BEFORE: i64 = 600 * SECOND;
+/// From a stop to the next start: `--graceful-timeout` is 30 s by default, systemd waits for 90 s.
+const RESTART_MAX: i64 = 95 * SECOND;
 /// Ends of one server within this time are of one trouble.
 const AGAIN: i64 = 60 * SECOND;
+
+/// systemd's words about the stop of a service of Gunicorn's; its socket goes with it.
+pub fn stops_unit(host: &Host) -> bool {
+    matches!(host, Host::UnitStopping { unit } if unit.contains("gunicorn") && !unit.contains("socket"))
+}
 
 fn is_gunicorn(name: &str) -> bool {
     ["gunicorn", "uvicorn"].iter().any(|server| name.contains(server))
@@ -170,6 +177,21 @@ impl<'a> Case<'a> {
         (!before().any(|host| is_another(host) || is_start(host))).then_some(last)
     }
 
+    /// The stop of Gunicorn's unit before the request, and its next start where that came after it; none where it was started
+    /// between.
+    pub fn stop_of_unit(&self) -> Option<(&'a HostSeen, Option<&'a HostSeen>)> {
+        let near = |host: &&HostSeen| host.seen.at.near(self.at, -RESTART_MAX, RESTART_MAX);
+        let is_start = |host: &&HostSeen| {
+            let what = &host.seen.what;
+            matches!(what, Host::UnitStarted { unit } if unit.contains("gunicorn") && !unit.contains("socket"))
+        };
+        let hosts = || self.hosts().rev().take(1_024).filter(near);
+        let stop = hosts().find(|host| host.seen.at.from <= self.at.to && stops_unit(&host.seen.what))?;
+        let starts = || hosts().filter(is_start).filter(|host| host.seen.at.from >= stop.seen.at.from);
+        let is_between = starts().any(|host| host.seen.at.to < self.at.from);
+        (!is_between).then(|| (stop, starts().find(|host| host.seen.at.to >= self.at.from)))
+    }
+
     /// Lines of a supervisor or of systemd that tell of such ends of a Gunicorn as this one does, and this one itself: with an
     /// error, within a minute. None where this one tells of no such end.
     pub fn ends_with_errors(&self, host: &'a HostSeen) -> impl Iterator<Item = &'a HostSeen> + use<'a, '_> {
@@ -183,8 +205,14 @@ impl<'a> Case<'a> {
         hosts.filter(move |_| ends_with_error(&host.seen.what) && is_gunicorn(name))
     }
 
-    /// systemd tells twice of a command that it cannot run: as it tries, and as the process ends.
+    /// systemd tells twice of a command that it cannot run: as it tries, and as the process ends; and of a stop, as it begins
+    /// and as it is done.
     pub fn is_told_again(&self, host: &HostSeen) -> bool {
+        if let Host::UnitStopping { unit } = &host.seen.what {
+            let same = |other: &&HostSeen| matches!(&other.seen.what, Host::UnitStopping { unit: one } if one == unit);
+            let mut before = self.hosts().take_while(|other| other.seen.ticket != host.seen.ticket).filter(same);
+            return before.any(|other| other.seen.at.near(host.seen.at, 0, AGAIN));
+        }
         let is_unit = |host: &HostSeen| matches!(host.seen.what, Host::UnitProcessExited { .. });
         let is_same = |other: &&HostSeen| {
             is_unit(other)

@@ -61,6 +61,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
     if !case.is_request() || !case.is_refused() {
         return None;
     }
+    if case.instance.is_none_or(|instance| instance.before(case.at).is_none())
+        && case.stop_of_unit().is_some_and(|(_, back)| back.is_some())
+    {
+        return None;
+    }
     let Some(instance) = case.instance else {
         let rule = if case.is_unix() && case.symptom == Symptom::ConnectRefused { STALE } else { NO_GUNICORN };
         let told = case.end_of_server().map(host_quote);

@@ -3,11 +3,11 @@
 use super::{
     Case, Category, Cause, Claim, Depth, Elsewhere, Family, Leaves, Origin, Rule, Standing, Symptoms, Trigger,
 };
-use crate::engine::case::{conclusion, host_quote};
+use crate::engine::case::{conclusion, host_quote, stops_unit};
 use crate::engine::correlate::gunicorn::{Change, Down, Instance, Phase};
 use crate::engine::verdict::Quote;
 use crate::read::address::AddressMatch;
-use crate::read::evidence::{Host, SECOND, Symptom};
+use crate::read::evidence::{SECOND, Symptom};
 
 const STOP_ALONE: Rule = Rule::new("gunicorn_restarting.stop_alone", Standing::Plausible);
 const UNIT_ALONE: Rule = Rule::new("gunicorn_restarting.unit_alone", Standing::Possible);
@@ -65,13 +65,19 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
             return stopping.then(|| Claim::with(STOP_ALONE, vec![change.quote.clone()]))?;
         }
         Trigger::Host(host) => {
-            let stopping = matches!(&host.seen.what, Host::UnitStopping { unit } if unit.contains("gunicorn"));
+            // Where nginx is in sight it says whether that harmed anybody.
+            let is_alone = !case.has_error_log() && !case.has_access_log();
+            let stopping = is_alone && stops_unit(&host.seen.what) && !case.is_told_again(host);
             return stopping.then(|| Claim::with(UNIT_ALONE, vec![host_quote(host)]))?;
         }
         Trigger::Death => return None,
         Trigger::Request => {}
     }
-    let instance = case.instance.filter(|_| case.address > AddressMatch::No)?;
+    let instance = case.instance.filter(|_| case.address > AddressMatch::No);
+    if case.is_refused() && instance.is_none_or(|instance| instance.before(case.at).is_none()) {
+        return between_units(case);
+    }
+    let instance = instance?;
     let abort =
         case.status() == Some(500) && case.violent_death().is_some_and(|death| death.ordered && !death.timed_out);
     if abort {
@@ -116,6 +122,16 @@ fn in_the_gap(case: &Case<'_>, instance: &Instance) -> Option<Claim> {
             stopped.and_then(|stop| Claim::with(SAME_SECOND, both(stop, Some(before))))
         }
         _ => None,
+    }
+}
+
+/// Refused between the stop of the unit and its start, where Gunicorn's own log does not reach so far back.
+fn between_units(case: &Case<'_>) -> Option<Claim> {
+    let (stop, back) = case.stop_of_unit()?;
+    match back {
+        Some(back) => Claim::with(GAP, vec![host_quote(stop), host_quote(back)]),
+        None if stop.seen.at.near(case.at, 0, 3 * SECOND) => Claim::with(NOT_BACK, vec![host_quote(stop)]),
+        None => None,
     }
 }
 
