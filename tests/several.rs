@@ -125,3 +125,83 @@ fn a_unit_that_is_called_as_another_upstream_ended_for_itself() {
         assert_eq!(told.iter().map(|(_, cause, _)| *cause).collect::<Vec<_>>(), [expected], "{unit}");
     }
 }
+
+/// What the engine tells of failures in a pipeline, where a good access line that came before its error line was let go. Each is
+/// the number of a request; an access log of another virtual host goes on beside them.
+fn told_live(failures: impl Iterator<Item = u32>, own_access: impl Fn(u32) -> Option<(u16, bool)>) -> Vec<String> {
+    use std::sync::Arc;
+    use why502::engine::place::Stream;
+    use why502::engine::verdict::Ticket;
+    use why502::engine::{Engine, Output, Record, Settings};
+    use why502::read::evidence::{Nanos, SECOND};
+    use why502::read::formats::{Reader, Reading};
+    use why502::read::time::from_utc;
+    use why502::read::{SourceMemory, Wanted};
+
+    let start = from_utc(2026, 3, 4, 9, 15, 0).expect("a date");
+    let mut engine = Engine::new(Settings { finds_good: false, zone: Some(0), ..Settings::default() });
+    let (reader, everything) = (Reader::default(), Wanted::everything());
+    let streams = [Stream::on_host(1, "web"), Stream::on_host(2, "web"), Stream::on_host(3, "web")];
+    let (mut tickets, mut found) = (0, Vec::new());
+    let mut take = |engine: &mut Engine, now: Nanos, stream: usize, line: &str| {
+        if let Reading::Proves(_, evidences) = reader.read(line.as_bytes(), &mut SourceMemory::default(), &everything) {
+            for evidence in evidences {
+                tickets += 1;
+                let record =
+                    Record { ticket: Ticket(tickets), stream: streams[stream].clone(), observed: now, evidence };
+                engine.handle_record(now, record);
+            }
+        }
+        while let Some(output) = engine.poll_output() {
+            if let Output::Verdict(verdict) = output {
+                let verdict: Arc<Verdict> = verdict;
+                found.push(format!("{} {}", verdict.target, verdict.cause.id));
+            }
+        }
+    };
+    let access = |second: u32, path: &str, status: u16| {
+        format!(
+            "198.51.100.20 - - [04/Mar/2026:09:{:02}:{:02} +0000] \"GET {path} HTTP/1.1\" {status} 157 \"-\" \"curl/8\"",
+            15 + second / 60,
+            second % 60
+        )
+    };
+    for number in failures {
+        let now = start + i64::from(number) * SECOND;
+        engine.handle_timeout(now);
+        let path = format!("/{number}");
+        let own = own_access(number);
+        if let Some((status, true)) = own {
+            take(&mut engine, now, 1, &access(number, &path, status));
+        }
+        let clock = format!("09:{:02}:{:02}", 15 + number / 60, number % 60);
+        let refused = error(
+            0,
+            number,
+            "connect() failed (111: Connection refused)",
+            "connecting to upstream",
+            &path,
+            "10.1.2.3:8000",
+        );
+        take(&mut engine, now, 0, refused.replace("09:15:00", &clock).trim_end());
+        if let Some((status, false)) = own {
+            take(&mut engine, now, 1, &access(number, &path, status));
+        }
+        take(&mut engine, now, 2, &access(number, "/of-another-host", 200));
+    }
+    engine.handle_timeout(start + 3_600 * SECOND);
+    take(&mut engine, start + 3_600 * SECOND, 2, "");
+    found
+}
+
+#[test]
+fn live_an_access_log_of_another_host_silences_no_outage() {
+    // No access log has any of its requests: after so many failures that is known.
+    let told = told_live(1..60, |_| None);
+    assert!(told.len() >= 30 && told.iter().all(|told| told.ends_with("gunicorn_not_running")), "{told:?}");
+    // Retries saved them, and their lines are there, or came too early to be found.
+    assert_eq!(told_live(1..60, |_| Some((200, false))), [""; 0]);
+    let late = |number: u32| Some((200, !number.is_multiple_of(3)));
+    assert_eq!(told_live(1..60, late), [""; 0]);
+    assert_eq!(told_live(1..60, |_| Some((502, false))).len(), 59);
+}

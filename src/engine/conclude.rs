@@ -81,6 +81,7 @@ impl Engine {
                 Some(outcome::outcome(request, &sight, self.settings.finds_good))
             });
             if outcome != Some(Outcome::Failed) {
+                self.note_host(at, id, outcome == Some(Outcome::Contradicted));
                 self.forget_request(at, id);
                 return;
             }
@@ -111,9 +112,23 @@ impl Engine {
         Some(found)
     }
 
+    /// Notes whether the access logs have the requests of a virtual host: a failure that has an access line, or one that has none
+    /// though it would be here.
+    fn note_host(&mut self, at: SiteRef, id: u64, is_missed: bool) {
+        let Some(site) = self.sites.get_mut(at).filter(|_| !self.settings.finds_good) else { return };
+        let Some(request) = site.requests.get(id).filter(|request| request.genuine) else { return };
+        let Some(error) = request.error() else { return };
+        if request.access.is_some() || !request.maybe.is_empty() {
+            site.world.note_host(&error.what.server, true);
+        } else if is_missed && request.is_asked {
+            site.world.note_host(&error.what.server, false);
+        }
+    }
+
     /// Gives a verdict, or none where only a final one is wanted; in that case says how final it is.
     fn give_verdict(&mut self, now: Nanos, at: SiteRef, id: u64, only: Only) -> Option<Final> {
         self.learn(now, now, at);
+        self.note_host(at, id, false);
         let site = self.sites.get(at);
         let aim = site.and_then(|site| gather::aim_of(site.requests.get(id)?, &site.world));
         let Some(aim) = aim else {

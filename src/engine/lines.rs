@@ -42,7 +42,11 @@ impl Engine {
         {
             site.world.fail(&seen, symptom);
         }
+        let has_passed = site.world.has_passed(line.at);
         let id = site.requests.join_error(line.now, due, seen, evidence.genuine);
+        if let Some(request) = site.requests.get_mut(id).filter(|request| request.errors.len() == 1) {
+            request.is_asked = !has_passed;
+        }
         if symptom == Some(Symptom::NoLiveUpstreams)
             && let Some(request) = site.requests.get(id).filter(|request| request.genuine)
         {

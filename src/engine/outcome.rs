@@ -6,7 +6,7 @@ use super::case::{DeathKey, Sight};
 use super::correlate::gunicorn::Death;
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
-use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, SECOND, Symptom};
+use crate::read::evidence::{Attempt, Logged, MILLISECOND, NginxAccess, NginxError, SECOND, Symptom};
 use crate::read::formats::nginx_access::is_page_of_nginx;
 
 /// So many attempts in no time are refusals.
@@ -64,7 +64,10 @@ pub(super) fn outcome(request: &Request, sight: &Sight<'_>, finds_good: bool) ->
     let concerns_a_request = error.is_some_and(|error| error.what.request.is_some());
     // An answer that was cut off has a line like any good one, which went on before anybody asked for it.
     let is_missed = finds_good || symptom != Symptom::ResponseTruncated;
-    if concerns_a_request && is_missed && !finds_good && error.is_some_and(|error| sight.own().is_covered(error.at)) {
+    let is_covered = |error: &Seen<NginxError>| {
+        sight.own().is_covered(error.at) && !(request.is_asked && sight.own().has_no_line_of(&error.what.server))
+    };
+    if concerns_a_request && is_missed && !finds_good && error.is_some_and(is_covered) {
         return Outcome::Contradicted;
     }
     Outcome::Failed

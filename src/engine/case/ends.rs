@@ -185,7 +185,11 @@ impl<'a> Case<'a> {
             let what = &host.seen.what;
             matches!(what, Host::UnitStarted { unit } if unit.contains("gunicorn") && !unit.contains("socket"))
         };
-        let hosts = || self.hosts().rev().take(1_024).filter(near);
+        let is_other = |host: &HostSeen| match &host.seen.what {
+            Host::UnitStopping { unit } | Host::UnitStarted { unit } => self.is_called_as_another(unit),
+            _ => false,
+        };
+        let hosts = || self.hosts().rev().take(1_024).filter(near).filter(|host| !is_other(host));
         let stop = hosts().find(|host| host.seen.at.from <= self.at.to && stops_unit(&host.seen.what))?;
         let starts = || hosts().filter(is_start).filter(|host| host.seen.at.from >= stop.seen.at.from);
         let is_between = starts().any(|host| host.seen.at.to < self.at.from);

@@ -191,9 +191,10 @@ impl<'a> Sight<'a> {
 
     /// The Gunicorn that was meant where nobody listens at the address that nginx tries: it answers at another.
     pub(in crate::engine) fn instance_meant(&self) -> Option<(&'a Instance, f64)> {
-        let of =
-            |server: &Server<'a>| server.world.gunicorns.instances.iter().map(|one| (one, server.weight)).collect();
-        let instances = self.meant.iter().flat_map(|server| -> Vec<(&'a Instance, f64)> { of(server) });
+        let instances = self.meant.iter().flat_map(|server| {
+            let Server { world, weight, .. } = *server;
+            world.gunicorns.instances.iter().map(move |instance| (instance, weight))
+        });
         instances.max_by_key(|(instance, _)| instance.last_at.from)
     }
 

@@ -87,10 +87,6 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
             None
         };
     }
-    // Its configuration is known and does not say so: only nginx 1.29.7 and later keep some then.
-    if case.nginx_conf().is_some() && !case.passes.is_empty() && case.keeps_connections().is_none() {
-        return Claim::of(UNTIMED);
-    }
     let fresh =
         case.last_attempt().is_some_and(|attempt| matches!(attempt.connect_time, Logged::Value(time) if time > 0));
     let leaving = case.phase_before(|phase| matches!(phase, Phase::Stopping | Phase::Reloading | Phase::Recycling));
@@ -105,6 +101,11 @@ fn judge(case: &Case<'_>) -> Option<Claim> {
         return Claim::of(REPLACED);
     }
     let asynchronous = case.workers() == Workers::Concurrent;
+    // Nothing is known of the server, and the configuration does not say so: only nginx 1.29.7 and later keep some then.
+    let is_untold = case.nginx_conf().is_some() && !case.passes.is_empty() && case.keeps_connections().is_none();
+    if is_untold && !asynchronous {
+        return Claim::of(UNTIMED);
+    }
     let rule = match (asynchronous, case.is_idempotent(), fresh) {
         (_, _, true) => FRESH,
         (true, false, _) => ASYNC_POST,

@@ -15,10 +15,20 @@ const SPAN_SECONDS: i64 = 60;
 /// So many seconds after a failure its own access line is there, if there is one.
 const AFTER_SECONDS: i64 = 3;
 
+/// So many failures of one virtual host without an access line, one after the other and none with one, show that the access
+/// logs in sight have none of its requests.
+const MISSED_MIN: u32 = 20;
+/// One with an access line was seen.
+const FOUND: u32 = u32::MAX;
+/// Virtual hosts of one site that are told apart.
+const HOSTS_MAX: usize = 256;
+
 /// What the access logs of one site cover.
 #[derive(Debug, Default)]
 pub struct Coverage {
     streams: BTreeMap<u64, Seconds>,
+    /// Failures without an access line, by virtual host.
+    hosts: BTreeMap<u64, u32>,
 }
 
 /// The seconds in which one access log wrote.
@@ -43,6 +53,26 @@ impl Coverage {
         if healthy {
             note_second(&mut seconds.healthy, second);
         }
+    }
+
+    /// Notes whether a failure of a virtual host has an access line, where it would have been found.
+    pub(super) fn note_host(&mut self, host: u64, found: bool) {
+        if self.hosts.len() >= HOSTS_MAX && !self.hosts.contains_key(&host) {
+            return;
+        }
+        let missed = self.hosts.entry(host).or_default();
+        *missed = if found || *missed == FOUND { FOUND } else { (*missed + 1).min(FOUND - 1) };
+    }
+
+    /// True where the requests of a virtual host are in none of the access logs.
+    pub(super) fn has_none_of(&self, host: u64) -> bool {
+        self.hosts.get(&host).is_some_and(|missed| (MISSED_MIN..FOUND).contains(missed))
+    }
+
+    /// True when one of them wrote at this time or later.
+    pub(super) fn has_passed(&self, at: Interval) -> bool {
+        let (from, _) = whole(at);
+        self.streams.values().any(|seconds| seconds.any.back().is_some_and(|newest| *newest >= from))
     }
 
     /// True when there is none.
@@ -110,6 +140,23 @@ mod tests {
 
     fn at(second: i64) -> Interval {
         Interval { from: second * SECOND, to: second * SECOND + SECOND - 1 }
+    }
+
+    #[test]
+    fn a_virtual_host_without_an_access_log_is_told_by_its_many_failures() {
+        let mut coverage = Coverage::default();
+        for _ in 0..MISSED_MIN {
+            assert!(!coverage.has_none_of(1));
+            coverage.note_host(1, false);
+        }
+        assert!(coverage.has_none_of(1) && !coverage.has_none_of(2));
+        coverage.note_host(1, true);
+        coverage.note_host(1, false);
+        assert!(!coverage.has_none_of(1), "one was found");
+        (0..2 * HOSTS_MAX as u64).for_each(|host| coverage.note_host(host, false));
+        assert_eq!(coverage.hosts.len(), HOSTS_MAX);
+        coverage.note(7, 100 * SECOND, true);
+        assert!(coverage.has_passed(at(99)) && coverage.has_passed(at(100)) && !coverage.has_passed(at(101)));
     }
 
     #[test]

@@ -264,6 +264,21 @@ impl World {
         self.coverage.covers(at)
     }
 
+    /// Notes whether a failure of this virtual host has an access line.
+    pub(in crate::engine) fn note_host(&mut self, server: &str, found: bool) {
+        self.coverage.note_host(hash_text(server.as_bytes()), found);
+    }
+
+    /// True where the access logs in sight have no line of this virtual host.
+    pub(in crate::engine) fn has_no_line_of(&self, server: &str) -> bool {
+        self.coverage.has_none_of(hash_text(server.as_bytes()))
+    }
+
+    /// True when an access log has written at this time or later already.
+    pub(in crate::engine) fn has_passed(&self, at: Interval) -> bool {
+        self.coverage.has_passed(at)
+    }
+
     /// True when the same access log has healthy answers within some seconds of this time; any, where `stream` is `None`.
     pub fn is_healthy_around(&self, stream: Option<u64>, at: Interval, seconds: i64) -> bool {
         self.coverage.is_healthy_around(stream, at, seconds)

@@ -14,7 +14,6 @@ mod documents;
 mod otlp;
 mod tables;
 
-use std::borrow::Cow;
 use tables::Table;
 
 /// Longest document: OTLP's receivers take 64 MiB at most.
@@ -140,7 +139,7 @@ fn lines_before(unit: &[u8], at: usize) -> u64 {
 }
 
 /// The text as it stands in JSON, without its quotes.
-fn as_json(text: &str) -> Cow<'_, str> {
+fn as_json(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
-    Cow::Owned(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned())
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
 }

@@ -131,7 +131,8 @@ fn is_label(word: &str) -> bool {
     !word.is_empty() && word.len() <= 253 && word.bytes().all(is_part)
 }
 
-/// `com.docker.compose.service=web,tier=front ` (`docker logs --details`).
+/// `com.docker.compose.service=web,tier=front ` (`docker logs --details`). Other pairs may be an application's, before words of
+/// its client.
 fn details(line: &str) -> Option<&str> {
     let (labels, rest) = line.split_once(' ')?;
     let is_label = |label: &str| {
@@ -139,7 +140,8 @@ fn details(line: &str) -> Option<&str> {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
         !key.is_empty() && key.bytes().chain(value.bytes()).all(is_part)
     };
-    (labels.len() <= UNKNOWN_BYTES_MAX * 3 && labels.split(',').all(is_label)).then_some(rest)
+    let of_docker = labels.split(',').any(|label| label.starts_with("com.docker."));
+    (of_docker && labels.len() <= UNKNOWN_BYTES_MAX * 3 && labels.split(',').all(is_label)).then_some(rest)
 }
 
 /// `EVENTS`, number, time and stream before the line, which ends in its own time (`aws logs filter-log-events --output text`).
@@ -213,20 +215,26 @@ pub(in crate::read) fn unknown(line: &str) -> Option<&str> {
     is_of_tool(before).then_some(rest)
 }
 
-/// True where a line without a head of its own begins behind a prefix that tells the time.
+/// True where a line without a head of its own begins behind a prefix that tells the time and names nobody: behind a name
+/// anybody's words may stand.
 fn is_timed_line((before, rest): (&str, &str)) -> bool {
     let tells_time = before.split_whitespace().any(|word| word.matches(':').count() == 2);
     let begins = || match table::begins_record(rest) {
         Some(format) => matches!(format, Format::Host | Format::Exception),
         None => envelope::is_dated(rest),
     };
-    tells_time && !rest.starts_with([' ', '\t']) && begins()
+    tells_time && names_of_tool(before) == Some(0) && !rest.starts_with([' ', '\t']) && begins()
 }
 
 /// Bytes of such a prefix: a date in words, a name and a few marks.
 const UNKNOWN_BYTES_MAX: usize = 100;
 
 fn is_of_tool(prefix: &str) -> bool {
+    names_of_tool(prefix).is_some()
+}
+
+/// How many names a prefix has; `None` for one that is no tool's.
+fn names_of_tool(prefix: &str) -> Option<usize> {
     const MARKS: [&str; 14] =
         ["|", "│", "@", "-", "stdout", "stderr", "stdout:", "stderr:", "output:", "out:", "err:", "log:", "am", "pm"];
     let is_dated = |word: &str| {
@@ -260,7 +268,7 @@ fn is_of_tool(prefix: &str) -> bool {
         // Behind a date of syslog's a host and a program stand, where a shipper took the colon.
         is_name(word) && names <= if in_words { 2 } else { 1 }
     };
-    !prefix.trim().is_empty() && prefix.split_whitespace().all(is_word)
+    (!prefix.trim().is_empty() && prefix.split_whitespace().all(is_word)).then_some(names)
 }
 
 /// Columns of Papertrail's archives before the last one, which is the line: id, two times, source with name and address,

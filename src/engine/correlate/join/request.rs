@@ -15,6 +15,8 @@ pub struct Request {
     pub errors: Vec<Seen<NginxError>>,
     /// None of the error lines looks forged.
     pub genuine: bool,
+    /// Its error line came before its access line could have, and asks for it: a good one would be here.
+    pub is_asked: bool,
     /// The access line.
     pub access: Option<Seen<NginxAccess>>,
     /// Healthy access lines with the same request line, while the own one is not known.
@@ -50,6 +52,7 @@ impl Request {
         Request {
             errors: Vec::new(),
             genuine: true,
+            is_asked: false,
             access: None,
             maybe: Vec::new(),
             trace: None,
