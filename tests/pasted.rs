@@ -71,7 +71,8 @@ fn json(text: &str) -> String {
 
 #[test]
 fn what_managers_platforms_and_pages_put_around_a_line() {
-    let ways: [(&str, Around); 22] = [
+    let ways: [(&str, Around); 23] = [
+        ("blanks that break no line", |line, _| line.replace(' ', "\u{a0}")),
         ("PM2", |line, source| format!("0|{source:<10}| {line}")),
         ("PM2 with a time", |line, source| format!("1|{source:<10}| 2026-03-04T09:15:02: {line}")),
         ("honcho", |line, source| format!("09:15:02 {:<9} | {line}", format!("{source}.1"))),
@@ -607,6 +608,10 @@ fn records_that_a_mail_or_a_narrow_terminal_wrapped() {
     let to_ipv6 =
         error("connect() to\n[2001:db8::7]:8000 failed (101: Network is unreachable)", "connecting to upstream");
     check(&to_ipv6, "connect_unreachable network_unreachable");
+    // A path at the beginning of a line is no comment.
+    let access = "198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 502 157 \"-\" \"x\"";
+    let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
+    check(&format!("{}\n{access}", refused.replace("GET /cart", "GET\n/cart")), "connect_refused gunicorn_not_running");
     // Cut in the middle of words, every line after the first indented.
     let line = error("connect() failed (111: Connection refused)", "connecting to upstream");
     let (mut wrapped, mut rest) = (String::new(), line.as_str());

@@ -1,7 +1,7 @@
 //! What a line is: one file for each format, tried in the order of the rows of [`table`].
 
 use super::evidence::{Evidence, Proof, Stamp, TEXT_BYTES_MAX};
-use super::paste::{fragment, second};
+use super::paste::{fragment, page, second};
 use super::peel::{self, Peeled};
 use super::request_line::request_line_hash;
 use super::sniff::{self, Sign};
@@ -119,7 +119,11 @@ impl Reader {
             let format = match sniff::sniff(line) {
                 Sign::Ours => None,
                 Sign::Request => healthy::let_go(line, memory.last, wanted),
-                Sign::None => Some(None),
+                Sign::None => match page::with_plain_blanks(line) {
+                    // Words are told by the blanks in them.
+                    Some(plain) => return self.read_any(&plain, memory, wanted),
+                    None => Some(None),
+                },
             };
             if let Some(format) = format {
                 memory.doubt_bytes = memory.doubt_bytes.saturating_sub(bytes_of(line));

@@ -251,7 +251,9 @@ fn join(lines: &[String]) -> String {
             joined.push_str(if is_cut_by_width { line } else { line.trim_end() });
             continue;
         }
-        let part = line.trim_start_matches([' ', '\t', '>', '/']);
+        // A comment's mark; a path has one.
+        let part = line.trim_start_matches([' ', '\t', '>']);
+        let part = part.strip_prefix("//").map_or(part, str::trim_start);
         let part = if is_cut_by_width && index + 1 < lines.len() { part } else { part.trim_end() };
         if part.is_empty() {
             continue;

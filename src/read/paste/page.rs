@@ -60,6 +60,23 @@ fn may_be_padded(line: &str) -> bool {
     line.as_bytes().iter().step_by(PADDING.len()).any(|byte| *byte == b' ')
 }
 
+/// The line with blanks where a page has blanks that break no line; `None` where it has none.
+pub(in crate::read) fn with_plain_blanks(line: &[u8]) -> Option<Vec<u8>> {
+    const NO_BREAK: &[u8] = "\u{a0}".as_bytes();
+    let mut at = memchr::memmem::find(line, NO_BREAK)?;
+    let mut plain = Vec::with_capacity(line.len());
+    let mut rest = line;
+    loop {
+        plain.extend_from_slice(rest.get(..at)?);
+        plain.push(b' ');
+        rest = rest.get(at + NO_BREAK.len()..)?;
+        let Some(next) = memchr::memmem::find(rest, NO_BREAK) else { break };
+        at = next;
+    }
+    plain.extend_from_slice(rest);
+    Some(plain)
+}
+
 /// A line that was quoted by another program or page: every quote is `\"` or `&quot;`, or typographic.
 pub(in crate::read) fn without_escapes(line: &str) -> Option<(&'static str, String)> {
     if (find(line, "&quot;").is_some() && !line.contains('"')) || opening_tag(line.trim_start()).is_some() {
