@@ -612,6 +612,14 @@ fn records_that_a_mail_or_a_narrow_terminal_wrapped() {
     let access = "198.51.100.20 - - [04/Mar/2026:09:15:02 +0000] \"GET /cart HTTP/1.1\" 502 157 \"-\" \"x\"";
     let refused = error("connect() failed (111: Connection refused)", "connecting to upstream");
     check(&format!("{}\n{access}", refused.replace("GET /cart", "GET\n/cart")), "connect_refused gunicorn_not_running");
+    // Three lines of one width by chance, which were cut between words.
+    let cut = error("upstream prematurely closed connection", "reading upstream");
+    let (first, rest) = cut.split_once(" upstream, client").expect("an action");
+    let (second, third) = rest.split_at(first.len() - " upstream, client".len() + 1);
+    check(&format!("{first}\nupstream, client{second}\n{third}"), "response_truncated response_truncated");
+    let reset = error("recv() failed (104: Connection reset by peer)", "reading response header from upstream");
+    let recycled = "[2026-03-04 09:15:02 +0000] [301] [INFO] Autorestarting worker after\ncurrent request.";
+    check(&format!("{recycled}\n{reset}"), "response_reset worker_recycled");
     // Cut in the middle of words, every line after the first indented.
     let line = error("connect() failed (111: Connection refused)", "connecting to upstream");
     let (mut wrapped, mut rest) = (String::new(), line.as_str());

@@ -118,8 +118,16 @@ fn is_whole(text: &str) -> bool {
 
 /// What follows the level, where it is the beginning of a message that tells of an end, a start or an address.
 fn message_of_gunicorn(text: &str) -> Option<&str> {
-    const BEGINNINGS: [&str; 5] =
-        ["Worker (pid:", "Worker with pid ", "WORKER TIMEOUT", "Booting worker with", "Listening at:"];
+    const BEGINNINGS: [&str; 8] = [
+        "Worker (pid:",
+        "Worker with pid ",
+        "WORKER TIMEOUT",
+        "Booting worker with",
+        "Listening at:",
+        "Autorestarting worker",
+        "Maximum request limit",
+        "Invalid request from",
+    ];
     BEGINNINGS.iter().find_map(|beginning| {
         let at = text.find(&format!("] {beginning}"))?;
         text.get(at + "] ".len()..)
@@ -245,6 +253,23 @@ fn join(lines: &[String]) -> String {
     // Counted from the edge of the terminal, or from where the lines after the first are indented to.
     let is_cut_by_width =
         is_of_one_width(|line| line.chars().count()) || is_of_one_width(|line| line.trim_start().chars().count());
+    let joined = join_as(lines, is_cut_by_width);
+    if is_cut_by_width && !is_sound(&joined) {
+        // Of one width by chance: the blank stood where the line ends.
+        let apart = join_as(lines, false);
+        return if is_sound(&apart) { apart } else { joined };
+    }
+    joined
+}
+
+/// What nginx is busy with has its words apart, and so has a request.
+fn is_sound(record: &str) -> bool {
+    let has_action = ACTIONS.iter().any(|action| record.contains(action)) || !record.contains(" while ");
+    let request = record.split_once("request: \"").and_then(|(_, request)| request.split_once('"'));
+    has_action && request.is_none_or(|(request, _)| request.split(' ').count() == 3)
+}
+
+fn join_as(lines: &[String], is_cut_by_width: bool) -> String {
     let mut joined = String::with_capacity(lines.iter().map(String::len).sum::<usize>() + lines.len());
     for (index, line) in lines.iter().enumerate() {
         if index == 0 {

@@ -71,6 +71,11 @@ fn stamped(rest: &str) -> Option<Format> {
 
 /// `- `, `# `, `// `, `• `.
 fn mark(line: &str) -> Option<&str> {
+    // A bracket may be the head's own.
+    let outer = line.trim_start_matches(|c| c != '[' && marks::MARKS.contains(&c)).trim_start();
+    if outer.len() < line.len() && begins_record(outer) {
+        return Some(outer);
+    }
     let rest = line.trim_start_matches(marks::MARKS);
     (rest.len() < line.len()).then(|| rest.trim_start())
 }
