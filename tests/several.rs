@@ -60,6 +60,13 @@ fn of_two_logs_without_an_address_the_one_that_is_called_so_is_asked() {
         let (_, confidence) = logs(own, other, ["gunicorn.log", "app.log"]);
         assert!(confidence < 0.6, "{confidence}");
     }
+    // The only one in view is called as another upstream that failed.
+    let both = cut(2, "/cart", "unix:/run/shop.sock:") + &cut(1, "/feed", "unix:/run/blog.sock:").replace("*7 ", "*8 ");
+    for (name, is_sure) in [("gunicorn-blog.log", false), ("gunicorn-shop.log", true), ("gunicorn.log", true)] {
+        let told = told(&[("nginx.log", &both), (name, &timed_out(2, 70, 77))]);
+        let (_, cause, confidence) = told.iter().find(|(target, ..)| target == "/cart").expect("a verdict");
+        assert!(*cause == "worker_timeout" && (*confidence > 0.6) == is_sure, "{name} {cause} {confidence}");
+    }
     // Two logs of one Gunicorn are one.
     let own = gunicorn(0, 31, "Booting worker with pid: 31") + &own;
     let (cause, confidence) = logs(&own, &own, ["gunicorn.log", "app.log"]);

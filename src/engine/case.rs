@@ -90,6 +90,8 @@ pub struct Case<'a> {
     pub weight: f64,
     /// Several Gunicorns may be the one, and this one is called as the request says.
     pub is_called: bool,
+    /// Streams of Gunicorns that are called as another upstream.
+    pub(super) strangers: Vec<u64>,
     /// The worker's end that fits best, with the key that names it.
     pub death: Option<(DeathKey, &'a Death)>,
     /// What the case was before the root of `no live upstreams` was looked up.

@@ -19,6 +19,8 @@ const ROOT_AGE_MAX_SECONDS: i64 = 30;
 
 /// Good answers within so many seconds of a refusal show that nginx's address is right.
 const OTHERS_SECONDS: i64 = 30;
+/// It is the one in view, or one that is not.
+const OF_TWO: f64 = 1.0 / 2.0;
 /// Failures that are asked whether anybody answers at an address, the newest.
 const FAILURES_MAX: usize = 256;
 
@@ -78,7 +80,15 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
     let request = site.requests.get(id)?;
     let aim = aim_of(request, &site.world)?;
     let sight = Sight::new(sites, at, ties)?;
-    let found = sight.instance_called(aim.upstream, || words_of_request(request, aim.upstream));
+    let words = || words_of_request(request, aim.upstream);
+    let mut strangers = sight.strangers(aim.upstream, words);
+    let mut found = sight.instance_called(aim.upstream, &strangers, words);
+    if found.is_none() && !strangers.is_empty() {
+        // The only one in view may serve several virtual hosts, or be another's.
+        strangers.clear();
+        found = sight.instance_called(aim.upstream, &[], words);
+        found.iter_mut().for_each(|found| found.weight = found.weight.min(OF_TWO));
+    }
     let found = found.filter(|found| !site.world.is_of_another_upstream(found.instance, aim.upstream));
     let weight = found.map_or_else(|| sight.weight(), |found| found.weight);
     let mut case = Case {
@@ -92,6 +102,7 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
         address: found.map_or(AddressMatch::Unknown, |found| found.address),
         weight,
         is_called: found.is_some_and(|found| found.by_name),
+        strangers,
         death: None,
         derived_from: aim.derived_from,
         borrowed_symptom: aim.borrowed,

@@ -126,6 +126,7 @@ impl Engine {
             address: AddressMatch::Unknown,
             weight: 1.0,
             is_called: false,
+            strangers: Vec::new(),
             death,
             derived_from: None,
             borrowed_symptom: false,

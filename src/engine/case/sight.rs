@@ -208,19 +208,37 @@ impl<'a> Sight<'a> {
 
     /// The Gunicorn that the upstream most likely is, how well it fits, and how likely it is that one.
     pub(in crate::engine) fn instance_for(&self, upstream: Option<&str>) -> Option<(&'a Instance, AddressMatch, f64)> {
-        self.instance_called(upstream, Vec::new).map(|found| (found.instance, found.address, found.weight))
+        self.instance_called(upstream, &[], Vec::new).map(|found| (found.instance, found.address, found.weight))
+    }
+
+    /// Streams of Gunicorns of which no address is known, and that are called as another upstream is and not as the request says.
+    pub(in crate::engine) fn strangers(&self, upstream: Option<&str>, words: impl Fn() -> Vec<u64>) -> Vec<u64> {
+        let instances = self.servers.iter().flat_map(|server| &server.world.gunicorns.instances);
+        let may_be = |instance: &&Instance| {
+            !instance.words.is_empty()
+                && instance.matches(upstream) == AddressMatch::Unknown
+                && self.own.has_called(&instance.words)
+        };
+        let mut asked: Option<Vec<u64>> = None;
+        let mut is_asked = |instance: &Instance| {
+            let asked = asked.get_or_insert_with(&words);
+            instance.words.iter().any(|word| asked.contains(word))
+        };
+        instances.filter(may_be).filter(|instance| !is_asked(instance)).map(|instance| instance.source).collect()
     }
 
     /// The same. Where no address decides, the one that is called as the request says, if there is only one.
     pub(in crate::engine) fn instance_called(
         &self,
         upstream: Option<&str>,
+        strangers: &[u64],
         words: impl FnOnce() -> Vec<u64>,
     ) -> Option<Chosen<'a>> {
         let instances = self
             .servers
             .iter()
             .flat_map(|server| server.world.gunicorns.instances.iter().map(move |instance| (instance, server)));
+        let instances = instances.filter(|(instance, _)| !strangers.contains(&instance.source));
         let fitting = instances.map(|(instance, server)| (instance, instance.matches(upstream), server.weight));
         let best = fitting.clone().max_by_key(|(instance, fit, _)| (*fit, instance.last_at.from))?;
         // As many applications fit as well: each is as likely.
@@ -301,7 +319,8 @@ impl<'a> Case<'a> {
 
     /// A Gunicorn's log was read then.
     pub fn has_gunicorn_log(&self) -> bool {
-        self.sight.servers.iter().any(|server| server.world.has_gunicorn_log(self.at))
+        let are_strangers = !self.strangers.is_empty() && self.instances().all(|instance| self.is_stranger(instance));
+        !are_strangers && self.sight.servers.iter().any(|server| server.world.has_gunicorn_log(self.at))
     }
 
     /// True where nginx runs in a container of its own; the containers of a pod share their loopback address.
@@ -353,9 +372,9 @@ impl<'a> Case<'a> {
         own.is_none_or(|own| own.source == instance.source || self.is_replica(instance.source))
     }
 
-    /// True when nginx's configuration says that this Gunicorn is there for another upstream.
+    /// True when nginx's configuration says that this Gunicorn is there for another upstream, or its name does.
     pub fn is_stranger(&self, instance: &Instance) -> bool {
-        self.sight.own.is_of_another_upstream(instance, self.upstream)
+        self.strangers.contains(&instance.source) || self.sight.own.is_of_another_upstream(instance, self.upstream)
     }
 
     /// Ends of workers, in the order of the log.

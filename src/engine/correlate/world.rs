@@ -10,14 +10,14 @@ use super::skew::Skew;
 use super::spans::{Spans, hash_text};
 use super::{Interval, Seen};
 use crate::engine::case::words_of_error;
-use crate::engine::place::Stream;
+use crate::engine::place::{Stream, words_of};
 use crate::engine::verdict::{Quote, Source, Ticket};
 use crate::read::address::AddressMatch;
 use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, NginxError, Proof, SECOND, Symptom};
 use crate::read::maps::HashMap;
 use crate::read::nginx_conf::NginxConf;
 use crate::read::text::split_at;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Lines of each kind remembered; at one failing request a millisecond this is eight seconds.
@@ -100,6 +100,9 @@ pub struct HostSeen {
     pub arrived: Nanos,
 }
 
+/// Words in names of upstreams that are remembered.
+const CALLED_MAX: usize = 1_024;
+
 /// Everything in sight but the requests themselves.
 #[derive(Debug, Default)]
 pub struct World {
@@ -115,6 +118,8 @@ pub struct World {
     pub answers: VecDeque<Seen<GunicornAccess>>,
     /// Which server is of which block.
     groups: Groups,
+    /// Words in the names of upstreams and virtual hosts that failed.
+    called: BTreeSet<u64>,
     /// Failed attempts.
     pub failures: VecDeque<Failure>,
     /// The newest failure of each symptom: most that are looked for are not there.
@@ -287,6 +292,7 @@ impl World {
     /// Remembers a failed attempt.
     pub fn fail(&mut self, error: &Seen<NginxError>, symptom: Symptom) {
         let failure = Failure::of(error, symptom, self.failures.back());
+        self.note_names(&failure);
         if let Some(newest) = self.newest_failures.get_mut(symptom as usize) {
             *newest = error.at.to.max(*newest);
         }
@@ -305,6 +311,22 @@ impl World {
             .filter(|error| error.what.symptom.is_some())
             .filter_map(|error| error.what.upstream.as_deref());
         tried.filter(|server| *server != group).for_each(|server| self.groups.learn(group, server));
+    }
+
+    /// In a storm they are those of the failure before.
+    fn note_names(&mut self, failure: &Failure) {
+        let of: [fn(&Failure) -> &Arc<str>; 2] = [|failure| &failure.upstream, |failure| &failure.server];
+        for name in of {
+            if self.failures.back().is_none_or(|before| !Arc::ptr_eq(name(before), name(failure))) {
+                let room = CALLED_MAX.saturating_sub(self.called.len());
+                self.called.extend(words_of(name(failure)).take(room));
+            }
+        }
+    }
+
+    /// True where one of these words is in the name of an upstream or a virtual host that failed.
+    pub(in crate::engine) fn has_called(&self, words: &[u64]) -> bool {
+        words.iter().any(|word| self.called.contains(word))
     }
 
     /// Whether a failed attempt was on a server of this block; `None` where nobody told.
