@@ -494,6 +494,20 @@ fn gunicorns_own_line_of_a_request_among_its_error_lines_is_no_second_request() 
 }
 
 #[test]
+fn a_handshake_that_timed_out_was_answered_with_504() {
+    let failed = |second: u32, path: &str, message: &str, action: &str, status: u16| {
+        let line = error(message, action).replace("/cart", path).replace("09:15:02", &format!("09:15:{second:02}"));
+        format!(
+            "{line}\n198.51.100.20 - - [04/Mar/2026:09:15:{second:02} +0000] \"GET {path} HTTP/1.1\" {status} 157 \"-\" \"x\"\n"
+        )
+    };
+    let refused = failed(1, "/a", "connect() failed (111: Connection refused)", "connecting to upstream", 502);
+    let handshake =
+        failed(9, "/b", "upstream timed out (110: Connection timed out)", "SSL handshaking to upstream", 504);
+    check(&(refused + &handshake), "connect_refused gunicorn_not_running\ntls_handshake_failed tls_handshake_failed");
+}
+
+#[test]
 fn errands_of_nginx_itself_fail_no_request() {
     for line in [
         "2026/03/04 09:15:02 [error] 9#9: r3.o.lencr.org could not be resolved (110: Operation timed out) while requesting certificate status, responder: r3.o.lencr.org, certificate: \"/etc/ssl/a.pem\"",

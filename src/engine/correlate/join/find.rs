@@ -173,6 +173,7 @@ pub(super) fn agree(error: &NginxError, access: &NginxAccess) -> bool {
     let Some(symptom) = error.symptom else { return true };
     let status = match symptom {
         Symptom::ResponseTimedOut | Symptom::ConnectTimedOut => 504,
+        Symptom::TlsHandshakeFailed if error.message.starts_with("upstream timed out") => 504,
         Symptom::ClientClosed => 499,
         // The upstream's status was sent.
         Symptom::ResponseTruncated => return access.status < 500,
