@@ -2,7 +2,6 @@
 
 use crate::cli::{Parse, TextOrJson};
 use crate::commands::{INCOMPLETE, nginx_conf, say, unknown_names};
-use crate::explain::input::exported::Unit;
 use crate::explain::input::{Input, Lines, expand};
 use crate::read::formats::{AccessFormats, Description, LogFormat, Reader};
 use crate::read::nginx_conf::NginxConf;
@@ -49,12 +48,7 @@ pub fn run(options: &Parse) -> anyhow::Result<ExitCode> {
                             }
                         }
                     };
-                    match unit {
-                        Unit::Line(line) => describe(line, number)?,
-                        Unit::Several(records) => {
-                            records.iter().try_for_each(|record| describe(&record.text, number + record.line))?;
-                        }
-                    }
+                    unit.each(|line, before| describe(line, number + before))?;
                 }
                 Ok(None) => break,
                 Err(error) => {

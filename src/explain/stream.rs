@@ -6,7 +6,6 @@
 //! Most lines are healthy requests: they are dismissed before anything else is done with them.
 
 use super::Totals;
-use super::input::exported::Unit;
 use super::input::{Input, Lines};
 use super::places::Place;
 use super::sites::{ORIGINS_MAX, Origin};
@@ -19,6 +18,7 @@ use crate::read::paste::joiner::{Joiner, Pushed};
 use crate::read::time::nearest_year;
 use crate::read::{SourceMemory, Wanted};
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 /// Text kept of a record for the timeline: as much as nginx writes of an error.
@@ -228,33 +228,40 @@ impl<'a> Stream<'a> {
             if current.lines.bytes >= current.tell_at {
                 current.tell(context);
             }
-            let Some((number, unit)) = current.lines.next_unit()? else { return Ok(false) };
+            let Current { input, lines, not_utf8, .. } = current;
+            let Some((first, unit)) = lines.next_unit()? else { return Ok(false) };
             context.lines += 1;
-            let line = match unit {
-                Unit::Line(line) => line,
-                Unit::Several(records) => {
-                    context.lines += current.lines.number - number;
-                    for record in records {
-                        self.record(&record.text, number + record.line, current.input, context, wanted);
-                    }
-                    continue;
-                }
-            };
-            if self.joiner.is_empty()
-                && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
-            {
-                if is_sampled(context.lines) {
-                    self.covers(format, line, context);
-                }
-                continue;
-            }
-            if std::str::from_utf8(line).is_err() {
-                let (_, count) = current.not_utf8.get_or_insert((number, 0));
-                *count += 1;
-            }
-            self.record(line, number, current.input, context, wanted);
+            let Ok(()) = unit.each(|line, before| -> Result<(), Infallible> {
+                self.line(line, first + before, input, not_utf8, context, wanted);
+                Ok(())
+            });
+            context.lines += lines.number - first;
         }
         Ok(true)
+    }
+
+    fn line(
+        &mut self,
+        line: &[u8],
+        number: u64,
+        input: &Input,
+        not_utf8: &mut Option<(u64, u64)>,
+        context: &mut Context<'_>,
+        wanted: &Wanted,
+    ) {
+        if self.joiner.is_empty()
+            && let Some(format) = context.reader.pass(line, &mut self.memory, wanted)
+        {
+            if is_sampled(context.lines) {
+                self.covers(format, line, context);
+            }
+            return;
+        }
+        if std::str::from_utf8(line).is_err() {
+            let (_, count) = not_utf8.get_or_insert((number, 0));
+            *count += 1;
+        }
+        self.record(line, number, input, context, wanted);
     }
 
     /// A line that is not dismissed at once.

@@ -4,7 +4,6 @@
 mod repeats;
 
 use super::clocks;
-use super::input::exported::Unit;
 use super::input::{Input, Lines};
 use super::sites::{ORIGINS_MAX, Origin, Seen, Sites};
 use super::zones::{LocalClock, Zone, sampling};
@@ -15,6 +14,7 @@ use crate::read::paste::learned::Prefix;
 use crate::read::{SourceMemory, Wanted};
 use repeats::{Meaning, Repeats, ordinary};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 /// Lines looked at to tell whether a file holds anything but access lines.
 const SNIFF_LINES: u64 = 2_000;
@@ -301,10 +301,10 @@ fn look_at(input: &Input, mut lines: Lines, reader: &Reader, samples: &mut Sampl
                 take(line, &mut others);
             }
         };
-        match unit {
-            Unit::Line(line) => look(line),
-            Unit::Several(records) => records.iter().for_each(|record| look(&record.text)),
-        }
+        let Ok(()) = unit.each(|line, _| -> Result<(), Infallible> {
+            look(line);
+            Ok(())
+        });
         // A pure access log is not worth reading twice.
         if (lines.number >= SNIFF_LINES && others == 0) || lines.bytes > SURVEY_BYTES_MAX {
             break;

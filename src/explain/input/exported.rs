@@ -38,8 +38,27 @@ pub enum Shape {
 pub enum Unit<'a> {
     /// One line, as it is.
     Line(&'a [u8]),
-    /// The records of a document or of rows, or the lines of what turned out to be neither.
-    Several(Vec<Record>),
+    /// The lines of what turned out to be no document and no row, with their ends.
+    Lines(&'a [u8]),
+    /// The records of a document or of rows.
+    Records(Vec<Record>),
+}
+
+impl Unit<'_> {
+    /// Hands over each line or record, and how many lines of the unit stand before it.
+    ///
+    /// # Errors
+    /// The first of the taker's.
+    pub fn each<E>(&self, mut take: impl FnMut(&[u8], u64) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Unit::Line(line) => take(line, 0),
+            Unit::Lines(lines) => {
+                let lines = lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n');
+                (0..).zip(lines).try_for_each(|(before, line)| take(line, before))
+            }
+            Unit::Records(records) => records.iter().try_for_each(|record| take(&record.text, record.line)),
+        }
+    }
 }
 
 /// A record as one line, and in which line of its unit it stands, from 0.
@@ -82,11 +101,7 @@ impl Shape {
             Shape::Lines | Shape::Documents => documents::records(unit),
             Shape::Table(table) => table.records(unit),
         };
-        let lines = || {
-            let lines = unit.strip_suffix(b"\n").unwrap_or(unit).split(|byte| *byte == b'\n');
-            (0..).zip(lines).map(|(line, text)| Record { text: text.to_owned(), line }).collect()
-        };
-        Unit::Several(found.unwrap_or_else(lines))
+        found.map_or(Unit::Lines(unit), Unit::Records)
     }
 
     /// True where lines are handed out as they are.
