@@ -75,6 +75,22 @@ fn of_two_logs_without_an_address_the_one_that_is_called_so_is_asked() {
 }
 
 #[test]
+fn a_socket_that_another_gunicorn_has_taken_over_is_the_other_ones() {
+    let listens = |second: u32, pid: u32| gunicorn(second, pid, &format!("Listening at: unix:/run/app.sock ({pid})"));
+    let left = listens(0, 7) + &gunicorn(1, 7, "Handling signal: term") + &gunicorn(2, 7, "Shutting down: Master");
+    let taken = listens(4, 70) + &timed_out(40, 70, 77);
+    let nginx = cut(40, "/cart", "unix:/run/app.sock:");
+    let confidence = |left: &str| {
+        let told = told(&[("nginx.log", &nginx), ("one.log", left), ("two.log", &taken)]);
+        let [(_, "worker_timeout", confidence)] = told.as_slice() else { panic!("{told:?}") };
+        *confidence
+    };
+    assert!(confidence(&left) > 0.9, "{}", confidence(&left));
+    // In containers each has a socket of that name.
+    assert!(confidence(&listens(0, 7)) < 0.6);
+}
+
+#[test]
 fn a_group_without_servers_fails_for_the_reasons_of_its_own() {
     let refused = |connection: u32, path: &str, upstream: &str| {
         error(2, connection, "connect() failed (111: Connection refused)", "connecting to upstream", path, upstream)

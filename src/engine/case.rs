@@ -22,7 +22,6 @@ use super::causes::Symptoms;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
 use super::correlate::{Interval, Seen};
-use super::place::words_of;
 use super::verdict::{Quote, Source, Ticket};
 use crate::read::address::AddressMatch;
 use crate::read::evidence::{Attempt, GunicornAccess, MILLISECOND, Nanos, NginxAccess, NginxError, SECOND, Symptom};
@@ -288,16 +287,6 @@ pub fn access_quote(access: &Seen<NginxAccess>) -> Quote {
         }
     }
     Quote { source: Source::NginxAccess, text: quotable(words), ticket: Some(access.ticket) }
-}
-
-/// What a request says of its application: nginx's virtual host and block, and the first part of the path, by which locations
-/// lead to one.
-pub(super) fn words_of_request(request: &Request, upstream: Option<&str>) -> Vec<u64> {
-    let error = request.error();
-    let server = error.map(|error| error.what.server.as_str());
-    let block = error.and_then(|error| error.what.upstream.as_deref()).or(upstream);
-    let path = request.target().split(['?', '#']).next().and_then(|path| path.get(1..)?.split('/').next());
-    [server, block, path].into_iter().flatten().flat_map(words_of).collect()
 }
 
 /// `2.003` of a duration.

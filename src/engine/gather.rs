@@ -1,16 +1,18 @@
 //! The case of a request: whom it went to, which Gunicorn that is, which of its workers ended, and what others met.
 
-use super::case::{Case, DeathKey, Sight, Trigger, Workers, words_of_request};
+use super::case::{Case, DeathKey, Sight, Trigger, Workers};
 use super::correlate::Interval;
 use super::correlate::gunicorn::{Change, Death, Instance, Phase};
 use super::correlate::join::Request;
-use super::correlate::world::{Failure, World, area_of};
+use super::correlate::spans::hash_text;
+use super::correlate::world::{Failure, World};
 use super::outcome::{death_interval, death_of_500, failed_at, has_page_of_nginx, symptom_of};
 use super::sites::{SiteRef, Sites};
 use super::topology::{ELSEWHERE, Ties};
 use crate::read::address::{AddressMatch, compare};
 use crate::read::evidence::{MILLISECOND, Nanos, NginxError, SECOND, Symptom};
 use crate::read::nginx_conf::Pass;
+use crate::read::request_line::first_part;
 
 /// So many failures of one kind around a request without an error line, and none of another, make it one of them.
 const ALIKE_MIN: usize = 3;
@@ -19,8 +21,6 @@ const ROOT_AGE_MAX_SECONDS: i64 = 30;
 
 /// Good answers within so many seconds of a refusal show that nginx's address is right.
 const OTHERS_SECONDS: i64 = 30;
-/// It is the one in view, or one that is not.
-const OF_TWO: f64 = 1.0 / 2.0;
 /// Failures that are asked whether anybody answers at an address, the newest.
 const FAILURES_MAX: usize = 256;
 
@@ -80,15 +80,7 @@ pub(super) fn case_at<'a>(sites: &'a Sites, at: SiteRef, id: u64, ties: &Ties) -
     let request = site.requests.get(id)?;
     let aim = aim_of(request, &site.world)?;
     let sight = Sight::new(sites, at, ties)?;
-    let words = || words_of_request(request, aim.upstream);
-    let mut strangers = sight.strangers(aim.upstream, words);
-    let mut found = sight.instance_called(aim.upstream, &strangers, words);
-    if found.is_none() && !strangers.is_empty() {
-        // The only one in view may serve several virtual hosts, or be another's.
-        strangers.clear();
-        found = sight.instance_called(aim.upstream, &[], words);
-        found.iter_mut().for_each(|found| found.weight = found.weight.min(OF_TWO));
-    }
+    let (found, strangers) = sight.chosen_for(request, aim.upstream, aim.at);
     let found = found.filter(|found| !site.world.is_of_another_upstream(found.instance, aim.upstream));
     let weight = found.map_or_else(|| sight.weight(), |found| found.weight);
     let mut case = Case {
@@ -203,7 +195,7 @@ fn root_of<'a>(request: &Request, world: &'a World, at: Interval) -> Option<&'a 
             && *failure.server == *error.what.server
             && (failure.pid.is_none() || error.what.pid.is_none() || failure.pid == error.what.pid)
     };
-    let area = area_of(request.target());
+    let area = hash_text(first_part(request.target()).as_bytes());
     let (mut of_area, mut of_host) = (None, None);
     for failure in world.failures.iter().rev().filter(fits) {
         match world.is_of_group(failure, group) {

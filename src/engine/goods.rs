@@ -306,7 +306,7 @@ fn apart_of_sample(sight: &Sight<'_>, sample: &Good) -> Option<Apart> {
     let access = &sample.access;
     let (link, span) = by_id(sight, sample.asked(), sample.trace, Some(&access.what))?;
     let upstream = access.what.attempts.last().map(|attempt| attempt.address.as_str());
-    let class = sight.instance_for(upstream).map_or("", |(instance, ..)| &instance.worker_class);
+    let class = sight.instance_for(upstream).map_or("", |instance| &instance.worker_class);
     Some(Apart::of(sight, access, &link, span, class, true))
 }
 
@@ -324,8 +324,7 @@ fn links_of(sight: &Sight<'_>, due: &[Key], threshold: f64) -> Vec<(Key, Link, O
     }
     let exact: BTreeSet<u64> = links.iter().filter_map(|(_, _, span)| *span).collect();
     let upstream = |good: &'_ Good| good.access.what.attempts.last().map(|attempt| attempt.address.clone());
-    let class_of =
-        |upstream: Option<&str>| sight.instance_for(upstream).map_or("", |(instance, ..)| &instance.worker_class);
+    let class_of = |upstream: Option<&str>| sight.instance_for(upstream).map_or("", |instance| &instance.worker_class);
     if let (Some((first, _)), Some((last, one))) = (by_time.first(), by_time.last()) {
         let scene = scene_of(sight, &by_time, (first.0, last.0), &exact);
         let class = class_of(upstream(one).as_deref());

@@ -54,7 +54,7 @@ const WORDS_MAX: usize = 8;
 /// Hashes of the words of a name that tell one service from another: what logs, servers and stages are called in general does
 /// not.
 pub fn words_of(name: &str) -> impl Iterator<Item = u64> {
-    const GENERAL: [&str; 44] = [
+    const GENERAL: [&str; 54] = [
         "access",
         "api",
         "app",
@@ -73,6 +73,7 @@ pub fn words_of(name: &str) -> impl Iterator<Item = u64> {
         "errors",
         "flask",
         "gunicorn",
+        "home",
         "http",
         "https",
         "journal",
@@ -84,19 +85,28 @@ pub fn words_of(name: &str) -> impl Iterator<Item = u64> {
         "main",
         "net",
         "nginx",
+        "opt",
         "org",
         "out",
         "prod",
         "production",
+        "run",
         "server",
         "service",
         "site",
+        "sock",
+        "socket",
+        "srv",
         "staging",
         "stderr",
         "stdout",
         "svc",
         "test",
+        "tmp",
         "txt",
+        "unix",
+        "usr",
+        "var",
         "web",
         "www",
     ];
@@ -135,5 +145,29 @@ impl Stream {
             ..Place::default()
         };
         Stream { id, place: Arc::new(place) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words_of;
+    use crate::read::text::hash64;
+
+    #[test]
+    fn words_that_tell_one_service_from_another() {
+        for (name, expected) in [
+            ("gunicorn-shop.log", &["shop"][..]),
+            ("shop_Web_1", &["shop"]),
+            ("unix:/run/blog.sock:", &["blog"]),
+            ("www.example.com", &["example"]),
+            ("error.log", &[]),
+            ("127.0.0.1:8000", &[]),
+            ("", &[]),
+        ] {
+            let expected: Vec<u64> = expected.iter().map(|word| hash64(word.as_bytes())).collect();
+            assert_eq!(words_of(name).collect::<Vec<_>>(), expected, "{name}");
+        }
+        let general = ["access", "api", "gunicorn", "log", "production", "server", "svc", "web", "www"];
+        assert_eq!(general.into_iter().flat_map(words_of).count(), 0, "the list is in order");
     }
 }

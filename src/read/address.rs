@@ -123,4 +123,19 @@ mod tests {
         check("127.0.0.1:8080", "0.0.0.0:8000", AddressMatch::No);
         check("10.0.0.1:8000", "10.0.0.2:9000", AddressMatch::No);
     }
+
+    #[test]
+    fn what_may_be_meant() {
+        let check = |upstream, listening, own_only, meant| {
+            assert_eq!(is_own_only(upstream, listening), own_only, "{upstream} against {listening}");
+            assert_eq!(may_be_meant(upstream, listening), meant, "{upstream} against {listening}");
+        };
+        check("172.18.0.3:8000", "127.0.0.1:8000", true, true);
+        check("172.18.0.3:8000", "127.0.0.1:9000", false, false);
+        check("127.0.0.1:8000", "127.0.0.1:9000", false, true);
+        check("10.0.3.11:8000", "10.0.3.11:8001", false, true);
+        check("10.0.3.11:8000", "10.0.3.12:8001", false, false);
+        check("172.18.0.3:8000", "0.0.0.0:8000", false, false);
+        check("unix:/run/a.sock", "127.0.0.1:8000", false, false);
+    }
 }

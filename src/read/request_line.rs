@@ -13,6 +13,12 @@ pub fn split_request_line(line: &str) -> Option<(&str, &str)> {
     Some((method, target))
 }
 
+/// `shop` of `/shop/cart?x=1`: by it locations lead to different applications.
+pub fn first_part(target: &str) -> &str {
+    let inside = target.strip_prefix('/').unwrap_or_default();
+    inside.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
 /// Hash of a request line for [`super::Wanted`]: over method and target, so that it fits every format and protocol.
 pub fn request_line_hash(method: &[u8], target: &[u8]) -> u64 {
     hash64(method) ^ hash64(target).rotate_left(1)
@@ -35,5 +41,25 @@ impl NginxAccess {
     /// Hash of its request line; `None` where the format has none.
     pub fn request_line_hash(&self) -> Option<u64> {
         (!self.target.is_empty()).then(|| request_line_hash(self.method.as_bytes(), self.target.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_part;
+
+    #[test]
+    fn the_first_part_of_a_target() {
+        for (target, expected) in [
+            ("/shop/cart?x=/1", "shop"),
+            ("/shop?x=1", "shop"),
+            ("/", ""),
+            ("/?a", ""),
+            ("*", ""),
+            ("", ""),
+            ("//x", ""),
+        ] {
+            assert_eq!(first_part(target), expected, "{target}");
+        }
     }
 }

@@ -4,10 +4,9 @@
 //! An equal pid is proof. Without one the line must be near in time and speak of what may be an application server; and
 //! where the pids of such lines are known to be those in Gunicorn's log, one with another pid is a stranger's.
 
-use super::{Case, HostSeen, words_of_request};
+use super::{Case, HostSeen};
 use crate::engine::correlate::Interval;
 use crate::engine::correlate::gunicorn::{Death, Instance};
-use crate::engine::place::words_of;
 use crate::read::evidence::{Host, SECOND, Server, ServerEvent};
 
 /// How a process came to its end.
@@ -246,20 +245,6 @@ impl<'a> Case<'a> {
         let may_be = names_server || name.is_empty() || !is_process(&host.seen.what) && !is_infrastructure(name);
         let may_be = may_be && (worker.is_some() || is_process(&host.seen.what) || !self.is_called_as_another(name));
         may_be.then_some(Ended { host, how, worker, names_server })
-    }
-
-    /// True for a unit, a container or a program that is called as another upstream is, and not as this request's.
-    fn is_called_as_another(&self, name: &str) -> bool {
-        let name: Vec<u64> = words_of(name).collect();
-        let is_in = |mut words: &mut dyn Iterator<Item = u64>| (&mut words).any(|word| name.contains(&word));
-        let is_other = |address: &&str| Some(*address) != self.upstream;
-        let own = self.instance.into_iter().flat_map(|instance| instance.words.iter().copied());
-        if name.is_empty() || is_in(&mut words_of_request(self.request, self.upstream).into_iter().chain(own)) {
-            return false;
-        }
-        let bound = self.instances().flat_map(|instance| instance.all_addresses());
-        let tried = self.failures().rev().take(256).map(|failure| &*failure.upstream);
-        bound.chain(tried).filter(is_other).any(|address| is_in(&mut words_of(address)))
     }
 
     /// True for the pid of a worker that the log of such a Gunicorn names.

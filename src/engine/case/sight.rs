@@ -3,6 +3,8 @@
 //! nginx's own site, and of the sites that the topology ties to it what an application server and its machine tell. Each
 //! method goes on from oldest to newest within a site and back with `rev`; none of them copies.
 
+mod chosen;
+
 use super::Case;
 use crate::engine::correlate::gunicorn::{Boot, Death, Instance};
 use crate::engine::correlate::join::Requests;
@@ -15,16 +17,11 @@ use crate::engine::correlate::world::{Failure, HostSeen, World};
 use crate::engine::correlate::{Interval, Seen};
 use crate::engine::place::{Machine, Place};
 use crate::engine::sites::{SiteRef, Sites};
-use crate::engine::topology::{ELSEWHERE, Ties};
+use crate::engine::topology::Ties;
 use crate::engine::verdict::Quote;
-use crate::read::address::{AddressMatch, is_local};
+use crate::read::address::AddressMatch;
 use crate::read::evidence::{GunicornAccess, Nanos, SECOND, Symptom};
 use crate::read::nginx_conf::NginxConf;
-
-/// Gunicorns of which each may be the one: past it none is likely enough to be worth a word.
-const RIVALS_MAX: usize = 16;
-/// Boots of two logs that are compared, the newest.
-const BOOTS_MAX: usize = 32;
 
 /// Names one end of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +38,6 @@ struct Server<'a> {
     site: SiteRef,
     world: &'a World,
     weight: f64,
-}
-
-/// The Gunicorn that a request went to.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Chosen<'a> {
-    pub(in crate::engine) instance: &'a Instance,
-    /// How well its address fits.
-    pub(in crate::engine) address: AddressMatch,
-    /// How likely it is that one.
-    pub(in crate::engine) weight: f64,
-    /// Several fit as well, and its name decided.
-    pub(in crate::engine) by_name: bool,
 }
 
 /// What a request of one nginx may be explained by.
@@ -187,91 +172,6 @@ impl<'a> Sight<'a> {
         let own = self.own;
         let others = self.spans.iter().map(|server| server.world);
         std::iter::once(own).chain(others.filter(move |world| !std::ptr::eq(*world, own)))
-    }
-
-    /// The Gunicorn that was meant where nobody listens at the address that nginx tries: it answers at another.
-    pub(in crate::engine) fn instance_meant(&self) -> Option<(&'a Instance, f64)> {
-        let instances = self.meant.iter().flat_map(|server| {
-            let Server { world, weight, .. } = *server;
-            world.gunicorns.instances.iter().map(move |instance| (instance, weight))
-        });
-        instances.max_by_key(|(instance, _)| instance.last_at.from)
-    }
-
-    /// True where nginx cannot reach a Gunicorn by an address of its own machine: that is in another container.
-    pub(in crate::engine) fn is_behind_wall(&self, instance: &Instance, upstream: &str) -> bool {
-        let is_own = || self.own.gunicorns.instances.iter().any(|own| std::ptr::eq(own, instance));
-        // Sockets are shared by a volume.
-        let is_loopback = is_local(upstream) && !upstream.starts_with("unix:");
-        self.place.machine == Machine::Container && is_loopback && !is_own()
-    }
-
-    /// The Gunicorn that the upstream most likely is, how well it fits, and how likely it is that one.
-    pub(in crate::engine) fn instance_for(&self, upstream: Option<&str>) -> Option<(&'a Instance, AddressMatch, f64)> {
-        self.instance_called(upstream, &[], Vec::new).map(|found| (found.instance, found.address, found.weight))
-    }
-
-    /// Streams of Gunicorns of which no address is known, and that are called as another upstream is and not as the request says.
-    pub(in crate::engine) fn strangers(&self, upstream: Option<&str>, words: impl Fn() -> Vec<u64>) -> Vec<u64> {
-        let instances = self.servers.iter().flat_map(|server| &server.world.gunicorns.instances);
-        let may_be = |instance: &&Instance| {
-            !instance.words.is_empty()
-                && instance.matches(upstream) == AddressMatch::Unknown
-                && self.own.has_called(&instance.words)
-        };
-        let mut asked: Option<Vec<u64>> = None;
-        let mut is_asked = |instance: &Instance| {
-            let asked = asked.get_or_insert_with(&words);
-            instance.words.iter().any(|word| asked.contains(word))
-        };
-        instances.filter(may_be).filter(|instance| !is_asked(instance)).map(|instance| instance.source).collect()
-    }
-
-    /// The same. Where no address decides, the one that is called as the request says, if there is only one.
-    pub(in crate::engine) fn instance_called(
-        &self,
-        upstream: Option<&str>,
-        strangers: &[u64],
-        words: impl FnOnce() -> Vec<u64>,
-    ) -> Option<Chosen<'a>> {
-        let instances = self
-            .servers
-            .iter()
-            .flat_map(|server| server.world.gunicorns.instances.iter().map(move |instance| (instance, server)));
-        let instances = instances.filter(|(instance, _)| !strangers.contains(&instance.source));
-        let fitting = instances.map(|(instance, server)| (instance, instance.matches(upstream), server.weight));
-        let best = fitting.clone().max_by_key(|(instance, fit, _)| (*fit, instance.last_at.from))?;
-        // As many applications fit as well: each is as likely.
-        let mut others: Vec<&Instance> = Vec::new();
-        for (instance, ..) in fitting.filter(|(_, fit, _)| *fit == best.1) {
-            if others.len() < RIVALS_MAX && !others.iter().any(|other| self.are_one_application(other, instance)) {
-                others.push(instance);
-            }
-        }
-        let (instance, address, weight) = best;
-        if others.len() > 1 {
-            let words = words();
-            let mut called = others.iter().filter(|other| other.words.iter().any(|word| words.contains(word)));
-            if let (Some(instance), None) = (called.next(), called.next()) {
-                return Some(Chosen { instance, address, weight: ELSEWHERE, by_name: true });
-            }
-        }
-        let weight = weight.min(1.0 / others.len().max(1) as f64);
-        Some(Chosen { instance, address, weight, by_name: false })
-    }
-
-    /// True for two logs of one application: of its replicas, or of the same process, which writes both. Pids are the same in
-    /// many containers, when they booted is not.
-    fn are_one_application(&self, one: &Instance, other: &Instance) -> bool {
-        if one.source == other.source || one.service != 0 && one.service == other.service {
-            return true;
-        }
-        let boots_of = |source: u64| {
-            let boots = self.servers.iter().flat_map(|server| server.world.gunicorns.boots.iter().rev());
-            boots.filter(move |boot| boot.source == source).take(BOOTS_MAX)
-        };
-        boots_of(one.source)
-            .any(|boot| boots_of(other.source).any(|same| (same.worker, same.at) == (boot.worker, boot.at)))
     }
 
     /// How likely it is that what its servers tell is of this request.

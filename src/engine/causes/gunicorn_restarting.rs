@@ -25,7 +25,7 @@ pub static CAUSE: Cause = Cause {
     id: "gunicorn_restarting",
     category: Category::Lifecycle,
     summary: "Gunicorn was being stopped, restarted or reloaded when the request came",
-    when: "The request was refused between a stop and the next `Listening at`, or cut while the workers left after a stop or reload.",
+    when: "The request was refused between a stop and the next `Listening at` (by systemd's words where Gunicorn's log does not reach so far back), or cut while the workers left after a stop or reload.",
     hint: "Restart without a gap: let systemd hold the socket (socket activation), reload with SIGHUP, or run two instances with `proxy_next_upstream error timeout`; raise `--graceful-timeout` if running requests are cut.",
     elsewhere: Some(Elsewhere {
         summary: "{} was being stopped, restarted or reloaded when the request came",

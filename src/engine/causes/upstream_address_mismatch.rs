@@ -11,7 +11,7 @@ pub static CAUSE: Cause = Cause {
     id: "upstream_address_mismatch",
     category: Category::Unreachable,
     summary: "Gunicorn listens on another address or socket path than the one nginx tries",
-    when: "Connections are refused, or the unix socket's file is missing, while Gunicorn's log says that it listens elsewhere and serves; unlikely where nginx serves other requests at the same time, and not where nginx's configuration has another upstream that is this Gunicorn.",
+    when: "Connections are refused, or the unix socket's file is missing, while Gunicorn's log says that it listens elsewhere and serves; out of a container also where nginx asks 127.0.0.1, which is that container, or where the other one binds its own 127.0.0.1; unlikely where nginx serves other requests at the same time, and not where nginx's configuration has another upstream that is this Gunicorn.",
     hint: "Make Gunicorn's `--bind` and nginx's `proxy_pass` name the same address or socket path; in containers bind 0.0.0.0 and share the volume of the socket.",
     elsewhere: Some(Elsewhere {
         summary: "{} listens on another address or socket path than the one nginx tries",

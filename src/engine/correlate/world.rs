@@ -4,7 +4,6 @@ use super::alignment::{Alignment, Clock};
 use super::coverage::{Coverage, READ_ABOUT};
 use super::groups::Groups;
 use super::gunicorn::{Gunicorns, Instance};
-
 use super::link::Learned;
 use super::skew::Skew;
 use super::spans::{Spans, hash_text};
@@ -16,6 +15,7 @@ use crate::read::address::AddressMatch;
 use crate::read::evidence::{Evidence, GunicornAccess, GunicornEvent, Host, Nanos, NginxError, Proof, SECOND, Symptom};
 use crate::read::maps::HashMap;
 use crate::read::nginx_conf::NginxConf;
+use crate::read::request_line::first_part;
 use crate::read::text::split_at;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ impl Failure {
             symptom,
             upstream: shared(what.upstream.as_deref().unwrap_or_default(), |failure| &failure.upstream),
             path: hash_text(path.as_bytes()),
-            area: area_of(path),
+            area: hash_text(first_part(path).as_bytes()),
             server: shared(&what.server, |failure| &failure.server),
             ticket: error.ticket,
             message: shared(&what.message, |failure| &failure.message),
@@ -80,13 +80,6 @@ impl Failure {
     pub fn quote(&self) -> Quote {
         words_of_error(&self.message, &self.action, self.ticket)
     }
-}
-
-/// The first part of a path, hashed: `/shop` of `/shop/cart?x=1`.
-pub(in crate::engine) fn area_of(target: &str) -> u64 {
-    let inside = target.get(1..).unwrap_or_default();
-    let end = inside.find(['/', '?']).unwrap_or(inside.len());
-    hash_text(inside.get(..end).unwrap_or_default().as_bytes())
 }
 
 /// A line of the kernel, systemd, Kubernetes or a supervisor.
