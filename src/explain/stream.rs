@@ -240,6 +240,7 @@ impl<'a> Stream<'a> {
         Ok(true)
     }
 
+    #[inline]
     fn line(
         &mut self,
         line: &[u8],

@@ -117,6 +117,15 @@ pub(crate) fn rule(verdict: &Verdict) -> &'static str {
     verdict.considered.first().map_or("", |leading| leading.rule)
 }
 
+/// What is said of these lines: symptom and cause of each verdict.
+pub(crate) fn symptoms_and_causes(lines: &str) -> String {
+    of(&[("pasted.log", lines)], |verdict| format!("{} {}", verdict.symptom.id(), verdict.cause.id)).join("\n")
+}
+
+pub(crate) fn check(lines: &str, expected: &str) {
+    assert_eq!(symptoms_and_causes(lines), expected, "\n{lines}");
+}
+
 /// Each cause that is named for these lines, none of nginx's among them, with `?` behind one that is hardly believed.
 pub(crate) fn named(lines: &str) -> Vec<String> {
     of(&[("pasted.log", lines)], |verdict| {

@@ -49,6 +49,7 @@ impl Unit<'_> {
     ///
     /// # Errors
     /// The first of the taker's.
+    #[inline]
     pub fn each<E>(&self, mut take: impl FnMut(&[u8], u64) -> Result<(), E>) -> Result<(), E> {
         match self {
             Unit::Line(line) => take(line, 0),
@@ -95,9 +96,13 @@ impl Shape {
     }
 
     /// The records of a unit, which has its line ends.
+    #[inline]
     pub(super) fn unit<'a>(&self, unit: &'a [u8]) -> Unit<'a> {
+        if self.is_lines() && !unit.starts_with(otlp::BEGIN) { Unit::Line(unit) } else { self.several(unit) }
+    }
+
+    fn several<'a>(&self, unit: &'a [u8]) -> Unit<'a> {
         let found = match self {
-            Shape::Lines if !unit.starts_with(otlp::BEGIN) => return Unit::Line(unit),
             Shape::Lines | Shape::Documents => documents::records(unit),
             Shape::Table(table) => table.records(unit),
         };
@@ -105,8 +110,9 @@ impl Shape {
     }
 
     /// True where lines are handed out as they are.
+    #[inline]
     pub fn is_lines(&self) -> bool {
-        *self == Shape::Lines
+        matches!(self, Shape::Lines)
     }
 }
 

@@ -167,12 +167,17 @@ impl Lines {
     ///
     /// # Errors
     /// As [`Lines::next_line`].
+    #[inline]
     pub fn next_unit(&mut self) -> io::Result<Option<(u64, Unit<'_>)>> {
-        let first = self.number + 1;
-        if self.shape.is_lines() {
-            let line = self.next_line()?;
-            return Ok(line.map(|line| (first, Shape::Lines.unit(line))));
+        if !self.shape.is_lines() {
+            return self.gathered();
         }
+        let first = self.number + 1;
+        Ok(self.next_line()?.map(|line| (first, Shape::Lines.unit(line))))
+    }
+
+    fn gathered(&mut self) -> io::Result<Option<(u64, Unit<'_>)>> {
+        let first = self.number + 1;
         let mut unit = std::mem::take(&mut self.unit);
         unit.clear();
         let mut nesting = Nesting::default();
